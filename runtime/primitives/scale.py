@@ -1,0 +1,420 @@
+"""SCALE codecs, compiled once per type from its annotation.
+
+    codec(list[u32]).encode([1, 2])      codec(list[u32]).decode(blob)
+
+Every malformed input raises DecodeError and nothing else; lengths are checked against the bytes that are
+left before anything is allocated, and nesting is bounded. Source: Polkadot specification, appendix A.2.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from runtime.primitives import shapes
+from runtime.primitives.shapes import Shape, shape_of
+
+MAX_DEPTH = 64
+"""Nested calls and recursive types end here; Python's own stack is never the limit."""
+MAX_UNIT_ELEMENTS = 1024
+"""Elements without bytes (a list of units) cannot be bounded by the input's length."""
+
+T = TypeVar("T")
+
+
+class DecodeError(ValueError):
+    """The bytes are not an encoding of the type; says what and where."""
+
+
+class EncodeError(ValueError):
+    """The value does not fit its type."""
+
+
+class Input:
+    """Bytes being decoded, with the position of the next one and the nesting so far."""
+
+    __slots__ = ("data", "depth", "offset")
+
+    def __init__(self, data: bytes, offset: int = 0) -> None:
+        self.data = data
+        self.offset = offset
+        self.depth = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes and step over them."""
+        start = self.offset
+        end = start + size
+        if end > len(self.data):
+            raise DecodeError(f"needs {size} bytes at offset {start}, {len(self.data) - start} are left")
+        self.offset = end
+        return self.data[start:end]
+
+    def left(self) -> int:
+        """Return how many bytes have not been read."""
+        return len(self.data) - self.offset
+
+
+Encoder = Callable[[Any, bytearray], None]
+Decoder = Callable[[Input], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """The two directions of one type, and the fewest bytes a value takes."""
+
+    write: Encoder
+    read: Decoder
+    least: int
+
+    def encode(self, value: T) -> bytes:
+        """Return the bytes of a value.
+
+        Raises: EncodeError when the value is out of its type's range.
+        """
+        out = bytearray()
+        try:
+            self.write(value, out)
+        except (OverflowError, AttributeError, TypeError) as problem:
+            raise EncodeError(f"{value!r} does not fit: {problem}") from problem
+        return bytes(out)
+
+    def decode(self, data: bytes) -> T:
+        """Return the value that these bytes, all of them, encode.
+
+        Raises: DecodeError.
+        """
+        source = Input(data)
+        value: T = self.read(source)
+        if source.offset != len(data):
+            raise DecodeError(f"{source.left()} bytes are left over after the value")
+        return value
+
+
+class Codecs:
+    """Compiles codecs and keeps them; a runtime has its own, which knows its call type."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Codec[Any]] = {}
+        self._special: dict[str, Codec[Any]] = {}
+
+    def define(self, special: shapes.Special, codec: Codec[Any]) -> None:
+        """Supply the codec of a special type; it may be used by types compiled before."""
+        self._special[special.name] = codec
+
+    def of(self, annotation: Any) -> Codec[Any]:
+        """Return the codec of an annotation."""
+        found = self._known.get(annotation)
+        if found is None:
+            found = self._known[annotation] = self._compile(shape_of(annotation))
+        return found
+
+    def _compile(self, shape: Shape) -> Codec[Any]:
+        match shape:
+            case shapes.Integer(size):
+                return _integer(size)
+            case shapes.CompactInteger(size):
+                return _compact(size)
+            case shapes.Boolean():
+                return Codec(_write_bool, _read_bool, 1)
+            case shapes.Text(limit):
+                return _text(limit)
+            case shapes.Bytes(limit):
+                return _bytes(limit)
+            case shapes.Array(size, _):
+                return _array(size)
+            case shapes.Sequence(element, limit):
+                return _sequence(self.of(element), limit)
+            case shapes.Mapping(key, value):
+                return _mapping(self.of(key), self.of(value))
+            case shapes.Tuple(elements):
+                return _tuple([self.of(element) for element in elements])
+            case shapes.Option(some):
+                return _option(self.of(some))
+            case shapes.Composite(_, cls, fields):
+                return _composite(cls, [(field.attribute, self.of(field.annotation)) for field in fields])
+            case shapes.TaggedUnion():
+                return self._tagged_union(shape)
+            case shapes.Lookup():
+                raise TypeError("Lookup is MultiAddress outside of a call's parameters")
+            case shapes.Special(name):
+                return self._deferred(name)
+
+    def _deferred(self, name: str) -> Codec[Any]:
+        def write(value: Any, out: bytearray) -> None:
+            self._special[name].write(value, out)
+
+        def read(source: Input) -> Any:
+            return nested(self._special[name].read, source)
+
+        return Codec(write, read, 1)
+
+    def _tagged_union(self, shape: shapes.TaggedUnion) -> Codec[Any]:
+        if shape.cases and not isinstance(shape.cases[0].cls, type):
+            return _plain_enum(shape)
+        bodies = {
+            case.cls: (case.tag, _composite(case.cls, [(f.attribute, self.of(f.annotation)) for f in case.fields]))
+            for case in shape.cases
+        }
+        readers = {tag: body.read for tag, body in bodies.values()}
+
+        def write(value: Any, out: bytearray) -> None:
+            try:
+                tag, body = bodies[type(value)]
+            except KeyError as problem:
+                raise EncodeError(f"{value!r} is no case of {shape.path}") from problem
+            out.append(tag)
+            body.write(value, out)
+
+        def read(source: Input) -> Any:
+            tag = source.take(1)[0]
+            reader = readers.get(tag)
+            if reader is None:
+                raise DecodeError(f"{shape.path} has no variant {tag}")
+            return reader(source)
+
+        return Codec(write, read, 1)
+
+
+def nested(read: Decoder, source: Input) -> Any:
+    """Read one level deeper; refuse what nests beyond MAX_DEPTH."""
+    if source.depth >= MAX_DEPTH:
+        raise DecodeError(f"nested deeper than {MAX_DEPTH}")
+    source.depth += 1
+    value = read(source)
+    source.depth -= 1
+    return value
+
+
+def _integer(size: int) -> Codec[int]:
+    def write(value: int, out: bytearray) -> None:
+        out += value.to_bytes(size, "little")
+
+    def read(source: Input) -> int:
+        start = source.offset
+        end = start + size
+        if end > len(source.data):
+            raise DecodeError(f"needs {size} bytes at offset {start}, {len(source.data) - start} are left")
+        source.offset = end
+        return int.from_bytes(source.data[start:end], "little")
+
+    return Codec(write, read, size)
+
+
+def write_compact(value: int, out: bytearray) -> None:
+    """Append an integer in compact form."""
+    if value < 0:
+        raise EncodeError(f"{value} is negative")
+    if value < 1 << 6:
+        out.append(value << 2)
+    elif value < 1 << 14:
+        out += (value << 2 | 1).to_bytes(2, "little")
+    elif value < 1 << 30:
+        out += (value << 2 | 2).to_bytes(4, "little")
+    else:
+        size = max(4, (value.bit_length() + 7) >> 3)
+        if size > 67:
+            raise EncodeError(f"{value} is too large for the compact form")
+        out.append((size - 4) << 2 | 3)
+        out += value.to_bytes(size, "little")
+
+
+def read_compact(source: Input) -> int:
+    """Read an integer in its only valid (shortest) compact form."""
+    first = source.take(1)[0]
+    mode = first & 3
+    if mode == 0:
+        return first >> 2
+    if mode == 3:
+        size = (first >> 2) + 4
+        value = int.from_bytes(source.take(size), "little")
+        if value < 1 << 30 or (size > 4 and value >> (8 * (size - 1)) == 0):
+            raise DecodeError(f"compact integer before offset {source.offset} is not in its shortest form")
+        return value
+    source.offset -= 1
+    size = 2 if mode == 1 else 4
+    value = int.from_bytes(source.take(size), "little") >> 2
+    if value < (1 << 6 if mode == 1 else 1 << 14):
+        raise DecodeError(f"compact integer before offset {source.offset} is not in its shortest form")
+    return value
+
+
+def _compact(size: int) -> Codec[int]:
+    limit = 1 << 8 * size
+
+    def write(value: int, out: bytearray) -> None:
+        if value >= limit:
+            raise EncodeError(f"{value} does not fit {size} bytes")
+        write_compact(value, out)
+
+    def read(source: Input) -> int:
+        value = read_compact(source)
+        if value >= limit:
+            raise DecodeError(f"compact integer {value} does not fit {size} bytes")
+        return value
+
+    return Codec(write, read, 1)
+
+
+def _write_bool(value: bool, out: bytearray) -> None:
+    out.append(1 if value else 0)
+
+
+def _read_bool(source: Input) -> bool:
+    flag = source.take(1)[0]
+    if flag > 1:
+        raise DecodeError(f"{flag} is no bool")
+    return flag == 1
+
+
+def _length(source: Input, least: int, limit: int | None) -> int:
+    length = read_compact(source)
+    if limit is not None and length > limit:
+        raise DecodeError(f"{length} elements, at most {limit} are allowed")
+    if length * least > source.left() or (least == 0 and length > MAX_UNIT_ELEMENTS):
+        raise DecodeError(f"{length} elements cannot fit the {source.left()} bytes that are left")
+    return length
+
+
+def _bytes(limit: int | None) -> Codec[bytes]:
+    def write(value: bytes, out: bytearray) -> None:
+        if limit is not None and len(value) > limit:
+            raise EncodeError(f"{len(value)} bytes, at most {limit} are allowed")
+        write_compact(len(value), out)
+        out += value
+
+    def read(source: Input) -> bytes:
+        return source.take(_length(source, 1, limit))
+
+    return Codec(write, read, 1)
+
+
+def _text(limit: int | None) -> Codec[str]:
+    raw = _bytes(limit)
+
+    def write(value: str, out: bytearray) -> None:
+        raw.write(value.encode(), out)
+
+    def read(source: Input) -> str:
+        try:
+            return str(raw.read(source), "utf-8")
+        except UnicodeDecodeError as problem:
+            raise DecodeError(f"text is not UTF-8: {problem}") from problem
+
+    return Codec(write, read, 1)
+
+
+def _array(size: int) -> Codec[bytes]:
+    def write(value: bytes, out: bytearray) -> None:
+        if len(value) != size:
+            raise EncodeError(f"{len(value)} bytes where {size} are needed")
+        out += value
+
+    def read(source: Input) -> bytes:
+        return source.take(size)
+
+    return Codec(write, read, size)
+
+
+def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:
+    write_element, read_element, least = element.write, element.read, element.least
+
+    def write(value: list[Any], out: bytearray) -> None:
+        if limit is not None and len(value) > limit:
+            raise EncodeError(f"{len(value)} elements, at most {limit} are allowed")
+        write_compact(len(value), out)
+        for each in value:
+            write_element(each, out)
+
+    def read(source: Input) -> list[Any]:
+        return [read_element(source) for _ in range(_length(source, least, limit))]
+
+    return Codec(write, read, 1)
+
+
+def _mapping(key: Codec[Any], value: Codec[Any]) -> Codec[dict[Any, Any]]:
+    pairs = _sequence(_tuple([key, value]), None)
+
+    def write(entries: dict[Any, Any], out: bytearray) -> None:
+        pairs.write(sorted(entries.items()), out)
+
+    def read(source: Input) -> dict[Any, Any]:
+        found = pairs.read(source)
+        if any(left[0] >= right[0] for left, right in zip(found, found[1:], strict=False)):
+            raise DecodeError("map keys are not in ascending order")
+        return dict(found)
+
+    return Codec(write, read, 1)
+
+
+def _tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
+    writers = [part.write for part in parts]
+    readers = [part.read for part in parts]
+
+    def write(value: tuple[Any, ...] | None, out: bytearray) -> None:
+        if not writers:
+            return
+        assert value is not None
+        if len(value) != len(writers):
+            raise EncodeError(f"{len(value)} elements where {len(writers)} are needed")
+        for part, each in zip(writers, value, strict=True):
+            part(each, out)
+
+    def read(source: Input) -> tuple[Any, ...]:
+        return tuple([part(source) for part in readers])
+
+    return Codec(write, read, sum(part.least for part in parts))
+
+
+def _option(some: Codec[Any]) -> Codec[Any]:
+    def write(value: Any, out: bytearray) -> None:
+        if value is None:
+            out.append(0)
+        else:
+            out.append(1)
+            some.write(value, out)
+
+    def read(source: Input) -> Any:
+        flag = source.take(1)[0]
+        if flag > 1:
+            raise DecodeError(f"{flag} is no Option")
+        return some.read(source) if flag else None
+
+    return Codec(write, read, 1)
+
+
+def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
+    writers = [(attribute, part.write) for attribute, part in parts]
+    readers = [part.read for _, part in parts]
+
+    def write(value: Any, out: bytearray) -> None:
+        for attribute, part in writers:
+            part(getattr(value, attribute), out)
+
+    def read(source: Input) -> Any:
+        return cls(*[part(source) for part in readers])
+
+    return Codec(write, read, sum(part.least for _, part in parts))
+
+
+def _plain_enum(shape: shapes.TaggedUnion) -> Codec[Any]:
+    members = {case.tag: case.cls for case in shape.cases}
+
+    def write(value: Any, out: bytearray) -> None:
+        if members.get(value.value) is not value:
+            raise EncodeError(f"{value!r} is no case of {shape.path}")
+        out.append(value.value)
+
+    def read(source: Input) -> Any:
+        tag = source.take(1)[0]
+        if tag not in members:
+            raise DecodeError(f"{shape.path} has no variant {tag}")
+        return members[tag]
+
+    return Codec(write, read, 1)
+
+
+_shared = Codecs()
+
+
+def codec(annotation: Any) -> Codec[Any]:
+    """Return the codec of a type that needs no runtime."""
+    return _shared.of(annotation)

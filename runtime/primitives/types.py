@@ -1,0 +1,108 @@
+"""Types every room speaks. Names, paths and layouts are Substrate's, because clients look them up."""
+
+from typing import Annotated, NewType
+
+from runtime.primitives.shapes import (
+    Compact,
+    Fixed,
+    LookupMarker,
+    Variants,
+    struct,
+    u32,
+    u64,
+    u128,
+    variant,
+)
+
+AccountId = NewType("AccountId", Annotated[bytes, Fixed(32, "sp_core::crypto::AccountId32")])  # type: ignore[valid-newtype]
+Hash = NewType("Hash", Annotated[bytes, Fixed(32, "primitive_types::H256")])  # type: ignore[valid-newtype]
+ED25519_PATH = "sp_core::ed25519::Public"
+Ed25519Public = Annotated[bytes, Fixed(32, ED25519_PATH)]
+Signature64 = Annotated[bytes, Fixed(64)]
+
+Balance = u128
+"""planck"""
+BlockNumber = u32
+"""blocks since genesis"""
+Nonce = u32
+Slot = u64
+Moment = u64
+"""milliseconds since the Unix epoch"""
+Ppm = u32
+"""parts per million"""
+Lookup = Annotated[AccountId, LookupMarker]
+"""An account, addressed through MultiAddress on the wire."""
+
+ZERO_HASH = Hash(bytes(32))
+
+
+@struct("sp_weights::weight_v2::Weight")
+class Weight:
+    """What a call may use: picoseconds of reference hardware and bytes of proof."""
+
+    ref_time: Compact[u64] = 0
+    proof_size: Compact[u64] = 0
+
+    def __add__(self, other: "Weight") -> "Weight":
+        return Weight(self.ref_time + other.ref_time, self.proof_size + other.proof_size)
+
+
+@variant
+class Id:
+    """The account itself."""
+
+    _0: AccountId
+
+
+@variant
+class Index:
+    """An account index; this chain has none."""
+
+    _0: tuple[()]
+
+
+@variant
+class Raw:
+    """Bytes some other chain might understand."""
+
+    _0: bytes
+
+
+@variant
+class Address32:
+    """A 32-byte address that need not be an account."""
+
+    _0: Annotated[bytes, Fixed(32)]
+
+
+@variant
+class Address20:
+    """A 20-byte address."""
+
+    _0: Annotated[bytes, Fixed(20)]
+
+
+MultiAddress = Annotated[
+    Id | Index | Raw | Address32 | Address20, Variants("sp_runtime::multiaddress::MultiAddress")
+]
+
+
+@struct("pallet_balances::types::AccountData")
+class AccountData:
+    """One account's balances."""
+
+    free: Balance = 0
+    reserved: Balance = 0
+    frozen: Balance = 0
+    flags: u128 = 1 << 127
+
+
+@struct("frame_system::AccountInfo")
+class AccountInfo:
+    """Nonce, reference counts and balances of one account."""
+
+    nonce: Nonce = 0
+    consumers: u32 = 0
+    providers: u32 = 0
+    sufficients: u32 = 0
+    data: AccountData = AccountData()
