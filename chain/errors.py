@@ -1,0 +1,29 @@
+"""Errors that cross the rooms of the node; each says which rule was broken."""
+
+from runtime.primitives.types import Hash
+
+
+class UnknownBlock(Exception):
+    """This node has no header of that block."""
+
+    def __init__(self, block: Hash) -> None:
+        super().__init__(f"Header was not found in the database: 0x{block.hex()}")
+        self.block = block
+
+
+class StateDiscarded(Exception):
+    """The block is known, its state has been pruned."""
+
+    def __init__(self, block: Hash) -> None:
+        super().__init__(f"State already discarded for 0x{block.hex()}")
+        self.block = block
+
+
+class SubmitError(Exception):
+    """The pool refuses a transaction; code, message and data are the JSON-RPC error object as clients know it."""
+
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+        super().__init__(f"{code}: {message}" if data is None else f"{code}: {message}: {data}")
+        self.code = code
+        self.message = message
+        self.data = data

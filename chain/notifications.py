@@ -1,0 +1,158 @@
+"""What the rest of the node hears of the chain: imported blocks and finality, broadcast through bounded queues.
+
+    feed = Notifications()                      the importer calls feed.imported(...) and feed.finalised(...)
+    async for note in feed.imports(): ...       everybody else listens
+
+A block is readable, state included, before its notification is published.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
+
+QUEUE_LIMIT = 1024
+"""notifications a subscriber may be behind; at one block per second a quarter of an hour"""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportNotification:
+    """A block was imported.
+
+    `retracted` and `enacted` are the blocks that left and joined the best chain, oldest first, the block
+    itself included in `enacted` when it is the new best; `changed_keys` are the storage keys it wrote.
+    """
+
+    hash: Hash
+    header: Header
+    is_new_best: bool
+    retracted: tuple[Hash, ...] = ()
+    enacted: tuple[Hash, ...] = ()
+    changed_keys: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FinalityNotification:
+    """Blocks became final: `finalized` ends with `hash`, oldest first."""
+
+    hash: Hash
+    header: Header
+    finalized: tuple[Hash, ...]
+
+
+class SlowSubscriber(Exception):
+    """The subscriber fell too far behind and was cut off; what it has not read is lost."""
+
+
+class Subscription(AsyncIterator[T], Generic[T]):
+    """One listener's queue; `close` it, or iterate until the broadcast closes.
+
+    Raises: SlowSubscriber while iterating, once the queue has overflowed.
+    """
+
+    def __init__(self, broadcast: "Broadcast[T]") -> None:
+        self._broadcast = broadcast
+        self._queue: deque[T] = deque()
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._reason: SlowSubscriber | None = None
+
+    def __aiter__(self) -> "Subscription[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._queue:
+            if self._reason is not None:
+                raise self._reason
+            if self._ended:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._queue.popleft()
+
+    def close(self) -> None:
+        """Stop listening; closing twice is fine."""
+        self._broadcast.forget(self)
+        self.end()
+
+    def put(self, notification: T, limit: int) -> bool:
+        """Queue one notification; False when the listener was too slow and is cut off."""
+        self._wake.set()
+        if len(self._queue) < limit:
+            self._queue.append(notification)
+            return True
+        self._queue.clear()
+        self._reason = SlowSubscriber(f"more than {limit} notifications behind")
+        return False
+
+    def end(self) -> None:
+        """Let the listener finish what is queued, then stop."""
+        self._ended = True
+        self._wake.set()
+
+
+class Broadcast(Generic[T]):
+    """Hands each notification to every subscription; nobody can hold up the publisher."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+        self._limit = limit
+        self._subscriptions: list[Subscription[T]] = []
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def subscribe(self) -> Subscription[T]:
+        """Return a subscription that sees everything published from now on."""
+        subscription = Subscription(self)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def publish(self, notification: T) -> None:
+        """Queue a notification for everybody; who has no room left is cut off."""
+        self._subscriptions = [each for each in self._subscriptions if each.put(notification, self._limit)]
+
+    def forget(self, subscription: Subscription[T]) -> None:
+        """Drop a subscription; one that is gone already is fine."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    def close(self) -> None:
+        """End every subscription after what it has queued."""
+        for subscription in self._subscriptions:
+            subscription.end()
+        self._subscriptions.clear()
+
+
+class Notifications:
+    """The node's two broadcasts."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+        self._imports: Broadcast[ImportNotification] = Broadcast(limit)
+        self._finality: Broadcast[FinalityNotification] = Broadcast(limit)
+
+    def imports(self) -> Subscription[ImportNotification]:
+        """Listen to imported blocks."""
+        return self._imports.subscribe()
+
+    def finality(self) -> Subscription[FinalityNotification]:
+        """Listen to finality."""
+        return self._finality.subscribe()
+
+    def imported(self, notification: ImportNotification) -> None:
+        """Publish an imported block; its header, body and state must be readable already."""
+        self._imports.publish(notification)
+
+    def finalised(self, notification: FinalityNotification) -> None:
+        """Publish finality; the store must know of it already."""
+        self._finality.publish(notification)
+
+    def close(self) -> None:
+        """End every subscription."""
+        self._imports.close()
+        self._finality.close()
