@@ -1,0 +1,96 @@
+"""Signatures: the verdicts consensus depends on."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.keys import Keypair
+from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519, verify
+from runtime.primitives.scale import DecodeError, codec
+from runtime.primitives.types import AccountId
+
+SMALL_ORDER_POINTS = (
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    # encodings that are not reduced modulo p
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+SR25519_KEY = Keypair.from_suri("//Alice", "sr25519")
+ED25519_KEY = Keypair.from_suri("//Alice", "ed25519")
+KINDS = {"sr25519": Sr25519, "ed25519": Ed25519}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signature_verifies_for_its_message_and_signer_only(kind: str) -> None:
+    alice, bob = (Keypair.from_suri(suri, kind) for suri in ("//Alice", "//Bob"))
+    signature = KINDS[kind](alice.sign(b"message"))
+    assert verify(signature, b"message", AccountId(alice.public))
+    assert not verify(signature, b"massage", AccountId(alice.public))
+    assert not verify(signature, b"message", AccountId(bob.public))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrapped_message_is_another_message(kind: str) -> None:
+    alice = Keypair.from_suri("//Alice", kind)
+    signature = KINDS[kind](alice.sign(b"<Bytes>message</Bytes>"))
+    assert not verify(signature, b"message", AccountId(alice.public))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
+@given(bit=st.integers(0, 511))
+def test_one_flipped_bit_is_refused(kind: str, bit: int) -> None:
+    alice = Keypair.from_suri("0x" + "07" * 32, kind)
+    raw = int.from_bytes(alice.sign(b"message"), "little") ^ 1 << bit
+    assert not verify(KINDS[kind](raw.to_bytes(64, "little")), b"message", AccountId(alice.public))
+
+
+@given(st.binary(min_size=64, max_size=64), st.binary(max_size=40))
+def test_arbitrary_signatures_of_an_honest_key_are_refused(raw: bytes, message: bytes) -> None:
+    assert not verify(Sr25519(raw), message, AccountId(SR25519_KEY.public))
+    assert not verify(Ed25519(raw), message, AccountId(ED25519_KEY.public))
+    assert not verify(Ecdsa(raw + b"\0"), message, AccountId(ED25519_KEY.public))
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40))
+def test_an_honest_signature_of_arbitrary_keys_is_refused(signer: bytes, message: bytes) -> None:
+    assert not verify(Sr25519(SR25519_KEY.sign(message)), message, AccountId(signer))
+    assert not verify(Ed25519(ED25519_KEY.sign(message)), message, AccountId(signer))
+
+
+@pytest.mark.parametrize("nonce", SMALL_ORDER_POINTS)
+@pytest.mark.parametrize("signer", SMALL_ORDER_POINTS)
+def test_ed25519_is_cofactored_and_takes_unreduced_points(signer: str, nonce: str) -> None:
+    """Small-order points sign everything under ZIP-215 and under no other rule: all nodes must agree."""
+    signature = Ed25519(bytes.fromhex(nonce) + bytes(32))
+    assert verify(signature, b"Zcash", AccountId(bytes.fromhex(signer)))
+
+
+def test_ed25519_refuses_an_unreduced_scalar() -> None:
+    order = 2**252 + 27742317777372353535851937790883648493
+    alice = Keypair.from_suri("//Alice", "ed25519")
+    raw = alice.sign(b"message")
+    malleable = raw[:32] + (int.from_bytes(raw[32:], "little") + order).to_bytes(32, "little")
+    assert not verify(Ed25519(malleable), b"message", AccountId(alice.public))
+
+
+@pytest.mark.parametrize(
+    ("signature", "encoded"),
+    [
+        (Ed25519(b"\x11" * 64), "00" + "11" * 64),
+        (Sr25519(b"\x22" * 64), "01" + "22" * 64),
+        (Ecdsa(b"\x33" * 65), "02" + "33" * 65),
+    ],
+)
+def test_wire_form(signature: Ed25519 | Sr25519 | Ecdsa, encoded: str) -> None:
+    signatures = codec(MultiSignature)
+    assert signatures.encode(signature).hex() == encoded
+    assert signatures.decode(bytes.fromhex(encoded)) == signature
+
+
+def test_an_unknown_signature_kind_does_not_decode() -> None:
+    with pytest.raises(DecodeError, match="no variant 3"):
+        codec(MultiSignature).decode(bytes([3]) + bytes(64))
