@@ -1,0 +1,220 @@
+"""The database file: RocksDB with one column family per kind of record.
+
+Every write is one synced batch over all columns: after a kill or a power loss the database opens at the last
+whole batch. A write that fails, like a read that fails, is a StorageError; the node stops then.
+"""
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+
+FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
+HEADERS, BODIES, JUSTIFICATIONS, CANON, META = "headers", "bodies", "justif", "canon", "meta"
+COLUMNS = (FLAT, TRIE, UNDO, HISTORY, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
+
+SCHEMA = 1
+"""Version of the records' layout; raised when an older node could misread them."""
+_SCHEMA_KEY = b"schema"
+
+MAX_LOG_BYTES = 256 * 1024 * 1024
+"""A quiet column family would otherwise pin every old log."""
+MEMTABLE_BYTES = 16 * 1024 * 1024
+"""per column family"""
+BLOCK_CACHE_BYTES = 64 * 1024 * 1024
+BLOOM_BITS = 10
+"""per key; one miss in a hundred reads the disk"""
+
+
+class StorageError(Exception):
+    """The database cannot be opened, read or written; the node must stop."""
+
+
+class Batch:
+    """Writes that happen together or not at all, in the order they were added."""
+
+    def __init__(self, handles: dict[str, Any]) -> None:
+        self._handles = handles
+        self._writes = WriteBatch(raw_mode=True)
+
+    def put(self, column: str, key: bytes, value: bytes) -> None:
+        """Add a write."""
+        self._writes.put(key, value, self._handles[column])
+
+    def delete(self, column: str, key: bytes) -> None:
+        """Add a deletion; the key need not exist."""
+        self._writes.delete(key, self._handles[column])
+
+
+class Cursor:
+    """A position among the sorted keys of one column of a snapshot."""
+
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
+
+    def seek(self, key: bytes) -> None:
+        """Move to the first key that is not below this one."""
+        self._iterator.seek(key)
+
+    def next(self) -> None:
+        """Move to the next key."""
+        self._iterator.next()
+
+    def key(self) -> bytes | None:
+        """Return the key here, or None past the last one."""
+        if self._iterator.valid():
+            found: bytes = self._iterator.key()
+            return found
+        try:
+            self._iterator.status()
+        except Exception as problem:
+            raise StorageError(f"the database cannot be read: {problem}") from problem
+        return None
+
+    def value(self) -> bytes:
+        """Return the value here."""
+        found: bytes = self._iterator.value()
+        return found
+
+
+class Snapshot:
+    """All columns as they were at one moment, whatever is written later."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self._columns = {name: column.snapshot() for name, column in columns.items()}
+
+    def get(self, column: str, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+        try:
+            found: bytes = self._open(column)[key]
+        except Exception as problem:
+            if str(problem) == "key not found":
+                return None
+            raise StorageError(f"the database cannot be read: {problem}") from problem
+        return found
+
+    def cursor(self, column: str) -> Cursor:
+        """Return a cursor that still has to seek."""
+        return Cursor(self._open(column).iter())
+
+    def release(self) -> None:
+        """Let the database forget this moment; a later read is a StorageError."""
+        self._columns.clear()
+
+    def _open(self, column: str) -> Any:
+        found = self._columns.get(column)
+        if found is None:
+            raise StorageError("the database is closed")
+        return found
+
+
+class Database:
+    """The open database; one process holds it at a time."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._columns = {name: database.get_column_family(name) for name in COLUMNS}
+        self._handles = {name: database.get_column_family_handle(name) for name in COLUMNS}
+        self._snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self._synced = WriteOptions()
+        self._synced.sync = True
+
+    @classmethod
+    def open(cls, path: Path) -> "Database":
+        """Open the database in this directory, making it when there is none.
+
+        Raises: StorageError.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            found = Rdict(str(path), _options(), {name: _column_options(name) for name in COLUMNS})
+        except Exception as problem:
+            raise StorageError(_open_failure(path, str(problem))) from problem
+        database = cls(found)
+        try:
+            database._check_schema(path)
+        except StorageError:
+            database.close()
+            raise
+        return database
+
+    def get(self, column: str, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+        try:
+            found: bytes | None = self._columns[column].get(key)
+        except Exception as problem:
+            raise StorageError(f"the database cannot be read: {problem}") from problem
+        return found
+
+    def snapshot(self) -> Snapshot:
+        """Return the database as it is now."""
+        taken = Snapshot(self._columns)
+        self._snapshots.add(taken)
+        return taken
+
+    def batch(self) -> Batch:
+        """Return an empty batch."""
+        return Batch(self._handles)
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch and wait until the disk has it.
+
+        Raises: StorageError; the batch is then not in the database.
+        """
+        try:
+            self._database.write(batch._writes, self._synced)
+        except Exception as problem:
+            raise StorageError(f"the database cannot be written: {problem}") from problem
+
+    def close(self) -> None:
+        """Close the database and free its lock; everything read from it is unusable afterwards."""
+        for taken in list(self._snapshots):
+            taken.release()
+        self._handles.clear()
+        for column in self._columns.values():
+            column.close()
+        self._columns.clear()
+        self._database.close()
+
+    def _check_schema(self, path: Path) -> None:
+        found = self.get(META, _SCHEMA_KEY)
+        if found is None:
+            batch = self.batch()
+            batch.put(META, _SCHEMA_KEY, SCHEMA.to_bytes(4, "little"))
+            self.write(batch)
+        elif found != SCHEMA.to_bytes(4, "little"):
+            version = int.from_bytes(found, "little")
+            raise StorageError(
+                f"the database at {path} has layout {version}, this program reads layout {SCHEMA}: "
+                "use the program that made it, or purge the chain and sync again"
+            )
+
+
+def _options() -> Any:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_max_total_wal_size(MAX_LOG_BYTES)
+    options.set_keep_log_file_num(4)
+    return options
+
+
+def _column_options(name: str) -> Any:
+    options = Options(raw_mode=True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    table = BlockBasedOptions()
+    table.set_block_cache(_block_cache)
+    if name not in (HISTORY, UNDO):
+        table.set_bloom_filter(BLOOM_BITS, False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+_block_cache = Cache(BLOCK_CACHE_BYTES)
+
+
+def _open_failure(path: Path, problem: str) -> str:
+    if "lock" in problem.lower():
+        return f"the database at {path} is in use by another node: stop that one, or choose another base path"
+    return f"the database at {path} cannot be opened: {problem}"

@@ -1,0 +1,257 @@
+"""Substrate's trie: the node format, roots of small tries, and the check of a read proof.
+
+    leaf    header 01 (001: hashed value) | partial key | value
+    branch  header 10 (11: value, 0001: hashed value) | partial key | bitmap u16 | value | children
+    value   compact length || bytes, or 32 bytes of hash: state version 1 hashes what is longer than 32 bytes
+    child   compact length || blake2b-256 of the node, or the node itself when it is shorter than 32 bytes
+
+A key is its hex digits in a str here, one digit a nibble, because slicing and startswith then run in C.
+Source: Polkadot specification, section 2.4 (state storage and the trie).
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import DecodeError, Input, read_compact, write_compact
+from runtime.primitives.types import Hash
+
+INLINE_VALUE_LIMIT = 32
+"""bytes; longer values leave their node in state version 1"""
+INLINE_NODE_LIMIT = 31
+"""bytes; longer nodes are referred to by their hash"""
+MAX_PROOF_BYTES = 16 * 1024 * 1024
+"""A proof is hashed once over; nobody needs one longer than four network frames."""
+
+EMPTY_NODE = b"\x00"
+EMPTY_ROOT = Hash(blake2_256(EMPTY_NODE))
+
+HEX = "0123456789abcdef"
+
+LEAF, LEAF_HASHED, BRANCH, BRANCH_VALUE, BRANCH_HASHED = 0x40, 0x20, 0x80, 0xC0, 0x10
+_CAPACITY = {LEAF: 63, LEAF_HASHED: 31, BRANCH: 63, BRANCH_VALUE: 63, BRANCH_HASHED: 15}
+"""kind of node -> the partial key length at which further bytes follow the header"""
+_BYTE = [bytes([value]) for value in range(256)]
+
+
+class ProofError(ValueError):
+    """The proof does not show what the trie holds under a key; says why."""
+
+
+class NodeValue(NamedTuple):
+    """A value as its node carries it."""
+
+    wire: bytes
+    is_hash: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A decoded node; a leaf has no children, a branch has a slot for each of sixteen."""
+
+    partial: str
+    value: NodeValue | None
+    children: tuple[bytes | None, ...]
+
+
+def node_value(value: bytes, version: int = 1) -> NodeValue:
+    """Return a value as a node of this state version carries it."""
+    if version > 0 and len(value) > INLINE_VALUE_LIMIT:
+        return NodeValue(blake2_256(value), True)
+    wire = bytearray()
+    write_compact(len(value), wire)
+    return NodeValue(bytes(wire) + value, False)
+
+
+def encode_leaf(partial: str, value: NodeValue) -> bytes:
+    """Return the bytes of a leaf."""
+    return _head(LEAF_HASHED if value.is_hash else LEAF, partial) + value.wire
+
+
+def encode_branch(partial: str, value: NodeValue | None, bitmap: int, children: Iterable[bytes]) -> bytes:
+    """Return the bytes of a branch; children are the references of the bitmap's slots, in order."""
+    slots = bitmap.to_bytes(2, "little")
+    if value is None:
+        return b"".join((_head(BRANCH, partial), slots, *children))
+    kind = BRANCH_HASHED if value.is_hash else BRANCH_VALUE
+    return b"".join((_head(kind, partial), slots, value.wire, *children))
+
+
+def reference(node: bytes) -> bytes:
+    """Return what a parent carries for this child."""
+    if len(node) > INLINE_NODE_LIMIT:
+        return b"\x80" + blake2_256(node)
+    return _BYTE[len(node) << 2] + node
+
+
+def _head(kind: int, partial: str) -> bytes:
+    count, capacity = len(partial), _CAPACITY[kind]
+    packed = bytes.fromhex("0" + partial if count & 1 else partial)
+    if count < capacity:
+        return _BYTE[kind | count] + packed
+    whole, rest = divmod(count - capacity, 255)
+    return _BYTE[kind | capacity] + b"\xff" * whole + _BYTE[rest] + packed
+
+
+def trie_root(pairs: Mapping[bytes, bytes], version: int = 1) -> Hash:
+    """Return the root of the trie that holds these pairs."""
+    if not pairs:
+        return EMPTY_ROOT
+    entries = sorted((key.hex(), node_value(value, version)) for key, value in pairs.items())
+    return Hash(blake2_256(_encode([key for key, _ in entries], [value for _, value in entries])))
+
+
+def ordered_root(items: list[bytes], version: int = 0) -> Hash:
+    """Return the root of a list, keyed by the compact form of each index; `extrinsics_root` is one."""
+    pairs = {}
+    for index, each in enumerate(items):
+        key = bytearray()
+        write_compact(index, key)
+        pairs[bytes(key)] = each
+    return trie_root(pairs, version)
+
+
+def common_length(left: str, right: str, start: int = 0) -> int:
+    """Return how many leading nibbles two keys share, given that they share `start` of them."""
+    for index in range(start, min(len(left), len(right))):
+        if left[index] != right[index]:
+            return index
+    return min(len(left), len(right))
+
+
+def _encode(keys: list[str], values: list[NodeValue], depth: int = 0) -> bytes:
+    """Encode the node over these sorted keys; one call for each branch and leaf on the way down."""
+    if len(keys) == 1:
+        return encode_leaf(keys[0][depth:], values[0])
+    shared = common_length(keys[0], keys[-1], depth)
+    partial, prefix, low = keys[0][depth:shared], keys[0][:shared], 0
+    value = None
+    if len(keys[0]) == shared:
+        value, low = values[0], 1
+    bitmap, children = 0, []
+    while low < len(keys):
+        nibble = int(keys[low][shared], 16)
+        end = bisect_left(keys, prefix + HEX[nibble] + "g", low)
+        bitmap |= 1 << nibble
+        children.append(reference(_encode(keys[low:end], values[low:end], shared + 1)))
+        low = end
+    return encode_branch(partial, value, bitmap, children)
+
+
+def decode_node(data: bytes) -> Node:
+    """Return the node that these bytes, all of them, encode in its only form.
+
+    Raises: ProofError.
+    """
+    source = Input(data)
+    try:
+        node = _read_node(source)
+    except DecodeError as problem:
+        raise ProofError(f"malformed trie node: {problem}") from problem
+    if source.left():
+        raise ProofError(f"malformed trie node: {source.left()} bytes are left over")
+    return node
+
+
+def _read_node(source: Input) -> Node:
+    kind, partial = _read_head(source)
+    bitmap = int.from_bytes(source.take(2), "little") if kind in (BRANCH, BRANCH_VALUE, BRANCH_HASHED) else 0
+    value = None
+    if kind in (LEAF_HASHED, BRANCH_HASHED):
+        value = NodeValue(source.take(32), True)
+    elif kind != BRANCH:
+        start = source.offset
+        source.take(read_compact(source))
+        value = NodeValue(source.data[start : source.offset], False)
+    if kind in (LEAF, LEAF_HASHED):
+        return Node(partial, value, ())
+    if not bitmap:
+        raise ProofError("malformed trie node: a branch without children")
+    slots = [_read_child(source) if bitmap >> nibble & 1 else None for nibble in range(16)]
+    return Node(partial, value, tuple(slots))
+
+
+def _read_head(source: Input) -> tuple[int, str]:
+    first = source.take(1)[0]
+    kind = first & 0xC0
+    if not kind:
+        kind = LEAF_HASHED if first & LEAF_HASHED else first & BRANCH_HASHED
+    if kind not in _CAPACITY:
+        raise ProofError(f"malformed trie node: header {first:#04x}")
+    capacity = _CAPACITY[kind]
+    count = first & capacity
+    if count == capacity:
+        while (more := source.take(1)[0]) == 255:
+            count += 255
+        count += more
+    packed = source.take((count + 1) >> 1).hex()
+    if count & 1 and packed[0] != "0":
+        raise ProofError("malformed trie node: the padding of the partial key is not zero")
+    return kind, packed[count & 1 :]
+
+
+def _read_child(source: Input) -> bytes:
+    start = source.offset
+    size = read_compact(source)
+    if not 0 < size <= 32:
+        raise ProofError(f"malformed trie node: a child of {size} bytes")
+    source.take(size)
+    return source.data[start : source.offset]
+
+
+def verify_proof(root: Hash, proof: list[bytes], keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+    """Return the value, or its proven absence, of each key; nodes that prove nothing are let pass.
+
+    Raises: ProofError when a node or value is missing or malformed.
+    """
+    size = sum(len(node) for node in proof)
+    if size > MAX_PROOF_BYTES:
+        raise ProofError(f"a proof of {size} bytes, at most {MAX_PROOF_BYTES} are read")
+    trie = _Proof({blake2_256(node): node for node in proof})
+    return {key: trie.value(root, key.hex()) for key in keys}
+
+
+class _Proof:
+    """The nodes and values of one proof by hash; each node is decoded at most once."""
+
+    def __init__(self, parts: dict[bytes, bytes]) -> None:
+        self._parts = parts
+        self._decoded: dict[bytes, Node] = {}
+
+    def value(self, root: Hash, nibbles: str) -> bytes | None:
+        """Walk down from the root; every step consumes a nibble, so the walk ends."""
+        if root == EMPTY_ROOT:
+            return None
+        node, at = self._node(root), 0
+        while nibbles.startswith(node.partial, at):
+            at += len(node.partial)
+            if at == len(nibbles):
+                return self._value(node)
+            child = node.children[int(nibbles[at], 16)] if node.children else None
+            if child is None:
+                return None
+            node, at = self._node(child[1:]), at + 1
+        return None
+
+    def _node(self, link: bytes) -> Node:
+        node = self._decoded.get(link)
+        if node is None:
+            node = self._decoded[link] = decode_node(self._part(link) if len(link) == 32 else link)
+        return node
+
+    def _value(self, node: Node) -> bytes | None:
+        if node.value is None:
+            return None
+        wire, is_hash = node.value
+        if is_hash:
+            return self._part(wire)
+        source = Input(wire)
+        return source.take(read_compact(source))
+
+    def _part(self, digest: bytes) -> bytes:
+        part = self._parts.get(digest)
+        if part is None:
+            raise ProofError(f"the proof lacks the part with hash 0x{digest.hex()}")
+        return part

@@ -1,0 +1,122 @@
+"""The path-keyed trie against roots rebuilt from scratch."""
+
+from collections.abc import Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.storage.trie import Branch, decode_record, encode_record, prove, record_key, update
+from runtime.primitives.trie import EMPTY_NODE, EMPTY_ROOT, trie_root, verify_proof
+
+
+class Model:
+    """A state in two dicts."""
+
+    def __init__(self) -> None:
+        self.flat: dict[bytes, bytes] = {}
+        self.records: dict[bytes, bytes] = {}
+
+    def branch(self, path: str) -> Branch | None:
+        record = self.records.get(record_key(path))
+        return None if record is None else decode_record(record)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.flat.get(key)
+
+    def first(self, prefix: str) -> bytes | None:
+        return min((key for key in self.flat if key.hex().startswith(prefix)), default=None)
+
+    def apply(self, changes: Mapping[bytes, bytes | None]) -> bytes:
+        root, branches = update(self, changes)
+        for path, branch in branches.items():
+            self.records.pop(record_key(path), None)
+            if branch is not None:
+                self.records[record_key(path)] = encode_record(branch)
+        for key, value in changes.items():
+            self.flat.pop(key, None)
+            if value is not None:
+                self.flat[key] = value
+        return root
+
+
+def rebuilt(flat: Mapping[bytes, bytes]) -> Model:
+    model = Model()
+    model.apply(flat)
+    return model
+
+
+# Few distinct bytes, so that keys share prefixes, end inside each other and split in mid-byte.
+keys = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11, 0xFF]), max_size=5).map(bytes)
+values = st.one_of(
+    st.sampled_from([b"", b"a", b"b" * 31, b"c" * 32, b"d" * 33, b"e" * 200]), st.binary(max_size=40)
+)
+edits = st.dictionaries(keys, st.none() | values, max_size=12)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(edits, max_size=8))
+def test_edits_give_the_root_and_records_of_a_fresh_build(batches: list[dict[bytes, bytes | None]]) -> None:
+    model = Model()
+    for changes in batches:
+        root = model.apply(changes)
+        assert root == trie_root(model.flat)
+        assert model.records == rebuilt(model.flat).records
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(keys, values, max_size=20), st.lists(keys, max_size=6))
+def test_proofs_show_values_and_absence(flat: dict[bytes, bytes], asked: list[bytes]) -> None:
+    model = Model()
+    root = model.apply(flat)
+    proof = prove(model, asked)
+    assert verify_proof(root, proof, asked) == {key: flat.get(key) for key in asked}
+    assert proof == sorted(set(proof))
+
+
+def test_an_update_changes_nothing_by_itself() -> None:
+    model = rebuilt({bytes([high, low]): b"v" * low for high in range(8) for low in range(40)})
+    before = dict(model.records)
+    shared = {path: model.branch(path) for path in ("", "0", "00")}
+    frozen = {path: branch and branch.encode() for path, branch in shared.items()}
+
+    class Shared(Model):
+        def branch(self, path: str) -> Branch | None:
+            return shared[path] if path in shared else model.branch(path)
+
+    reader = Shared()
+    reader.flat = model.flat
+    update(reader, {bytes([0, low]): b"new" for low in range(0, 60, 3)} | {bytes([1, 1]): None})
+    assert model.records == before
+    assert {path: branch and branch.encode() for path, branch in shared.items()} == frozen
+
+
+def test_no_changes_give_the_same_root() -> None:
+    for flat in ({}, {b"a": b"1"}, {b"a": b"1", b"b": b"2"}):
+        assert update(rebuilt(flat), {})[0] == trie_root(flat)
+
+
+def test_deleting_everything_leaves_no_record() -> None:
+    flat = {bytes([index // 16, index % 7, index]): b"x" * index for index in range(200)}
+    model = rebuilt(flat)
+    assert model.apply(dict.fromkeys(flat)) == EMPTY_ROOT
+    assert model.records == {}
+
+
+def test_a_split_makes_one_branch_and_a_collapse_takes_it_back() -> None:
+    model = rebuilt({b"\x12\x34": b"1", b"\x12\x35": b"2"})
+    before = dict(model.records)
+    assert set(before) == {record_key("")}
+    model.apply({b"\x12\xff": b"3"})
+    assert set(model.records) == {record_key(""), record_key("123")}
+    model.apply({b"\x12\xff": None})
+    assert model.records == before
+
+
+def test_the_proof_of_an_empty_state_is_its_only_node() -> None:
+    assert prove(Model(), [b"a"]) == [EMPTY_NODE]
+    assert verify_proof(EMPTY_ROOT, [EMPTY_NODE], [b"a"]) == {b"a": None}
+
+
+def test_paths_of_either_parity_have_their_own_records() -> None:
+    paths = [f"{number:0{size}x}" if size else "" for size in range(4) for number in range(16**size)]
+    assert len({record_key(path) for path in paths}) == len(paths)
