@@ -20,7 +20,7 @@ class StateDiscarded(Exception):
 
 
 class SubmitError(Exception):
-    """The pool refuses a transaction; code, message and data are the JSON-RPC error object as clients know it."""
+    """The pool refuses a transaction; the three fields are the JSON-RPC error object as clients know it."""
 
     def __init__(self, code: int, message: str, data: str | None = None) -> None:
         super().__init__(f"{code}: {message}" if data is None else f"{code}: {message}: {data}")

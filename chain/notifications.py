@@ -1,6 +1,6 @@
-"""What the rest of the node hears of the chain: imported blocks and finality, broadcast through bounded queues.
+"""What the rest of the node hears of the chain: imported blocks and finality, through bounded queues.
 
-    feed = Notifications()                      the importer calls feed.imported(...) and feed.finalised(...)
+    feed = Notifications()                      the importer calls feed.imported(...) and feed.finalized(...)
     async for note in feed.imports(): ...       everybody else listens
 
 A block is readable, state included, before its notification is published.
@@ -148,7 +148,7 @@ class Notifications:
         """Publish an imported block; its header, body and state must be readable already."""
         self._imports.publish(notification)
 
-    def finalised(self, notification: FinalityNotification) -> None:
+    def finalized(self, notification: FinalityNotification) -> None:
         """Publish finality; the store must know of it already."""
         self._finality.publish(notification)
 

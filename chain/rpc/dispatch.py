@@ -1,0 +1,186 @@
+"""One JSON-RPC message in, one out: parsing, batches, the method table, errors. Source: JSON-RPC 2.0."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chain.errors import StateDiscarded, SubmitError, UnknownBlock
+from chain.rpc import errors
+from chain.rpc.backend import Backend, Observer
+from chain.rpc.errors import Json, RpcError, known_error, over_limit
+from chain.rpc.params import Params, shorten
+
+log = logging.getLogger("rpc")
+
+MAX_RESPONSE = 15 * 1024 * 1024
+"""bytes of one response or batch of responses; Substrate's default"""
+
+Handler = Callable[[Backend, Params], Awaitable[Json]]
+Start = Callable[[], None]
+"""Begins a subscription; called once the client has been told its id."""
+
+
+class Subscriber(Protocol):
+    """A connection that can be notified."""
+
+    def subscribe(self, method: str, params: Params) -> tuple[str, Start]: ...
+    def unsubscribe(self, subscription: Json) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """All names the server answers to."""
+
+    handlers: Mapping[str, Handler]
+    subscribe: frozenset[str]
+    unsubscribe: frozenset[str]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.handlers or name in self.subscribe or name in self.unsubscribe
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back to the client, nothing for notifications, and what begins after it was sent."""
+
+    text: str | None
+    starts: tuple[Start, ...] = ()
+
+
+class Dispatcher:
+    """Answers messages; holds no state of any connection."""
+
+    def __init__(self, node: Backend, methods: Methods, max_batch: int, observer: Observer) -> None:
+        self._node = node
+        self._methods = methods
+        self._max_batch = max_batch
+        self._observer = observer
+
+    async def answer(self, message: bytes, subscriber: Subscriber | None) -> Answer:
+        """Answer one message; `subscriber` is None where nothing can be pushed, that is over HTTP."""
+        try:
+            request = json.loads(message, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            return Answer(_failure(None, RpcError(errors.PARSE_ERROR, "Parse error")))
+        starts: list[Start] = []
+        if isinstance(request, list):
+            text = await self._batch(request, subscriber, starts)
+        else:
+            text = await self._single(request, subscriber, starts)
+        return Answer(text, tuple(starts))
+
+    async def _batch(
+        self, batch: list[Json], subscriber: Subscriber | None, starts: list[Start]
+    ) -> str | None:
+        if not batch:
+            return _failure(None, RpcError(errors.INVALID_REQUEST, "Invalid request", "the batch is empty"))
+        if len(batch) > self._max_batch:
+            too_long = "The batch request was too large"
+            return _failure(None, over_limit(errors.BATCH_TOO_BIG, too_long, self._max_batch))
+        texts: list[str] = []
+        size = 0
+        for request in batch:
+            text = await self._single(request, subscriber, starts, MAX_RESPONSE - size)
+            if text is not None:
+                texts.append(text)
+                size += len(text)
+        return f"[{','.join(texts)}]" if texts else None
+
+    async def _single(
+        self, request: Json, subscriber: Subscriber | None, starts: list[Start], room: int = MAX_RESPONSE
+    ) -> str | None:
+        """Answer one request while there is room; None for a notification, which is not executed."""
+        identifier = request.get("id") if isinstance(request, dict) else None
+        if isinstance(identifier, bool) or not isinstance(identifier, str | int | None):
+            identifier, request = None, None
+        try:
+            method, params = _read(request)
+            if isinstance(request, dict) and "id" not in request:
+                return None
+            if room <= 0:
+                message = "The batch response was too large"
+                raise over_limit(errors.BATCH_RESPONSE_TOO_BIG, message, MAX_RESPONSE)
+            found = await self._observed(method, params, subscriber, starts)
+            if len(found) > MAX_RESPONSE:
+                raise over_limit(errors.RESPONSE_TOO_BIG, "Response is too big", MAX_RESPONSE)
+        except RpcError as problem:
+            return _failure(identifier, problem)
+        return f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{found}}}'
+
+    async def _observed(
+        self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
+    ) -> str:
+        if method not in self._methods:
+            raise RpcError(errors.METHOD_NOT_FOUND, "Method not found", shorten(method))
+        protocol = "http" if subscriber is None else "ws"
+        self._observer.call_started(protocol, method)
+        began, is_error = time.perf_counter(), True
+        try:
+            found = await self._call(method, params, subscriber, starts)
+            is_error = False
+            return found
+        finally:
+            self._observer.call_finished(protocol, method, time.perf_counter() - began, is_error)
+
+    async def _call(
+        self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
+    ) -> str:
+        """Return the JSON text of a result. This is the door behind which no exception may be a surprise."""
+        try:
+            return encode(await self._run(method, params, subscriber, starts))
+        except RpcError:
+            raise
+        except (UnknownBlock, StateDiscarded, SubmitError) as problem:
+            raise known_error(problem) from problem
+        except Exception as problem:
+            log.exception("%s failed; this is a bug of the node", method)
+            raise RpcError(errors.INTERNAL_ERROR, "Internal error") from problem
+
+    async def _run(
+        self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
+    ) -> Json:
+        if method in self._methods.handlers:
+            return await self._methods.handlers[method](self._node, params)
+        if subscriber is None:
+            hint = f"{method} needs a WebSocket connection to this port"
+            raise RpcError(errors.METHOD_NOT_FOUND, "Method not found", hint)
+        if method in self._methods.unsubscribe:
+            return subscriber.unsubscribe(params.get(0))
+        subscription, start = subscriber.subscribe(method, params)
+        starts.append(start)
+        return subscription
+
+
+def encode(value: Json) -> str:
+    """Return compact JSON."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _read(request: Json) -> tuple[str, Params]:
+    if not isinstance(request, dict):
+        raise _invalid("a request is an object with jsonrpc, id (a string or an integer), method, params")
+    if request.get("jsonrpc") != "2.0":
+        raise _invalid('jsonrpc must be "2.0"')
+    method, params = request.get("method"), request.get("params")
+    if not isinstance(method, str):
+        raise _invalid("method must be a string")
+    if params is None:
+        return method, Params([])
+    if not isinstance(params, list):
+        raise errors.invalid_params("params must be an array")
+    return method, Params(params)
+
+
+def _invalid(reason: str) -> RpcError:
+    return RpcError(errors.INVALID_REQUEST, "Invalid request", reason)
+
+
+def _failure(identifier: str | int | None, problem: RpcError) -> str:
+    return encode({"jsonrpc": "2.0", "id": identifier, "error": problem.to_json()})
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,63 @@
+"""The TCP side of the server: how many connections, how long a silent one stays, which web pages may call."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+
+ALL = "all"
+DEFAULT_ORIGINS = (
+    "http://localhost:*",
+    "http://127.0.0.1:*",
+    "https://localhost:*",
+    "https://127.0.0.1:*",
+    "https://polkadot.js.org",
+)
+"""Substrate's default for --rpc-cors."""
+
+IDLE_TIMEOUT = 75.0
+"""seconds a connection has to send the head of a request, the first one or the next"""
+DEAD_PEER = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""seconds, seconds, probes: the kernel finds dead peers, so clients need not answer pings of ours"""
+
+
+class Origins:
+    """Which web pages may talk to the node; programs send no origin and always may."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._patterns = [_pattern(each) for each in allowed]
+
+    def allow(self, origin: str | None) -> bool:
+        """Say whether a request with this Origin header is served."""
+        return origin is None or any(pattern.fullmatch(origin) for pattern in self._patterns)
+
+
+def _pattern(allowed: str) -> re.Pattern[str]:
+    if allowed == ALL:
+        return re.compile(r".*", re.DOTALL)
+    if allowed.endswith(":*"):
+        return re.compile(re.escape(allowed[:-2]) + r"(:[0-9]{1,5})?")
+    return re.compile(re.escape(allowed))
+
+
+class Door(web.Server):
+    """An HTTP server that refuses TCP connections above a limit and drops those that say nothing."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], max_connections: int
+    ) -> None:
+        super().__init__(handler, keepalive_timeout=IDLE_TIMEOUT, access_log=None, auto_decompress=False)
+        self._limit = max_connections
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection, or cut it when there are too many."""
+        super().connection_made(handler, transport)
+        if len(self.connections) > self._limit:
+            transport.abort()
+            return
+        peer: socket.socket = transport.get_extra_info("socket")
+        for option, value in DEAD_PEER.items():
+            if hasattr(socket, option):
+                peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

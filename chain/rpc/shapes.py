@@ -1,0 +1,59 @@
+"""How chain values look in JSON. Source: Substrate's serde forms, as the installed clients read them."""
+
+from chain.rpc.backend import RuntimeVersion
+from chain.rpc.errors import Json
+from runtime.primitives.header import GRANDPA_ENGINE, DigestItem, Header
+from runtime.primitives.scale import codec
+
+_LOG = codec(DigestItem)
+
+
+def to_hex(raw: bytes) -> str:
+    """Return bytes as `0x` hex."""
+    return "0x" + raw.hex()
+
+
+def optional_hex(raw: bytes | None) -> str | None:
+    """Return bytes as `0x` hex, None as None."""
+    return None if raw is None else to_hex(raw)
+
+
+def header_json(header: Header) -> dict[str, Json]:
+    """Return a header; its number is hex without leading zeros."""
+    return {
+        "parentHash": to_hex(header.parent_hash),
+        "number": hex(header.number),
+        "stateRoot": to_hex(header.state_root),
+        "extrinsicsRoot": to_hex(header.extrinsics_root),
+        "digest": {"logs": [to_hex(_LOG.encode(log)) for log in header.digest.logs]},
+    }
+
+
+def block_json(header: Header, body: list[bytes], justification: bytes | None) -> dict[str, Json]:
+    """Return a signed block; justifications are pairs of engine and bytes, both as arrays of numbers."""
+    justifications = None if justification is None else [[list(GRANDPA_ENGINE), list(justification)]]
+    extrinsics = [to_hex(extrinsic) for extrinsic in body]
+    return {
+        "block": {"header": header_json(header), "extrinsics": extrinsics},
+        "justifications": justifications,
+    }
+
+
+def version_json(version: RuntimeVersion) -> dict[str, Json]:
+    """Return a runtime version; the state version is 1 from system version 1 on."""
+    return {
+        "specName": version.spec_name,
+        "implName": version.impl_name,
+        "authoringVersion": version.authoring_version,
+        "specVersion": version.spec_version,
+        "implVersion": version.impl_version,
+        "apis": [[to_hex(name), number] for name, number in version.apis],
+        "transactionVersion": version.transaction_version,
+        "systemVersion": version.system_version,
+        "stateVersion": min(version.system_version, 1),
+    }
+
+
+def changes_json(block: bytes, changes: list[tuple[bytes, bytes | None]]) -> dict[str, Json]:
+    """Return a set of storage values at a block."""
+    return {"block": to_hex(block), "changes": [[to_hex(key), optional_hex(value)] for key, value in changes]}
