@@ -1,0 +1,104 @@
+"""Cut the Python standard library's own source into shards and serve them by hash.
+
+    python -m miners.provider --port 8100
+
+Reads top to bottom: main -> publish. Whoever reads the shards checks their hashes and need not trust us.
+"""
+
+import asyncio
+import contextlib
+import json as json_format
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from miners.blobs import BlobStore, serve
+from miners.config import parse
+from miners.data import UnusableCorpus, build_corpus, standard_library
+
+log = logging.getLogger("provider")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every knob an operator may turn."""
+
+    source: Path | None = None  # directory whose *.py files are the text; the standard library if not given
+    directory: Path | None = None  # where shards are kept; a temporary directory if not given
+    host: str = "127.0.0.1"  # address to listen on
+    port: int = 8100  # port to listen on; 0 takes a free one
+    json: bool = False  # print the status line as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A data set that is being served."""
+
+    root: bytes  # manifest root, which is also the digest of the manifest's blob
+    url: str
+    train_shards: int
+    held_out_shards: int
+    size: int  # bytes of text
+
+
+async def main(config: Config) -> None:
+    """Serve until told to stop."""
+    async with publish(config) as publication:
+        print(describe(publication, config.json), flush=True)
+        await stop_requested()
+
+
+@asynccontextmanager
+async def publish(config: Config) -> AsyncIterator[Publication]:
+    """Build the corpus and serve it while the block runs.
+
+    Raises: UnusableCorpus, OSError.
+    """
+    corpus = await asyncio.to_thread(build_corpus, config.source or standard_library())
+    with contextlib.ExitStack() as stack:
+        directory = config.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = BlobStore(directory)
+        for blob in (corpus.manifest.encode(), *corpus.shards.values()):
+            await asyncio.to_thread(store.put, blob)
+        async with serve(store, config.host, config.port) as url:
+            manifest = corpus.manifest
+            size = sum(len(text) for text in corpus.shards.values())
+            yield Publication(manifest.root(), url, len(manifest.train), len(manifest.held_out), size)
+
+
+def describe(publication: Publication, as_json: bool) -> str:
+    """Return the one line that says what is served and where."""
+    if as_json:
+        named = {
+            "root": f"0x{publication.root.hex()}",
+            "url": publication.url,
+            "train_shards": publication.train_shards,
+            "held_out_shards": publication.held_out_shards,
+            "bytes": publication.size,
+        }
+        return json_format.dumps(named)
+    return (
+        f"📚 data set 0x{publication.root.hex()[:8]}…: {publication.size / 1_000_000:.1f} MB of text in "
+        f"{publication.train_shards} + {publication.held_out_shards} shards at {publication.url}"
+    )
+
+
+async def stop_requested() -> None:
+    """Wait for Ctrl-C or a termination signal."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(parse(Config)))
+    except (UnusableCorpus, OSError) as problem:
+        sys.exit(f"miners.provider: {problem}")

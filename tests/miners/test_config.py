@@ -1,0 +1,84 @@
+"""Command lines made from dataclasses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from miners.config import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Knobs of a program."""
+
+    url: str = "ws://127.0.0.1:9944"  # node to talk to
+    rounds: int = 3  # rounds, 100 % of them
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to train
+    mirrors: tuple[str, ...] = ("http://one",)  # may be repeated
+    data_directory: Path | None = None  # where blobs go
+    json: bool = False  # print JSON
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0:
+            raise ValueError("rounds must not be negative")
+
+
+@dataclass(frozen=True)
+class Required:
+    """A program that cannot guess."""
+
+    key: str  # whose key
+
+
+def test_defaults_need_no_flags() -> None:
+    assert parse(Config, []) == Config()
+
+
+def test_every_kind_of_field_has_its_flag() -> None:
+    line = ["--url", "x", "--rounds=7", "--device", "cpu", "--mirrors", "a", "--mirrors", "b"]
+    line += ["--data-directory", "/d", "--json"]
+    assert parse(Config, line) == Config("x", 7, "cpu", ("a", "b"), Path("/d"), True)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["--ulr", "x"], "unknown argument --ulr, did you mean --url?; see --help"),
+        (["--zzz"], "unknown argument --zzz; see --help"),
+        (["stray"], "unknown argument stray; see --help"),
+        (["--rounds", "many"], "argument --rounds: invalid int value: 'many'; see --help"),
+        (["--rounds", "-1"], "rounds must not be negative; see --help"),
+        (["--url"], "argument --url: expected one argument; see --help"),
+    ],
+)
+def test_a_wrong_line_is_one_line_and_code_2(
+    line: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(Config, line)
+    said = capsys.readouterr()
+    assert (end.value.code, said.out) == (2, "")
+    program, _, rest = said.err.partition(": ")
+    assert (program.split(".")[-1], rest) == ("test_config", f"{message}\n")
+
+
+def test_a_required_field_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(Required, ["--key", "//Alice"]) == Required("//Alice")
+    with pytest.raises(SystemExit):
+        parse(Required, [])
+    assert "the following arguments are required: --key" in capsys.readouterr().err
+
+
+def test_help_repeats_the_comments(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(Config, ["--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    for text in (
+        "Command lines made from",
+        "node to talk to [ws://127.0.0.1:9944]",
+        "rounds, 100 % of them [3]",
+    ):
+        assert text in said
