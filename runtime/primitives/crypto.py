@@ -36,7 +36,7 @@ class Ecdsa:
 MultiSignature = Annotated[Ed25519 | Sr25519 | Ecdsa, Variants("sp_runtime::MultiSignature")]
 
 
-def verify(signature: Ed25519 | Sr25519 | Ecdsa, message: bytes, signer: AccountId) -> bool:
+def verify(signature: MultiSignature, message: bytes, signer: AccountId) -> bool:
     """Whether the signer signed exactly this message; ecdsa signatures are not accepted yet."""
     match signature:
         case Ed25519(raw):

@@ -172,7 +172,7 @@ def test_unreduced_and_small_order_points_are_refused(height: int, sign: int) ->
 
 def test_a_second_proof_with_a_small_order_part_is_refused() -> None:
     """A cheat adds a point of order 2 to Gamma and draws nonces until c is even: the RFC's equations hold."""
-    seed, public, alpha, pi, beta = (bytes.fromhex(part) for part in EXAMPLES[0])
+    seed, public, alpha, _, beta = (bytes.fromhex(part) for part in EXAMPLES[0])
     x = int.from_bytes(sha512(seed).digest()[:32], "little") & ((1 << 254) - 8) | 1 << 254
     h = slow_encode(public, alpha)
     gamma = add(times(x, h), (0, P - 1))
