@@ -8,7 +8,7 @@ A blob is served once it is in the store, so a miner puts its payload there only
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +66,11 @@ class BlobStore:
             path.parent.mkdir(exist_ok=True)
             self._write(path, blob)
         return digest
+
+    def put_all(self, blobs: Iterable[bytes]) -> None:
+        """Store many blobs."""
+        for blob in blobs:
+            self.put(blob)
 
     def put_as(self, digest: bytes, blob: bytes) -> None:
         """Store bytes under a digest unchecked; `get` will not return them when they do not match."""
@@ -126,7 +131,7 @@ def application(store: BlobStore) -> web.Application:
             raise web.HTTPNotFound(text=f"no blob 0x{name} here\n")
         return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
 
-    app = web.Application(client_max_size=0)
+    app = web.Application()
     app.router.add_get("/blob/{digest}", get)
     return app
 

@@ -63,7 +63,8 @@ def _add_flag(parser: argparse.ArgumentParser, one: "Field[Any]", hint: Any, tex
     required = default is MISSING
     help_text = text.replace("%", "%%")
     if hint is bool:
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=help_text)
+        action: Any = argparse.BooleanOptionalAction if default else "store_true"
+        parser.add_argument(flag, action=action, default=default, help=help_text)
         return
     if not required and default is not None:
         help_text = f"{help_text} [{default}]".lstrip()

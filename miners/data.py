@@ -9,6 +9,7 @@ A window is the place of one sequence; a batch is `batch_size` windows in order.
 are the output of SHAKE-256 over a beacon of the chain.
 """
 
+import os
 import sysconfig
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -136,12 +137,12 @@ def build_corpus(root: Path) -> Corpus:
 
 def source_files(root: Path) -> list[Path]:
     """Return the Python files below a directory that belong to the corpus, sorted by their relative path."""
-    chosen = [
-        path
-        for path in root.rglob("*.py")
-        if path.is_file() and not EXCLUDED.intersection(path.relative_to(root).parts[:-1])
-    ]
-    return sorted(chosen, key=lambda path: path.relative_to(root).as_posix())
+    chosen: list[Path] = []
+    for directory, below, files in os.walk(root):
+        below[:] = [name for name in below if name not in EXCLUDED]  # not even entered
+        chosen += [Path(directory, name) for name in files if name.endswith(".py")]
+    regular = [path for path in chosen if path.is_file() and not path.is_symlink()]
+    return sorted(regular, key=lambda path: path.relative_to(root).as_posix())
 
 
 def assignment(

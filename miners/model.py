@@ -84,7 +84,7 @@ def train(
 
 
 def loss(weights: MasterWeights, tokens: Tokens, device: str = "cpu") -> float:
-    """Return the mean loss in nats per token over int64 [sequences, sequence + 1]."""
+    """Return the mean loss in nats per token over int64 [sequences, sequence + 1]; nan for a broken model."""
     place = choose_device(device)
     model = build(weights, place).eval()
     per_pass = max(1, TOKENS_PER_PASS // tokens.shape[1])

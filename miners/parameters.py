@@ -30,7 +30,7 @@ class TrainingParameters:
     support_floor_ppm: int = 500_000  # least share of all weight that divides one parameter's sum
     norm_clip_ppm: int = 1_000_000  # a payload's norm is cut to this multiple of the median norm
     evaluation_sequences: int = 64  # hidden sequences a judge measures on
-    max_payload_bytes: int = 1_048_576  # a larger blob is refused before it is read
+    max_payload_bytes: int = 65_536  # a larger blob is refused before it is read
 
     def __post_init__(self) -> None:
         for name, (least, most) in BOUNDS.items():

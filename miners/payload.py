@@ -155,7 +155,8 @@ def decode(blob: bytes, shape: PayloadShape) -> Payload:
     high = reader.bits(shape.values, "level")
     low_bits = reader.bits(shape.values * rice, "low bit").reshape(shape.values, rice)
     weights = np.int64(1) << np.arange(rice - 1, -1, -1, dtype=np.int64)
-    gaps = (_read_unary(reader.rest(), shape.values) << rice) + low_bits.astype(np.int64) @ weights
+    quotients = _read_unary(reader.rest(), shape.values, shape.parameters >> rice)
+    gaps = (quotients << rice) + low_bits.astype(np.int64) @ weights
     return Payload(shape, _positions(gaps, shape), negative, high, levels)
 
 
@@ -220,7 +221,9 @@ def _check_levels(levels: NDArray[np.uint16]) -> None:
         raise MalformedPayload("a chunk's low level is above its high level")
 
 
-def _read_unary(field: bytes, count: int) -> Indices:
+def _read_unary(field: bytes, count: int, most_zeros: int) -> Indices:
+    if len(field) > (count + most_zeros + 7) // 8:
+        raise MalformedPayload("payload has trailing bytes")
     ends = np.flatnonzero(np.unpackbits(np.frombuffer(field, dtype=np.uint8)))
     if len(ends) != count:
         raise MalformedPayload(f"payload holds {len(ends)} positions, needs {count}")

@@ -63,8 +63,7 @@ async def publish(config: Config) -> AsyncIterator[Publication]:
     with contextlib.ExitStack() as stack:
         directory = config.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = BlobStore(directory)
-        for blob in (corpus.manifest.encode(), *corpus.shards.values()):
-            await asyncio.to_thread(store.put, blob)
+        await asyncio.to_thread(store.put_all, (corpus.manifest.encode(), *corpus.shards.values()))
         async with serve(store, config.host, config.port) as url:
             manifest = corpus.manifest
             size = sum(len(text) for text in corpus.shards.values())

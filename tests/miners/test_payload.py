@@ -133,6 +133,7 @@ def replaced(blob: bytes, at: int, new: bytes) -> bytes:
         (lambda blob: blob[:-1], "payload holds {less} positions, needs 25"),
         (lambda blob: blob[:60], "payload is truncated: 60 bytes, needs more than 70"),
         (lambda blob: blob + b"\x00", "payload has trailing bytes"),
+        (lambda blob: blob + bytes(90), "payload has trailing bytes"),
         (lambda blob: blob + b"\x01", "payload holds 26 positions, needs 25"),
         (lambda blob: replaced(blob, LEVELS + 19, b"\xff"), "the padding of the sign field is not zero"),
         (lambda blob: replaced(blob, LEVELS + 23, b"\xff"), "the padding of the level field is not zero"),
