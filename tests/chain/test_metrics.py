@@ -1,0 +1,93 @@
+"""The metrics page, read the way Prometheus reads it."""
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from chain.metrics import Metrics, MetricsServer
+
+
+def samples(text):
+    """Return {(name, labels without chain): value}, having checked that every sample carries the chain."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert labels.pop("chain") == "Assay Test"
+            found[sample.name, tuple(sorted(labels.items()))] = sample.value
+    return found
+
+
+def metrics():
+    return Metrics("Assay Test", "Assay Node", "0.1.0", started_at=1_700_000_000.5)
+
+
+def test_a_fresh_node_shows_what_it_is():
+    assert samples(metrics().render()) == {
+        ("substrate_build_info", (("name", "Assay Node"), ("version", "0.1.0"))): 1,
+        ("substrate_process_start_time_seconds", ()): 1_700_000_000.5,
+    }
+
+
+def test_heights_pool_and_proposer():
+    node = metrics()
+    node.best_block(41)
+    node.finalized_block(39)
+    node.sync_target(50)
+    node.ready_transactions(3)
+    node.block_proposed(0.02, 7)
+    found = samples(node.render())
+    heights = {
+        labels[0][1]: value for (name, labels), value in found.items() if name == "substrate_block_height"
+    }
+    assert heights == {"best": 41, "finalized": 39, "sync_target": 50}
+    assert found["substrate_ready_transactions_number", ()] == 3
+    assert found["substrate_proposer_number_of_transactions", ()] == 7
+    assert found["substrate_proposer_block_constructed_count", ()] == 1
+    assert found["substrate_proposer_block_constructed_sum", ()] == 0.02
+
+
+def test_counters_keep_substrates_names():
+    node = metrics()
+    node.call_started("ws", "system_chain")
+    node.call_finished("ws", "system_chain", 0.003, is_error=False)
+    node.call_started("http", "state_call")
+    node.call_finished("http", "state_call", 0.5, is_error=True)
+    node.session_opened()
+    node.session_closed()
+    text = node.render()
+    chain = 'chain="Assay Test"'
+    counters = [
+        f'substrate_rpc_calls_started{{{chain},method="system_chain",protocol="ws"}} 1.0',
+        f'substrate_rpc_calls_started{{{chain},method="state_call",protocol="http"}} 1.0',
+        f'substrate_rpc_calls_finished{{{chain},is_error="false",method="system_chain",protocol="ws"}} 1.0',
+        f'substrate_rpc_calls_finished{{{chain},is_error="true",method="state_call",protocol="http"}} 1.0',
+        f"substrate_rpc_sessions_opened{{{chain}}} 1.0",
+        f"substrate_rpc_sessions_closed{{{chain}}} 1.0",
+        "# TYPE substrate_rpc_calls_started counter",
+    ]
+    assert [line for line in counters if line not in text.splitlines()] == []
+    assert "_total" not in text
+    assert "_created" not in text
+    found = samples(text)
+    ws = ("method", "system_chain")
+    assert found["substrate_rpc_calls_time_sum", (ws, ("protocol", "ws"))] == 3000
+    assert found["substrate_rpc_calls_time_bucket", (("le", "5000.0"), ws, ("protocol", "ws"))] == 1
+    assert found["substrate_rpc_calls_time_bucket", (("le", "500.0"), ws, ("protocol", "ws"))] == 0
+
+
+async def test_the_page_is_served_on_its_own_port():
+    node = metrics()
+    node.best_block(7)
+    server = MetricsServer(node, port=0)
+    await server.start()
+    async with aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{server.port}"
+        async with http.get(url + "/metrics") as response:
+            assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert samples(await response.text())["substrate_block_height", (("status", "best"),)] == 7
+        async with http.get(url + "/") as response:
+            assert response.status == 404
+        async with http.post(url + "/metrics") as response:
+            assert response.status == 405
+    await server.close()
+    await server.close()
