@@ -6,6 +6,7 @@ Every malformed input raises DecodeError and nothing else; lengths are checked a
 left before anything is allocated, and nesting is bounded. Source: Polkadot specification, appendix A.2.
 """
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -151,7 +152,10 @@ class Codecs:
         if shape.cases and not isinstance(shape.cases[0].cls, type):
             return _plain_enum(shape)
         bodies = {
-            case.cls: (case.tag, _composite(case.cls, [(f.attribute, self.of(f.annotation)) for f in case.fields]))
+            case.cls: (
+                case.tag,
+                _composite(case.cls, [(f.attribute, self.of(f.annotation)) for f in case.fields]),
+            )
             for case in shape.cases
         }
         readers = {tag: body.read for tag, body in bodies.values()}
@@ -398,7 +402,7 @@ def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
 def _plain_enum(shape: shapes.TaggedUnion) -> Codec[Any]:
     members = {case.tag: case.cls for case in shape.cases}
 
-    def write(value: Any, out: bytearray) -> None:
+    def write(value: enum.Enum, out: bytearray) -> None:
         if members.get(value.value) is not value:
             raise EncodeError(f"{value!r} is no case of {shape.path}")
         out.append(value.value)

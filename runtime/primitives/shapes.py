@@ -9,7 +9,17 @@ import enum
 import types
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, NewType, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NewType,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 T = TypeVar("T")
 
@@ -41,10 +51,14 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Variants:
-    """A tagged union: the tag of a class is its position unless `tags` says otherwise."""
+    """A tagged union: the tag of a class is its position unless `tags` says otherwise.
+
+    `params` are the generic parameters of the Rust type, which some clients look into.
+    """
 
     path: str
     tags: tuple[int, ...] = ()
+    params: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,8 @@ def struct(path: str) -> Any:
     """
 
     def decorate(cls: type) -> type:
-        declared = dataclass(frozen=True, slots=True)(cls)
-        declared.__scale_path__ = path  # type: ignore[attr-defined]
+        declared: type = dataclass(frozen=True, slots=True)(cls)
+        setattr(declared, "__scale_path__", path)  # noqa: B010
         return declared
 
     return decorate
@@ -201,6 +215,7 @@ class TaggedUnion:
 
     path: str
     cases: tuple[Case, ...]
+    params: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,8 +224,8 @@ class Lookup:
 
 
 Shape = (
-    Integer | CompactInteger | Boolean | Text | Bytes | Array | Sequence | Mapping | Tuple | Option | Composite
-    | TaggedUnion | Lookup | Special
+    Integer | CompactInteger | Boolean | Text | Bytes | Array | Sequence | Mapping | Tuple | Option
+    | Composite | TaggedUnion | Lookup | Special
 )  # fmt: skip
 
 
@@ -272,7 +287,10 @@ def _generic(annotation: Any, limit: int | None) -> Shape:
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         path = getattr(annotation, "__scale_path__", rust_path(annotation))
         docs = {name: "" for name in annotation.__members__}
-        cases = tuple(Case(member.value, name, member, (), docs[name]) for name, member in annotation.__members__.items())
+        cases = tuple(
+            Case(member.value, name, member, (), docs[name])
+            for name, member in annotation.__members__.items()
+        )
         return TaggedUnion(path, cases)
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         path = getattr(annotation, "__scale_path__", rust_path(annotation))
@@ -283,8 +301,11 @@ def _generic(annotation: Any, limit: int | None) -> Shape:
 def _tagged_union(annotation: Any, union: Variants) -> TaggedUnion:
     classes = get_args(annotation) or (annotation,)
     tags = union.tags or tuple(range(len(classes)))
-    cases = (Case(tag, wire_name(cls.__name__), cls, fields_of(cls), docs_of(cls)) for tag, cls in zip(tags, classes, strict=True))
-    return TaggedUnion(union.path, tuple(cases))
+    cases = (
+        Case(tag, wire_name(cls.__name__), cls, fields_of(cls), docs_of(cls))
+        for tag, cls in zip(tags, classes, strict=True)
+    )
+    return TaggedUnion(union.path, tuple(cases), union.params)
 
 
 def fields_of(cls: type) -> tuple[Field, ...]:
@@ -306,7 +327,7 @@ def docs_of(cls: type) -> str:
 
 
 def rust_path(cls: type) -> str:
-    """Return the path clients see for a type of ours: runtime.pallets.weights.Row -> pallet_weights::pallet::Row."""
+    """Return the path clients see for a type of ours: pallets.weights.Row -> pallet_weights::pallet::Row."""
     parts = cls.__module__.split(".")
     owner = parts[2] if len(parts) > 2 and parts[1] == "pallets" else parts[-1]
     return f"pallet_{owner}::pallet::{wire_name(cls.__name__)}"

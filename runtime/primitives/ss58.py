@@ -85,3 +85,8 @@ def _from_base58(text: str) -> bytes:
         number = number * 58 + digit
     zeros = len(text) - len(text.lstrip(ALPHABET[0]))
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) >> 3, "big")
+
+
+def account_of(text: str) -> AccountId:
+    """Return the account a chain specification names: an SS58 address, or 0x and 64 hex digits."""
+    return AccountId(bytes.fromhex(text[2:])) if text.startswith("0x") else decode(text)[1]

@@ -14,8 +14,8 @@ from runtime.primitives.shapes import (
     variant,
 )
 
-AccountId = NewType("AccountId", Annotated[bytes, Fixed(32, "sp_core::crypto::AccountId32")])  # type: ignore[valid-newtype]
-Hash = NewType("Hash", Annotated[bytes, Fixed(32, "primitive_types::H256")])  # type: ignore[valid-newtype]
+AccountId = NewType("AccountId", Annotated[bytes, Fixed(32, "sp_core::crypto::AccountId32")])
+Hash = NewType("Hash", Annotated[bytes, Fixed(32, "primitive_types::H256")])
 ED25519_PATH = "sp_core::ed25519::Public"
 Ed25519Public = Annotated[bytes, Fixed(32, ED25519_PATH)]
 Signature64 = Annotated[bytes, Fixed(64)]
@@ -83,7 +83,10 @@ class Address20:
 
 
 MultiAddress = Annotated[
-    Id | Index | Raw | Address32 | Address20, Variants("sp_runtime::multiaddress::MultiAddress")
+    Id | Index | Raw | Address32 | Address20,
+    Variants(
+        "sp_runtime::multiaddress::MultiAddress", params=(("AccountId", AccountId), ("AccountIndex", tuple[()]))
+    ),
 ]
 
 

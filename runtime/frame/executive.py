@@ -1,0 +1,281 @@
+"""The state transition: initialise a block, apply extrinsics, finalise it; and the validation of transactions.
+
+Reads top to bottom: Executive.execute_block -> Execution.apply -> Execution.finish.
+Source: Polkadot specification, sections 3.3 and 6.2; FRAME's Executive.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.frame.base import Call, Runtime
+from runtime.frame.declare import DispatchClass, SignedOrigin, Unsigned
+from runtime.frame.errors import DispatchError
+from runtime.frame.extension import Extension, Standing, Submission
+from runtime.frame.extrinsic import Extrinsic, Format
+from runtime.frame.state import Changes, Overlay, State
+from runtime.primitives.header import Digest, Header, PreRuntime
+from runtime.primitives.scale import DecodeError
+from runtime.primitives.transaction import FOREVER, TransactionRejected, ValidTransaction
+from runtime.primitives.trie import ordered_root
+from runtime.primitives.types import ZERO_HASH, AccountId, BlockNumber, Hash
+
+
+class BlockFault(enum.StrEnum):
+    """Why a block does not execute."""
+
+    UNDECODABLE = "undecodable extrinsic"
+    REFUSED = "extrinsic refused"
+    INHERENT = "wrong inherents"
+    NUMBER = "wrong number"
+    DIGEST = "wrong digest"
+    EXTRINSICS_ROOT = "wrong extrinsics root"
+    STATE_ROOT = "wrong state root"
+
+
+class BlockRejected(Exception):
+    """A block breaks a rule of the state transition."""
+
+    def __init__(self, fault: BlockFault, detail: str) -> None:
+        super().__init__(f"{fault.value}: {detail}")
+        self.fault = fault
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What executing a block leads to."""
+
+    header: Header
+    changes: Changes
+
+
+class Executive:
+    """Runs blocks of one runtime version."""
+
+    def __init__(self, runtime: type[Runtime], extensions: tuple[Extension, ...]) -> None:
+        self.runtime = runtime
+        self.extensions = extensions
+        self.format = Format(runtime, extensions)
+
+    def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> "Execution":
+        """Start block `number` on its parent's state."""
+        return Execution(self, state, number, parent, digest)
+
+    def execute_block(
+        self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
+    ) -> Executed:
+        """Execute a foreign block on its parent's state; `supplied` is what this node knows for inherents.
+
+        Raises: BlockRejected.
+        """
+        claimed, _ = header.unsealed()
+        given = Digest([log for log in claimed.digest.logs if isinstance(log, PreRuntime)])
+        execution = self.open(state, claimed.number, claimed.parent_hash, given)
+        execution.check_inherents(body, supplied)
+        for extrinsic in body:
+            execution.include(extrinsic)
+        executed = execution.finish()
+        _compare(executed.header, claimed)
+        return executed
+
+    def validate(self, state: State, parent: Header, extrinsic: bytes) -> ValidTransaction:
+        """Say where a transaction would belong in a pool of this block's children.
+
+        Raises: TransactionRejected.
+        """
+        runtime = self.runtime(Overlay(state))
+        runtime.system.initialize(parent.number + 1, parent.hash(), Digest([]))
+        return Validation(self, runtime).check(extrinsic)
+
+
+class Validation:
+    """Checks transactions against one state without changing it."""
+
+    def __init__(self, executive: Executive, runtime: Runtime) -> None:
+        self._executive = executive
+        self._runtime = runtime
+        self._extensions = [extension.bind(runtime) for extension in executive.extensions]
+
+    def check(self, encoded: bytes) -> ValidTransaction:
+        """Say where a transaction belongs in the pool.
+
+        Raises: TransactionRejected.
+        """
+        extrinsic = decode_transaction(self._executive.format, encoded)
+        if extrinsic.signature is None:
+            raise TransactionRejected("unknown", "NoUnsignedValidator")
+        _, _, standing = admit(self._executive, self._runtime, self._extensions, extrinsic)
+        return ValidTransaction(
+            standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
+        )
+
+
+class Execution:
+    """A block under execution."""
+
+    def __init__(
+        self, executive: Executive, state: State, number: BlockNumber, parent: Hash, digest: Digest
+    ) -> None:
+        self._executive = executive
+        self._overlay = Overlay(state)
+        self._body: list[bytes] = []
+        self.runtime = executive.runtime(self._overlay)
+        self._extensions = [extension.bind(self.runtime) for extension in executive.extensions]
+        self.runtime.system.initialize(number, parent, digest)
+        for pallet in self.runtime.pallets:
+            weight = pallet.on_initialize(number)
+            self.runtime.system.note_weight(weight, DispatchClass.Mandatory)
+        self._number = number
+
+    def inherents(self, supplied: Mapping[str, Any]) -> list[bytes]:
+        """Return the extrinsics every block must start with, made from what the author knows."""
+        made = []
+        for pallet in self.runtime.pallets:
+            inherent = pallet.create_inherent(supplied)
+            if inherent is not None:
+                name, arguments = inherent
+                made.append(self._executive.format.bare(self.runtime.call(pallet.name, name, *arguments)))
+        return made
+
+    def check_inherents(self, body: list[bytes], supplied: Mapping[str, Any]) -> None:
+        """Check that a block's bare extrinsics are the inherents, first and in order.
+
+        Raises: BlockRejected.
+        """
+        decoded = [_decode(self._executive.format, extrinsic) for extrinsic in body]
+        bare = [extrinsic for extrinsic in decoded if extrinsic.signature is None]
+        if any(extrinsic.signature is not None for extrinsic in decoded[: len(bare)]):
+            raise BlockRejected(BlockFault.INHERENT, "a signed extrinsic comes before an inherent")
+        givers = [pallet for pallet in self.runtime.pallets if pallet.create_inherent(supplied) is not None]
+        if [extrinsic.call.pallet for extrinsic in bare] != [pallet.index for pallet in givers]:
+            raise BlockRejected(
+                BlockFault.INHERENT, f"expected those of {[pallet.name for pallet in givers]}"
+            )
+        for pallet, extrinsic in zip(givers, bare, strict=True):
+            problem = pallet.check_inherent(extrinsic.call.arguments, supplied)
+            if problem is not None:
+                raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
+
+    def include(self, encoded: bytes) -> None:
+        """Apply an extrinsic of a foreign block.
+
+        Raises: BlockRejected.
+        """
+        _decode(self._executive.format, encoded)
+        try:
+            self.apply(encoded)
+        except TransactionRejected as refused:
+            detail = f"extrinsic {len(self._body)}: {refused.describe()}"
+            raise BlockRejected(BlockFault.REFUSED, detail) from refused
+
+    def apply(self, encoded: bytes) -> DispatchError | None:
+        """Apply an extrinsic; the result is the call's error, which costs the sender the fee all the same.
+
+        Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
+        """
+        extrinsic = decode_transaction(self._executive.format, encoded)
+        self.runtime.extrinsic_index = len(self._body)
+        self._overlay.begin()
+        try:
+            error = self._apply_decoded(extrinsic)
+        except BaseException:
+            self._overlay.rollback()
+            raise
+        finally:
+            self.runtime.extrinsic_index = None
+        self._overlay.commit()
+        self._body.append(encoded)
+        return error
+
+    def _apply_decoded(self, extrinsic: Extrinsic) -> DispatchError | None:
+        if extrinsic.signature is None:
+            self._apply_inherent(extrinsic.call)
+            return None
+        sender, submission, _ = admit(self._executive, self.runtime, self._extensions, extrinsic)
+        values = list(zip(self._extensions, extrinsic.signature.extra, strict=True))
+        for extension, extra in values:
+            extension.prepare(submission, extra)
+        error = None
+        try:
+            self.runtime.dispatch(extrinsic.call, SignedOrigin(sender))
+        except DispatchError as refused:
+            error = refused
+        for extension, extra in values:
+            extension.settle(submission, extra, error)
+        kind = None if error is None else self.runtime.error_kind(error)
+        self.runtime.system.note_applied(submission.info, kind)
+        return error
+
+    def _apply_inherent(self, call: Call) -> None:
+        info = self.runtime.info(call)
+        if info.class_ is not DispatchClass.Mandatory:
+            raise TransactionRejected("unknown", "NoUnsignedValidator")
+        try:
+            self.runtime.dispatch(call, Unsigned())
+        except DispatchError as refused:
+            raise TransactionRejected("invalid", "BadMandatory") from refused
+        self.runtime.system.note_weight(info.weight, DispatchClass.Mandatory)
+        self.runtime.system.note_applied(info, None)
+
+    def finish(self) -> Executed:
+        """Close the block and return its header, not yet sealed, and its changes."""
+        self.runtime.finalizing = True
+        for pallet in self.runtime.pallets:
+            pallet.on_finalize(self._number)
+        number, parent, digest = self.runtime.system.finish(self._overlay.events)
+        header = Header(parent, number, self._overlay.root(), ordered_root(self._body), digest)
+        return Executed(header, self._overlay.changes)
+
+
+def admit(
+    executive: Executive, runtime: Runtime, extensions: list[Extension], extrinsic: Extrinsic
+) -> tuple[AccountId, Submission, Standing]:
+    """Check signature and extensions of a signed extrinsic.
+
+    Raises: TransactionRejected.
+    """
+    assert extrinsic.signature is not None
+    sender = executive.format.authenticate(extrinsic.signature, extrinsic.call, extensions)
+    submission = Submission(sender, extrinsic.call, runtime.info(extrinsic.call), extrinsic.length)
+    standing = Standing(0, [], [], FOREVER)
+    for extension, extra in zip(extensions, extrinsic.signature.extra, strict=True):
+        extension.validate(submission, extra, standing)
+    return sender, submission, standing
+
+
+def decode_transaction(form: Format, encoded: bytes) -> Extrinsic:
+    """Decode what claims to be an extrinsic.
+
+    Raises: TransactionRejected.
+    """
+    try:
+        return form.decode(encoded)
+    except DecodeError as malformed:
+        raise TransactionRejected(
+            "invalid", "Call", text=f"The extrinsic does not decode: {malformed}"
+        ) from malformed
+
+
+def _decode(form: Format, encoded: bytes) -> Extrinsic:
+    try:
+        return form.decode(encoded)
+    except DecodeError as malformed:
+        raise BlockRejected(BlockFault.UNDECODABLE, str(malformed)) from malformed
+
+
+def _compare(made: Header, claimed: Header) -> None:
+    if made.number != claimed.number:
+        raise BlockRejected(BlockFault.NUMBER, f"{claimed.number}, executed as {made.number}")
+    if made.digest != claimed.digest:
+        raise BlockRejected(BlockFault.DIGEST, "the runtime's digest differs from the header's")
+    if made.extrinsics_root != claimed.extrinsics_root:
+        raise BlockRejected(BlockFault.EXTRINSICS_ROOT, f"0x{made.extrinsics_root.hex()} expected")
+    if made.state_root != claimed.state_root:
+        raise BlockRejected(BlockFault.STATE_ROOT, f"0x{made.state_root.hex()} expected")
+
+
+def genesis_header(state_root: Hash) -> Header:
+    """Return the header of block 0."""
+    return Header(ZERO_HASH, 0, state_root, ordered_root([]), Digest([]))

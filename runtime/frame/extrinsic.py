@@ -1,0 +1,110 @@
+"""Extrinsics, version 4. Source: Polkadot specification, section 3.3.3; sp_runtime::generic::UncheckedExtrinsic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.frame.base import Call, Runtime, RuntimeCall
+from runtime.frame.extension import Extension
+from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519, verify
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import DecodeError, Input, codec, read_compact, write_compact
+from runtime.primitives.transaction import TransactionRejected
+from runtime.primitives.types import AccountId, Address32, Id, MultiAddress
+
+VERSION = 4
+SIGNED_BIT = 0x80
+RAW_PAYLOAD_LIMIT = 256
+"""bytes; a longer signing payload is replaced by its blake2-256"""
+
+ADDRESS = codec(MultiAddress)
+SIGNATURE = codec(MultiSignature)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who signed, how, and the extensions' values in order."""
+
+    address: Any
+    signature: Ed25519 | Sr25519 | Ecdsa
+    extra: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extrinsic:
+    """A decoded extrinsic; `length` counts its bytes with the length prefix."""
+
+    signature: Signature | None
+    call: Call
+    length: int
+
+
+class Format:
+    """Encodes and decodes the extrinsics of one runtime."""
+
+    def __init__(self, runtime: type[Runtime], extensions: tuple[Extension, ...]) -> None:
+        self._extras = [runtime.codecs.of(extension.extra) for extension in extensions]
+        self._implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
+        self._call = runtime.codecs.of(RuntimeCall)
+
+    def decode(self, encoded: bytes) -> Extrinsic:
+        """Decode an extrinsic with its length prefix.
+
+        Raises: DecodeError.
+        """
+        source = Input(encoded)
+        announced = read_compact(source)
+        if announced != source.left():
+            raise DecodeError(f"the length prefix says {announced} bytes, {source.left()} follow")
+        version = source.take(1)[0]
+        if version & ~SIGNED_BIT != VERSION:
+            raise DecodeError(f"extrinsic version {version & ~SIGNED_BIT} is not {VERSION}")
+        signature = None
+        if version & SIGNED_BIT:
+            address, signed = ADDRESS.read(source), SIGNATURE.read(source)
+            signature = Signature(address, signed, tuple([extra.read(source) for extra in self._extras]))
+        call = self._call.read(source)
+        if source.left():
+            raise DecodeError(f"{source.left()} bytes are left over after the call")
+        return Extrinsic(signature, call, len(encoded))
+
+    def bare(self, call: Call) -> bytes:
+        """Encode an unsigned extrinsic, such as an inherent."""
+        return _prefixed(bytes([VERSION]) + self._call.encode(call))
+
+    def signed(self, call: Call, signer: AccountId, signature: Any, extra: tuple[Any, ...]) -> bytes:
+        """Encode a signed extrinsic."""
+        head = bytes([VERSION | SIGNED_BIT]) + ADDRESS.encode(Id(signer)) + SIGNATURE.encode(signature)
+        return _prefixed(head + self._extra_bytes(extra) + self._call.encode(call))
+
+    def payload(self, call: Call, extra: tuple[Any, ...], implied: tuple[Any, ...]) -> bytes:
+        """Return the bytes that are signed: call ++ extra ++ implied, hashed when long."""
+        out = bytearray(self._call.encode(call) + self._extra_bytes(extra))
+        for implicit, value in zip(self._implicits, implied, strict=True):
+            implicit.write(value, out)
+        return bytes(out) if len(out) <= RAW_PAYLOAD_LIMIT else blake2_256(bytes(out))
+
+    def _extra_bytes(self, extra: tuple[Any, ...]) -> bytes:
+        out = bytearray()
+        for each, value in zip(self._extras, extra, strict=True):
+            each.write(value, out)
+        return bytes(out)
+
+    def authenticate(self, signature: Signature, call: Call, extensions: list[Extension]) -> AccountId:
+        """Return the account that signed.
+
+        Raises: TransactionRejected.
+        """
+        if not isinstance(signature.address, Id | Address32):
+            raise TransactionRejected("unknown", "CannotLookup")
+        sender = AccountId(signature.address._0)
+        pairs = zip(extensions, signature.extra, strict=True)
+        implied = tuple([extension.implied(extra) for extension, extra in pairs])
+        if not verify(signature.signature, self.payload(call, signature.extra, implied), sender):
+            raise TransactionRejected("invalid", "BadProof")
+        return sender
+
+
+def _prefixed(body: bytes) -> bytes:
+    out = bytearray()
+    write_compact(len(body), out)
+    return bytes(out) + body

@@ -1,0 +1,92 @@
+"""What the runtime sees of storage, and the overlay that collects a block's changes."""
+
+from collections.abc import Iterator, Mapping
+from heapq import merge
+from typing import Protocol
+
+from runtime.primitives.types import Hash
+
+Changes = dict[bytes, bytes | None]
+"""New values by key; None deletes."""
+
+
+class State(Protocol):
+    """Committed storage as of some block; the node passes one in."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under a key."""
+        ...
+
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """Yield the keys with a prefix in ascending order, those greater than `after` only."""
+        ...
+
+    def root(self, changes: Mapping[bytes, bytes | None]) -> Hash:
+        """Return the state root these changes would lead to; nothing is applied."""
+        ...
+
+
+class _Absent:
+    """Marks a key the overlay had not changed before."""
+
+
+_ABSENT = _Absent()
+
+
+class Overlay:
+    """A block's changes above a State, with nested transactions.
+
+    Invariant: after `rollback` the overlay is exactly what it was at the matching `begin`.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.changes: Changes = {}
+        self.events: list[bytes] = []
+        self._undo: list[tuple[bytes, bytes | None | _Absent]] = []
+        self._marks: list[tuple[int, int]] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under a key, changes of this block included."""
+        value = self.changes.get(key, _ABSENT)
+        return self._state.get(key) if isinstance(value, _Absent) else value
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set a key, or delete it with None."""
+        if self._marks:
+            self._undo.append((key, self.changes.get(key, _ABSENT)))
+        self.changes[key] = value
+
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """Yield the present keys with a prefix in ascending order, changes of this block included."""
+        changed = sorted(key for key in self.changes if key.startswith(prefix) and key > after)
+        last = None
+        for key in merge(self._state.keys(prefix, after), changed):
+            if key != last and self.changes.get(key, b"") is not None:
+                yield key
+            last = key
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._marks.append((len(self._undo), len(self.events)))
+
+    def commit(self) -> None:
+        """Keep what happened since the last `begin`, as part of the transaction around it."""
+        self._marks.pop()
+        if not self._marks:
+            self._undo.clear()
+
+    def rollback(self) -> None:
+        """Undo everything since the last `begin`."""
+        mark, events = self._marks.pop()
+        while len(self._undo) > mark:
+            key, old = self._undo.pop()
+            if isinstance(old, _Absent):
+                del self.changes[key]
+            else:
+                self.changes[key] = old
+        del self.events[events:]
+
+    def root(self) -> Hash:
+        """Return the state root with this block's changes."""
+        return self._state.root(self.changes)

@@ -1,0 +1,268 @@
+"""Storage items as pallets use them: Value, Map, DoubleMap, NMap.
+
+A key is twox128(pallet) ++ twox128(item) ++ hashed map keys. Source: Polkadot specification, section 2.4.4;
+FRAME's StorageValue, StorageMap, StorageDoubleMap.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from runtime.frame.state import Overlay
+from runtime.primitives.hashing import blake2_128_concat, identity, twox_64_concat, twox_128
+from runtime.primitives.scale import Codec, Input
+
+K = TypeVar("K")
+K1 = TypeVar("K1")
+K2 = TypeVar("K2")
+V = TypeVar("V")
+
+Hasher = Callable[[bytes], bytes]
+PREFIX_SIZE: dict[Hasher, int] = {blake2_128_concat: 16, twox_64_concat: 8, identity: 0}
+"""Bytes a hasher puts before the key itself."""
+MAX_KEYS = 4
+"""Keys of the widest NMap."""
+REQUIRED: Any = object()
+"""Marks storage without a default: reading what is absent with [] is a bug, `get` gives None."""
+
+
+@dataclass(frozen=True)
+class StorageItem:
+    """A declaration: what `storage()` leaves in the class body."""
+
+    default: Any
+    hashers: tuple[Hasher, ...]
+
+
+def storage(
+    default: Any = REQUIRED,
+    hasher: Hasher = blake2_128_concat,
+    hashers: tuple[Hasher, ...] | None = None,
+) -> Any:
+    """Declare a storage item; its annotation says the rest.
+
+    Map keys that a stranger may choose need blake2_128_concat (the default); block numbers, netuids and the
+    like may take twox_64_concat; keys that are hashes already may take identity.
+    """
+    return StorageItem(default, hashers or (hasher,) * MAX_KEYS)
+
+
+def item_prefix(pallet: str, item: str) -> bytes:
+    """Return the 32 bytes that start every key of a storage item."""
+    return twox_128(pallet.encode()) + twox_128(item.encode())
+
+
+class Value(Generic[V]):
+    """One value under one key."""
+
+    def __init__(
+        self, overlay: Overlay, prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem
+    ) -> None:
+        self._overlay = overlay
+        self.key = prefix
+        self._codec: Codec[V] = codecs[-1]
+        self._default = item.default
+
+    def get(self) -> V:
+        """Return the value, or the default."""
+        raw = self._overlay.get(self.key)
+        if raw is not None:
+            return self._codec.decode(raw)
+        assert self._default is not REQUIRED, "this value has no default: it is set at genesis"
+        default: V = self._default
+        return default
+
+    def find(self) -> V | None:
+        """Return what is stored, never the default."""
+        raw = self._overlay.get(self.key)
+        return None if raw is None else self._codec.decode(raw)
+
+    def put(self, value: V) -> None:
+        """Set the value."""
+        self._overlay.put(self.key, self._codec.encode(value))
+
+    def kill(self) -> None:
+        """Remove the value."""
+        self._overlay.put(self.key, None)
+
+    def exists(self) -> bool:
+        """Say whether a value is stored."""
+        return self._overlay.get(self.key) is not None
+
+
+class _Keyed(Generic[V]):
+    """What maps of any arity share: raw keys in, values out."""
+
+    def __init__(
+        self, overlay: Overlay, prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem
+    ) -> None:
+        self._overlay = overlay
+        self.prefix = prefix
+        *self._keys, self._value = codecs
+        self._default = item.default
+        self._hashers = item.hashers
+        self._skips = [PREFIX_SIZE[hasher] for hasher in item.hashers]
+
+    def _part(self, position: int, key: Any) -> bytes:
+        return self._hashers[position](self._keys[position].encode(key))
+
+    def _read(self, raw_key: bytes) -> V | None:
+        raw = self._overlay.get(raw_key)
+        return None if raw is None else self._value.decode(raw)
+
+    def _read_or_default(self, raw_key: bytes) -> V:
+        raw = self._overlay.get(raw_key)
+        if raw is not None:
+            value: V = self._value.decode(raw)
+            return value
+        if self._default is REQUIRED:
+            raise KeyError(raw_key.hex())
+        default: V = self._default
+        return default
+
+    def _remove(self, raw_key: bytes) -> None:
+        self._overlay.put(raw_key, None)
+
+    def _entries(self, prefix: bytes, first: int) -> Iterator[tuple[list[Any], bytes]]:
+        for raw_key in list(self._overlay.keys(prefix)):
+            source = Input(raw_key, len(prefix))
+            found = []
+            for position in range(first, len(self._keys)):
+                source.take(self._skips[position])
+                found.append(self._keys[position].read(source))
+            yield found, raw_key
+
+
+class Map(_Keyed[V], Generic[K, V]):
+    """Values by key; iteration is in the order of hashed keys, as clients see it."""
+
+    def raw_key(self, key: K) -> bytes:
+        """Return the storage key of an entry."""
+        return self.prefix + self._part(0, key)
+
+    def __getitem__(self, key: K) -> V:
+        return self._read_or_default(self.raw_key(key))
+
+    def get(self, key: K) -> V | None:
+        """Return what is stored, never the default."""
+        return self._read(self.raw_key(key))
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self._overlay.put(self.raw_key(key), self._value.encode(value))
+
+    def __delitem__(self, key: K) -> None:
+        self._remove(self.raw_key(key))
+
+    def __contains__(self, key: K) -> bool:
+        return self._overlay.get(self.raw_key(key)) is not None
+
+    def take(self, key: K) -> V | None:
+        """Remove an entry and return what was stored."""
+        value = self.get(key)
+        del self[key]
+        return value
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Yield all entries; the map may be changed meanwhile."""
+        for (key,), raw_key in self._entries(self.prefix, 0):
+            value = self._read(raw_key)
+            if value is not None:
+                yield key, value
+
+    def keys(self) -> Iterator[K]:
+        """Yield all keys."""
+        for (key,), _ in self._entries(self.prefix, 0):
+            yield key
+
+    def values(self) -> Iterator[V]:
+        """Yield all values."""
+        for _, value in self.items():
+            yield value
+
+
+class DoubleMap(_Keyed[V], Generic[K1, K2, V]):
+    """Values by two keys; all entries of one first key lie together."""
+
+    def raw_key(self, first: K1, second: K2) -> bytes:
+        """Return the storage key of an entry."""
+        return self.prefix + self._part(0, first) + self._part(1, second)
+
+    def __getitem__(self, keys: tuple[K1, K2]) -> V:
+        return self._read_or_default(self.raw_key(*keys))
+
+    def get(self, first: K1, second: K2) -> V | None:
+        """Return what is stored, never the default."""
+        return self._read(self.raw_key(first, second))
+
+    def __setitem__(self, keys: tuple[K1, K2], value: V) -> None:
+        self._overlay.put(self.raw_key(*keys), self._value.encode(value))
+
+    def __delitem__(self, keys: tuple[K1, K2]) -> None:
+        self._remove(self.raw_key(*keys))
+
+    def __contains__(self, keys: tuple[K1, K2]) -> bool:
+        return self._overlay.get(self.raw_key(*keys)) is not None
+
+    def take(self, first: K1, second: K2) -> V | None:
+        """Remove an entry and return what was stored."""
+        value = self.get(first, second)
+        del self[first, second]
+        return value
+
+    def under(self, first: K1) -> Iterator[tuple[K2, V]]:
+        """Yield the entries of one first key, in the order of hashed second keys."""
+        for (second,), raw_key in self._entries(self.prefix + self._part(0, first), 1):
+            value = self._read(raw_key)
+            if value is not None:
+                yield second, value
+
+    def items(self) -> Iterator[tuple[tuple[K1, K2], V]]:
+        """Yield all entries."""
+        for (first, second), raw_key in self._entries(self.prefix, 0):
+            value = self._read(raw_key)
+            if value is not None:
+                yield (first, second), value
+
+    def clear(self, first: K1) -> None:
+        """Remove every entry of one first key."""
+        for _, raw_key in self._entries(self.prefix + self._part(0, first), 1):
+            self._remove(raw_key)
+
+
+class NMap(_Keyed[V], Generic[K, V]):
+    """Values by several keys, as in NMap[tuple[K1, K2, K3], V]; entries with equal leading keys lie together."""
+
+    def raw_key(self, keys: K) -> bytes:
+        """Return the storage key of an entry."""
+        return self._leading(keys)
+
+    def _leading(self, keys: Any) -> bytes:
+        return self.prefix + b"".join(self._part(position, key) for position, key in enumerate(keys))
+
+    def __getitem__(self, keys: K) -> V:
+        return self._read_or_default(self.raw_key(keys))
+
+    def get(self, keys: K) -> V | None:
+        """Return what is stored, never the default."""
+        return self._read(self.raw_key(keys))
+
+    def __setitem__(self, keys: K, value: V) -> None:
+        self._overlay.put(self.raw_key(keys), self._value.encode(value))
+
+    def __delitem__(self, keys: K) -> None:
+        self._remove(self.raw_key(keys))
+
+    def __contains__(self, keys: K) -> bool:
+        return self._overlay.get(self.raw_key(keys)) is not None
+
+    def under(self, *leading: Any) -> Iterator[tuple[tuple[Any, ...], V]]:
+        """Yield (remaining keys, value) of the entries with these leading keys."""
+        for remaining, raw_key in self._entries(self._leading(leading), len(leading)):
+            value = self._read(raw_key)
+            if value is not None:
+                yield tuple(remaining), value
+
+    def clear(self, *leading: Any) -> None:
+        """Remove every entry with these leading keys."""
+        for _, raw_key in self._entries(self._leading(leading), len(leading)):
+            self._remove(raw_key)

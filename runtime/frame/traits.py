@@ -1,0 +1,75 @@
+"""What pallets and the executive may ask of each other without naming one another."""
+
+from typing import Any, Protocol
+
+from runtime.frame.declare import DispatchClass
+from runtime.primitives.header import Digest, DigestItem
+from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash, Weight
+
+
+class SystemHost(Protocol):
+    """What the executive needs of the System pallet."""
+
+    def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
+        """Open a block."""
+        ...
+
+    def note_weight(self, weight: Weight, dispatch_class: DispatchClass) -> None:
+        """Count weight that was used."""
+        ...
+
+    def note_applied(self, info: Any, error: Any | None) -> None:
+        """Close an extrinsic with its last event, ExtrinsicSuccess or ExtrinsicFailed."""
+        ...
+
+    def finish(self, events: list[bytes]) -> tuple[BlockNumber, Hash, Digest]:
+        """Store the events and return number, parent and digest of the header."""
+        ...
+
+
+class Digests(Protocol):
+    """Where a pallet leaves messages to consensus engines."""
+
+    def deposit_log(self, log: DigestItem) -> None:
+        """Append to the digest of the block under construction."""
+        ...
+
+
+class Currency(Protocol):
+    """The native token, in planck. Source: FRAME's Currency and ReservableCurrency."""
+
+    def free(self, who: AccountId) -> Balance:
+        """Return the free balance, locked or not."""
+        ...
+
+    def usable(self, who: AccountId, *, keep_alive: bool = True) -> Balance:
+        """Return what may leave the account."""
+        ...
+
+    def move(self, source: AccountId, dest: AccountId, value: Balance, *, keep_alive: bool) -> None:
+        """Transfer. Raises: DispatchError."""
+        ...
+
+    def mint(self, who: AccountId, value: Balance) -> None:
+        """Create money in an account; issuance rises by exactly this much."""
+        ...
+
+    def burn(self, who: AccountId, value: Balance) -> None:
+        """Destroy usable money of an account. Raises: DispatchError."""
+        ...
+
+    def reserve(self, who: AccountId, value: Balance) -> None:
+        """Set usable money aside. Raises: DispatchError."""
+        ...
+
+    def unreserve(self, who: AccountId, value: Balance) -> Balance:
+        """Free what was set aside, as far as there is any; return the amount freed."""
+        ...
+
+    def burn_reserved(self, who: AccountId, value: Balance) -> Balance:
+        """Destroy what was set aside, as far as there is any; return the amount burnt."""
+        ...
+
+    def set_lock(self, identifier: bytes, who: AccountId, amount: Balance) -> None:
+        """Keep an amount from being spent; zero lifts the lock. `identifier` has 8 bytes."""
+        ...

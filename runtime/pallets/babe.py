@@ -1,0 +1,219 @@
+"""Babe: slots, authorities with weights, and the chain's randomness.
+
+Randomness of epoch n+1 = blake2_256(randomness of n ++ n+1 ++ VRF outputs of epoch n-1); it is announced, with
+the authorities, in the first block of epoch n. Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from runtime.frame.declare import constant, coupled, db
+from runtime.frame.errors import NoError
+from runtime.frame.pallet import Pallet
+from runtime.frame.storage import Map, Value, storage
+from runtime.frame.traits import Digests
+from runtime.primitives.babe import (
+    CONSENSUS_LOG,
+    PRE_DIGEST,
+    AllowedSlots,
+    Authorities,
+    NextEpochData,
+    Primary,
+    Randomness,
+    SecondaryPlain,
+    SecondaryVRF,
+    next_randomness,
+)
+from runtime.primitives.hashing import blake2_256, twox_64_concat
+from runtime.primitives.header import BABE_ENGINE, Consensus, Digest, PreRuntime
+from runtime.primitives.shapes import struct, u32, u64
+from runtime.primitives.types import Hash, Slot, Weight, ZERO_HASH
+from runtime.primitives.vrf import proof_to_hash
+
+
+@struct("sp_consensus_babe::BabeEpochConfiguration")
+class BabeEpochConfiguration:
+    """c = numerator / denominator, the share of slots with a primary author; and which slots there are."""
+
+    c: tuple[u64, u64]
+    allowed_slots: AllowedSlots
+
+
+@struct("sp_consensus_babe::BabeConfiguration")
+class BabeConfiguration:
+    """What an author must know at genesis; slot_duration in ms, epoch_length in slots."""
+
+    slot_duration: u64
+    epoch_length: u64
+    c: tuple[u64, u64]
+    authorities: Authorities
+    randomness: Randomness
+    allowed_slots: AllowedSlots
+
+
+@struct("sp_consensus_babe::Epoch")
+class Epoch:
+    """What an author must know of an epoch; duration in slots."""
+
+    epoch_index: u64
+    start_slot: Slot
+    duration: u64
+    authorities: Authorities
+    randomness: Randomness
+    config: BabeEpochConfiguration
+
+
+class SessionRotation(Protocol):
+    """Who is told that an epoch, which is a session, begins."""
+
+    def rotate(self) -> None:
+        """Begin the next session."""
+        ...
+
+
+class SystemDigest(Digests, Protocol):
+    """Where the block's digest is."""
+
+    digest: Value[Digest]
+
+
+CONFIG = BabeEpochConfiguration((0, 1), AllowedSlots.PrimaryAndSecondaryVRFSlots)
+"""One stake-weighted leader in every slot."""
+
+
+class Babe(Pallet[None, NoError]):
+    """Slots, epochs, authorities and randomness."""
+
+    system: SystemDigest = coupled()
+    session: SessionRotation = coupled()
+
+    epoch_duration: u64 = constant(30)
+    expected_block_time: u64 = constant(2_000)
+    max_authorities: u32 = constant(1024)
+
+    epoch_index: Value[u64] = storage(default=0)
+    authorities: Value[Authorities] = storage(default=[])
+    next_authorities: Value[Authorities] = storage(default=[])
+    genesis_slot: Value[Slot] = storage(default=0)
+    current_slot: Value[Slot] = storage(default=0)
+    randomness: Value[Randomness] = storage(default=bytes(32))
+    next_randomness: Value[Randomness] = storage(default=bytes(32))
+    segment_index: Value[u32] = storage(default=0)
+    under_construction: Map[u32, Randomness] = storage(hasher=twox_64_concat)
+    author_vrf_randomness: Value[Randomness | None] = storage(default=None)
+    epoch_config: Value[BabeEpochConfiguration] = storage(default=CONFIG)
+    vrf_accumulator: Value[Hash] = storage(default=ZERO_HASH)
+    author: Value[u32] = storage()
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Write `authorities`: [[0x public key, weight], ...]."""
+        listed = [(bytes.fromhex(key[2:]), int(weight)) for key, weight in config.get("authorities", [])]
+        self.authorities.put(listed)
+        self.next_authorities.put(listed)
+
+    def on_initialize(self, now: int) -> Weight:
+        """Read the pre-digest: move slot and epoch on, gather the VRF output."""
+        pre_digest = self._pre_digest()
+        if pre_digest is None:
+            self.author.kill()
+            return db(reads=1)
+        self._enter_slot(now, pre_digest.slot)
+        self.author.put(pre_digest.authority_index)
+        if not isinstance(pre_digest, SecondaryPlain):
+            proof = pre_digest.vrf_signature.to_proof()
+            assert proof is not None, "the header was verified before"
+            self._gather(proof_to_hash(proof))
+        return db(reads=6, writes=6)
+
+    def _pre_digest(self) -> Primary | SecondaryPlain | SecondaryVRF | None:
+        for log in self.system.digest.get().logs:
+            if isinstance(log, PreRuntime) and log._0 == BABE_ENGINE:
+                decoded: Primary | SecondaryPlain | SecondaryVRF = PRE_DIGEST.decode(log._1)
+                return decoded
+        return None
+
+    def _enter_slot(self, now: int, slot: Slot) -> None:
+        self.current_slot.put(slot)
+        if now == 1:
+            self.genesis_slot.put(slot)
+            self._announce()
+        epoch = self.epoch_at(slot)
+        if epoch > self.epoch_index.get():
+            self._enter_epoch(epoch)
+
+    def _enter_epoch(self, epoch: int) -> None:
+        """Begin an epoch; when some were skipped, what was announced for the first of them applies."""
+        segments = self.segment_index.get()
+        gathered = [self.under_construction[segment] for segment in range(segments)]
+        for segment in range(segments):
+            del self.under_construction[segment]
+        self.segment_index.kill()
+        current = self.next_randomness.get()
+        self.epoch_index.put(epoch)
+        self.randomness.put(current)
+        self.authorities.put(self.next_authorities.get())
+        self.next_randomness.put(next_randomness(current, epoch + 1, gathered))
+        self.session.rotate()
+        self._announce()
+
+    def _announce(self) -> None:
+        data = NextEpochData(self.next_authorities.get(), self.next_randomness.get())
+        self.system.deposit_log(Consensus(BABE_ENGINE, CONSENSUS_LOG.encode(data)))
+
+    def _gather(self, output: bytes) -> None:
+        segment = self.segment_index.get()
+        self.under_construction[segment] = output[:32]
+        self.segment_index.put(segment + 1)
+        self.author_vrf_randomness.put(output[:32])
+        self.vrf_accumulator.put(Hash(blake2_256(self.vrf_accumulator.get() + output)))
+
+    # What others ask.
+
+    def current(self) -> Slot | None:
+        """Return the slot of the block under execution, if it says one."""
+        return None if self.author.find() is None else self.current_slot.get()
+
+    def slot_duration(self) -> int:
+        """Return ms per slot."""
+        return self.expected_block_time
+
+    def epoch_at(self, slot: Slot) -> int:
+        """Return the epoch a slot lies in."""
+        return (slot - self.genesis_slot.get()) // self.epoch_duration
+
+    def author_index(self) -> int | None:
+        """Return the index of the block's author among the authorities."""
+        return self.author.find()
+
+    def authority_count(self) -> int:
+        """Return how many authorities the epoch has."""
+        return len(self.authorities.get())
+
+    def beacon(self, domain: bytes) -> Hash:
+        """Return randomness nobody knew before this block: all VRF outputs so far, by domain."""
+        return Hash(blake2_256(domain + self.vrf_accumulator.get()))
+
+    def configuration(self) -> BabeConfiguration:
+        """Return what an author must know at genesis."""
+        return BabeConfiguration(
+            self.expected_block_time,
+            self.epoch_duration,
+            self.epoch_config.get().c,
+            self.authorities.get(),
+            self.randomness.get(),
+            self.epoch_config.get().allowed_slots,
+        )
+
+    def current_epoch(self) -> Epoch:
+        """Return the epoch of the last block."""
+        return self._epoch(self.epoch_index.get(), self.authorities.get(), self.randomness.get())
+
+    def next_epoch(self) -> Epoch:
+        """Return what is announced for the epoch after it."""
+        return self._epoch(
+            self.epoch_index.get() + 1, self.next_authorities.get(), self.next_randomness.get()
+        )
+
+    def _epoch(self, index: int, authorities: Authorities, randomness: Randomness) -> Epoch:
+        start = self.genesis_slot.get() + index * self.epoch_duration
+        return Epoch(index, start, self.epoch_duration, authorities, randomness, self.epoch_config.get())

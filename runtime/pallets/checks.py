@@ -1,0 +1,155 @@
+"""The signed extensions every Substrate chain has, in template order.
+
+Source: frame_system's extensions; a permuted list breaks the signatures of clients that hard-code the order.
+"""
+
+import enum
+from typing import Annotated, Any
+
+from runtime.frame.declare import DispatchClass
+from runtime.frame.extension import Extension, Standing, Submission
+from runtime.pallets.system import System
+from runtime.primitives.era import Era, MortalEra
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import Compact, Fixed, u32
+from runtime.primitives.transaction import TransactionRejected
+from runtime.primitives.types import AccountId, Hash, Nonce
+
+MAX_NONCE_LEAD = 1024
+"""A nonce further ahead of the account than this cannot become ready in reasonable time."""
+TAG = codec(tuple[AccountId, Nonce])
+
+
+class _SystemExtension(Extension):
+    system: System
+
+
+class CheckNonZeroSender(Extension):
+    """Refuses the all-zero account, which nobody can hold the key of."""
+
+    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Refuse the zero account."""
+        if submission.sender == bytes(32):
+            raise TransactionRejected("invalid", "BadSigner")
+
+
+class CheckSpecVersion(_SystemExtension):
+    """Binds a signature to the runtime's behaviour."""
+
+    implicit = u32
+
+    def implied(self, extra: Any) -> int:
+        """Return the spec version."""
+        return self.system.version.spec_version
+
+
+class CheckTxVersion(_SystemExtension):
+    """Binds a signature to the meaning of call indices."""
+
+    implicit = u32
+
+    def implied(self, extra: Any) -> int:
+        """Return the transaction version."""
+        return self.system.version.transaction_version
+
+
+class CheckGenesis(_SystemExtension):
+    """Binds a signature to this chain."""
+
+    implicit = Hash
+
+    def implied(self, extra: Any) -> Hash:
+        """Return the genesis hash."""
+        return self.system.genesis_hash()
+
+
+class CheckMortality(_SystemExtension):
+    """Binds a signature to a window of blocks on this fork."""
+
+    extra = Era
+    implicit = Hash
+
+    def implied(self, extra: MortalEra) -> Hash:
+        """Return the hash of the block the era was born in."""
+        born = self.system.block_hash.get(extra.birth(self.system.number.get()))
+        if born is None:
+            raise TransactionRejected("invalid", "AncientBirthBlock")
+        return born
+
+    def validate(self, submission: Submission, extra: MortalEra, standing: Standing) -> None:
+        """Tell the pool how many blocks are left."""
+        if extra.period:
+            now = self.system.number.get()
+            standing.longevity = min(standing.longevity, extra.birth(now) + extra.period - now)
+
+
+class CheckNonce(_SystemExtension):
+    """Orders the transactions of an account and forbids their replay."""
+
+    extra = Compact[u32]
+
+    def validate(self, submission: Submission, extra: int, standing: Standing) -> None:
+        """Refuse a used nonce; ask the pool to wait for the ones in between."""
+        expected = self.system.next_nonce(submission.sender)
+        if extra < expected:
+            raise TransactionRejected("invalid", "Stale")
+        if extra > expected + MAX_NONCE_LEAD:
+            raise TransactionRejected("invalid", "Future")
+        standing.provides.append(TAG.encode((submission.sender, extra)))
+        if extra > expected:
+            standing.requires.append(TAG.encode((submission.sender, extra - 1)))
+
+    def prepare(self, submission: Submission, extra: int) -> None:
+        """Use the nonce up."""
+        if extra != self.system.next_nonce(submission.sender):
+            raise TransactionRejected("invalid", "Future")
+        self.system.bump_nonce(submission.sender)
+
+
+class CheckWeight(_SystemExtension):
+    """Keeps a block within its limits of weight and length."""
+
+    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Refuse what no block could hold, and what this block cannot hold any more."""
+        name = submission.info.class_.name.lower()
+        limits = getattr(self.system.block_weights.per_class, name)
+        used = getattr(self.system.block_weight.get(), name)
+        wanted = used + limits.base_extrinsic + submission.info.weight
+        length = self.system.all_extrinsics_len.get() + submission.length
+        too_heavy = limits.max_total is not None and (
+            wanted.ref_time > limits.max_total.ref_time or wanted.proof_size > limits.max_total.proof_size
+        )
+        if too_heavy or length > getattr(self.system.block_length.max, name):
+            raise TransactionRejected("invalid", "ExhaustsResources")
+
+    def prepare(self, submission: Submission, extra: Any) -> None:
+        """Count the extrinsic."""
+        info = submission.info
+        base = getattr(self.system.block_weights.per_class, info.class_.name.lower()).base_extrinsic
+        self.system.note_weight(base + info.weight, DispatchClass(info.class_))
+        self.system.all_extrinsics_len.put(self.system.all_extrinsics_len.get() + submission.length)
+
+
+class MetadataHashMode(enum.Enum):
+    """Whether the signer committed to a hash of the metadata."""
+
+    __scale_path__ = "frame_metadata_hash_extension::Mode"
+
+    Disabled = 0
+    Enabled = 1
+
+
+class CheckMetadataHash(Extension):
+    """Lets hardware wallets commit to the metadata they showed; this runtime has no such hash yet."""
+
+    extra = MetadataHashMode
+    implicit = Annotated[bytes, Fixed(32)] | None
+
+    def validate(self, submission: Submission, extra: MetadataHashMode, standing: Standing) -> None:
+        """Refuse a commitment that cannot be checked."""
+        if extra is not MetadataHashMode.Disabled:
+            raise TransactionRejected("unknown", "CannotLookup")
+
+    def implied(self, extra: MetadataHashMode) -> bytes | None:
+        """Return no hash."""
+        return None

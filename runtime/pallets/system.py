@@ -1,0 +1,279 @@
+"""System: block numbers and hashes, accounts, and the event log.
+
+Source: FRAME's frame_system; names and layouts are what clients look up.
+"""
+
+from dataclasses import replace
+
+from runtime.frame.base import DispatchInfo, EventRecords
+from runtime.frame.declare import DispatchClass, Root, Signed, call, constant, db, event
+from runtime.frame.errors import (
+    ConsumerRemaining,
+    DispatchError,
+    DispatchErrorKind,
+    NoError,
+    NoProviders,
+)
+from runtime.frame.pallet import Pallet
+from runtime.frame.storage import Map, Value, storage
+from runtime.primitives.hashing import blake2_256, twox_64_concat
+from runtime.primitives.header import Digest, DigestItem
+from runtime.primitives.scale import write_compact
+from runtime.primitives.shapes import struct, u16, u32, u64
+from runtime.primitives.types import ZERO_HASH, AccountId, AccountInfo, BlockNumber, Hash, Nonce, Weight
+from runtime.primitives.version import RuntimeVersion
+
+MILLISECOND = 1_000_000_000
+"""ps"""
+
+
+@struct("frame_support::dispatch::PerDispatchClass")
+class WeightPerClass:
+    """Weight used in this block by class."""
+
+    normal: Weight = Weight()
+    operational: Weight = Weight()
+    mandatory: Weight = Weight()
+
+
+@struct("frame_system::limits::WeightsPerClass")
+class ClassLimits:
+    """What one class of extrinsics may use."""
+
+    base_extrinsic: Weight
+    max_extrinsic: Weight | None
+    max_total: Weight | None
+    reserved: Weight | None
+
+
+@struct("frame_support::dispatch::PerDispatchClassLimits")
+class LimitsPerClass:
+    """Limits by class."""
+
+    normal: ClassLimits
+    operational: ClassLimits
+    mandatory: ClassLimits
+
+
+@struct("frame_system::limits::BlockWeights")
+class BlockWeights:
+    """What a block may use."""
+
+    base_block: Weight
+    max_block: Weight
+    per_class: LimitsPerClass
+
+
+@struct("frame_support::dispatch::PerDispatchClassLength")
+class LengthPerClass:
+    """Bytes by class."""
+
+    normal: u32
+    operational: u32
+    mandatory: u32
+
+
+@struct("frame_system::limits::BlockLength")
+class BlockLength:
+    """How many bytes of extrinsics a block may carry."""
+
+    max: LengthPerClass
+
+
+@struct("sp_weights::RuntimeDbWeight")
+class RuntimeDbWeight:
+    """ps per storage read and write."""
+
+    read: u64
+    write: u64
+
+
+MAX_BLOCK = Weight(500 * MILLISECOND, 5 << 20)
+"""A quarter of a 2 s slot: importing must leave time for the rest of the slot."""
+BASE_EXTRINSIC = Weight(125_000_000, 0)
+"""ps to decode, verify and book-keep one extrinsic."""
+NORMAL_LIMIT = Weight(MAX_BLOCK.ref_time * 3 // 4, MAX_BLOCK.proof_size * 3 // 4)
+DEFAULT_WEIGHTS = BlockWeights(
+    Weight(5 * MILLISECOND, 0),
+    MAX_BLOCK,
+    LimitsPerClass(
+        ClassLimits(BASE_EXTRINSIC, NORMAL_LIMIT, NORMAL_LIMIT, Weight()),
+        ClassLimits(BASE_EXTRINSIC, MAX_BLOCK, MAX_BLOCK, Weight()),
+        ClassLimits(BASE_EXTRINSIC, None, None, None),
+    ),
+)
+MIB = 1 << 20
+DEFAULT_LENGTH = BlockLength(LengthPerClass(5 * MIB * 3 // 4, 5 * MIB, 5 * MIB))
+
+
+@event
+class ExtrinsicSuccess:
+    """An extrinsic completed successfully."""
+
+    dispatch_info: DispatchInfo
+
+
+@event
+class ExtrinsicFailed:
+    """An extrinsic failed; its fee was paid all the same."""
+
+    dispatch_error: DispatchErrorKind
+    dispatch_info: DispatchInfo
+
+
+@event
+class NewAccount:
+    """A new account was created."""
+
+    account: AccountId
+
+
+@event
+class KilledAccount:
+    """An account was reaped."""
+
+    account: AccountId
+
+
+@event
+class Remarked:
+    """On-chain remark happened."""
+
+    sender: AccountId
+    hash: Hash
+
+
+class System(Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAccount | Remarked, NoError]):
+    """Block numbers, hashes, accounts and events."""
+
+    block_weights: BlockWeights = constant(DEFAULT_WEIGHTS)
+    block_length: BlockLength = constant(DEFAULT_LENGTH)
+    block_hash_count: BlockNumber = constant(4096)
+    db_weight: RuntimeDbWeight = constant(RuntimeDbWeight(25_000_000, 100_000_000))
+    version: RuntimeVersion = constant(RuntimeVersion("", "", 0, 0, 0, [], 0, 0))
+    ss58_prefix: u16 = constant(42)
+
+    account: Map[AccountId, AccountInfo] = storage(default=AccountInfo())
+    extrinsic_count: Value[u32] = storage(default=0)
+    block_weight: Value[WeightPerClass] = storage(default=WeightPerClass())
+    all_extrinsics_len: Value[u32] = storage(default=0)
+    block_hash: Map[BlockNumber, Hash] = storage(default=ZERO_HASH, hasher=twox_64_concat)
+    number: Value[BlockNumber] = storage(default=0)
+    parent_hash: Value[Hash] = storage(default=ZERO_HASH)
+    digest: Value[Digest] = storage(default=Digest([]))
+    events: Value[EventRecords] = storage(default=[])
+    event_count: Value[u32] = storage(default=0)
+
+    @call(0, weight=db())
+    def remark(self, who: Signed, remark: bytes) -> None:
+        """Make some on-chain remark."""
+
+    @call(4, weight=db(writes=1))
+    def set_storage(self, origin: Root, items: list[tuple[bytes, bytes]]) -> None:
+        """Set some items of storage."""
+        for key, value in items:
+            self.host.overlay.put(key, value)
+
+    @call(5, weight=db(writes=1))
+    def kill_storage(self, origin: Root, keys: list[bytes]) -> None:
+        """Kill some items from storage."""
+        for key in keys:
+            self.host.overlay.put(key, None)
+
+    @call(7, weight=db())
+    def remark_with_event(self, who: Signed, remark: bytes) -> None:
+        """Make some on-chain remark and emit event."""
+        self.deposit(Remarked(who, Hash(blake2_256(remark))))
+
+    # The executive's side.
+
+    def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
+        """Open block `number`."""
+        self.number.put(number)
+        self.parent_hash.put(parent)
+        self.digest.put(digest)
+        self.block_hash[number - 1] = parent
+        expired = number - 1 - self.block_hash_count
+        if expired > 0:  # the genesis hash stays: clients and commitments are bound to it
+            del self.block_hash[expired]
+        self.block_weight.put(WeightPerClass())
+        self.all_extrinsics_len.kill()
+        self.extrinsic_count.kill()
+        self.note_weight(self.block_weights.base_block, DispatchClass.Mandatory)
+
+    def note_weight(self, weight: Weight, dispatch_class: DispatchClass) -> None:
+        """Count weight that was used."""
+        if weight == Weight():
+            return
+        used = self.block_weight.get()
+        name = dispatch_class.name.lower()
+        self.block_weight.put(replace(used, **{name: getattr(used, name) + weight}))
+
+    def note_applied(self, info: DispatchInfo, error: DispatchErrorKind | None) -> None:
+        """Close an extrinsic with its last event."""
+        self.deposit(ExtrinsicSuccess(info) if error is None else ExtrinsicFailed(error, info))
+        self.extrinsic_count.put(self.extrinsic_count.get() + 1)
+
+    def deposit_log(self, log: DigestItem) -> None:
+        """Append to the digest of the block under construction."""
+        self.digest.put(Digest([*self.digest.get().logs, log]))
+
+    def finish(self, events: list[bytes]) -> tuple[BlockNumber, Hash, Digest]:
+        """Store the events and return number, parent and digest of the header."""
+        written = bytearray()
+        write_compact(len(events), written)
+        self.host.overlay.put(self.events.key, bytes(written) + b"".join(events))
+        self.event_count.put(len(events))
+        self.extrinsic_count.kill()
+        return self.number.get(), self.parent_hash.get(), self.digest.get()
+
+    def genesis_hash(self) -> Hash:
+        """Return the hash of block 0."""
+        return self.block_hash[0]
+
+    # Reference counts of accounts, for the pallets that keep something under one.
+
+    def next_nonce(self, who: AccountId) -> Nonce:
+        """Return the nonce the account's next transaction must carry."""
+        return self.account[who].nonce
+
+    def bump_nonce(self, who: AccountId) -> None:
+        """Count a transaction of the account."""
+        info = self.account[who]
+        self.account[who] = replace(info, nonce=info.nonce + 1)
+
+    def add_provider(self, who: AccountId) -> None:
+        """Say that something keeps the account alive."""
+        info = self.account[who]
+        if info.providers == 0 and info.sufficients == 0:
+            self.deposit(NewAccount(who))
+        self.account[who] = replace(info, providers=info.providers + 1)
+
+    def remove_provider(self, who: AccountId) -> None:
+        """Take back `add_provider`; the last one reaps the account.
+
+        Raises: DispatchError(ConsumerRemaining) while something needs the account.
+        """
+        info = self.account[who]
+        if info.providers > 1 or info.sufficients:
+            self.account[who] = replace(info, providers=info.providers - 1)
+            return
+        if info.consumers:
+            raise DispatchError(ConsumerRemaining())
+        del self.account[who]
+        self.deposit(KilledAccount(who))
+
+    def add_consumer(self, who: AccountId) -> None:
+        """Say that something needs the account to stay.
+
+        Raises: DispatchError(NoProviders) when the account does not exist.
+        """
+        info = self.account[who]
+        if not info.providers:
+            raise DispatchError(NoProviders())
+        self.account[who] = replace(info, consumers=info.consumers + 1)
+
+    def remove_consumer(self, who: AccountId) -> None:
+        """Take back `add_consumer`."""
+        info = self.account[who]
+        self.account[who] = replace(info, consumers=info.consumers - 1)

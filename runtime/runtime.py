@@ -1,0 +1,85 @@
+"""The Assay runtime: the only file that names all pallets, their indices and what each needs of another.
+
+Indices are wire format: leave gaps, never renumber.
+"""
+
+from runtime.frame.base import Runtime
+from runtime.frame.executive import Executive
+from runtime.frame.extension import Extension
+from runtime.pallets.authorship import Authorship
+from runtime.pallets.babe import Babe
+from runtime.pallets.balances import Balances
+from runtime.pallets.checks import (
+    CheckGenesis,
+    CheckMetadataHash,
+    CheckMortality,
+    CheckNonce,
+    CheckNonZeroSender,
+    CheckSpecVersion,
+    CheckTxVersion,
+    CheckWeight,
+)
+from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.session import Session
+from runtime.pallets.staking import Staking
+from runtime.pallets.sudo import Sudo
+from runtime.pallets.system import System
+from runtime.pallets.timestamp import Timestamp
+from runtime.pallets.transaction_payment import ChargeTransactionPayment, TransactionPayment
+from runtime.pallets.utility import Utility
+from runtime.primitives.hashing import blake2_64
+from runtime.primitives.version import RuntimeVersion
+
+APIS = {
+    "Core": 5,
+    "Metadata": 2,
+    "BlockBuilder": 6,
+    "TaggedTransactionQueue": 3,
+    "AccountNonceApi": 1,
+    "TransactionPaymentApi": 4,
+    "BabeApi": 2,
+    "GrandpaApi": 3,
+}
+"""Runtime APIs and their versions; apis.py answers them."""
+
+VERSION = RuntimeVersion(
+    spec_name="assay",
+    impl_name="assay-python",
+    authoring_version=1,
+    spec_version=100,
+    impl_version=0,
+    apis=[(blake2_64(name.encode()), version) for name, version in APIS.items()],
+    transaction_version=1,
+    system_version=1,
+)
+
+
+class AssayRuntime(Runtime):
+    """Consensus, money, and the market for AI work."""
+
+    system = System.at(0, version=VERSION)
+    session = Session.at(6)
+    babe = Babe.at(2, system=system, session=session)
+    timestamp = Timestamp.at(1, slots=babe)
+    authorship = Authorship.at(3, babe=babe, session=session)
+    balances = Balances.at(4, accounts=system)
+    transaction_payment = TransactionPayment.at(5, currency=balances, authorship=authorship)
+    staking = Staking.at(7, currency=balances)
+    grandpa = Grandpa.at(10)
+    utility = Utility.at(12)
+    sudo = Sudo.at(15)
+
+
+EXTENSIONS: tuple[Extension, ...] = (
+    CheckNonZeroSender(),
+    CheckSpecVersion(system=AssayRuntime.system),
+    CheckTxVersion(system=AssayRuntime.system),
+    CheckGenesis(system=AssayRuntime.system),
+    CheckMortality(system=AssayRuntime.system),
+    CheckNonce(system=AssayRuntime.system),
+    CheckWeight(system=AssayRuntime.system),
+    ChargeTransactionPayment(payment=AssayRuntime.transaction_payment, system=AssayRuntime.system),
+    CheckMetadataHash(),
+)
+
+EXECUTIVE = Executive(AssayRuntime, EXTENSIONS)
