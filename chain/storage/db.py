@@ -4,7 +4,9 @@ Every write is one synced batch over all columns: after a kill or a power loss t
 whole batch. A write that fails, like a read that fails, is a StorageError; the node stops then.
 """
 
+import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
 HEADERS, BODIES, JUSTIFICATIONS, CANON, META = "headers", "bodies", "justif", "canon", "meta"
 COLUMNS = (FLAT, TRIE, UNDO, HISTORY, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
+STATE_COLUMNS = (FLAT, TRIE, UNDO, HISTORY)
+SORTED_COLUMNS = (FLAT, HISTORY)
+"""read in order, too"""
 
 SCHEMA = 1
 """Version of the records' layout; raised when an older node could misread them."""
@@ -47,66 +52,73 @@ class Batch:
         self._writes.delete(key, self._handles[column])
 
 
-class Cursor:
-    """A position among the sorted keys of one column of a snapshot."""
-
-    def __init__(self, iterator: Any) -> None:
-        self._iterator = iterator
-
-    def seek(self, key: bytes) -> None:
-        """Move to the first key that is not below this one."""
-        self._iterator.seek(key)
-
-    def next(self) -> None:
-        """Move to the next key."""
-        self._iterator.next()
-
-    def key(self) -> bytes | None:
-        """Return the key here, or None past the last one."""
-        if self._iterator.valid():
-            found: bytes = self._iterator.key()
-            return found
-        try:
-            self._iterator.status()
-        except Exception as problem:
-            raise StorageError(f"the database cannot be read: {problem}") from problem
-        return None
-
-    def value(self) -> bytes:
-        """Return the value here."""
-        found: bytes = self._iterator.value()
-        return found
-
-
 class Snapshot:
-    """All columns as they were at one moment, whatever is written later."""
+    """The state's columns as they were at one moment, whatever is written later; threads may share it.
+
+    Point reads go through a RocksDB snapshot. Ordered reads go through iterators made at that moment, which
+    RocksDB keeps to it: the iterators of rocksdict's own snapshots show later writes.
+    """
 
     def __init__(self, columns: dict[str, Any]) -> None:
-        self._columns = {name: column.snapshot() for name, column in columns.items()}
+        self._columns = {name: columns[name].snapshot() for name in STATE_COLUMNS}
+        self._iterators = {name: columns[name].iter() for name in SORTED_COLUMNS}
+        self._lock = threading.Lock()
 
     def get(self, column: str, key: bytes) -> bytes | None:
         """Return the value of a key."""
         try:
-            found: bytes = self._open(column)[key]
+            found: bytes = _opened(self._columns, column)[key]
+        except StorageError:
+            raise
         except Exception as problem:
             if str(problem) == "key not found":
                 return None
             raise StorageError(f"the database cannot be read: {problem}") from problem
         return found
 
-    def cursor(self, column: str) -> Cursor:
-        """Return a cursor that still has to seek."""
-        return Cursor(self._open(column).iter())
+    def entry(self, column: str, start: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first key that is not below `start`, and its value."""
+        with self._lock:
+            iterator = _sought(_opened(self._iterators, column), start)
+            return (iterator.key(), iterator.value()) if iterator.valid() else None
+
+    def keys(self, column: str, start: bytes, count: int) -> list[bytes]:
+        """Return up to `count` keys from the first that is not below `start`."""
+        found: list[bytes] = []
+        with self._lock:
+            iterator = _sought(_opened(self._iterators, column), start)
+            while len(found) < count and iterator.valid():
+                found.append(iterator.key())
+                iterator.next()
+            _check(iterator)
+        return found
 
     def release(self) -> None:
         """Let the database forget this moment; a later read is a StorageError."""
         self._columns.clear()
+        self._iterators.clear()
 
-    def _open(self, column: str) -> Any:
-        found = self._columns.get(column)
-        if found is None:
-            raise StorageError("the database is closed")
-        return found
+
+def _opened(readers: dict[str, Any], column: str) -> Any:
+    found = readers.get(column)
+    if found is None:
+        raise StorageError("the database is closed")
+    return found
+
+
+def _sought(iterator: Any, start: bytes) -> Any:
+    iterator.seek(start)
+    _check(iterator)
+    return iterator
+
+
+def _check(iterator: Any) -> None:
+    if iterator.valid():
+        return
+    try:
+        iterator.status()
+    except Exception as problem:
+        raise StorageError(f"the database cannot be read: {problem}") from problem
 
 
 class Database:
@@ -147,8 +159,16 @@ class Database:
             raise StorageError(f"the database cannot be read: {problem}") from problem
         return found
 
+    def keys(self, column: str, prefix: bytes) -> Iterator[bytes]:
+        """Yield the keys with a prefix, in order, as they are when the first is asked for."""
+        iterator = _sought(self._columns[column].iter(), prefix)
+        while iterator.valid() and (key := iterator.key()).startswith(prefix):
+            yield key
+            iterator.next()
+        _check(iterator)
+
     def snapshot(self) -> Snapshot:
-        """Return the database as it is now."""
+        """Return the state's columns as they are now."""
         taken = Snapshot(self._columns)
         self._snapshots.add(taken)
         return taken

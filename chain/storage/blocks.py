@@ -1,0 +1,159 @@
+"""Headers, bodies and justifications by block hash, and the tree of what is not final yet."""
+
+from collections.abc import Iterator
+
+from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
+from runtime.primitives.header import Header, decode_header
+from runtime.primitives.scale import codec
+from runtime.primitives.types import BlockNumber, Hash
+
+_BODY = codec(list[bytes])
+_UNFINALIZED = b"unfinalized/"
+"""prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
+
+
+class UnknownBlock(LookupError):
+    """No block with this hash is stored."""
+
+    def __init__(self, block: Hash) -> None:
+        super().__init__(f"unknown block 0x{block.hex()}")
+        self.block = block
+
+
+class Blocks:
+    """What the database knows about blocks; writes only add to a batch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def header(self, block: Hash) -> Header | None:
+        """Return a block's header."""
+        found = self._database.get(HEADERS, block)
+        return None if found is None else decode_header(found)
+
+    def body(self, block: Hash) -> list[bytes] | None:
+        """Return a block's extrinsics."""
+        found = self._database.get(BODIES, block)
+        return None if found is None else _BODY.decode(found)
+
+    def justification(self, block: Hash) -> bytes | None:
+        """Return the proof that a block is final, where one was stored."""
+        return self._database.get(JUSTIFICATIONS, block)
+
+    def hash_at(self, number: int) -> Hash | None:
+        """Return the block of the best chain at a height."""
+        if not 0 <= number < 1 << 32:
+            return None
+        found = self._database.get(CANON, number.to_bytes(4, "big"))
+        return None if found is None else Hash(found)
+
+    def unfinalized(self) -> Iterator[tuple[Hash, Header]]:
+        """Yield the blocks that are not final, parents first."""
+        for key in self._database.keys(META, _UNFINALIZED):
+            block = Hash(key[-32:])
+            header = self.header(block)
+            assert header is not None, f"the header of 0x{block.hex()} is missing"
+            yield block, header
+
+    def put(self, batch: Batch, block: Hash, header: Header, body: list[bytes]) -> None:
+        """Add an unfinalised block."""
+        batch.put(HEADERS, block, header.encode())
+        batch.put(BODIES, block, _BODY.encode(body))
+        batch.put(META, _marker(block, header.number), b"")
+
+    def put_justification(self, batch: Batch, block: Hash, justification: bytes) -> None:
+        """Add the proof that a block is final."""
+        batch.put(JUSTIFICATIONS, block, justification)
+
+    def put_canonical(self, batch: Batch, number: BlockNumber, block: Hash | None) -> None:
+        """Make a block the one of the best chain at its height, or leave the height empty."""
+        key = number.to_bytes(4, "big")
+        if block is None:
+            batch.delete(CANON, key)
+        else:
+            batch.put(CANON, key, block)
+
+    def settle(self, batch: Batch, block: Hash, header: Header) -> None:
+        """Note that a block is final."""
+        batch.delete(META, _marker(block, header.number))
+
+    def discard(self, batch: Batch, block: Hash, header: Header) -> None:
+        """Remove a block of an abandoned fork."""
+        for column in (HEADERS, BODIES, JUSTIFICATIONS):
+            batch.delete(column, block)
+        batch.delete(META, _marker(block, header.number))
+
+
+def _marker(block: Hash, number: BlockNumber) -> bytes:
+    return _UNFINALIZED + number.to_bytes(4, "big") + block
+
+
+class Tree:
+    """The unfinalised blocks, hanging from the last finalised one."""
+
+    def __init__(self, root: Hash, blocks: Iterator[tuple[Hash, Header]]) -> None:
+        self.root = root
+        self._headers: dict[Hash, Header] = {}
+        self._children: dict[Hash, list[Hash]] = {}
+        for block, header in blocks:
+            self.add(block, header)
+
+    def __contains__(self, block: Hash) -> bool:
+        return block in self._headers
+
+    def __iter__(self) -> Iterator[Hash]:
+        return iter(self._headers)
+
+    def get(self, block: Hash) -> Header | None:
+        """Return the header of an unfinalised block."""
+        return self._headers.get(block)
+
+    def add(self, block: Hash, header: Header) -> None:
+        """Add a block whose parent is in the tree; adding it again does nothing."""
+        if block not in self._headers:
+            self._headers[block] = header
+            self._children.setdefault(header.parent_hash, []).append(block)
+
+    def children(self, block: Hash) -> list[Hash]:
+        """Return a block's children in the order they came."""
+        return list(self._children.get(block, ()))
+
+    def leaves(self) -> list[Hash]:
+        """Return the blocks without children; the finalised one when there is nothing above it."""
+        return [block for block in (self.root, *self._headers) if block not in self._children]
+
+    def chain(self, block: Hash, top: Hash | None = None) -> list[Hash]:
+        """Return the blocks from `top` (else the root), which is left out, up to this one.
+
+        Raises: UnknownBlock when they do not descend from there.
+        """
+        found = []
+        end = self.root if top is None else top
+        while block != end:
+            header = self._headers.get(block)
+            if header is None:
+                raise UnknownBlock(block)
+            found.append(block)
+            block = header.parent_hash
+        return found[::-1]
+
+    def above(self, block: Hash) -> list[Hash]:
+        """Return the descendants of a block, parents first."""
+        found = self.children(block)
+        for each in found:
+            found.extend(self._children.get(each, ()))
+        return found
+
+    def best_above(self, block: Hash) -> Hash:
+        """Return the highest block at or above this one; of equals, the one with the lowest hash."""
+        candidates = [(-self._headers[each].number, each) for each in self.above(block)]
+        return min(candidates)[1] if candidates else block
+
+    def abandoned_by(self, block: Hash) -> list[Hash]:
+        """Return the blocks that can never become final once this one is."""
+        kept = {*self.chain(block), *self.above(block)}
+        return [each for each in self._headers if each not in kept]
+
+    def rooted_at(self, block: Hash) -> "Tree":
+        """Return the tree of what descends from a block."""
+        return Tree(block, ((each, self._headers[each]) for each in self.above(block)))

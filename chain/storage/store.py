@@ -1,0 +1,448 @@
+"""The chain's storage: blocks, their states, and the two batches that move them on.
+
+Importing a block writes {header, body, justification, heads}; its changes stay in memory as an overlay.
+Finalising writes {state, trie, undo, history, heads}. After a crash the unfinalised blocks are still there;
+`unapplied` says which of them must be executed again.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from chain.storage.blocks import Blocks, Tree, UnknownBlock
+from chain.storage.db import META, Batch, Database, StorageError
+from chain.storage.disk_chain import UNDO_KEPT, Move, read_undo, write_state
+from chain.storage.state import (
+    BranchCache,
+    Changes,
+    Disk,
+    HistoryView,
+    Overlay,
+    Rewound,
+    Roots,
+    StateAt,
+    View,
+    merged,
+)
+from chain.storage.trie import Branch, update
+from runtime.primitives.header import Digest, Header
+from runtime.primitives.trie import EMPTY_ROOT, trie_root
+from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
+
+CACHED_BRANCHES = 50_000
+"""About 50 MB."""
+MAX_LAYERS = 256
+"""Blocks of the best chain that wait for finality in memory; beyond, the oldest move to disk."""
+SINGLE_LAYERS = 16
+"""A reader looks into about this many overlays; the older ones are merged for it."""
+MERGE_EVERY = 8
+"""blocks; consecutive readers share what was merged"""
+RECENT_BLOCKS = 256
+"""How far below the block on disk any node still serves states."""
+FAST_REWIND = 32
+"""Up to this depth an archive takes the disk back in memory, which keeps roots and proofs quick."""
+KEPT_VIEWS = 4
+"""merged overlays, and rewound ones, that are kept for the next reader"""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_GENESIS, _BEST, _FINALIZED, _DISK, _ARCHIVE = b"genesis", b"best", b"finalized", b"disk", b"archive"
+
+
+class StateDiscarded(LookupError):
+    """The block is known; its state is no longer kept, or not rebuilt yet."""
+
+    def __init__(self, block: Hash) -> None:
+        super().__init__(f"State already discarded for 0x{block.hex()}")
+        self.block = block
+
+
+@dataclass(frozen=True, slots=True)
+class _DiskMove:
+    """What a written batch has done to the state on disk."""
+
+    branches: Mapping[str, Branch | None]
+    taken_back: dict[Hash, Overlay]
+    chain: dict[Hash, BlockNumber]
+
+
+class ChainStore:
+    """Blocks and states of one chain; one task writes, anybody reads."""
+
+    def __init__(self, database: Database, *, archive: bool, cached_branches: int) -> None:
+        self._database = database
+        self._blocks = Blocks(database)
+        self._genesis = self._head(_GENESIS)
+        self._best = self._head(_BEST)
+        self._finalized = self._head(_FINALIZED)
+        self._tree = Tree(self._finalized, self._blocks.unfinalized())
+        self._best_number = self._number(self._best)
+        self._finalized_number = self._number(self._finalized)
+        self._on_disk = self._numbered(self._tree.chain(self._head(_DISK)))
+        self._archive_since = self._keep_archive(archive)
+        self._cache = BranchCache(cached_branches)
+        self._disk = Disk(database.snapshot(), self._cache)
+        self._layers: dict[Hash, Overlay] = {}
+        self._merged: dict[Hash, Overlay] = {}
+        self._rewound: dict[BlockNumber, Rewound] = {}
+        self._roots = Roots()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        genesis_state: Mapping[bytes, bytes],
+        *,
+        archive: bool = True,
+        cached_branches: int = CACHED_BRANCHES,
+    ) -> "ChainStore":
+        """Open the chain in a directory; make the genesis block when there is none.
+
+        Raises: StorageError, also when the directory holds another chain.
+        """
+        with ExitStack() as opened:
+            database = Database.open(path)
+            opened.callback(database.close)
+            found = database.get(META, _GENESIS)
+            if found is None:
+                _write_genesis(database, genesis_state)
+            elif found != genesis_header(trie_root(genesis_state)).hash():
+                raise StorageError(
+                    f"the database at {path} was made for another chain, with genesis 0x{found.hex()}: "
+                    "choose another base path, or purge the chain"
+                )
+            store = cls(database, archive=archive, cached_branches=cached_branches)
+            opened.pop_all()
+        return store
+
+    def close(self) -> None:
+        """Close the database; states read from it are unusable afterwards."""
+        self._database.close()
+
+    @property
+    def genesis_hash(self) -> Hash:
+        """The first block."""
+        return self._genesis
+
+    @property
+    def best(self) -> Hash:
+        """The head of the chain that fork choice prefers."""
+        return self._best
+
+    @property
+    def best_number(self) -> BlockNumber:
+        """The height of the best block."""
+        return self._best_number
+
+    @property
+    def finalized(self) -> Hash:
+        """The last block that never reverts."""
+        return self._finalized
+
+    @property
+    def finalized_number(self) -> BlockNumber:
+        """The height of the last finalised block."""
+        return self._finalized_number
+
+    def header(self, block: Hash) -> Header | None:
+        """Return a block's header."""
+        return self._tree.get(block) or self._blocks.header(block)
+
+    def body(self, block: Hash) -> list[bytes] | None:
+        """Return a block's extrinsics."""
+        return self._blocks.body(block)
+
+    def justification(self, block: Hash) -> bytes | None:
+        """Return the proof that a block is final, where one was stored."""
+        return self._blocks.justification(block)
+
+    def hash_at(self, number: int) -> Hash | None:
+        """Return the block of the best chain at a height."""
+        return self._blocks.hash_at(number)
+
+    def children(self, block: Hash) -> list[Hash]:
+        """Return the known children of a block."""
+        if block in self._tree or block == self._finalized:
+            return self._tree.children(block)
+        header = self._blocks.header(block)
+        if header is None or self.hash_at(header.number) != block:
+            return []
+        child = self.hash_at(header.number + 1)
+        return [] if child is None else [child]
+
+    def leaves(self) -> list[Hash]:
+        """Return the heads of all forks."""
+        return self._tree.leaves()
+
+    def state_at(self, block: Hash) -> StateAt:
+        """Return the state after a block.
+
+        Raises: UnknownBlock, StateDiscarded.
+        """
+        return StateAt(block, self._view(block), self._roots)
+
+    def import_block(
+        self,
+        header: Header,
+        body: list[bytes],
+        changes: Changes,
+        *,
+        best: bool,
+        justification: bytes | None = None,
+    ) -> None:
+        """Store a block on a parent that is stored; `best` makes it the head of the best chain.
+
+        Raises: UnknownBlock, StateDiscarded (of the parent), StorageError; AssertionError on a wrong root.
+        """
+        block = header.hash()
+        overlay = None if self._has_state(block) else self._execute(header, changes)
+        batch = self._database.batch()
+        self._blocks.put(batch, block, header, body)
+        if justification is not None:
+            self._blocks.put_justification(batch, block, justification)
+        if best:
+            self._put_best(batch, block, header)
+        self._database.write(batch)
+        self._tree.add(block, header)
+        if overlay is not None:
+            self._layers[block] = overlay
+        if best:
+            self._best, self._best_number = block, header.number
+            self._flatten()
+
+    def unapplied(self) -> list[Hash]:
+        """Return the unfinalised blocks that must be executed again, parents first."""
+        return [block for block in self._tree if not self._has_state(block)]
+
+    def restore_layer(self, block: Hash, changes: Changes) -> None:
+        """Give an unapplied block its state back.
+
+        Raises: UnknownBlock, StateDiscarded (of the parent); AssertionError on a wrong root.
+        """
+        header = self._tree.get(block)
+        if header is None:
+            raise UnknownBlock(block)
+        if not self._has_state(block):
+            self._layers[block] = self._execute(header, changes)
+
+    def finalize(self, block: Hash, justification: bytes | None) -> list[Hash]:
+        """Make a block final; return the blocks that thereby became final, oldest first.
+
+        Raises: UnknownBlock when it is not on a living fork, StateDiscarded, StorageError.
+        """
+        batch = self._database.batch()
+        if justification is not None:
+            self._blocks.put_justification(batch, block, justification)
+        if self._is_final(block):
+            self._database.write(batch)
+            return []
+        chain = self._tree.chain(block)
+        move = None if block in self._on_disk else self._move_disk(block, batch)
+        abandoned = self._tree.abandoned_by(block)
+        for each in abandoned:
+            self._blocks.discard(batch, each, self._known(each))
+        for each in chain:
+            self._blocks.settle(batch, each, self._known(each))
+        keeps_best = self._best == block or self._best in self._tree.above(block)
+        best = self._best if keeps_best else self._tree.best_above(block)
+        self._put_best(batch, best, self._known(best))
+        batch.put(META, _FINALIZED, block)
+        best_number, number = self._known(best).number, self._known(block).number
+        self._database.write(batch)
+        if move is not None:
+            self._disk_moved(move)
+        self._best, self._best_number = best, best_number
+        self._finalized, self._finalized_number = block, number
+        self._tree = self._tree.rooted_at(block)
+        self._on_disk = {each: height for each, height in self._on_disk.items() if height > number}
+        self._layers = {each: overlay for each, overlay in self._layers.items() if each in self._tree}
+        return chain
+
+    def _head(self, name: bytes) -> Hash:
+        found = self._database.get(META, name)
+        if found is None:
+            raise StorageError(
+                f"the database lacks its {name.decode()} block: purge the chain and sync again"
+            )
+        return Hash(found)
+
+    def _known(self, block: Hash) -> Header:
+        header = self.header(block)
+        assert header is not None, f"the header of 0x{block.hex()} is missing"
+        return header
+
+    def _number(self, block: Hash) -> BlockNumber:
+        return self._known(block).number
+
+    def _numbered(self, chain: list[Hash]) -> dict[Hash, BlockNumber]:
+        return {block: self._number(block) for block in chain}
+
+    def _keep_archive(self, archive: bool) -> BlockNumber | None:
+        """Return where the history begins; a run without archive breaks it off."""
+        found = self._database.get(META, _ARCHIVE)
+        if archive == (found is not None):
+            return None if found is None else int.from_bytes(found, "big")
+        batch = self._database.batch()
+        since = self._number(self._disk_head)
+        if archive:
+            batch.put(META, _ARCHIVE, since.to_bytes(4, "big"))
+        else:
+            batch.delete(META, _ARCHIVE)
+        self._database.write(batch)
+        return since if archive else None
+
+    @property
+    def _disk_head(self) -> Hash:
+        return next(reversed(self._on_disk), self._finalized)
+
+    def _has_state(self, block: Hash) -> bool:
+        return block in self._layers or block in self._on_disk
+
+    def _is_final(self, block: Hash) -> bool:
+        if block in self._tree:
+            return False
+        header = self._blocks.header(block)
+        return header is not None and header.number <= self._finalized_number
+
+    def _execute(self, header: Header, changes: Changes) -> Overlay:
+        """Return the overlay of a block, with the root that its author computed."""
+        parent = self._tree.get(header.parent_hash)
+        if parent is None and header.parent_hash != self._finalized:
+            raise UnknownBlock(header.parent_hash)
+        number = (parent.number if parent else self._finalized_number) + 1
+        if header.number != number:
+            raise AssertionError(f"block {header.number} follows block {number - 1}")
+        computed = self.state_at(header.parent_hash).compute(changes)
+        if computed.root != header.state_root:
+            found, said = computed.root.hex(), header.state_root.hex()
+            raise AssertionError(f"block {number} leads to root 0x{found}, its header says 0x{said}")
+        return Overlay(computed.changes, computed.branches)
+
+    def _put_best(self, batch: Batch, block: Hash, header: Header) -> None:
+        """Make a block the best: rewrite the heights at which its chain is not the best one yet."""
+        batch.put(META, _BEST, block)
+        for number in range(header.number + 1, self._best_number + 1):
+            self._blocks.put_canonical(batch, number, None)
+        while self.hash_at(header.number) != block:
+            self._blocks.put_canonical(batch, header.number, block)
+            block = header.parent_hash
+            header = self._known(block)
+
+    def _view(self, block: Hash) -> View | HistoryView:
+        """Return a block's state: its overlays over the disk, which is taken back where it is ahead."""
+        layers, base = self._layers_down(block)
+        overlays = self._compact(layers)
+        if base == self._disk_head:
+            return View(overlays, self._disk)
+        number = self._number_on_disk(base)
+        if number is None:
+            raise UnknownBlock(block) if self.header(block) is None else StateDiscarded(block)
+        head = self._number(self._disk_head)
+        depth = head - number
+        has_history = self._archive_since is not None and number >= self._archive_since
+        if has_history and not layers and depth > FAST_REWIND:
+            return HistoryView(self._disk, number)
+        if depth > (UNDO_KEPT if layers or number >= self._finalized_number else RECENT_BLOCKS):
+            raise StateDiscarded(block)
+        return View((*overlays, self._rewind(number, head)), self._disk)
+
+    def _layers_down(self, block: Hash) -> tuple[list[Hash], Hash]:
+        """Return the blocks in memory from this one down, and the block below them."""
+        layers = []
+        while block in self._layers:
+            layers.append(block)
+            block = self._known(block).parent_hash
+        return layers, block
+
+    def _compact(self, layers: list[Hash]) -> tuple[Overlay, ...]:
+        """Return the overlays of these blocks, newest first, the older ones merged when they are many."""
+        overlays = [self._layers[block] for block in layers]
+        if len(layers) <= SINGLE_LAYERS:
+            return tuple(overlays)
+        cut = MERGE_EVERY + self._number(layers[MERGE_EVERY]) % MERGE_EVERY
+        older = self._merged.get(layers[cut])
+        if older is None:
+            older = merged(reversed(overlays[cut:]))
+            _keep(self._merged, layers[cut], older)
+        return (*overlays[:cut], older)
+
+    def _number_on_disk(self, block: Hash) -> BlockNumber | None:
+        """Return the height of a block that the disk has gone through."""
+        if block in self._on_disk:
+            return self._on_disk[block]
+        header = None if block in self._tree else self._blocks.header(block)
+        return header.number if header and header.number <= self._finalized_number else None
+
+    def _rewind(self, number: BlockNumber, head: BlockNumber) -> Rewound:
+        found = self._rewound.get(number)
+        if found is None:
+            changes: Changes = {}
+            for each in range(head, number, -1):
+                changes.update(read_undo(self._disk, each))
+            found = Rewound(changes, self._disk)
+            _keep(self._rewound, number, found)
+        return found
+
+    def _flatten(self) -> None:
+        """Move the oldest blocks of an overlong best chain to disk."""
+        waiting = [block for block in self._tree.chain(self._best) if block not in self._on_disk]
+        if len(waiting) > MAX_LAYERS:
+            batch = self._database.batch()
+            move = self._move_disk(waiting[-MAX_LAYERS - 1], batch)
+            self._database.write(batch)
+            self._disk_moved(move)
+
+    def _move_disk(self, target: Hash, batch: Batch) -> _DiskMove:
+        """Add to a batch what takes the disk to a block: back to the fork, then forward."""
+        chain = self._tree.chain(target)
+        move = Move(self._disk, batch, archive=self._archive_since is not None)
+        taken_back, on_the_way = {}, set(chain)
+        for block in [each for each in reversed(self._on_disk) if each not in on_the_way]:
+            header = self._known(block)
+            taken_back[block] = move.backward(header, self._known(header.parent_hash).state_root)
+        for block in chain:
+            if block not in self._on_disk:
+                if block not in self._layers:
+                    raise StateDiscarded(block)
+                move.forward(self._number(block), self._layers[block])
+        batch.put(META, _DISK, target)
+        return _DiskMove(move.finish(), taken_back, self._numbered(chain))
+
+    def _disk_moved(self, move: _DiskMove) -> None:
+        """Follow a written batch in memory."""
+        self._cache.advance(move.branches)
+        self._disk = Disk(self._database.snapshot(), self._cache)
+        self._on_disk = move.chain
+        kept = {block: overlay for block, overlay in self._layers.items() if block not in move.chain}
+        self._layers = kept | move.taken_back
+        self._merged.clear()
+        self._rewound.clear()
+
+
+def genesis_header(state_root: Hash) -> Header:
+    """Return the header of the first block."""
+    return Header(ZERO_HASH, 0, state_root, EMPTY_ROOT, Digest([]))
+
+
+def _write_genesis(database: Database, state: Mapping[bytes, bytes]) -> None:
+    root, branches = update(View((), None), state)
+    header = genesis_header(root)
+    block = header.hash()
+    blocks, batch = Blocks(database), database.batch()
+    blocks.put(batch, block, header, [])
+    blocks.settle(batch, block, header)
+    blocks.put_canonical(batch, 0, block)
+    write_state(batch, state, branches)
+    for name in (_GENESIS, _BEST, _FINALIZED, _DISK):
+        batch.put(META, name, block)
+    database.write(batch)
+
+
+def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keep the newest few."""
+    kept[key] = value
+    while len(kept) > KEPT_VIEWS:
+        del kept[next(iter(kept))]
