@@ -1,0 +1,408 @@
+"""Neurons: who works in a subnet, under which uid, and at what price one joins.
+
+A coldkey registers a hotkey: it burns the price of the moment and sets a bond aside, which comes back when
+the neuron leaves. A full subnet replaces the neuron that earned least in the last epoch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Protocol
+
+from runtime.frame.declare import Signed, call, coupled, db, event
+from runtime.frame.errors import PalletError, ensure, refuse
+from runtime.frame.pallet import Pallet
+from runtime.frame.storage import DoubleMap, Map, Value, storage
+from runtime.frame.traits import Currency
+from runtime.pallets.subnets import PPM, Hyperparameters, Network
+from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
+from runtime.primitives.shapes import Bounded, struct, u16, u128
+from runtime.primitives.ss58 import account_of
+from runtime.primitives.types import AccountId, Balance, BlockNumber
+
+PRICE_STEP_PPM = 1_260_000
+"""Each registration raises the price by this factor: three of them double it."""
+MOST_HALVINGS = 128
+"""No price of u128 survives more."""
+SCHEMES = ("http://", "https://")
+
+Url = Annotated[str, Bounded(128)]
+BY_UID = (twox_64_concat, twox_64_concat)
+BY_HOTKEY = (twox_64_concat, blake2_128_concat)
+
+
+@struct("pallet_neurons::types::Neuron")
+class Neuron:
+    """A seat in a subnet."""
+
+    hotkey: AccountId
+    coldkey: AccountId
+    registered_at: BlockNumber
+    bond: Balance
+
+
+@struct("pallet_neurons::types::Axon")
+class Axon:
+    """Where a neuron answers, and the version of the protocol it speaks there."""
+
+    url: Url
+    protocol: u16
+    served_at: BlockNumber
+
+
+@struct("pallet_neurons::types::BurnPrice")
+class BurnPrice:
+    """The registration price as it was right after the last registration."""
+
+    price: Balance
+    updated_at: BlockNumber
+
+
+@struct("pallet_neurons::types::Identity")
+class Identity:
+    """What a neuron says about itself; nobody checks it."""
+
+    name: Annotated[str, Bounded(64)]
+    url: Url
+    description: Annotated[str, Bounded(256)]
+
+
+@event
+class NeuronRegistered:
+    """A hotkey took a uid."""
+
+    netuid: u16
+    uid: u16
+    hotkey: AccountId
+    coldkey: AccountId
+    burned: u128
+
+
+@event
+class NeuronDeregistered:
+    """A neuron left or was replaced; its bond is free again."""
+
+    netuid: u16
+    uid: u16
+    hotkey: AccountId
+    coldkey: AccountId
+    bond: u128
+
+
+@event
+class AxonServed:
+    """A neuron announced where it answers."""
+
+    netuid: u16
+    hotkey: AccountId
+    url: Url
+
+
+@event
+class HotkeySwapped:
+    """A neuron goes on under another hotkey, with uid, bond and history."""
+
+    netuid: u16
+    uid: u16
+    old: AccountId
+    new: AccountId
+
+
+@event
+class IdentitySet:
+    """A neuron said who it is."""
+
+    netuid: u16
+    hotkey: AccountId
+
+
+class Error(PalletError):
+    """Why a call about neurons is refused."""
+
+    AlreadyRegistered = "The hotkey has a uid in this subnet already; register another hotkey."
+    HotkeyOfAnother = "The hotkey is registered under another coldkey; use a hotkey of your own."
+    PriceTooHigh = "The registration price is above max_price; wait until it has fallen or raise max_price."
+    CannotAfford = (
+        "The coldkey's free balance does not cover price and bond; fund it or wait for a lower price."
+    )
+    SubnetFull = "All uids are taken and every neuron is immune; try again when an immunity period has ended."
+    NotRegistered = "The hotkey has no uid in this subnet; register it with Neurons.burned_register."
+    NotColdkey = "The neuron belongs to another coldkey; sign with the coldkey that registered it."
+    InvalidUrl = (
+        "The url must be http:// or https:// with a host, printable ASCII without spaces; correct it."
+    )
+    ServedTooSoon = (
+        "The endpoint was changed a moment ago; wait for the subnet's serving_rate_limit (blocks)."
+    )
+
+
+class Clock(Protocol):
+    """Where the number of the current block lies."""
+
+    number: Value[BlockNumber]
+
+
+class SubnetsOf(Protocol):
+    """What is asked of the Subnets pallet."""
+
+    def parameters(self, netuid: int) -> Hyperparameters:
+        """Return the numbers in force. Raises: DispatchError."""
+        ...
+
+    def ensure_working(self, netuid: int) -> Hyperparameters:
+        """Return the numbers in force of a subnet that is not paused. Raises: DispatchError."""
+        ...
+
+    def network(self, netuid: int) -> Network:
+        """Return kind and owner. Raises: DispatchError."""
+        ...
+
+    def netuids(self) -> list[int]:
+        """Return all subnets, ascending."""
+        ...
+
+
+class Stakes(Protocol):
+    """What is asked of the Staking pallet."""
+
+    def stake_of(self, stash: AccountId) -> Balance:
+        """Return the stake behind a stash."""
+        ...
+
+
+class Earnings(Protocol):
+    """What is asked of the Incentive pallet."""
+
+    def emission_of(self, netuid: int, uid: int) -> Balance:
+        """Return what a neuron earned in the last epoch."""
+        ...
+
+
+class Hygiene(Protocol):
+    """A pallet that keeps something under a uid."""
+
+    def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
+        """Remove everything about a neuron that is leaving."""
+        ...
+
+
+class Neurons(
+    Pallet[NeuronRegistered | NeuronDeregistered | AxonServed | HotkeySwapped | IdentitySet, Error]
+):
+    """Hotkeys, coldkeys and uids of every subnet; registration, endpoints and identities."""
+
+    system: Clock = coupled()
+    subnets: SubnetsOf = coupled()
+    currency: Currency = coupled()
+    staking: Stakes = coupled()
+    earnings: Earnings = coupled()
+    hygiene: tuple[Hygiene, ...] = coupled()
+
+    uids: DoubleMap[u16, AccountId, u16] = storage(hashers=BY_HOTKEY)
+    keys: DoubleMap[u16, u16, AccountId] = storage(hashers=BY_UID)
+    neurons: DoubleMap[u16, u16, Neuron] = storage(hashers=BY_UID)
+    axons: DoubleMap[u16, AccountId, Axon] = storage(hashers=BY_HOTKEY)
+    burn: Map[u16, BurnPrice] = storage(hasher=twox_64_concat)
+    identities: DoubleMap[u16, AccountId, Identity] = storage(hashers=BY_HOTKEY)
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Register the neurons of {netuid: [{"hotkey", "coldkey"}, ...]}, uid 0 first, at no price."""
+        for netuid, seats in sorted((int(netuid), seats) for netuid, seats in config.items()):
+            for uid, seat in enumerate(seats):
+                bond = self.subnets.parameters(netuid).uid_bond
+                self._seat(netuid, uid, account_of(seat["hotkey"]), account_of(seat["coldkey"]), bond)
+
+    @call(0, weight=db(reads=330, writes=80))
+    def burned_register(self, who: Signed, netuid: u16, hotkey: AccountId, max_price: u128) -> None:
+        """Register a hotkey: burn the price (at most max_price planck) and set the bond aside."""
+        chosen = self.subnets.ensure_working(netuid)
+        coldkey = AccountId(who)
+        self._ensure_new(netuid, hotkey, coldkey)
+        price = self.price(netuid)
+        ensure(price <= max_price, Error.PriceTooHigh)
+        ensure(self.currency.usable(coldkey) >= price + chosen.uid_bond, Error.CannotAfford)
+        uid = self._free_uid(netuid, chosen)
+        self.currency.burn(coldkey, price)
+        self.burn[netuid] = BurnPrice(_raised(price, chosen), self.system.number.get())
+        self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
+        self.deposit(NeuronRegistered(netuid, uid, hotkey, coldkey, price))
+
+    @call(1, weight=db(reads=140, writes=80))
+    def deregister(self, who: Signed, netuid: u16, hotkey: AccountId) -> None:
+        """Give a neuron up as its coldkey; the bond comes back, the price does not."""
+        uid = self._own(netuid, hotkey, AccountId(who))
+        self._remove(netuid, uid)
+
+    @call(2, weight=db(reads=3, writes=1))
+    def serve_axon(self, who: Signed, netuid: u16, url: Url, protocol: u16) -> None:
+        """Announce as a hotkey where this neuron answers."""
+        hotkey = AccountId(who)
+        ensure((netuid, hotkey) in self.uids, Error.NotRegistered)
+        ensure(is_url(url), Error.InvalidUrl)
+        now, before = self.system.number.get(), self.axons.get(netuid, hotkey)
+        pause = self.subnets.parameters(netuid).serving_rate_limit
+        ensure(before is None or now >= before.served_at + pause, Error.ServedTooSoon)
+        self.axons[netuid, hotkey] = Axon(url, protocol, now)
+        self.deposit(AxonServed(netuid, hotkey, url))
+
+    @call(3, weight=db(reads=70, writes=8))
+    def swap_hotkey(self, who: Signed, netuid: u16, hotkey: AccountId, new_hotkey: AccountId) -> None:
+        """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay."""
+        coldkey = AccountId(who)
+        uid = self._own(netuid, hotkey, coldkey)
+        self._ensure_new(netuid, new_hotkey, coldkey)
+        del self.uids[netuid, hotkey]
+        self.uids[netuid, new_hotkey] = uid
+        self.keys[netuid, uid] = new_hotkey
+        self.neurons[netuid, uid] = replace(self.neurons[netuid, uid], hotkey=new_hotkey)
+        if axon := self.axons.take(netuid, hotkey):
+            self.axons[netuid, new_hotkey] = axon
+        if identity := self.identities.take(netuid, hotkey):
+            self.identities[netuid, new_hotkey] = identity
+        self.deposit(HotkeySwapped(netuid, uid, hotkey, new_hotkey))
+
+    @call(4, weight=db(reads=2, writes=1))
+    def set_identity(self, who: Signed, netuid: u16, hotkey: AccountId, identity: Identity) -> None:
+        """Say as its coldkey who runs a neuron."""
+        self._own(netuid, hotkey, AccountId(who))
+        ensure(not identity.url or is_url(identity.url), Error.InvalidUrl)
+        self.identities[netuid, hotkey] = identity
+        self.deposit(IdentitySet(netuid, hotkey))
+
+    # What other pallets use.
+
+    def uid_of(self, netuid: int, hotkey: AccountId) -> int | None:
+        """Return the uid of a hotkey."""
+        return self.uids.get(netuid, hotkey)
+
+    def neuron(self, netuid: int, uid: int) -> Neuron | None:
+        """Return who holds a uid."""
+        return self.neurons.get(netuid, uid)
+
+    def registered_at(self, netuid: int, uid: int) -> int | None:
+        """Return the block in which a uid was taken."""
+        neuron = self.neurons.get(netuid, uid)
+        return neuron.registered_at if neuron else None
+
+    def listed(self, netuid: int) -> list[tuple[int, Neuron]]:
+        """Return all neurons of a subnet, ascending by uid."""
+        return sorted(self.neurons.under(netuid), key=lambda entry: entry[0])
+
+    def stakes(self, netuid: int) -> dict[int, Balance]:
+        """Return the stake of every uid, ascending: that of its stash, split evenly over the stash's uids."""
+        listed = self.listed(netuid)
+        held: dict[AccountId, int] = {}
+        for _, neuron in listed:
+            held[neuron.coldkey] = held.get(neuron.coldkey, 0) + 1
+        return {uid: self.staking.stake_of(neuron.coldkey) // held[neuron.coldkey] for uid, neuron in listed}
+
+    def stake_of(self, netuid: int, uid: int) -> Balance:
+        """Return the stake of one uid; zero where there is no neuron."""
+        return self.stakes(netuid).get(uid, 0)
+
+    def price(self, netuid: int) -> Balance:
+        """Return what a registration burns in this block.
+
+        Raises: DispatchError.
+        """
+        chosen, last = self.subnets.parameters(netuid), self.burn.get(netuid)
+        if last is None:
+            return _clamped(chosen.burn_start, chosen)
+        elapsed = self.system.number.get() - last.updated_at
+        return _clamped(decayed(last.price, elapsed, chosen.burn_half_life), chosen)
+
+    def prune_order(self, netuid: int) -> list[int]:
+        """Return the uids a newcomer may replace now, first the one to go first."""
+        now = self.system.number.get()
+        immunity = self.subnets.parameters(netuid).immunity_period
+        listed = self.listed(netuid)
+        immortal = self._immortal(netuid, listed)
+        ranks = [
+            (self.earnings.emission_of(netuid, uid), neuron.registered_at, uid)
+            for uid, neuron in listed
+            if uid != immortal and neuron.registered_at + immunity <= now
+        ]
+        return [uid for _, _, uid in sorted(ranks)]
+
+    def try_state(self) -> None:
+        """Uids, keys and neurons say the same; nothing else is kept of who has no uid."""
+        seats = {(netuid, uid): neuron.hotkey for (netuid, uid), neuron in self.neurons.items()}
+        assert dict(self.keys.items()) == seats
+        assert {(netuid, hotkey): uid for (netuid, uid), hotkey in seats.items()} == dict(self.uids.items())
+        assert len(seats) == sum(1 for _ in self.uids.items())
+        for endpoints in (self.axons, self.identities):
+            assert all(place in self.uids for place, _ in endpoints.items())
+        for netuid in self.subnets.netuids():
+            assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
+
+    # Seats.
+
+    def _ensure_new(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> None:
+        ensure((netuid, hotkey) not in self.uids, Error.AlreadyRegistered)
+        for other in self.subnets.netuids():
+            uid = self.uids.get(other, hotkey)
+            ensure(uid is None or self.neurons[other, uid].coldkey == coldkey, Error.HotkeyOfAnother)
+
+    def _own(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> int:
+        uid = self.uids.get(netuid, hotkey)
+        if uid is None:
+            refuse(Error.NotRegistered)
+        ensure(self.neurons[netuid, uid].coldkey == coldkey, Error.NotColdkey)
+        return uid
+
+    def _free_uid(self, netuid: int, chosen: Hyperparameters) -> int:
+        """Return a uid nobody holds; in a full subnet, make one free."""
+        for uid in range(chosen.max_uids):
+            if (netuid, uid) not in self.keys:
+                return uid
+        order = self.prune_order(netuid)
+        ensure(bool(order), Error.SubnetFull)
+        self._remove(netuid, order[0])
+        return order[0]
+
+    def _immortal(self, netuid: int, listed: list[tuple[int, Neuron]]) -> int | None:
+        """Return the owner's oldest uid, which is never replaced."""
+        owner = self.subnets.network(netuid).owner
+        owned = [(neuron.registered_at, uid) for uid, neuron in listed if neuron.coldkey == owner]
+        return min(owned)[1] if owned else None
+
+    def _seat(self, netuid: int, uid: int, hotkey: AccountId, coldkey: AccountId, bond: Balance) -> None:
+        self.currency.reserve(coldkey, bond)
+        self.uids[netuid, hotkey] = uid
+        self.keys[netuid, uid] = hotkey
+        self.neurons[netuid, uid] = Neuron(hotkey, coldkey, self.system.number.get(), bond)
+
+    def _remove(self, netuid: int, uid: int) -> None:
+        neuron = self.neurons[netuid, uid]
+        for pallet in self.hygiene:
+            pallet.forget(netuid, uid, neuron.hotkey)
+        del self.uids[netuid, neuron.hotkey]
+        del self.keys[netuid, uid]
+        del self.neurons[netuid, uid]
+        del self.axons[netuid, neuron.hotkey]
+        del self.identities[netuid, neuron.hotkey]
+        freed = self.currency.unreserve(neuron.coldkey, neuron.bond)
+        self.deposit(NeuronDeregistered(netuid, uid, neuron.hotkey, neuron.coldkey, freed))
+
+
+def decayed(price: Balance, elapsed: int, half_life: int) -> Balance:
+    """Return a price after so many blocks: halved every half-life, on a straight line in between."""
+    halvings, rest = divmod(elapsed, half_life)
+    halved = price >> min(halvings, MOST_HALVINGS)
+    return halved - halved * rest // (2 * half_life)
+
+
+def is_url(url: str) -> bool:
+    """Say whether a url is one a client may follow: web scheme, a host, no spaces, no credentials."""
+    scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
+    if scheme is None or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    authority = url[len(scheme) :].partition("/")[0]
+    return bool(authority.partition(":")[0]) and "@" not in authority
+
+
+def _raised(price: Balance, chosen: Hyperparameters) -> Balance:
+    return _clamped(price * PRICE_STEP_PPM // PPM, chosen)
+
+
+def _clamped(price: Balance, chosen: Hyperparameters) -> Balance:
+    return min(max(price, chosen.burn_min), chosen.burn_max)
