@@ -1,5 +1,7 @@
 """Errors that cross the rooms of the node; each says which rule was broken."""
 
+import enum
+
 from runtime.primitives.types import Hash
 
 
@@ -27,3 +29,23 @@ class SubmitError(Exception):
         self.code = code
         self.message = message
         self.data = data
+
+
+class BlockFlaw(enum.StrEnum):
+    """Why a block is refused, in words every implementation can share."""
+
+    BAD_PRE_DIGEST = "bad pre-digest"
+    SLOT_NOT_INCREASING = "slot not increasing"
+    SLOT_IN_FUTURE = "slot in the future"
+    WRONG_AUTHOR = "wrong author"
+    BAD_VRF = "bad VRF proof"
+    BAD_SEAL = "bad seal"
+
+
+class InvalidBlock(Exception):
+    """A block breaks a rule; whoever sent it is at fault."""
+
+    def __init__(self, reason: BlockFlaw, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

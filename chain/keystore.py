@@ -1,0 +1,93 @@
+"""Session keys on disk, in Substrate's format: one file per key.
+
+    name = hex(key type) + hex(public key)        content = a JSON string: secret URI or 0x seed
+
+Source: paritytech/polkadot-sdk substrate/client/keystore/src/local.rs.
+"""
+
+import json
+import re
+
+from chain.env import Disk, Rng
+from chain.keys import KeyKind, Keypair, SuriError
+
+BABE_KEY = b"babe"
+GRANDPA_KEY = b"gran"
+KEY_KINDS: dict[bytes, KeyKind] = {BABE_KEY: "ed25519", GRANDPA_KEY: "ed25519"}
+"""Which signature scheme a key type has on this chain."""
+
+_NAME = re.compile(r"([0-9a-f]{8})([0-9a-f]{64})")
+
+
+class KeystoreError(Exception):
+    """A key is missing, unusable, or does not belong where it is; never contains a secret."""
+
+
+class Keystore:
+    """The keys of one node."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def insert(self, key_type: bytes, suri: str, public: bytes | None = None) -> bytes:
+        """Store the key of a secret URI and return its public key; `public` is what the caller expects.
+
+        Raises: KeystoreError.
+        """
+        try:
+            pair = Keypair.from_suri(suri, _kind(key_type))
+        except SuriError as problem:
+            raise KeystoreError(f"cannot insert a {key_type.decode()} key: {problem}") from problem
+        if public is not None and public != pair.public:
+            raise KeystoreError(f"the secret belongs to 0x{pair.public.hex()}, not to 0x{public.hex()}")
+        self._disk.replace(_name(key_type, pair.public), json.dumps(suri).encode())
+        return pair.public
+
+    def generate(self, key_type: bytes, rng: Rng) -> bytes:
+        """Store a new random key and return its public key."""
+        return self.insert(key_type, "0x" + rng.token(32).hex())
+
+    def public_keys(self, key_type: bytes) -> list[bytes]:
+        """Return the public keys of a type, sorted."""
+        found = [_NAME.fullmatch(name) for name in self._disk.names()]
+        return [bytes.fromhex(match[2]) for match in found if match and bytes.fromhex(match[1]) == key_type]
+
+    def keypair(self, key_type: bytes, public: bytes) -> Keypair:
+        """Return a stored key.
+
+        Raises: KeystoreError when it is not there, or its file does not hold this key.
+        """
+        name = _name(key_type, public)
+        content = self._disk.read(name)
+        if content is None:
+            raise KeystoreError(f"the keystore has no {key_type.decode()} key 0x{public.hex()}")
+        pair = _read(name, content, _kind(key_type))
+        if pair.public != public:
+            raise KeystoreError(f"key file {name} holds another key, 0x{pair.public.hex()}; restore it")
+        return pair
+
+
+def _read(name: str, content: bytes, kind: KeyKind) -> Keypair:
+    try:
+        suri = json.loads(content)
+    except ValueError as problem:
+        raise KeystoreError(f"key file {name} is corrupt: not JSON; restore it from your backup") from problem
+    if not isinstance(suri, str):
+        raise KeystoreError(f"key file {name} is corrupt: not a JSON string; restore it from your backup")
+    try:
+        return Keypair.from_suri(suri, kind)
+    except SuriError as problem:
+        raise KeystoreError(
+            f"key file {name} is corrupt: {problem}; restore it from your backup"
+        ) from problem
+
+
+def _kind(key_type: bytes) -> KeyKind:
+    if key_type not in KEY_KINDS:
+        known = ", ".join(each.decode() for each in KEY_KINDS)
+        raise KeystoreError(f"{key_type.decode('ascii', 'replace')!r} is no key type of this chain ({known})")
+    return KEY_KINDS[key_type]
+
+
+def _name(key_type: bytes, public: bytes) -> str:
+    return key_type.hex() + public.hex()
