@@ -164,7 +164,7 @@ def test_nothing_is_signed_unless_it_is_on_disk(tmp_path: Path, breaks: str) -> 
         survivor.sign_seal(PAIR, 10, B)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.lists(
         st.tuples(
