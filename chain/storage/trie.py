@@ -94,9 +94,8 @@ def encode_record(branch: Branch) -> bytes:
 def decode_record(record: bytes) -> Branch:
     """Return the branch of a record of the database."""
     node = decode_node(record[2:])
-    bitmap = sum(1 << nibble for nibble, child in enumerate(node.children) if child)
     inner = int.from_bytes(record[:2], "little")
-    return Branch(node.partial, node.value, list(node.children), bitmap, inner)
+    return Branch(node.partial, node.value, list(node.children), node.bitmap, inner)
 
 
 def record_key(path: str) -> bytes:
@@ -130,9 +129,9 @@ class _Update:
         if is_branch:
             return self._branch(path, self._load(path), low, high)
         puts = [
-            Leaf(key, node_value(value))
-            for key, value in zip(self._keys[low:high], self._values[low:high], strict=True)
-            if value is not None
+            Leaf(self._keys[index], node_value(value))
+            for index in range(low, high)
+            if (value := self._values[index]) is not None
         ]
         if is_leaf and (neighbour := self._neighbour(path, low, high)):
             puts.append(neighbour)
@@ -195,14 +194,20 @@ class _Update:
         leaves: dict[str, Leaf | None] = {}
         while low < high:
             child = full + self._keys[low][len(full)]
-            end = bisect_left(self._keys, child + PAST_HEX, low, high)
+            end = self._end_of(child, low, high)
             bit = 1 << int(child[-1], 16)
-            is_branch = bool(branch.inner & bit)
-            subtree = self._slot(child, is_branch, bool(branch.bitmap & bit) and not is_branch, low, end)
+            is_branch = branch.inner & bit > 0
+            subtree = self._slot(child, is_branch, branch.bitmap & bit > 0 and not is_branch, low, end)
             self._attach(branch, child, subtree)
             leaves[child] = subtree.leaf if subtree else None
             low = end
         return self._settle(path, full, branch, leaves)
+
+    def _end_of(self, child: str, low: int, high: int) -> int:
+        """Return where the edits under a child end; most often it is the only one."""
+        if low + 1 == high or not self._keys[low + 1].startswith(child):
+            return low + 1
+        return bisect_left(self._keys, child + PAST_HEX, low, high)
 
     def _split(self, path: str, branch: Branch, full: str, low: int, high: int) -> tuple[Branch, str]:
         """Return the branch that takes this one's place where new keys diverge from its partial key."""

@@ -11,7 +11,6 @@ Source: Polkadot specification, section 2.4 (state storage and the trie).
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from runtime.primitives.hashing import blake2_256
@@ -33,6 +32,7 @@ HEX = "0123456789abcdef"
 LEAF, LEAF_HASHED, BRANCH, BRANCH_VALUE, BRANCH_HASHED = 0x40, 0x20, 0x80, 0xC0, 0x10
 _CAPACITY = {LEAF: 63, LEAF_HASHED: 31, BRANCH: 63, BRANCH_VALUE: 63, BRANCH_HASHED: 15}
 """kind of node -> the partial key length at which further bytes follow the header"""
+_NO_CHILDREN: list[bytes | None] = [None] * 16
 _BYTE = [bytes([value]) for value in range(256)]
 
 
@@ -47,12 +47,12 @@ class NodeValue(NamedTuple):
     is_hash: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A decoded node; a leaf has no children, a branch has a slot for each of sixteen."""
 
     partial: str
     value: NodeValue | None
+    bitmap: int
     children: tuple[bytes | None, ...]
 
 
@@ -60,6 +60,8 @@ def node_value(value: bytes, version: int = 1) -> NodeValue:
     """Return a value as a node of this state version carries it."""
     if version > 0 and len(value) > INLINE_VALUE_LIMIT:
         return NodeValue(blake2_256(value), True)
+    if len(value) < 64:
+        return NodeValue(_BYTE[len(value) << 2] + value, False)
     wire = bytearray()
     write_compact(len(value), wire)
     return NodeValue(bytes(wire) + value, False)
@@ -166,11 +168,10 @@ def _read_node(source: Input) -> Node:
         source.take(read_compact(source))
         value = NodeValue(source.data[start : source.offset], False)
     if kind in (LEAF, LEAF_HASHED):
-        return Node(partial, value, ())
+        return Node(partial, value, 0, ())
     if not bitmap:
         raise ProofError("malformed trie node: a branch without children")
-    slots = [_read_child(source) if bitmap >> nibble & 1 else None for nibble in range(16)]
-    return Node(partial, value, tuple(slots))
+    return Node(partial, value, bitmap, _read_children(source, bitmap))
 
 
 def _read_head(source: Input) -> tuple[int, str]:
@@ -192,13 +193,20 @@ def _read_head(source: Input) -> tuple[int, str]:
     return kind, packed[count & 1 :]
 
 
-def _read_child(source: Input) -> bytes:
-    start = source.offset
-    size = read_compact(source)
-    if not 0 < size <= 32:
-        raise ProofError(f"malformed trie node: a child of {size} bytes")
-    source.take(size)
-    return source.data[start : source.offset]
+def _read_children(source: Input, bitmap: int) -> tuple[bytes | None, ...]:
+    """Read the references of the bitmap's slots; a length up to 32 has one byte in its shortest form."""
+    data, at, slots = source.data, source.offset, _NO_CHILDREN.copy()
+    while bitmap:
+        lowest = bitmap & -bitmap
+        bitmap ^= lowest
+        length = data[at] if at < len(data) else 0
+        if length & 3 or not 0 < length <= 32 << 2:
+            raise ProofError(f"malformed trie node: no child at offset {at}")
+        end = at + 1 + (length >> 2)
+        slots[lowest.bit_length() - 1] = data[at:end]
+        at = end
+    source.take(at - source.offset)
+    return tuple(slots)
 
 
 def verify_proof(root: Hash, proof: list[bytes], keys: Iterable[bytes]) -> dict[bytes, bytes | None]:

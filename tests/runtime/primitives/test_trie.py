@@ -67,9 +67,9 @@ def test_nodes_round_trip(partial: str, value: NodeValue | None, inlined: list[b
     bitmap = sum(1 << slot for slot, child in enumerate(children) if child)
     if bitmap:
         node = encode_branch(partial, value, bitmap, filter(None, children))
-        assert decode_node(node) == Node(partial, value, children)
+        assert decode_node(node) == Node(partial, value, bitmap, children)
     elif value is not None:
-        assert decode_node(encode_leaf(partial, value)) == Node(partial, value, ())
+        assert decode_node(encode_leaf(partial, value)) == Node(partial, value, 0, ())
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,7 @@ def test_any_bytes_decode_to_their_own_encoding_or_are_refused(data: bytes) -> N
     except ProofError:
         return
     if node.children:
-        bitmap = sum(1 << slot for slot, child in enumerate(node.children) if child)
-        assert encode_branch(node.partial, node.value, bitmap, filter(None, node.children)) == data
+        assert encode_branch(node.partial, node.value, node.bitmap, filter(None, node.children)) == data
     else:
         assert node.value is not None
         assert encode_leaf(node.partial, node.value) == data
