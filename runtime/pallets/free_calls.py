@@ -1,0 +1,93 @@
+"""CheckFreeCalls: the calls of a round cost nothing, so nothing but the right one at the right time gets in.
+
+    1   not registered            2   wrong round          3   wrong phase         4   done already
+    5   no validator permit       6   beacon pending       7   nothing committed   8   commitment mismatch
+    9   payload length            10  scores               11  no training subnet
+
+A refusal reads `Custom error: N (cause: remedy)`; the sentence is that of the pallet's own error. The checks
+are the calls' own, made again before inclusion, so a free call that gets into a block succeeds.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from runtime.frame.errors import DispatchError, PalletError
+from runtime.frame.extension import Extension, Standing, Submission
+from runtime.pallets import model_updates, verification
+from runtime.pallets.model_updates import ModelUpdates
+from runtime.pallets.training import types as training
+from runtime.pallets.training.pallet import Training
+from runtime.pallets.verification import Verification
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import u8, u16, u32
+from runtime.primitives.transaction import TransactionRejected
+from runtime.primitives.types import AccountId
+
+NUMBERS: dict[PalletError, int] = {
+    training.Error.NotRegistered: 1,
+    training.Error.WrongRound: 2,
+    training.Error.WrongPhase: 3,
+    training.Error.AlreadyAttested: 4,
+    model_updates.Error.AlreadyCommitted: 4,
+    model_updates.Error.AlreadyRevealed: 4,
+    verification.Error.AlreadyCommitted: 4,
+    verification.Error.AlreadyRevealed: 4,
+    training.Error.NoPermit: 5,
+    training.Error.BeaconPending: 6,
+    model_updates.Error.NotCommitted: 7,
+    verification.Error.NotCommitted: 7,
+    model_updates.Error.CommitmentMismatch: 8,
+    verification.Error.CommitmentMismatch: 8,
+    model_updates.Error.EmptyPayload: 9,
+    model_updates.Error.PayloadTooLarge: 9,
+    verification.Error.DuplicateUid: 10,
+    verification.Error.OwnUid: 10,
+    verification.Error.UnknownUpdate: 10,
+    verification.Error.TooMuch: 10,
+    training.Error.NotTraining: 11,
+}
+"""What clients match on: the numbers never change."""
+
+PRIORITY = 1 << 62
+"""Rounds have deadlines, and each uid has one of these calls at a time: no tip outbids them."""
+TAG = codec(tuple[u8, u8, u16, u32, AccountId])
+"""Pallet, call, netuid, round, sender: a second such call of the same round waits in no pool."""
+
+
+class CheckFreeCalls(Extension):
+    """Refuses a free call that its pallet would refuse; the last extension, without bytes of its own."""
+
+    model_updates: ModelUpdates
+    training: Training
+    verification: Verification
+
+    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Refuse what would fail; tell the pool that the rest is urgent, unique and short-lived."""
+        call = submission.call
+        check = self._checks().get((call.pallet, self.runtime.targets[call.pallet, call.index].spec.name))
+        if check is None:
+            return
+        netuid, round = call.arguments[:2]
+        try:
+            check(submission.sender, *call.arguments)
+        except DispatchError as refused:
+            raise rejection(refused, netuid) from refused
+        standing.priority = max(standing.priority, PRIORITY)
+        standing.longevity = min(standing.longevity, self.training.blocks_left(netuid))
+        standing.provides.append(TAG.encode((call.pallet, call.index, netuid, round, submission.sender)))
+
+    def _checks(self) -> dict[tuple[int, str], Callable[..., object]]:
+        """Return the check of each free call by pallet index and name."""
+        return {
+            (self.model_updates.index, "commit"): self.model_updates.check_commit,
+            (self.model_updates.index, "reveal"): self.model_updates.check_reveal,
+            (self.verification.index, "commit_scores"): self.verification.check_commit_scores,
+            (self.verification.index, "reveal_scores"): self.verification.check_reveal_scores,
+            (self.training.index, "attest_root"): self.training.check_attest_root,
+        }
+
+
+def rejection(refused: DispatchError, netuid: int) -> TransactionRejected:
+    """Return a pallet's refusal as the pool says it."""
+    text = refused.reason.value.replace("<netuid>", str(netuid))
+    return TransactionRejected("invalid", "Custom", NUMBERS[refused.reason], text)

@@ -1,0 +1,1 @@
+"""Training subnets: the phase machine of rounds and the lineage of models."""

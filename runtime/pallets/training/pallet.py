@@ -1,0 +1,436 @@
+"""Training: the rounds in which a subnet's model moves from root to root.
+
+    Idle -> Train -> Reveal -> ScoreCommit -> ScoreReveal -> Attest -> Closed, or Void from any of them
+
+A phase ends at its deadline, or as soon as everybody expected has acted; the next round opens in the block
+that ends the one before. Reads top to bottom: on_initialize -> _advance -> one method per phase -> _end.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from runtime.frame.declare import Pays, Signed, call, constant, coupled, db
+from runtime.frame.errors import ensure, refuse
+from runtime.frame.pallet import Pallet
+from runtime.frame.storage import DoubleMap, Map, NMap, storage
+from runtime.pallets.training.couplings import (
+    BeaconOf,
+    NeuronOf,
+    NeuronsOf,
+    NumberOf,
+    PermitsOf,
+    ScoresOf,
+    SubnetsOf,
+    UpdatesOf,
+)
+from runtime.pallets.training.decisions import Ballot, majority, weight_of
+from runtime.pallets.training.types import (
+    ENDED,
+    Accepted,
+    Dataset,
+    DatasetSet,
+    Error,
+    LineageEntry,
+    Phase,
+    PhaseChanged,
+    RootAttested,
+    Round,
+    RoundClosed,
+    RoundOpened,
+    RoundVoided,
+    Url,
+    VoidReason,
+)
+from runtime.primitives.commitments import Score
+from runtime.primitives.hashing import twox_64_concat
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import u16, u32
+from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
+
+BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
+"""Netuids, rounds and uids are the chain's own numbers."""
+ROUND_DOMAIN = codec(tuple[u16, u32])
+"""What follows b"b0" or b"b1" in the domain of a round's beacons."""
+
+
+class Training(
+    Pallet[RoundOpened | PhaseChanged | RoundClosed | RoundVoided | DatasetSet | RootAttested, Error]
+):
+    """The rounds of training subnets, and the append-only lineage of their models."""
+
+    system: NumberOf = coupled()
+    subnets: SubnetsOf = coupled()
+    neurons: NeuronsOf = coupled()
+    incentive: PermitsOf = coupled()
+    babe: BeaconOf = coupled()
+    model_updates: UpdatesOf = coupled()
+    verification: ScoresOf = coupled()
+
+    warm_up: BlockNumber = constant(3)
+
+    rounds: DoubleMap[u16, u32, Round] = storage(hasher=twox_64_concat)
+    current_round: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
+    phase: Map[u16, Phase] = storage(default=Phase.Idle, hasher=twox_64_concat)
+    model_root: Map[u16, Hash] = storage(hasher=twox_64_concat)
+    lineage: DoubleMap[u16, u32, LineageEntry] = storage(hasher=twox_64_concat)
+    datasets: Map[u16, Dataset] = storage(hasher=twox_64_concat)
+    attestations: NMap[tuple[u16, u32, u16], Hash] = storage(hashers=BY_NUMBER)
+    witnesses: Map[u16, list[u32]] = storage(default=[], hasher=twox_64_concat)
+    ready_since: Map[u16, BlockNumber] = storage(hasher=twox_64_concat)
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Write the first model of each subnet: {netuid: {"model_root": "0x.."}}."""
+        for netuid, section in sorted((int(netuid), section) for netuid, section in config.items()):
+            self.model_root[netuid] = Hash(bytes.fromhex(section["model_root"].removeprefix("0x")))
+
+    @call(0, weight=db(reads=2, writes=1))
+    def set_dataset(self, who: Signed, netuid: u16, root: Hash, url: Url) -> None:
+        """Name the data set that rounds train on from the next one on, as the subnet's owner."""
+        ensure(self.subnets.is_training(netuid), Error.NotTraining)
+        ensure(self.subnets.network(netuid).owner == who, Error.NotOwner)
+        self.datasets[netuid] = Dataset(root, url, self.system.number.get())
+        self.deposit(DatasetSet(netuid, root, url))
+
+    @call(1, weight=db(reads=10, writes=1), pays=Pays.No)
+    def attest_root(self, who: Signed, netuid: u16, round: u32, root: Hash) -> None:
+        """Say which model the accepted payloads lead to, as a judge; free, once per round."""
+        judge = self.check_attest_root(who, netuid, round, root)
+        self.attestations[netuid, round, judge] = root
+        self.deposit(RootAttested(netuid, round, judge, root))
+
+    def check_attest_root(self, who: AccountId, netuid: int, round: int, root: Hash) -> int:
+        """Refuse what `attest_root` would refuse, and return the judge's uid.
+
+        Raises: DispatchError.
+        """
+        judge = self._admit(who, netuid, round, Phase.Attest)
+        ensure(self.incentive.is_permitted(netuid, judge), Error.NoPermit)
+        ensure((netuid, round, judge) not in self.attestations, Error.AlreadyAttested)
+        return judge
+
+    # Who may act now. All raise DispatchError.
+
+    def admit_to_train(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the caller's uid while TRAIN of this round is open."""
+        return self._admit(who, netuid, round, Phase.Train)
+
+    def admit_to_reveal(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the caller's uid while REVEAL of this round is open."""
+        return self._admit(who, netuid, round, Phase.Reveal)
+
+    def admit_to_score_commit(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the judge's uid while SCORE_COMMIT of this round is open and its beacon drawn."""
+        judge = self._admit(who, netuid, round, Phase.ScoreCommit)
+        ensure(self.incentive.is_permitted(netuid, judge), Error.NoPermit)
+        ensure(self.rounds[netuid, round].beacon1 is not None, Error.BeaconPending)
+        return judge
+
+    def admit_to_score_reveal(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the judge's uid while SCORE_REVEAL of this round is open."""
+        return self._admit(who, netuid, round, Phase.ScoreReveal)
+
+    def _admit(self, who: AccountId, netuid: int, round: int, phase: Phase) -> int:
+        ensure(self.subnets.is_training(netuid), Error.NotTraining)
+        uid = self.neurons.uid_of(netuid, who)
+        if uid is None:
+            refuse(Error.NotRegistered)
+        ensure(round == self.current_round[netuid], Error.WrongRound)
+        ensure(phase is self.phase[netuid] and self.blocks_left(netuid) > 0, Error.WrongPhase)
+        return uid
+
+    def blocks_left(self, netuid: int) -> int:
+        """Return how many blocks, this one included, the open phase can still take; 0 when Idle."""
+        current = self.rounds.get(netuid, self.current_round[netuid])
+        if current is None or current.phase in ENDED:
+            return 0
+        return max(0, current.deadline - self.system.number.get())
+
+    def base_root(self, netuid: int, round: int) -> Hash:
+        """Return the model_root a round starts from."""
+        return self.rounds[netuid, round].base_root
+
+    def max_payload_bytes(self, netuid: int) -> int:
+        """Return how long a payload may be."""
+        return self.subnets.parameters(netuid).max_payload_bytes
+
+    # The phase machine.
+
+    def on_initialize(self, now: int) -> Weight:
+        """Move every training subnet on."""
+        weight = Weight()
+        for netuid in self.subnets.netuids():
+            if self.subnets.is_training(netuid):
+                weight += self._advance(netuid, now)
+        return weight
+
+    def _advance(self, netuid: int, now: int) -> Weight:
+        if self.phase[netuid] is Phase.Idle:
+            return self._warm_up(netuid, now)
+        number = self.current_round[netuid]
+        current = self.rounds[netuid, number]
+        if self.subnets.is_paused(netuid):
+            self._void(netuid, number, current, VoidReason.Paused, now)
+        else:
+            step: dict[Phase, Callable[[int, int, Round, int], None]] = {
+                Phase.Train: self._train,
+                Phase.Reveal: self._reveal,
+                Phase.ScoreCommit: self._score_commit,
+                Phase.ScoreReveal: self._score_reveal,
+                Phase.Attest: self._attest,
+            }
+            step[current.phase](netuid, number, current, now)
+        members = len(current.expected_miners) + len(current.expected_judges)
+        return db(reads=10 + 4 * members, writes=4)
+
+    def _warm_up(self, netuid: int, now: int) -> Weight:
+        """Open the first round once everything has been there for a while, so that nobody just misses it."""
+        if not self._ready(netuid):
+            if netuid in self.ready_since:
+                del self.ready_since[netuid]
+            return db(reads=6)
+        if netuid not in self.ready_since:
+            self.ready_since[netuid] = now
+        if now - self.ready_since[netuid] >= self.warm_up:
+            del self.ready_since[netuid]
+            self._open(netuid, now)
+        return db(reads=12, writes=4)
+
+    def _ready(self, netuid: int) -> bool:
+        return (
+            not self.subnets.is_paused(netuid)
+            and netuid in self.datasets
+            and netuid in self.model_root
+            and bool(self._miners(netuid))
+            and bool(self._judges(netuid))
+        )
+
+    def _miners(self, netuid: int) -> list[tuple[int, NeuronOf]]:
+        permitted = self.incentive.permitted(netuid)
+        return [(uid, neuron) for uid, neuron in self.neurons.listed(netuid) if uid not in permitted]
+
+    def _judges(self, netuid: int) -> list[int]:
+        stakes = self.neurons.stakes(netuid)
+        return [uid for uid in self.incentive.permitted(netuid) if stakes.get(uid, 0) > 0]
+
+    def _open(self, netuid: int, now: int) -> None:
+        last = self.current_round[netuid]
+        number = last + 1
+        base_root = self.model_root[netuid]
+        current = Round(
+            phase=Phase.Train,
+            base_root=base_root,
+            data_root=self.datasets[netuid].root,
+            beacon0=self._beacon(b"b0", netuid, number),
+            beacon1=None,
+            opened_at=now,
+            phase_since=now,
+            deadline=now + self.subnets.parameters(netuid).train_window,
+            expected_miners=self._expected_miners(netuid, last),
+            expected_judges=self._expected_judges(netuid, last),
+            accepted=[],
+            new_root=None,
+        )
+        self.rounds[netuid, number] = current
+        self.current_round[netuid] = number
+        self.phase[netuid] = Phase.Train
+        self.deposit(RoundOpened(netuid, number, base_root, current.beacon0))
+
+    def _expected_miners(self, netuid: int, last: int) -> list[int]:
+        """Return who revealed in the last round or is new since; everybody when there is nobody."""
+        listed = self._miners(netuid)
+        previous = self.rounds.get(netuid, last)
+        active = []
+        if previous is not None:
+            revealed = [update.miner for update in self.model_updates.revealed(netuid, last)]
+            active = [
+                uid
+                for uid, neuron in listed
+                if neuron.hotkey in revealed or neuron.registered_at >= previous.opened_at
+            ]
+        return active or [uid for uid, _ in listed]
+
+    def _expected_judges(self, netuid: int, last: int) -> list[int]:
+        """Return who revealed scores in the last round; every judge when there is nobody."""
+        judges = self._judges(netuid)
+        revealed = [judge for judge, _ in self.verification.revealed(netuid, last)]
+        return [uid for uid in judges if uid in revealed] or judges
+
+    def _beacon(self, domain: bytes, netuid: int, number: int) -> Hash:
+        return self.babe.beacon(domain + ROUND_DOMAIN.encode((netuid, number)))
+
+    def _train(self, netuid: int, number: int, current: Round, now: int) -> None:
+        committed = self.model_updates.committed(netuid, number)
+        missing = [uid for uid in current.expected_miners if self._hotkey_missing(netuid, uid, committed)]
+        if now < current.deadline and (missing or not committed):
+            return
+        if committed:
+            self._enter(netuid, number, replace(current, phase=Phase.Reveal), now)
+        else:
+            self._void(netuid, number, current, VoidReason.NoCommits, now)
+
+    def _hotkey_missing(self, netuid: int, uid: int, present: Sequence[AccountId]) -> bool:
+        """Say whether somebody holds the uid and is not among those present; who left is not waited for."""
+        neuron = self.neurons.neuron(netuid, uid)
+        return neuron is not None and neuron.hotkey not in present
+
+    def _reveal(self, netuid: int, number: int, current: Round, now: int) -> None:
+        revealed = [update.miner for update in self.model_updates.revealed(netuid, number)]
+        committed = self.model_updates.committed(netuid, number)
+        if now < current.deadline and len(revealed) < len(committed):
+            return
+        if revealed:
+            scoring = replace(current, phase=Phase.ScoreCommit, beacon1=self._witness(netuid, number))
+            self._enter(netuid, number, scoring, now)
+        else:
+            self._void(netuid, number, current, VoidReason.NoReveals, now)
+
+    def _witness(self, netuid: int, number: int) -> Hash | None:
+        """Count this block's author; return the beacon once one of the authors counted must be honest."""
+        seen = self.witnesses[netuid]
+        author = self.babe.author_index()
+        if author is not None and author not in seen:
+            seen = [*seen, author]
+        self.witnesses[netuid] = seen
+        faulty = (self.babe.authority_count() - 1) // 3
+        return self._beacon(b"b1", netuid, number) if len(seen) > faulty else None
+
+    def _score_commit(self, netuid: int, number: int, current: Round, now: int) -> None:
+        committed = self.verification.committed(netuid, number)
+        missing = [
+            uid
+            for uid in current.expected_judges
+            if uid not in committed and self.incentive.is_permitted(netuid, uid)
+        ]
+        if now < current.deadline and (missing or not committed):
+            if current.beacon1 is None:
+                self._draw(netuid, number, current, now)
+        elif committed:
+            self._enter(netuid, number, replace(current, phase=Phase.ScoreReveal), now)
+        else:
+            reason = VoidReason.NoBeacon if current.beacon1 is None else VoidReason.NoScores
+            self._void(netuid, number, current, reason, now)
+
+    def _draw(self, netuid: int, number: int, current: Round, now: int) -> None:
+        beacon1 = self._witness(netuid, number)
+        if beacon1 is not None:
+            self.rounds[netuid, number] = replace(current, beacon1=beacon1)
+            self.deposit(PhaseChanged(netuid, number, current.phase, current.deadline, beacon1, []))
+
+    def _score_reveal(self, netuid: int, number: int, current: Round, now: int) -> None:
+        revealed = self.verification.revealed(netuid, number)
+        if now < current.deadline and len(revealed) < len(self.verification.committed(netuid, number)):
+            return
+        accepted = self._accept(netuid, number, revealed)
+        if accepted:
+            self._enter(netuid, number, replace(current, phase=Phase.Attest, accepted=accepted), now)
+        else:
+            reason = VoidReason.NothingAccepted if revealed else VoidReason.NoScores
+            self._void(netuid, number, current, reason, now)
+
+    def _accept(self, netuid: int, number: int, revealed: list[tuple[int, list[Score]]]) -> list[Accepted]:
+        """Return the payloads that enter and their weights, in the order of their commits."""
+        stakes = self.neurons.stakes(netuid)
+        ballots = [
+            Ballot(stakes.get(judge, 0), {each.uid: each.score for each in scores})
+            for judge, scores in revealed
+        ]
+        accepted = []
+        for update in self.model_updates.originals(netuid, number):
+            uid = self.neurons.uid_of(netuid, update.miner)
+            weight = None if uid is None else weight_of(uid, ballots)
+            if uid is not None and weight is not None:
+                accepted.append(Accepted(uid, update.miner, update.digest, weight))
+        return accepted
+
+    def _attest(self, netuid: int, number: int, current: Round, now: int) -> None:
+        """End the round when a root has won whatever the silent judges say, or when nobody is waited for."""
+        attested = self._attested(netuid, number)
+        speakers = [judge for judge, _, _ in attested]
+        silent = [
+            judge
+            for judge, _ in self.verification.revealed(netuid, number)
+            if judge not in speakers and self.incentive.is_permitted(netuid, judge)
+        ]
+        electorate = sum(stake for _, _, stake in attested)
+        over = now >= current.deadline or not silent
+        if not over:
+            stakes = self.neurons.stakes(netuid)
+            electorate += sum(stakes.get(judge, 0) for judge in silent)
+        root = majority([(root, stake) for _, root, stake in attested], electorate)
+        if root is not None:
+            self._close(netuid, number, current, root, now)
+        elif over:
+            self._void(netuid, number, current, VoidReason.NoMajority, now)
+
+    def _attested(self, netuid: int, number: int) -> list[tuple[int, Hash, int]]:
+        """Return (judge, root, stake) by ascending judge; who lost its permit has no say."""
+        stakes = self.neurons.stakes(netuid)
+        return sorted(
+            (judge, root, stakes.get(judge, 0))
+            for (judge,), root in self.attestations.under(netuid, number)
+            if self.incentive.is_permitted(netuid, judge)
+        )
+
+    def _enter(self, netuid: int, number: int, entering: Round, now: int) -> None:
+        """Write a round that has just changed its phase."""
+        chosen = self.subnets.parameters(netuid)
+        window = {
+            Phase.Reveal: chosen.reveal_window,
+            Phase.ScoreCommit: chosen.score_commit_window,
+            Phase.ScoreReveal: chosen.score_reveal_window,
+            Phase.Attest: chosen.attest_window,
+        }[entering.phase]
+        entered = replace(entering, phase_since=now, deadline=now + window)
+        self.rounds[netuid, number] = entered
+        self.phase[netuid] = entered.phase
+        self.deposit(
+            PhaseChanged(netuid, number, entered.phase, entered.deadline, entered.beacon1, entered.accepted)
+        )
+
+    def _close(self, netuid: int, number: int, current: Round, root: Hash, now: int) -> None:
+        assert (netuid, number) not in self.lineage, "the lineage is append-only"
+        self.lineage[netuid, number] = LineageEntry(current.base_root, root, current.accepted)
+        self.model_root[netuid] = root
+        self.verification.book(netuid, number, now)
+        self.deposit(RoundClosed(netuid, number, root, len(current.accepted)))
+        self._end(netuid, number, replace(current, phase=Phase.Closed, new_root=root), now)
+
+    def _void(self, netuid: int, number: int, current: Round, reason: VoidReason, now: int) -> None:
+        self.deposit(RoundVoided(netuid, number, reason))
+        self._end(netuid, number, replace(current, phase=Phase.Void), now)
+
+    def _end(self, netuid: int, number: int, ended: Round, now: int) -> None:
+        """Write a round that is over, and open the next one in the same block if it can be."""
+        self.rounds[netuid, number] = replace(ended, phase_since=now)
+        del self.witnesses[netuid]
+        if self._ready(netuid):
+            self._open(netuid, now)
+        else:
+            self.phase[netuid] = Phase.Idle
+
+    def try_state(self) -> None:
+        """One open round per subnet at most; deadlines lie ahead; models follow from the lineage."""
+        now = self.system.number.get()
+        for (netuid, number), current in self.rounds.items():
+            last = self.current_round[netuid]
+            assert number <= last
+            assert number == last or current.phase in ENDED
+            assert ((netuid, number) in self.lineage) == (current.phase is Phase.Closed)
+            revealed = self.model_updates.revealed(netuid, number)
+            entered = [(accepted.hotkey, accepted.digest) for accepted in current.accepted]
+            assert all(each in [(update.miner, update.digest) for update in revealed] for each in entered)
+            if number == last and current.phase not in ENDED:
+                assert self.phase[netuid] is current.phase
+                assert now < current.deadline
+            elif number == last:
+                assert self.phase[netuid] is Phase.Idle
+        self._try_lineage()
+
+    def _try_lineage(self) -> None:
+        heads: dict[int, Hash] = {}
+        for (netuid, _), entry in sorted(self.lineage.items(), key=lambda stored: stored[0]):
+            assert heads.get(netuid, entry.base_root) == entry.base_root
+            heads[netuid] = entry.new_root
+        for netuid, root in heads.items():
+            assert self.model_root[netuid] == root

@@ -1,0 +1,293 @@
+"""Verification: what the judges of a training subnet think of each payload; sealed first, then opened.
+
+    commit_scores (SCORE_COMMIT)  ->  reveal_scores (SCORE_REVEAL)  ->  book, when the round has closed
+
+Sealing keeps judges from copying each other. A payload that a judge leaves out of its list is an abstention.
+"""
+
+from typing import Any, Protocol
+
+from runtime.frame.declare import Pays, Signed, call, coupled, db, event
+from runtime.frame.errors import PalletError, ensure, refuse
+from runtime.frame.pallet import Pallet
+from runtime.frame.storage import DoubleMap, NMap, storage
+from runtime.pallets.model_updates import Update
+from runtime.primitives.commitments import PPM, Salt, Score, Scores, score_commitment
+from runtime.primitives.hashing import twox_64_concat
+from runtime.primitives.shapes import struct, u16, u32, u64
+from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
+
+BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
+"""Netuids, rounds and uids are the chain's own numbers."""
+MAX_ROW_WEIGHT = 65_535
+"""The largest weight of a row, u16; every row is scaled up so that its best entry has it."""
+
+
+class ChainOf(Protocol):
+    """Names the chain."""
+
+    def genesis_hash(self) -> Hash:
+        """Return the hash of block 0."""
+        ...
+
+
+class RoundsOf(Protocol):
+    """Says who may act in a round now. Both raise DispatchError."""
+
+    def admit_to_score_commit(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the judge's uid while SCORE_COMMIT of this round is open and its beacon drawn."""
+        ...
+
+    def admit_to_score_reveal(self, who: AccountId, netuid: int, round: int) -> int:
+        """Return the judge's uid while SCORE_REVEAL of this round is open."""
+        ...
+
+
+class NeuronOf(Protocol):
+    """Who holds a uid."""
+
+    @property
+    def hotkey(self) -> AccountId:
+        """The key that acts."""
+        ...
+
+    @property
+    def registered_at(self) -> BlockNumber:
+        """The block it came in."""
+        ...
+
+
+class NeuronsOf(Protocol):
+    """Who is in a subnet."""
+
+    def uid_of(self, netuid: int, hotkey: AccountId) -> int | None:
+        """Return the uid of a hotkey."""
+        ...
+
+    def neuron(self, netuid: int, uid: int) -> NeuronOf | None:
+        """Return who holds a uid."""
+        ...
+
+
+class UpdatesOf(Protocol):
+    """What the miners revealed."""
+
+    def has_revealed(self, netuid: int, round: int, miner: AccountId) -> bool:
+        """Say whether a miner has revealed in a round."""
+        ...
+
+    def originals(self, netuid: int, round: int) -> list[Update]:
+        """Return the updates of a round without later copies."""
+        ...
+
+
+class EpochsOf(Protocol):
+    """When a subnet was paid last."""
+
+    def last_epoch_block(self, netuid: int) -> int:
+        """Return the block of the last epoch."""
+        ...
+
+
+class RowsOf(Protocol):
+    """Where a judge's row of the epoch goes."""
+
+    def put_row(self, netuid: int, uid: int, row: list[tuple[int, int]], now: int) -> None:
+        """Set the row of (uid, weight)."""
+        ...
+
+
+@struct("pallet_verification::types::Points")
+class Points:
+    """What a judge gave a uid in this epoch; `registered_at` tells the uid's holders apart."""
+
+    uid: u16
+    registered_at: BlockNumber
+    points: u64
+
+
+@struct("pallet_verification::types::Tally")
+class Tally:
+    """A judge's running sum since the epoch in block `since`."""
+
+    since: BlockNumber
+    registered_at: BlockNumber
+    points: list[Points]
+
+
+@event
+class ScoresCommitted:
+    """A judge sealed its scores of a round."""
+
+    netuid: u16
+    round: u32
+    judge: u16
+    commitment: Hash
+
+
+@event
+class ScoresRevealed:
+    """A judge opened its scores of a round."""
+
+    netuid: u16
+    round: u32
+    judge: u16
+    scores: Scores
+
+
+class Error(PalletError):
+    """Why scores are refused."""
+
+    AlreadyCommitted = "This judge has committed scores in this round: one commitment counts, now reveal it."
+    AlreadyRevealed = "This judge has revealed its scores of this round: nothing is left to do."
+    NotCommitted = "Nothing to reveal: this judge sealed no scores in SCORE_COMMIT; score the next round."
+    CommitmentMismatch = "Scores and salt do not hash to the commitment: reveal exactly what was committed."
+    DuplicateUid = "A uid is scored twice: list each uid once."
+    OwnUid = "A judge cannot score itself: leave its own uid out."
+    UnknownUpdate = "A scored uid revealed no update in this round: score only ModelUpdates.Updates of it."
+    TooMuch = "The scores sum to more than 1,000,000 ppm: normalise them."
+
+
+def reveal_weight(runtime: Any, netuid: int, round: int, scores: list[Score], salt: bytes) -> Weight:
+    """Return the weight of opening so many scores: each is looked up."""
+    return db(reads=12 + 2 * len(scores), writes=1)
+
+
+class Verification(Pallet[ScoresCommitted | ScoresRevealed, Error]):
+    """Scores of updates by the judges of training subnets."""
+
+    system: ChainOf = coupled()
+    training: RoundsOf = coupled()
+    neurons: NeuronsOf = coupled()
+    model_updates: UpdatesOf = coupled()
+    incentive: EpochsOf = coupled()
+    weights: RowsOf = coupled()
+
+    score_commits: NMap[tuple[u16, u32, u16], Hash] = storage(hashers=BY_NUMBER)
+    scores: NMap[tuple[u16, u32, u16], Scores] = storage(hashers=BY_NUMBER)
+    judges: NMap[tuple[u16, u32, u16], AccountId] = storage(hashers=BY_NUMBER)
+    tallies: DoubleMap[u16, u16, Tally] = storage(hasher=twox_64_concat)
+
+    @call(0, weight=db(reads=12, writes=2), pays=Pays.No)
+    def commit_scores(self, who: Signed, netuid: u16, round: u32, commitment: Hash) -> None:
+        """Seal the scores of this round; free, once per round."""
+        judge = self.check_commit_scores(who, netuid, round, commitment)
+        self.score_commits[netuid, round, judge] = commitment
+        self.judges[netuid, round, judge] = who
+        self.deposit(ScoresCommitted(netuid, round, judge, commitment))
+
+    @call(1, weight=reveal_weight, pays=Pays.No)
+    def reveal_scores(self, who: Signed, netuid: u16, round: u32, scores: Scores, salt: Salt) -> None:
+        """Open the scores that were sealed; free, once per round."""
+        judge = self.check_reveal_scores(who, netuid, round, scores, salt)
+        self.scores[netuid, round, judge] = scores
+        self.deposit(ScoresRevealed(netuid, round, judge, scores))
+
+    def check_commit_scores(self, who: AccountId, netuid: int, round: int, commitment: Hash) -> int:
+        """Refuse what `commit_scores` would refuse, and return the judge's uid.
+
+        Raises: DispatchError.
+        """
+        judge = self.training.admit_to_score_commit(who, netuid, round)
+        ensure((netuid, round, judge) not in self.score_commits, Error.AlreadyCommitted)
+        return judge
+
+    def check_reveal_scores(
+        self, who: AccountId, netuid: int, round: int, scores: list[Score], salt: bytes
+    ) -> int:
+        """Refuse what `reveal_scores` would refuse, and return the judge's uid.
+
+        Raises: DispatchError.
+        """
+        judge = self.training.admit_to_score_reveal(who, netuid, round)
+        ensure((netuid, round, judge) not in self.scores, Error.AlreadyRevealed)
+        sealed = self.score_commits.get((netuid, round, judge)) or refuse(Error.NotCommitted)
+        opened = score_commitment(self.system.genesis_hash(), netuid, round, who, salt, scores)
+        ensure(opened == sealed, Error.CommitmentMismatch)
+        self._check_scores(netuid, round, judge, scores)
+        return judge
+
+    def _check_scores(self, netuid: int, round: int, judge: int, scores: list[Score]) -> None:
+        uids = [score.uid for score in scores]
+        ensure(len(frozenset(uids)) == len(uids), Error.DuplicateUid)
+        ensure(judge not in uids, Error.OwnUid)
+        ensure(sum(score.score for score in scores) <= PPM, Error.TooMuch)
+        for uid in uids:
+            neuron = self.neurons.neuron(netuid, uid)
+            revealed = neuron is not None and self.model_updates.has_revealed(netuid, round, neuron.hotkey)
+            ensure(revealed, Error.UnknownUpdate)
+
+    # What Training uses.
+
+    def committed(self, netuid: int, round: int) -> list[int]:
+        """Return the judges that sealed scores in a round and still hold their uid, ascending."""
+        signers = self.judges.under(netuid, round)
+        return sorted(judge for (judge,), hotkey in signers if self._holds(netuid, judge, hotkey))
+
+    def revealed(self, netuid: int, round: int) -> list[tuple[int, list[Score]]]:
+        """Return (judge, scores) of those among them that revealed, by ascending judge."""
+        return [
+            (judge, scores)
+            for judge in self.committed(netuid, round)
+            if (scores := self.scores.get((netuid, round, judge))) is not None
+        ]
+
+    def _holds(self, netuid: int, uid: int, hotkey: AccountId) -> bool:
+        neuron = self.neurons.neuron(netuid, uid)
+        return neuron is not None and neuron.hotkey == hotkey
+
+    def book(self, netuid: int, round: int, now: int) -> None:
+        """Add a closed round's scores to each judge's row of the current subnet epoch."""
+        since = self.incentive.last_epoch_block(netuid)
+        miners = self._miners(netuid, round)
+        for judge, scores in self.revealed(netuid, round):
+            tally = self._tally(netuid, judge, since)
+            points = {(entry.uid, entry.registered_at): entry.points for entry in tally.points}
+            for score in scores:
+                if score.score and score.uid in miners:
+                    key = score.uid, miners[score.uid]
+                    points[key] = points.get(key, 0) + score.score
+            summed = [Points(uid, registered, total) for (uid, registered), total in sorted(points.items())]
+            self.tallies[netuid, judge] = Tally(since, tally.registered_at, summed)
+            self.weights.put_row(netuid, judge, row_of(summed), now)
+
+    def _miners(self, netuid: int, round: int) -> dict[int, int]:
+        """Return registered_at by uid of those whose update of the round is no copy."""
+        found = {}
+        for update in self.model_updates.originals(netuid, round):
+            uid = self.neurons.uid_of(netuid, update.miner)
+            neuron = None if uid is None else self.neurons.neuron(netuid, uid)
+            if uid is not None and neuron is not None:
+                found[uid] = neuron.registered_at
+        return found
+
+    def _tally(self, netuid: int, judge: int, since: int) -> Tally:
+        """Return the judge's tally of this epoch, without those who have left the subnet."""
+        neuron = self.neurons.neuron(netuid, judge)
+        assert neuron is not None, "a judge that revealed holds its uid"
+        empty = Tally(since, neuron.registered_at, [])
+        tally = self.tallies.get(netuid, judge) or empty
+        if (tally.since, tally.registered_at) != (since, neuron.registered_at):
+            return empty
+        return Tally(since, tally.registered_at, [e for e in tally.points if self._is_current(netuid, e)])
+
+    def _is_current(self, netuid: int, entry: Points) -> bool:
+        neuron = self.neurons.neuron(netuid, entry.uid)
+        return neuron is not None and neuron.registered_at == entry.registered_at
+
+    def try_state(self) -> None:
+        """Only sealed scores are opened; lists keep their bounds; tallies name each uid once."""
+        for (netuid, round, judge), scores in self.scores.under():
+            assert (netuid, round, judge) in self.score_commits
+            assert judge not in [score.uid for score in scores]
+            assert sum(score.score for score in scores) <= PPM
+        for _, tally in self.tallies.items():
+            uids = [entry.uid for entry in tally.points]
+            assert len(frozenset(uids)) == len(uids)
+
+
+def row_of(points: list[Points]) -> list[tuple[int, int]]:
+    """Return the points as a row of weights, the best one at the top of u16; what rounds to 0 is left out."""
+    best = max((entry.points for entry in points), default=0)
+    scaled = [(entry.uid, entry.points * MAX_ROW_WEIGHT // best) for entry in points] if best else []
+    return [(uid, weight) for uid, weight in scaled if weight]

@@ -1,0 +1,67 @@
+"""What a miner and a judge commit to before they reveal it; chain, miners and judges all compute it here.
+
+    blake2_256(SCALE(tag, genesis hash, netuid, round, hotkey, salt, what is revealed))
+
+The tag keeps the two kinds apart and the genesis hash the chains; the hotkey makes a copied commitment
+worthless, and the salt makes a guessed one useless.
+"""
+
+from typing import Annotated
+
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import Bounded, Fixed, struct, u16, u32
+from runtime.primitives.types import AccountId, Hash, Ppm
+
+UPDATE_TAG = "upd/1"
+SCORE_TAG = "scr/1"
+MAX_SCORES = 1_024
+"""A judge scores each uid of a subnet at most once, and a subnet has no more uids."""
+PPM = 1_000_000
+"""Parts per million in one; a judge's scores share out at most this much."""
+
+Salt = Annotated[bytes, Fixed(32)]
+
+
+@struct("pallet_verification::types::Score")
+class Score:
+    """What a judge thinks of one payload; the losses are micro-nats per token on its hidden batch."""
+
+    uid: u16
+    score: Ppm
+    loss_before: u32
+    loss_after: u32
+
+
+Scores = Annotated[list[Score], Bounded(MAX_SCORES)]
+
+UPDATE = codec(tuple[str, Hash, u16, u32, AccountId, Salt, Hash, u32, Hash])
+SCORES = codec(tuple[str, Hash, u16, u32, AccountId, Salt, Scores])
+
+
+def update_commitment(
+    genesis: Hash,
+    netuid: int,
+    round: int,
+    hotkey: AccountId,
+    salt: bytes,
+    digest: Hash,
+    length: int,
+    ef_digest: Hash,
+) -> Hash:
+    """Return what ModelUpdates.commit takes; `digest` is blake2-256 of the payload, `length` its bytes.
+
+    Raises: EncodeError when a value is out of range.
+    """
+    opened = (UPDATE_TAG, genesis, netuid, round, hotkey, salt, digest, length, ef_digest)
+    return Hash(blake2_256(UPDATE.encode(opened)))
+
+
+def score_commitment(
+    genesis: Hash, netuid: int, round: int, hotkey: AccountId, salt: bytes, scores: list[Score]
+) -> Hash:
+    """Return what Verification.commit_scores takes.
+
+    Raises: EncodeError when a value is out of range.
+    """
+    return Hash(blake2_256(SCORES.encode((SCORE_TAG, genesis, netuid, round, hotkey, salt, scores))))
