@@ -299,6 +299,14 @@ class Neurons(
         """Return the stake of one uid; zero where there is no neuron."""
         return self.stakes(netuid).get(uid, 0)
 
+    def owner_uid(self, netuid: int) -> int | None:
+        """Return the oldest uid of the subnet's owner, which is never replaced and takes the owner's cut."""
+        owner = self.subnets.network(netuid).owner
+        owned = [
+            (neuron.registered_at, uid) for uid, neuron in self.listed(netuid) if neuron.coldkey == owner
+        ]
+        return min(owned)[1] if owned else None
+
     def price(self, netuid: int) -> Balance:
         """Return what a registration burns in this block.
 
@@ -314,11 +322,10 @@ class Neurons(
         """Return the uids a newcomer may replace now, first the one to go first."""
         now = self.system.number.get()
         immunity = self.subnets.parameters(netuid).immunity_period
-        listed = self.listed(netuid)
-        immortal = self._immortal(netuid, listed)
+        immortal = self.owner_uid(netuid)
         ranks = [
             (self.earnings.emission_of(netuid, uid), neuron.registered_at, uid)
-            for uid, neuron in listed
+            for uid, neuron in self.listed(netuid)
             if uid != immortal and neuron.registered_at + immunity <= now
         ]
         return [uid for _, _, uid in sorted(ranks)]
@@ -358,12 +365,6 @@ class Neurons(
         ensure(bool(order), Error.SubnetFull)
         self._remove(netuid, order[0])
         return order[0]
-
-    def _immortal(self, netuid: int, listed: list[tuple[int, Neuron]]) -> int | None:
-        """Return the owner's oldest uid, which is never replaced."""
-        owner = self.subnets.network(netuid).owner
-        owned = [(neuron.registered_at, uid) for uid, neuron in listed if neuron.coldkey == owner]
-        return min(owned)[1] if owned else None
 
     def _seat(self, netuid: int, uid: int, hotkey: AccountId, coldkey: AccountId, bond: Balance) -> None:
         self.currency.reserve(coldkey, bond)

@@ -120,7 +120,7 @@ class Weights(Pallet[WeightsSet, Error]):
     # What other pallets use.
 
     def put_row(self, netuid: int, uid: int, row: Sequence[tuple[int, int]], now: int) -> None:
-        """Store a judge's row of (uid, any integer >= 0); an empty one says that nobody was worth anything."""
+        """Store a judge's row of (uid, any integer >= 0); an empty one values nobody."""
         self.weights[netuid, uid] = upscaled(row)
         self.last_update[netuid, uid] = now
         self.deposit(WeightsSet(netuid, uid))

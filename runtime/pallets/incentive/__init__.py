@@ -1,0 +1,1 @@
+"""Incentive: how scores become emission."""
