@@ -33,7 +33,6 @@ from runtime.primitives.version import RuntimeVersion
 APIS = {
     "Core": 5,
     "Metadata": 2,
-    "BlockBuilder": 6,
     "TaggedTransactionQueue": 3,
     "AccountNonceApi": 1,
     "TransactionPaymentApi": 4,

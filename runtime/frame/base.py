@@ -6,7 +6,7 @@ may carry calls.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from runtime.frame.declare import DispatchClass, Origin, Pays, Root, Signed, SignedOrigin, Unsigned
 from runtime.frame.errors import (
@@ -19,7 +19,7 @@ from runtime.frame.errors import (
     PalletError,
 )
 from runtime.frame.pallet import CallSpec, Pallet, constant_key, is_lookup, spec_of
-from runtime.frame.state import Overlay
+from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
 from runtime.primitives.scale import Codec, Codecs, DecodeError, Input, codec, read_compact, write_compact
@@ -231,6 +231,11 @@ class Runtime:
             return reason  # type: ignore[no-any-return]
         position = list(type(reason)).index(reason)
         return Module(ModuleError(self.error_index[type(reason)], bytes([position, 0, 0, 0])))
+
+    @classmethod
+    def reading(cls, state: State) -> Self:
+        """Return this runtime bound to a state that will not be changed."""
+        return cls(Overlay(state))
 
     # Genesis.
 

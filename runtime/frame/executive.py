@@ -85,9 +85,13 @@ class Executive:
 
         Raises: TransactionRejected.
         """
+        return self.validation(state, parent).check(extrinsic)
+
+    def validation(self, state: State, parent: Header) -> "Validation":
+        """Return a checker of transactions for the children of a block; it may be used many times."""
         runtime = self.runtime(Overlay(state))
         runtime.system.initialize(parent.number + 1, parent.hash(), Digest([]))
-        return Validation(self, runtime).check(extrinsic)
+        return Validation(self, runtime)
 
 
 class Validation:

@@ -1,0 +1,94 @@
+"""The `assay` command: one verb per job; programs of other rooms start as `python -m ...`.
+
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from chain.commands import build_spec, key, node, register, up
+from chain.commands.failure import Failure
+from chain.version import VERSION
+
+COMMANDS: dict[str, ModuleType] = {
+    "up": up,
+    "node": node,
+    "register": register,
+    "key": key,
+    "build-spec": build_spec,
+}
+PROGRAMS = {
+    "miner": ("miners.miner", "train on what the chain assigns, publish updates, get paid"),
+    "validator": ("validators.validator", "judge the miners' updates, beside a node"),
+    "provider": ("miners.provider", "serve the training text by hash"),
+}
+ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
+HERE = Path(__file__).resolve().parent.parent
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with a usage error."""
+        print(f"{self.prog}: {message}. Try `{self.prog} --help`.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _refuse_shadowed_rooms()
+        if given and given[0] in PROGRAMS:
+            return _start_program(PROGRAMS[given[0]][0], given[1:])
+        parsed = _parser().parse_args(given)
+        code: int = COMMANDS[parsed.command].run(parsed)
+    except Failure as failure:
+        print(f"assay: {failure}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="assay", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--version", action="version", version=f"assay {VERSION}")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    for name, module in COMMANDS.items():
+        module.describe(
+            verbs.add_parser(
+                name,
+                help=module.HELP,
+                description=module.__doc__,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
+    for name, (_, described) in PROGRAMS.items():
+        verbs.add_parser(name, help=described)
+    return parser
+
+
+def _start_program(module: str, arguments: list[str]) -> int:
+    """Become another room's program."""
+    if find_spec("torch") is None:
+        raise Failure("this program needs torch: pip install 'assay-chain[ai]'")
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def _refuse_shadowed_rooms() -> None:
+    """Refuse to start when another package answers to one of our import names (PyPI has a `validators`)."""
+    for room in ROOMS:
+        found = find_spec(room)
+        origin = Path(found.origin).resolve() if found and found.origin else None
+        if origin is None or HERE not in origin.parents:
+            raise Failure(
+                f"the import name {room!r} belongs to {origin}, not to assay: uninstall that package"
+            )

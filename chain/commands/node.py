@@ -1,0 +1,117 @@
+"""Run a node: keep the chain, serve JSON-RPC, author and finalise with --validator.
+
+assay node --dev                     one authority, temporary data, funded accounts
+assay node --chain local --alice     the local chain's authority
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from chain.commands.failure import USAGE, Failure
+from chain.commands.ports import ensure_free
+from chain.consensus.guard import GuardError
+from chain.keystore import KeystoreError
+from chain.logs import LogSpecError, set_up
+from chain.node import Node, NodeConfig
+from chain.rpc.server import RpcConfig
+from chain.spec import ChainSpec, SpecError
+from chain.storage.db import StorageError
+
+HELP = "run a node"
+DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
+DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; names are Substrate's."""
+    chain = parser.add_mutually_exclusive_group()
+    chain.add_argument("--dev", action="store_true", help="--chain dev --alice --tmp --rpc-cors all")
+    chain.add_argument(
+        "--chain", metavar="ID|FILE", default="local", help="dev, local, or a chain specification"
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("-d", "--base-path", type=Path, metavar="PATH", help=f"data directory [{DEFAULT_BASE}]")
+    data.add_argument("--tmp", action="store_true", help="temporary data, deleted on exit")
+    keys = parser.add_mutually_exclusive_group()
+    for name in DEVELOPMENT_KEYS:
+        keys.add_argument(
+            f"--{name}", action="store_true", help=f"--validator with //{name.title()}'s session keys"
+        )
+    parser.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
+    parser.add_argument("--name", help="the node's name in logs and metrics")
+    parser.add_argument(
+        "--rpc-port", type=_port, default=9944, metavar="PORT", help="HTTP and WebSocket [9944]"
+    )
+    parser.add_argument("--rpc-external", action="store_true", help="listen on all interfaces")
+    parser.add_argument(
+        "--rpc-cors", metavar="ORIGINS", help="web pages that may call: comma-separated, or all"
+    )
+    parser.add_argument("--rpc-max-connections", type=int, default=100, metavar="COUNT", help="[100]")
+    parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
+    parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
+    parser.add_argument("--detailed-log-output", action="store_true", help="show level and target")
+    parser.add_argument("--log-json", action="store_true", help="one JSON object per log line")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run the node until it is told to stop."""
+    try:
+        set_up(
+            parsed.log, detailed=parsed.detailed_log_output or parsed.log != "info", as_json=parsed.log_json
+        )
+        config = _config(parsed)
+    except (SpecError, LogSpecError) as problem:
+        raise Failure(str(problem), USAGE) from problem
+    ensure_free(config.rpc.host, config.rpc.port, "--rpc-port")
+    if config.prometheus_port is not None:
+        ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
+    try:
+        asyncio.run(_serve(config))
+    except (StorageError, GuardError, KeystoreError, SpecError, OSError) as problem:
+        raise Failure(str(problem)) from problem
+    return 0
+
+
+async def _serve(config: NodeConfig) -> None:
+    """Run until SIGINT or SIGTERM."""
+    async with Node.open(config) as node:
+        running = asyncio.create_task(node.run(), name="node")
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def _config(parsed: argparse.Namespace) -> NodeConfig:
+    spec = ChainSpec.load("dev" if parsed.dev else parsed.chain)
+    authority = next((name.title() for name in DEVELOPMENT_KEYS if getattr(parsed, name)), None)
+    if parsed.dev and authority is None:
+        authority = "Alice"
+    if authority and not spec.is_test_chain:
+        raise SpecError(
+            f"--{authority.lower()} is for Development and Local chains, {spec.id} is {spec.chain_type}"
+        )
+    temporary = parsed.tmp or (parsed.dev and parsed.base_path is None)
+    origins = {"origins": ("all",)} if parsed.dev and parsed.rpc_cors is None else {}
+    if parsed.rpc_cors is not None:
+        origins = {"origins": tuple(parsed.rpc_cors.split(","))}
+    host = "0.0.0.0" if parsed.rpc_external else "127.0.0.1"
+    return NodeConfig(
+        spec=spec,
+        base_path=None if temporary else parsed.base_path or DEFAULT_BASE,
+        name=parsed.name or authority or "assay-node",
+        authority=f"//{authority}" if authority else None,
+        validator=parsed.validator or authority is not None,
+        rpc=RpcConfig(host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, **origins),
+        prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)

@@ -1,0 +1,55 @@
+"""Is a port free, and if not, who holds it."""
+
+import os
+import socket
+from pathlib import Path
+
+from chain.commands.failure import Failure
+
+LISTEN = "0A"
+"""TCP_LISTEN in /proc/net/tcp"""
+
+
+def ensure_free(host: str, port: int, flag: str) -> None:
+    """Refuse a port that somebody listens on; 0 is any free one.
+
+    Raises: Failure.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            holder = _holder(port)
+            by = f" by {holder}" if holder else ""
+            raise Failure(
+                f"port {port} is taken{by}: stop that program, or choose another with {flag}"
+            ) from problem
+
+
+def _holder(port: int) -> str | None:
+    """Return the name and id of the process that listens on a port, where Linux tells us."""
+    inodes = {f"socket:[{inode}]" for inode in _listening(port)}
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            held = {os.readlink(each) for each in (process / "fd").iterdir()}
+            if held & inodes:
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                return f"{' '.join(part.decode(errors='replace') for part in command[:4]).strip()} (process {process.name})"
+        except OSError:  # the process is gone, or not ours to look into
+            continue
+    return None
+
+
+def _listening(port: int) -> list[str]:
+    found = []
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if not table.exists():
+            continue
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                found.append(fields[9])
+    return found

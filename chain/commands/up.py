@@ -1,0 +1,11 @@
+"""placeholder"""
+
+HELP = ""
+
+
+def describe(parser):
+    pass
+
+
+def run(parsed):
+    return 0

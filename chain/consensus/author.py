@@ -1,0 +1,155 @@
+"""Authoring: in each slot that is ours, build a block, seal it, hand it to the importer.
+
+Reads top to bottom: Author.run -> author -> propose.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chain.consensus.guard import Guard, GuardError
+from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_start_ms
+from chain.env import Clock
+from chain.keys import Keypair
+from runtime.frame.executive import Executed, Execution
+from runtime.frame.state import Changes
+from runtime.primitives.header import BABE_ENGINE, Digest, Header, Seal
+from runtime.primitives.transaction import TransactionRejected
+from runtime.primitives.types import BlockNumber, Hash
+
+log = logging.getLogger("babe")
+
+BUILD_SHARE = 3
+"""Building ends a third into the slot, so that the block arrives within it."""
+BREATH = 0.005
+"""seconds of building between two turns of the event loop"""
+MAX_SKIPPED = 8
+"""Transactions that do not fit any more before the block counts as full."""
+
+
+class Waiting(Protocol):
+    """The pool, as a proposer sees it."""
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Yield transactions in the order they should go in."""
+        ...
+
+    def report_invalid(self, transaction: Hash) -> None:
+        """Say that a transaction failed to apply."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a block is built on."""
+
+    header: Header
+    slot: int
+
+
+class Chain(Protocol):
+    """The chain, as an author sees it; node.py supplies it."""
+
+    def parent(self) -> Parent:
+        """Return the best block."""
+        ...
+
+    def epoch(self, parent: Parent, slot: int) -> Epoch:
+        """Return what decides the author of a slot."""
+        ...
+
+    def open_block(self, parent: Parent, number: BlockNumber, digest: Digest) -> Execution:
+        """Start the next block."""
+        ...
+
+    def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
+        """Import the finished block."""
+        ...
+
+
+class Author:
+    """Authors with the keys of this node."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        pool: Waiting,
+        keys: list[Keypair],
+        guard: Guard,
+        clock: Clock,
+        slot_ms: int,
+        built: Callable[[float, int], None],
+    ) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._keys = keys
+        self._guard = guard
+        self._clock = clock
+        self._slot_ms = slot_ms
+        self._built = built
+
+    async def run(self) -> None:
+        """Author until cancelled."""
+        async for slot in SlotTimer(self._clock, self._slot_ms):
+            for keypair in self._keys:
+                await self._author(slot, keypair)
+
+    async def _author(self, slot: int, keypair: Keypair) -> None:
+        parent = self._chain.parent()
+        if slot <= parent.slot:
+            return
+        ours = claim(keypair, slot, self._chain.epoch(parent, slot))
+        if ours is None:
+            return
+        started = self._clock.monotonic()
+        number = parent.header.number + 1
+        log.debug("🙌 Starting consensus session on top of parent 0x%s", parent.header.hash().hex())
+        execution = self._chain.open_block(parent, number, Digest([ours]))
+        deadline = slot_start_ms(slot, self._slot_ms) + self._slot_ms // BUILD_SHARE
+        executed, body = await self._propose(execution, deadline)
+        try:
+            signature = self._guard.sign_seal(keypair, slot, Hash(pre_hash(executed.header)))
+        except GuardError as refused:
+            log.error("block %d is not sealed: %s", number, refused)
+            return
+        header = executed.header.sealed(Seal(BABE_ENGINE, signature))
+        seconds = self._clock.monotonic() - started
+        log.info(
+            "🎁 Prepared block for proposing at %d (%d ms) hash: 0x%s; extrinsics_count: %d",
+            number, seconds * 1000, header.hash().hex(), len(body),
+        )  # fmt: skip
+        self._built(seconds, len(body))
+        self._chain.accept(header, body, executed.changes)
+
+    async def _propose(self, execution: Execution, deadline_ms: int) -> tuple[Executed, list[bytes]]:
+        body = execution.inherents({"timestamp": self._clock.wall_ms()})
+        for inherent in body:
+            execution.apply(inherent)
+        skipped, turn = 0, self._clock.monotonic()
+        for transaction, extrinsic in self._pool.best_first():
+            if self._clock.wall_ms() >= deadline_ms or skipped >= MAX_SKIPPED:
+                break
+            if self._clock.monotonic() - turn > BREATH:
+                await asyncio.sleep(0)
+                turn = self._clock.monotonic()
+            if self._apply(execution, transaction, extrinsic):
+                body.append(extrinsic)
+            else:
+                skipped += 1
+        return execution.finish(), body
+
+    def _apply(self, execution: Execution, transaction: Hash, extrinsic: bytes) -> bool:
+        """Apply a transaction; what fails leaves the pool unless it only lacks room."""
+        try:
+            execution.apply(extrinsic)
+        except TransactionRejected as refused:
+            if refused.reason != "ExhaustsResources":
+                self._pool.report_invalid(transaction)
+            return False
+        except Exception:
+            log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
+            self._pool.report_invalid(transaction)
+            return False
+        return True

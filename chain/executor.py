@@ -1,0 +1,127 @@
+"""The only way from the node to a runtime: which version a state wants, and what it answers.
+
+A native runtime is found by the `spec_version` in the state's `:code` manifest. A node that lacks the version
+stops with a clear message instead of guessing.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chain.consensus.slots import Epoch
+from runtime.apis import answer
+from runtime.frame.executive import Executed, Execution, Executive, Validation
+from runtime.frame.state import State
+from runtime.genesis import CODE_KEY
+from runtime.primitives.babe import Authorities
+from runtime.primitives.header import Digest, Header
+from runtime.primitives.scale import codec
+from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.types import BlockNumber, Hash
+from runtime.primitives.version import RuntimeVersion
+from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
+
+RUNTIMES: dict[int, Executive] = {VERSION.spec_version: EXECUTIVE}
+"""Runtimes this node carries, by spec_version."""
+KEPT_METADATA = 8
+"""Encoded metadata kept, by manifest; a chain has one per upgrade."""
+
+
+class RuntimeMissing(Exception):
+    """The chain runs a version this node does not have."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(
+            f"this chain needs runtime version {wanted}, this node has {sorted(RUNTIMES)}: "
+            "install a newer assay-chain and start again; nothing is lost"
+        )
+        self.wanted = wanted
+
+
+class Executor:
+    """Runs blocks and answers questions on the state it is given; it holds none."""
+
+    def __init__(self) -> None:
+        self._metadata: dict[bytes, bytes] = {}
+
+    def executive(self, state: State) -> Executive:
+        """Return the runtime of a state.
+
+        Raises: RuntimeMissing.
+        """
+        wanted = json.loads(state.get(CODE_KEY) or b"{}").get("spec_version", 0)
+        if wanted not in RUNTIMES:
+            raise RuntimeMissing(wanted)
+        return RUNTIMES[wanted]
+
+    def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> Execution:
+        """Start building block `number` on its parent's state."""
+        return self.executive(state).open(state, number, parent, digest)
+
+    def execute(
+        self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
+    ) -> Executed:
+        """Execute a foreign block on its parent's state.
+
+        Raises: BlockRejected.
+        """
+        return self.executive(state).execute_block(state, header, body, supplied)
+
+    def validation(self, state: State, at: Header) -> Validation:
+        """Return a checker of transactions for the children of a block; it may be used many times."""
+        return self.executive(state).validation(state, at)
+
+    def validate(self, state: State, at: Header, source: int, extrinsic: bytes) -> ValidTransaction:
+        """Say where a transaction belongs in the pool.
+
+        Raises: TransactionRejected.
+        """
+        return self.validation(state, at).check(extrinsic)
+
+    def call_api(self, state: State, at: Header, name: str, argument: bytes) -> bytes:
+        """Answer a runtime API call in SCALE.
+
+        Raises: ApiNotFound, DecodeError.
+        """
+        self.executive(state)
+        return answer(state, at, name, argument)
+
+    def metadata(self, state: State) -> bytes:
+        """Return the metadata, magic number first; it is made once per manifest."""
+        code = state.get(CODE_KEY) or b""
+        if code not in self._metadata:
+            encoded: bytes = codec(bytes).decode(self._ask(state, "Metadata_metadata"))
+            self._metadata[code] = encoded
+            while len(self._metadata) > KEPT_METADATA:
+                del self._metadata[next(iter(self._metadata))]
+        return self._metadata[code]
+
+    def version(self, state: State) -> RuntimeVersion:
+        """Return the version of the state's runtime."""
+        return codec(RuntimeVersion).decode(self._ask(state, "Core_version"))  # type: ignore[no-any-return]
+
+    def grandpa_set(self, state: State) -> tuple[Authorities, int]:
+        """Return the voters and the number of their set."""
+        voters = codec(Authorities).decode(self._ask(state, "GrandpaApi_grandpa_authorities"))
+        return voters, int.from_bytes(self._ask(state, "GrandpaApi_current_set_id"), "little")
+
+    def slot_duration(self, state: State) -> int:
+        """Return ms per slot."""
+        return int.from_bytes(self._ask(state, "BabeApi_configuration")[:8], "little")
+
+    def epoch(self, state: State, number: BlockNumber, slot: int) -> Epoch:
+        """Return what decides the author of a slot, for a child of the block `number` this state belongs to.
+
+        Block 1 is in the genesis slot and so in epoch 0, whatever its slot is.
+        """
+        runtime = AssayRuntime.reading(state)
+        current, announced = runtime.babe.current_epoch(), runtime.babe.next_epoch()
+        index = 0 if number == 0 else runtime.babe.epoch_at(slot)
+        chosen = current if index <= current.epoch_index else announced
+        return Epoch(index, chosen.authorities, chosen.randomness, chosen.config.c)
+
+    def _ask(self, state: State, name: str) -> bytes:
+        return answer(state, _NO_HEADER, name, b"")
+
+
+_NO_HEADER = Header(Hash(bytes(32)), 0, Hash(bytes(32)), Hash(bytes(32)), Digest([]))

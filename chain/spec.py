@@ -1,0 +1,99 @@
+"""Chain specifications: JSON with Substrate's keys, human-readable or raw.
+
+    spec = ChainSpec.load("local")          genesis/local.json, shipped with the package
+    spec = ChainSpec.load("./my-chain.json")
+`code` in a raw specification carries our runtime manifest, not Wasm.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from chain.rpc.backend import ChainType
+from runtime.genesis import genesis_state
+
+PRESETS = ("dev", "local")
+MAX_SIZE = 64 << 20
+"""bytes of a specification file"""
+
+
+class SpecError(ValueError):
+    """The specification cannot be used; says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """What makes a chain this chain."""
+
+    name: str
+    id: str
+    chain_type: ChainType
+    properties: dict[str, int | str]
+    genesis: dict[str, Any]
+    source: dict[str, Any]
+
+    @classmethod
+    def load(cls, chain: str) -> "ChainSpec":
+        """Read a preset by name, or a file by path.
+
+        Raises: SpecError.
+        """
+        if chain in PRESETS:
+            return cls.parse(files("genesis").joinpath(f"{chain}.json").read_text(), chain)
+        path = Path(chain)
+        try:
+            if path.stat().st_size > MAX_SIZE:
+                raise SpecError(f"{chain} is larger than {MAX_SIZE >> 20} MiB")
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as problem:
+            presets = ", ".join(PRESETS)
+            raise SpecError(
+                f"cannot read chain {chain!r}: {problem}; give {presets} or a JSON file"
+            ) from problem
+        return cls.parse(text, chain)
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> "ChainSpec":
+        """Read a specification's text.
+
+        Raises: SpecError.
+        """
+        try:
+            source = json.loads(text)
+            return cls(
+                source["name"],
+                source["id"],
+                source["chainType"],
+                source["properties"],
+                source["genesis"],
+                source,
+            )
+        except (ValueError, KeyError, TypeError) as problem:
+            raise SpecError(
+                f"{origin} is no chain specification: {problem!r} is missing or malformed"
+            ) from problem
+
+    @property
+    def is_test_chain(self) -> bool:
+        """Whether keys need no password and guard records are made without silence."""
+        return self.chain_type in ("Development", "Local")
+
+    def state(self) -> dict[bytes, bytes]:
+        """Return the raw genesis state.
+
+        Raises: SpecError.
+        """
+        try:
+            if "raw" in self.genesis:
+                top = self.genesis["raw"]["top"]
+                return {bytes.fromhex(key[2:]): bytes.fromhex(value[2:]) for key, value in top.items()}
+            return genesis_state(self.genesis["runtimeGenesis"]["config"], self.id)
+        except (ValueError, KeyError, TypeError) as problem:
+            raise SpecError(f"the genesis of {self.id} is malformed: {problem!r}") from problem
+
+    def raw(self) -> dict[str, Any]:
+        """Return the specification with its genesis in raw form."""
+        top = {"0x" + key.hex(): "0x" + value.hex() for key, value in sorted(self.state().items())}
+        return {**self.source, "genesis": {"raw": {"top": top, "childrenDefault": {}}}}

@@ -1,0 +1,130 @@
+"""The one door for blocks: everything that becomes part of the chain goes through here.
+
+Own blocks bring their changes; foreign ones are verified and executed. One synced batch per import, one per
+finalisation, and only then the notification.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from chain.consensus.slots import slot_at, verify_header
+from chain.env import Clock
+from chain.errors import UnknownBlock
+from chain.executor import Executor
+from chain.notifications import FinalityNotification, ImportNotification, Notifications
+from chain.storage.store import ChainStore
+from runtime.frame.executive import Executed
+from runtime.frame.state import Changes
+from runtime.primitives.babe import pre_digest_of
+from runtime.primitives.grandpa import decode_justification, verify_justification
+from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
+
+log = logging.getLogger("sync")
+
+
+class Importer:
+    """The single writer of the chain."""
+
+    def __init__(self, store: ChainStore, executor: Executor, feed: Notifications, clock: Clock) -> None:
+        self._store = store
+        self._executor = executor
+        self._feed = feed
+        self._clock = clock
+        self._slot_ms = executor.slot_duration(store.state_at(store.genesis_hash))
+
+    def recover(self) -> int:
+        """Execute again what a restart left unapplied; return how many blocks that were."""
+        blocks = self._store.unapplied()
+        for block in blocks:
+            header, body = self._store.header(block), self._store.body(block)
+            assert header is not None, "an unapplied block is stored whole"
+            assert body is not None, "an unapplied block is stored whole"
+            self._store.restore_layer(block, self._execute(header, body).changes)
+        return len(blocks)
+
+    def import_own(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
+        """Store a block this node has built and sealed."""
+        return self._import(header, body, changes)
+
+    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+        """Verify, execute and store a block from elsewhere.
+
+        Raises: InvalidBlock, BlockRejected, UnknownBlock (of the parent).
+        """
+        parent = self._store.header(header.parent_hash)
+        if parent is None:
+            raise UnknownBlock(header.parent_hash)
+        state = self._store.state_at(header.parent_hash)
+        now_slot = slot_at(self._clock.wall_ms(), self._slot_ms)
+        parent_slot = pre_digest_of(parent).slot if parent.number else 0
+        slot = pre_digest_slot(header)
+        verify_header(header, parent_slot, self._executor.epoch(state, parent.number, slot), now_slot)
+        return self._import(header, body, self._execute(header, body).changes)
+
+    def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
+        """Make a block final on the strength of a justification.
+
+        Raises: JustificationError.
+        """
+        header = self._store.header(block)
+        if header is None:
+            raise UnknownBlock(block)
+        voters, set_id = self._executor.grandpa_set(self._store.state_at(self._store.finalized))
+        proof = decode_justification(justification)
+        verify_justification(proof, voters, set_id, (block, header.number))
+        finalized = self._store.finalize(block, justification)
+        if finalized:
+            self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))
+        return finalized
+
+    def _execute(self, header: Header, body: list[bytes]) -> Executed:
+        state = self._store.state_at(header.parent_hash)
+        supplied: Mapping[str, Any] = {"timestamp": self._clock.wall_ms()}
+        return self._executor.execute(state, header, body, supplied)
+
+    def _import(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
+        block = header.hash()
+        if self._store.header(block) is not None:
+            return block
+        parent_best = self._store.best
+        best = header.number > self._store.best_number
+        self._store.import_block(header, body, changes, best=best)
+        log.info("🏆 Imported #%d (%s → %s)", header.number, short(header.parent_hash), short(block))
+        retracted, enacted = self._route(parent_best, block) if best else ((), ())
+        self._feed.imported(ImportNotification(block, header, best, retracted, enacted, frozenset(changes)))
+        return block
+
+    def _route(self, old: Hash, new: Hash) -> tuple[tuple[Hash, ...], tuple[Hash, ...]]:
+        """Return the blocks that leave and join the best chain, oldest first."""
+        retracted: list[Hash] = []
+        enacted: list[Hash] = []
+        left, right = self._header(old), self._header(new)
+        while left.hash() != right.hash():
+            if right.number >= left.number:
+                enacted.append(right.hash())
+                right = self._header(right.parent_hash)
+            else:
+                retracted.append(left.hash())
+                left = self._header(left.parent_hash)
+        return tuple(reversed(retracted)), tuple(reversed(enacted))
+
+    def _header(self, block: Hash) -> Header:
+        header = self._store.header(block)
+        assert header is not None, "the best chain is stored"
+        return header
+
+
+def pre_digest_slot(header: Header) -> int:
+    """Return the slot a header claims, 0 where its pre-digest is malformed (the verification says so)."""
+    try:
+        return pre_digest_of(header).slot
+    except ValueError:
+        return 0
+
+
+def short(block: bytes) -> str:
+    """Return a hash as logs show it."""
+    text = block.hex()
+    return f"0x{text[:4]}…{text[-4:]}"

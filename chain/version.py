@@ -1,0 +1,3 @@
+"""The version of this node."""
+
+VERSION = "0.1.0"
