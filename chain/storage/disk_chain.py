@@ -7,15 +7,9 @@ wait for finality, and comes back when another fork turns out to be the one.
 from collections.abc import Mapping
 
 from chain.storage.db import FLAT, HISTORY, TRIE, UNDO, Batch, StorageError
-from chain.storage.state import (
-    Changes,
-    Disk,
-    Overlay,
-    View,
-    history_stem,
-    pack_old,
-)
+from chain.storage.state import Disk, Overlay, View, history_stem, pack_old
 from chain.storage.trie import Branch, Branches, encode_record, record_key, update
+from runtime.frame.state import Changes
 from runtime.primitives.header import Header
 from runtime.primitives.types import BlockNumber, Hash
 

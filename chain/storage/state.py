@@ -14,10 +14,8 @@ from heapq import merge
 
 from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
 from chain.storage.trie import Branch, Branches, decode_record, prove, record_key, update
+from runtime.frame.state import Changes
 from runtime.primitives.types import BlockNumber, Hash
-
-Changes = dict[bytes, bytes | None]
-"""storage key -> new value; None deletes"""
 
 MAX_PAGE = 256
 """keys read from the database at a time"""

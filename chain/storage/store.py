@@ -16,7 +16,6 @@ from chain.storage.db import META, Batch, Database, StorageError
 from chain.storage.disk_chain import UNDO_KEPT, Move, read_undo, write_state
 from chain.storage.state import (
     BranchCache,
-    Changes,
     Disk,
     HistoryView,
     Overlay,
@@ -27,6 +26,7 @@ from chain.storage.state import (
     merged,
 )
 from chain.storage.trie import Branch, update
+from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
@@ -195,7 +195,8 @@ class ChainStore:
     ) -> None:
         """Store a block on a parent that is stored; `best` makes it the head of the best chain.
 
-        Raises: UnknownBlock, StateDiscarded (of the parent), StorageError; AssertionError on a wrong root.
+        Raises: UnknownBlock or StateDiscarded of the parent (also when it lies below the finalised block),
+        StorageError; AssertionError on a wrong root.
         """
         block = header.hash()
         overlay = None if self._has_state(block) else self._execute(header, changes)
@@ -301,6 +302,9 @@ class ChainStore:
     def _has_state(self, block: Hash) -> bool:
         return block in self._layers or block in self._on_disk
 
+    def _no_state(self, block: Hash) -> UnknownBlock | StateDiscarded:
+        return UnknownBlock(block) if self.header(block) is None else StateDiscarded(block)
+
     def _is_final(self, block: Hash) -> bool:
         if block in self._tree:
             return False
@@ -311,7 +315,7 @@ class ChainStore:
         """Return the overlay of a block, with the root that its author computed."""
         parent = self._tree.get(header.parent_hash)
         if parent is None and header.parent_hash != self._finalized:
-            raise UnknownBlock(header.parent_hash)
+            raise self._no_state(header.parent_hash)
         number = (parent.number if parent else self._finalized_number) + 1
         if header.number != number:
             raise AssertionError(f"block {header.number} follows block {number - 1}")
@@ -339,7 +343,7 @@ class ChainStore:
             return View(overlays, self._disk)
         number = self._number_on_disk(base)
         if number is None:
-            raise UnknownBlock(block) if self.header(block) is None else StateDiscarded(block)
+            raise self._no_state(block)
         head = self._number(self._disk_head)
         depth = head - number
         has_history = self._archive_since is not None and number >= self._archive_since

@@ -9,8 +9,8 @@ import random
 import sys
 from pathlib import Path
 
-from chain.storage.state import Changes
 from chain.storage.store import ChainStore
+from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT
 from runtime.primitives.types import Hash

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from chain.storage import store as store_module
 from chain.storage.blocks import UnknownBlock
 from chain.storage.db import META, Database, StorageError
-from chain.storage.state import Changes, StateAt
+from chain.storage.state import StateAt
 from chain.storage.store import ChainStore, StateDiscarded
+from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header, PreRuntime
 from runtime.primitives.trie import EMPTY_ROOT, trie_root, verify_proof
 from runtime.primitives.types import ZERO_HASH, Hash
@@ -108,7 +109,7 @@ def test_genesis_is_the_block_that_clients_expect(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_history_of_imports_finalisations_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
@@ -309,6 +310,18 @@ def test_a_caller_may_reuse_its_dict(tmp_path: Path) -> None:
     block = chain.add(chain.store.genesis_hash, changes)
     changes[b"a"] = b"changed afterwards"
     assert chain.store.state_at(block).get(b"a") == b"new"
+    chain.store.close()
+
+
+def test_a_fork_below_the_finalised_block_is_refused(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    genesis = chain.store.genesis_hash
+    block = chain.add(genesis, {b"a": b"1"})
+    chain.store.finalize(block, None)
+    late = make_header(chain.store, genesis, after(GENESIS, {b"a": b"late"}))
+    with pytest.raises(StateDiscarded):
+        chain.store.import_block(late, [], {b"a": b"late"}, best=True)
+    assert (chain.store.best, chain.store.leaves(), chain.store.header(late.hash())) == (block, [block], None)
     chain.store.close()
 
 

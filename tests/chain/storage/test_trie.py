@@ -53,7 +53,7 @@ values = st.one_of(
 edits = st.dictionaries(keys, st.none() | values, max_size=12)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(edits, max_size=8))
 def test_edits_give_the_root_and_records_of_a_fresh_build(batches: list[dict[bytes, bytes | None]]) -> None:
     model = Model()
