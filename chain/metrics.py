@@ -141,7 +141,11 @@ class MetricsServer:
             app, access_log=None, keepalive_timeout=IDLE_TIMEOUT, shutdown_timeout=CLOSE_TIMEOUT
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError:
+            await self.close()
+            raise
         log.info("Prometheus exporter started at %s:%d", self._host, self.port)
 
     async def close(self) -> None:

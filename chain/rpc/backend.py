@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from chain.errors import UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification, Subscription
 from chain.rpc.errors import client_error
+from runtime.apis import ApiNotFound
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
@@ -210,7 +211,7 @@ class Backend:
         state, header = self.states.state_at(at), self.header(at)
         try:
             return self.runtime.call_api(state, header, name, argument)
-        except KeyError as problem:
+        except ApiNotFound as problem:
             raise client_error(
                 f"Execution failed: Other: Exported method {name[:100]} is not found"
             ) from problem

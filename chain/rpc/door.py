@@ -19,6 +19,8 @@ DEFAULT_ORIGINS = (
 
 IDLE_TIMEOUT = 75.0
 """seconds a connection has to send the head of a request, the first one or the next"""
+LINGER = 2.0
+"""seconds we read on after refusing a request, so that the client gets to see the refusal"""
 DEAD_PEER = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """seconds, seconds, probes: the kernel finds dead peers, so clients need not answer pings of ours"""
 
@@ -48,14 +50,20 @@ class Door(web.Server):
     def __init__(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], max_connections: int
     ) -> None:
-        super().__init__(handler, keepalive_timeout=IDLE_TIMEOUT, access_log=None, auto_decompress=False)
+        super().__init__(
+            handler,
+            keepalive_timeout=IDLE_TIMEOUT,
+            lingering_time=LINGER,
+            access_log=None,
+            auto_decompress=False,
+        )
         self._limit = max_connections
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or cut it when there are too many."""
         super().connection_made(handler, transport)
         if len(self.connections) > self._limit:
-            transport.abort()
+            asyncio.get_running_loop().call_soon(transport.abort)  # not before the handler has begun
             return
         peer: socket.socket = transport.get_extra_info("socket")
         for option, value in DEAD_PEER.items():

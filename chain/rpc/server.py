@@ -78,7 +78,11 @@ class RpcServer:
         door = Door(self._serve, self._config.max_connections + SPARE_CONNECTIONS)
         self._runner = web.ServerRunner(door, shutdown_timeout=CLOSE_TIMEOUT)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        try:
+            await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        except OSError:
+            await self.close()
+            raise
         log.info("Running JSON-RPC server: addr=%s:%d", self._config.host, self.port)
 
     async def run(self) -> None:

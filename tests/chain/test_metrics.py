@@ -1,6 +1,7 @@
 """The metrics page, read the way Prometheus reads it."""
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chain.metrics import Metrics, MetricsServer
@@ -91,3 +92,11 @@ async def test_the_page_is_served_on_its_own_port():
             assert response.status == 405
     await server.close()
     await server.close()
+
+
+async def test_a_taken_port_is_an_error_at_the_start():
+    first = MetricsServer(metrics(), port=0)
+    await first.start()
+    with pytest.raises(OSError, match="address already in use"):
+        await MetricsServer(metrics(), port=first.port).start()
+    await first.close()

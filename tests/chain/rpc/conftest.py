@@ -16,6 +16,7 @@ from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
+from runtime.apis import ApiNotFound
 from runtime.primitives.hashing import blake2_64, blake2_256
 from runtime.primitives.header import Digest, Header, Other
 from runtime.primitives.scale import DecodeError, codec
@@ -82,7 +83,7 @@ class MemoryRuntime:
                 return b"\1" + b"".join(part.to_bytes(16, "little") for part in parts) + bytes(16)
             case "Test_bug":
                 raise ZeroDivisionError("a secret of this node")
-        raise KeyError(name)
+        raise ApiNotFound(name)
 
     def fee(self, argument: bytes) -> int:
         extrinsic, length = argument[:-4], int.from_bytes(argument[-4:], "little")
