@@ -82,15 +82,15 @@ class Hyperparameters:
     score_commit_window: Annotated[u32, Within(3, 50_400)] = 40
     score_reveal_window: Annotated[u32, Within(3, 50_400)] = 10
     attest_window: Annotated[u32, Within(3, 50_400)] = 10
-    max_payload_bytes: Annotated[u32, Within(128, 1 << 30)] = 1 << 20
+    max_payload_bytes: Annotated[u32, Within(128, 1 << 30)] = 65_536
     weights_rate_limit: Annotated[u32, Within(0, MOST_BLOCKS)] = 100
     serving_rate_limit: Annotated[u32, Within(0, MOST_BLOCKS)] = 50
     weights_version: Annotated[u64, Within(0, (1 << 64) - 1)] = 0  # least version_key of set_weights
     # How a training subnet trains: names and bounds of miners.parameters and miners.layout.
     inner_steps: Annotated[u32, Within(1, 1_000)] = 20
     batch_size: Annotated[u32, Within(1, 4_096)] = 4
-    learning_rate_ppm: Annotated[Ppm, Within(1, PPM)] = 3_000
-    warmup_steps: Annotated[u32, Within(0, 1_000)] = 4
+    learning_rate_ppm: Annotated[Ppm, Within(1, PPM)] = 2_000
+    warmup_steps: Annotated[u32, Within(0, 1_000)] = 8
     weight_decay_ppm: Annotated[Ppm, Within(0, PPM)] = 100_000
     clip_norm_ppm: Annotated[Ppm, Within(1, 1_000 * PPM)] = PPM
     chunk: Annotated[u32, Within(16, 65_536)] = 4_096

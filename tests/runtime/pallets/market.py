@@ -1,0 +1,93 @@
+"""A small runtime with the real ledger, stake and market pallets, for the tests of this directory."""
+
+from typing import Any
+
+from runtime.frame.base import Runtime
+from runtime.frame.testing import Externalities
+from runtime.pallets.balances import Balances
+from runtime.pallets.incentive.pallet import Incentive
+from runtime.pallets.neurons import Neurons
+from runtime.pallets.staking import Staking
+from runtime.pallets.subnets import Subnets
+from runtime.pallets.system import System
+from runtime.pallets.weights import Weights
+from runtime.primitives.types import AccountId
+from runtime.primitives.version import RuntimeVersion
+
+ASY = 10**12
+"""planck"""
+FUNDS = 10_000 * ASY
+"""planck at genesis, each account"""
+TRAINING, INFERENCE = 1, 2
+
+ALICE, BOB, CAROL, DAVE, EVE = (AccountId(bytes([number]) * 32) for number in range(1, 6))
+HOT_ALICE, HOT_BOB, HOT_CAROL, HOT_DAVE, HOT_EVE = (
+    AccountId(bytes([0xA0 + number]) * 32) for number in range(1, 6)
+)
+
+
+class Market(Runtime):
+    """Money, stake and the four pallets of the market."""
+
+    system = System.at(0, version=RuntimeVersion("market", "market", 1, 1, 0, [], 1, 1))
+    balances = Balances.at(4, accounts=system)
+    staking = Staking.at(7, currency=balances)
+    subnets = Subnets.at(20, system=system)
+    neurons = Neurons.at(
+        21,
+        system=system,
+        subnets=subnets,
+        currency=balances,
+        staking=staking,
+        earnings="incentive",
+        hygiene=("weights", "incentive"),
+    )
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
+    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+
+
+NUMBERS = {
+    "tempo": 20,
+    "immunity_period": 30,
+    "activity_cutoff": 200,
+    "freeze_window": 2,
+    "max_uids": 4,
+    "burn_start": ASY,
+    "burn_min": ASY // 10,
+    "burn_max": 1000 * ASY,
+    "burn_half_life": 60,
+    "uid_bond": 500 * ASY,
+    "weights_rate_limit": 5,
+    "serving_rate_limit": 5,
+}
+"""The dev network's numbers, with few uids and short limits."""
+
+
+def text(account: bytes) -> str:
+    """Return an account as a chain specification writes it."""
+    return "0x" + account.hex()
+
+
+def genesis(**changes: Any) -> dict[str, Any]:
+    """Return a genesis: Alice and Bob judge a training subnet and an inference subnet that Eve owns."""
+    seats = [
+        {"hotkey": text(hotkey), "coldkey": text(coldkey)}
+        for hotkey, coldkey in ((HOT_ALICE, ALICE), (HOT_BOB, BOB))
+    ]
+    config: dict[str, Any] = {
+        "constants": {"Staking": {"MinValidatorBond": 1000 * ASY}},
+        "balances": {"balances": [[text(who), FUNDS] for who in (ALICE, BOB, CAROL, DAVE, EVE)]},
+        "staking": {"stakers": [[text(ALICE), 4000 * ASY], [text(BOB), 4000 * ASY]]},
+        "subnets": {
+            TRAINING: {"kind": "Training", "owner": text(EVE), "hyperparameters": NUMBERS},
+            INFERENCE: {"kind": "Inference", "owner": text(EVE), "hyperparameters": NUMBERS},
+        },
+        "neurons": {TRAINING: seats, INFERENCE: seats},
+        "incentive": {TRAINING: [0, 1], INFERENCE: [0, 1]},
+    }
+    return config | changes
+
+
+def market(**changes: Any) -> Externalities:
+    """Return the market with block 1 open."""
+    return Externalities(Market, genesis=genesis(**changes))
