@@ -241,15 +241,15 @@ def test_long_waits_for_finality_run_the_disk_ahead_and_take_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "MAX_LAYERS", 20)
+    monkeypatch.setattr(store_module, "KEPT_VIEWS", 1000)  # whatever is stale stays and shows
     rng, chain = random.Random(11), Chain(tmp_path)
     chains: list[list[Hash]] = []
     trunk = chain.add(chain.store.genesis_hash, random_changes(rng))
     chain.store.finalize(trunk, None)
     for length in (40, 41, 60):  # each fork becomes the best one, and too long, in its turn
-        block, path = trunk, []
-        for _ in range(length):
-            block = chain.add(block, random_changes(rng))
-            path.append(block)
+        path = [chain.add(trunk, {b"fork %d" % length: b"begins"})]
+        for _ in range(length - 1):
+            path.append(chain.add(path[-1], random_changes(rng)))
         chains.append(path)
         for each in (*path[::9], chains[0][-1], chains[0][5], trunk):
             chain.check(each)
