@@ -5,6 +5,7 @@
 Sealing keeps judges from copying each other. A payload that a judge leaves out of its list is an abstention.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from runtime.frame.declare import Pays, Signed, call, coupled, db, event
@@ -19,8 +20,6 @@ from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
 
 BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
 """Netuids, rounds and uids are the chain's own numbers."""
-MAX_ROW_WEIGHT = 65_535
-"""The largest weight of a row, u16; every row is scaled up so that its best entry has it."""
 
 
 class ChainOf(Protocol):
@@ -92,8 +91,8 @@ class EpochsOf(Protocol):
 class RowsOf(Protocol):
     """Where a judge's row of the epoch goes."""
 
-    def put_row(self, netuid: int, uid: int, row: list[tuple[int, int]], now: int) -> None:
-        """Set the row of (uid, weight)."""
+    def put_row(self, netuid: int, uid: int, row: Sequence[tuple[int, int]], now: int) -> None:
+        """Set the row of (uid, points); only their proportions are kept."""
         ...
 
 
@@ -249,7 +248,7 @@ class Verification(Pallet[ScoresCommitted | ScoresRevealed, Error]):
                     points[key] = points.get(key, 0) + score.score
             summed = [Points(uid, registered, total) for (uid, registered), total in sorted(points.items())]
             self.tallies[netuid, judge] = Tally(since, tally.registered_at, summed)
-            self.weights.put_row(netuid, judge, row_of(summed), now)
+            self.weights.put_row(netuid, judge, [(entry.uid, entry.points) for entry in summed], now)
 
     def _miners(self, netuid: int, round: int) -> dict[int, int]:
         """Return registered_at by uid of those whose update of the round is no copy."""
@@ -284,10 +283,3 @@ class Verification(Pallet[ScoresCommitted | ScoresRevealed, Error]):
         for _, tally in self.tallies.items():
             uids = [entry.uid for entry in tally.points]
             assert len(frozenset(uids)) == len(uids)
-
-
-def row_of(points: list[Points]) -> list[tuple[int, int]]:
-    """Return the points as a row of weights, the best one at the top of u16; what rounds to 0 is left out."""
-    best = max((entry.points for entry in points), default=0)
-    scaled = [(entry.uid, entry.points * MAX_ROW_WEIGHT // best) for entry in points] if best else []
-    return [(uid, weight) for uid, weight in scaled if weight]
