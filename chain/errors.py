@@ -5,7 +5,7 @@ import enum
 from runtime.primitives.types import Hash
 
 
-class UnknownBlock(Exception):
+class UnknownBlock(LookupError):
     """This node has no header of that block."""
 
     def __init__(self, block: Hash) -> None:
@@ -13,7 +13,7 @@ class UnknownBlock(Exception):
         self.block = block
 
 
-class StateDiscarded(Exception):
+class StateDiscarded(LookupError):
     """The block is known, its state has been pruned."""
 
     def __init__(self, block: Hash) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
 from runtime.primitives.header import Header, decode_header
 from runtime.primitives.scale import codec
@@ -10,14 +11,6 @@ from runtime.primitives.types import BlockNumber, Hash
 _BODY = codec(list[bytes])
 _UNFINALIZED = b"unfinalized/"
 """prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
-
-
-class UnknownBlock(LookupError):
-    """No block with this hash is stored."""
-
-    def __init__(self, block: Hash) -> None:
-        super().__init__(f"unknown block 0x{block.hex()}")
-        self.block = block
 
 
 class Blocks:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from chain.storage.blocks import Blocks, Tree, UnknownBlock
+from chain.errors import StateDiscarded, UnknownBlock
+from chain.storage.blocks import Blocks, Tree
 from chain.storage.db import META, Batch, Database, StorageError
 from chain.storage.disk_chain import UNDO_KEPT, Move, read_undo, write_state
 from chain.storage.state import (
@@ -50,14 +51,6 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _GENESIS, _BEST, _FINALIZED, _DISK, _ARCHIVE = b"genesis", b"best", b"finalized", b"disk", b"archive"
-
-
-class StateDiscarded(LookupError):
-    """The block is known; its state is no longer kept, or not rebuilt yet."""
-
-    def __init__(self, block: Hash) -> None:
-        super().__init__(f"State already discarded for 0x{block.hex()}")
-        self.block = block
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.errors import StateDiscarded, UnknownBlock
 from chain.storage import store as store_module
-from chain.storage.blocks import UnknownBlock
 from chain.storage.db import META, Database, StorageError
 from chain.storage.state import StateAt
-from chain.storage.store import ChainStore, StateDiscarded
+from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header, PreRuntime
 from runtime.primitives.trie import EMPTY_ROOT, trie_root, verify_proof
