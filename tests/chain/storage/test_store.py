@@ -335,7 +335,7 @@ def test_a_wrong_block_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="block 2 follows block 0"):
         store.import_block(wrong_number, [], {}, best=True)
     orphan = Header(Hash(b"p" * 32), 1, trie_root(GENESIS), EMPTY_ROOT, Digest([]))
-    with pytest.raises(UnknownBlock, match="unknown block 0x7070"):
+    with pytest.raises(UnknownBlock, match="not found in the database: 0x7070"):
         store.import_block(orphan, [], {}, best=True)
     assert (store.best, store.leaves(), store.header(wrong_root.hash())) == (genesis, [genesis], None)
     unknown = Hash(b"u" * 32)
