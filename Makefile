@@ -1,0 +1,51 @@
+# Everything a newcomer or CI runs. `make help` lists it.
+
+PYTHON ?=
+TORCH_INDEX ?=
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check fix bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
+		| while IFS='|' read -r name words; do printf 'make %-6s %s\n' "$$name" "$$words"; done
+
+setup: $(STAMP)  ## make .venv and install (TORCH_INDEX=URL: torch from that wheel index; PYTHON=path)
+
+$(STAMP): pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" -m venv --clear .venv; fi
+	@echo "Installing into .venv: the node, torch and transformers, and the tools for tests and checks."
+	@echo "torch is the large part; on Linux it brings CUDA, several GB. Without a GPU a tenth of that will do:"
+	@echo "  make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url '$(TORCH_INDEX)') -e '.[dev]'
+	@touch $@
+
+up: setup  ## start a local network (ARGS="--rounds 3 --exit")
+	@$(BIN)/assay up $(ARGS)
+
+test: setup  ## run the tests (ARGS="tests/runtime -k epoch")
+	@$(BIN)/pytest $(ARGS)
+
+check: setup  ## style, types, layers and gates
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest tests/gates
+
+fix: setup  ## let ruff mend style and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## run every script in bench/; each prints JSON
+	@for script in bench/[a-z]*.py; do [ -e "$$script" ] || continue; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+
+clean:  ## remove .venv, caches and build outputs
+	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache tests/e2e/node/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
