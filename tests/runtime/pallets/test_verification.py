@@ -188,7 +188,7 @@ def test_scores_of_a_miner_that_left_meanwhile_count_for_nobody() -> None:
     assert bench.runtime.weights.row(NETUID, 0) == [(1, TOP)]
 
 
-def test_a_judge_that_left_has_no_vote() -> None:
+def test_a_judge_that_left_has_no_vote_and_leaves_none_behind() -> None:
     bench = scoring(2, 1)
     bench.commit_scores(0, [marks(2, 1_000_000)])
     bench.commit_scores(1, [])
@@ -197,5 +197,8 @@ def test_a_judge_that_left_has_no_vote() -> None:
     bench.reveal_scores(1, [])
     stash = bench.runtime.neurons.neuron(NETUID, 1).coldkey
     bench.call(stash, "Neurons", "deregister", bench.judges[1])
+    bench.call(STRANGER, "Neurons", "burned_register", STRANGER, 100 * ASY)
+    assert bench.runtime.neurons.uid_of(NETUID, STRANGER) == 1
+    assert bench.runtime.verification.revealed(NETUID, 1) == [(0, [marks(2, 1_000_000)])]
     bench.step()
     assert [accepted.uid for accepted in bench.round.accepted] == [2]
