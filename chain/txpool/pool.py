@@ -144,15 +144,13 @@ class Pool:
         return nonce
 
     def report_invalid(self, transaction: Hash) -> None:
-        """Drop what failed to apply, unless it was early or a block holds it already."""
+        """Drop what failed to apply on the state itself; what follows another one may just have come first."""
         entry = self._entries.get(transaction)
         if entry is None:
             return
         validity = self._revalidate(entry)
-        if validity is None:
-            return
-        if not all(map(self._provided, validity.requires)):
-            return
+        if validity is None or validity.requires:
+            return  # gone already, or what it requires may not have been in the block
         self._bans.add(transaction)
         self._discard(entry, INVALID)
 

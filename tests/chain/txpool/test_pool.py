@@ -253,6 +253,22 @@ def test_what_the_proposer_reports_too_early_stays() -> None:
     assert pool.ready() == [extrinsic(ALICE, 0), follower]
 
 
+def test_the_successor_of_one_that_lacked_room_is_not_banned() -> None:
+    """The author skips the first, so the second is early: that says nothing about it."""
+    ledger = Ledger()
+    pool = Pool(ledger.validate)
+    first, second = extrinsic(ALICE, 0), extrinsic(ALICE, 1)
+    pool.submit(first)
+    pool.submit(second)
+    pool.report_invalid(hash_of(second))
+    assert pool.ready() == [first, second]
+    ledger.include(first)
+    pool.on_imported(block(1), [first], [])
+    pool.report_invalid(hash_of(second))  # now the state itself refuses it
+    assert pool.ready() == []
+    assert refused(pool, second)[0] == 1012
+
+
 def test_reporting_a_stranger_does_nothing() -> None:
     pool = Pool(Ledger().validate)
     pool.report_invalid(hash_of(b"never seen"))
