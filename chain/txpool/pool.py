@@ -144,7 +144,7 @@ class Pool:
         return nonce
 
     def report_invalid(self, transaction: Hash) -> None:
-        """Drop what failed to apply on the state itself; what follows another one may just have come first."""
+        """Drop what failed to apply on the state itself; what follows another may just have come first."""
         entry = self._entries.get(transaction)
         if entry is None:
             return
