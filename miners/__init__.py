@@ -1,0 +1,1 @@
+"""Miners, and the definition of the work they are paid for: data, model, payload, aggregation."""

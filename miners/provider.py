@@ -1,15 +1,15 @@
-"""Cut the Python standard library's own source into shards and serve them by hash.
+"""Cut the Python standard library's own source into shards, serve them by hash, name their root on chain.
 
-    python -m miners.provider --port 8100
+    python -m miners.provider --port 8100 --url ws://127.0.0.1:9944 --key //Provider
 
-Reads top to bottom: main -> publish. Whoever reads the shards checks their hashes and need not trust us.
+Reads top to bottom: main -> publish -> register. Whoever reads the shards checks their hashes and need not
+trust us.
 """
 
 import asyncio
 import contextlib
 import json as json_format
 import logging
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,9 +17,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.client import Chain, Refused, Unreachable, WrongChain
 from miners.blobs import BlobStore, serve
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
+from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
 
@@ -33,6 +35,10 @@ class Config:
     host: str = "127.0.0.1"  # address to listen on
     port: int = 8100  # port to listen on; 0 takes a free one
     json: bool = False  # print the status line as JSON
+    url: str = "ws://127.0.0.1:9944"  # node to talk to
+    key: str = "//Provider"  # secret URI of the subnet's owner
+    netuid: int = 1  # subnet the text is for
+    offline: bool = False  # serve only; name nothing on chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,9 @@ async def main(config: Config) -> None:
     """Serve until told to stop."""
     async with publish(config) as publication:
         print(describe(publication, config.json), flush=True)
-        await stop_requested()
+        if not config.offline:
+            await register(config, publication)
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -70,6 +78,21 @@ async def publish(config: Config) -> AsyncIterator[Publication]:
             yield Publication(manifest.root(), url, len(manifest.train), len(manifest.held_out), size)
 
 
+async def register(config: Config, publication: Publication) -> None:
+    """Name the data set on chain, unless it is named already.
+
+    Raises: Unreachable, WrongChain, Refused.
+    """
+    async with Chain.connect(config.url, config.key) as chain:
+        if await chain.dataset(config.netuid) == (publication.root, publication.url):
+            return
+        root = "0x" + publication.root.hex()
+        receipt = await chain.submit(
+            "Training.set_dataset", netuid=config.netuid, root=root, url=publication.url
+        )
+        log.info("data set 0x%s… named in block #%d", publication.root.hex()[:8], receipt.block.number)
+
+
 def describe(publication: Publication, as_json: bool) -> str:
     """Return the one line that says what is served and where."""
     if as_json:
@@ -87,17 +110,8 @@ def describe(publication: Publication, as_json: bool) -> str:
     )
 
 
-async def stop_requested() -> None:
-    """Wait for Ctrl-C or a termination signal."""
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
-    await asked.wait()
-
-
 if __name__ == "__main__":
-    try:
-        asyncio.run(main(parse(Config)))
-    except (UnusableCorpus, OSError) as problem:
-        sys.exit(f"miners.provider: {problem}")
+    set_up_logging()
+    sys.exit(
+        run("provider", main(parse(Config)), (UnusableCorpus, Unreachable, WrongChain, Refused, OSError))
+    )

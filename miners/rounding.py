@@ -22,10 +22,3 @@ def divide_half_even(numerator: Int64s, denominator: Int64s | int) -> Int64s:
     up = (twice > divisor) | ((twice == divisor) & ((quotient & 1) == 1))
     rounded: Int64s = quotient + up
     return rounded
-
-
-def divide_half_even_int(numerator: int, denominator: int) -> int:
-    """The same for Python integers of any size."""
-    quotient, remainder = divmod(numerator, denominator)
-    twice = 2 * remainder
-    return quotient + (twice > denominator or (twice == denominator and quotient % 2 == 1))

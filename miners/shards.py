@@ -31,6 +31,10 @@ class ShardClient:
         self._recent: OrderedDict[bytes, bytes] = OrderedDict()
         self._doors = asyncio.Semaphore(PARALLEL)
 
+    def use(self, urls: Sequence[str]) -> None:
+        """Ask these servers from now on."""
+        self._urls = urls
+
     async def manifest(self, root: bytes) -> Manifest:
         """Return the manifest of a data set by its root on the chain.
 
