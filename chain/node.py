@@ -40,6 +40,8 @@ log = logging.getLogger("node")
 
 IDLE_SECONDS = 5.0
 """seconds between two status lines"""
+GOSSIP_DURATION = 0.333
+"""seconds between a best block and the vote for it: what GRANDPA grants gossip, Substrate's default"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Node:
         self.importer = Importer(store, self.executor, self.feed, self._clock)
         self.pool = Pool(self._validate, self._clock.monotonic)
         self._checked: tuple[Hash, Validation] | None = None
+        self._grown = asyncio.Event()
         self._babe = _pairs(keystore, BABE_KEY) if config.validator else []
         self._grandpa = _pairs(keystore, GRANDPA_KEY) if config.validator else []
         self._metrics = Metrics(config.spec.id, config.name, VERSION, self._clock.wall_ms() / 1000)
@@ -97,6 +100,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            node.executor.metadata(store.state_at(store.best))  # slow once, so before anybody waits for it
             await node._listen(opened)
             yield node
 
@@ -111,7 +115,10 @@ class Node:
             opened.push_async_callback(self.metrics_server.close)
 
     async def run(self) -> None:
-        """Serve, author and finalise until cancelled."""
+        """Serve, author and finalise until cancelled.
+
+        Raises: ExceptionGroup of what ended a task.
+        """
         spec = self.config.spec
         log.info("Assay node %s", VERSION)
         log.info("📋 Chain specification: %s", spec.name)
@@ -123,6 +130,8 @@ class Node:
             tasks.create_task(self._report(), name="informant")
             if self._babe:
                 tasks.create_task(self._author().run(), name="author")
+            if self._grandpa:
+                tasks.create_task(self._vote(), name="voter")
 
     # What an author needs: chain.consensus.author.Chain.
 
@@ -149,13 +158,27 @@ class Node:
         return self.executor.open(self.store.state_at(block), number, block, digest)
 
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
-        """Import the finished block, tell the pool, finalise if this node's voters suffice."""
+        """Import the finished block and tell the pool; finality follows in its own time."""
         block = self.importer.import_own(header, body, changes)
         self.pool.on_imported(block, body, [])
-        self._finalise(header)
         self._metrics.best_block(self.store.best_number)
         self._metrics.ready_transactions(self.pool.ready_count)
+        self._grown.set()
         return block
+
+    # Finality.
+
+    async def _vote(self) -> None:
+        """Finalise the best block one gossip duration after growth, where this node's voters suffice."""
+        self._grown.set()  # a restart may find blocks that wait
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            await self._clock.sleep(GOSSIP_DURATION)
+            header = self.store.header(self.store.best)
+            assert header is not None, "the best block is stored"
+            if header.number > self.store.finalized_number:
+                self._finalise(header)
 
     def _finalise(self, header: Header) -> None:
         voters, set_id = self.executor.grandpa_set(self.store.state_at(self.store.finalized))

@@ -13,15 +13,19 @@ from pathlib import Path
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
+from chain.executor import RuntimeMissing
 from chain.keystore import KeystoreError
 from chain.logs import LogSpecError, set_up
 from chain.node import Node, NodeConfig
+from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.server import RpcConfig
 from chain.spec import ChainSpec, SpecError
 from chain.storage.db import StorageError
 
 HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
+EXPECTED = (StorageError, GuardError, KeystoreError, SpecError, RuntimeMissing, OSError)
+"""What may end a node without being its own bug; each says in one line what to do."""
 DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
@@ -71,19 +75,32 @@ def run(parsed: argparse.Namespace) -> int:
         ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
     try:
         asyncio.run(_serve(config))
-    except (StorageError, GuardError, KeystoreError, SpecError, OSError) as problem:
+    except EXPECTED as problem:
         raise Failure(str(problem)) from problem
+    except ExceptionGroup as group:
+        expected, bugs = group.split(EXPECTED)
+        if expected is None or bugs is not None:
+            raise
+        raise Failure(str(_first(expected))) from group
     return 0
 
 
 async def _serve(config: NodeConfig) -> None:
-    """Run until SIGINT or SIGTERM."""
-    async with Node.open(config) as node:
-        running = asyncio.create_task(node.run(), name="node")
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+    """Run until SIGINT or SIGTERM; both clean up, also while the node opens."""
+    running = asyncio.current_task()
+    assert running is not None, "a coroutine runs in a task"
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        async with Node.open(config) as node:
+            await node.run()
+
+
+def _first(problem: BaseException) -> BaseException:
+    """Return what a group of exceptions began with."""
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem
 
 
 def _config(parsed: argparse.Namespace) -> NodeConfig:
@@ -96,9 +113,9 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
             f"--{authority.lower()} is for Development and Local chains, {spec.id} is {spec.chain_type}"
         )
     temporary = parsed.tmp or (parsed.dev and parsed.base_path is None)
-    origins = {"origins": ("all",)} if parsed.dev and parsed.rpc_cors is None else {}
+    origins = ("all",) if parsed.dev else DEFAULT_ORIGINS
     if parsed.rpc_cors is not None:
-        origins = {"origins": tuple(parsed.rpc_cors.split(","))}
+        origins = tuple(parsed.rpc_cors.split(","))
     host = "0.0.0.0" if parsed.rpc_external else "127.0.0.1"
     return NodeConfig(
         spec=spec,
@@ -106,7 +123,9 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         name=parsed.name or authority or "assay-node",
         authority=f"//{authority}" if authority else None,
         validator=parsed.validator or authority is not None,
-        rpc=RpcConfig(host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, **origins),
+        rpc=RpcConfig(
+            host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, origins=origins
+        ),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
     )
 

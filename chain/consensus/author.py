@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chain.consensus.guard import Guard, GuardError
-from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_start_ms
+from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
 from chain.keys import Keypair
 from runtime.frame.executive import Executed, Execution
@@ -103,12 +103,15 @@ class Author:
         ours = claim(keypair, slot, self._chain.epoch(parent, slot))
         if ours is None:
             return
-        started = self._clock.monotonic()
+        started, moment = self._clock.monotonic(), self._clock.wall_ms()
+        if slot_at(moment, self._slot_ms) != slot:
+            log.warning("slot %d is missed: it was over before building could begin", slot)
+            return
         number = parent.header.number + 1
         log.debug("🙌 Starting consensus session on top of parent 0x%s", parent.header.hash().hex())
         execution = self._chain.open_block(parent, number, Digest([ours]))
         deadline = slot_start_ms(slot, self._slot_ms) + self._slot_ms // BUILD_SHARE
-        executed, body = await self._propose(execution, deadline)
+        executed, body = await self._propose(execution, moment, deadline)
         try:
             signature = self._guard.sign_seal(keypair, slot, Hash(pre_hash(executed.header)))
         except GuardError as refused:
@@ -123,8 +126,11 @@ class Author:
         self._built(seconds, len(body))
         self._chain.accept(header, body, executed.changes)
 
-    async def _propose(self, execution: Execution, deadline_ms: int) -> tuple[Executed, list[bytes]]:
-        body = execution.inherents({"timestamp": self._clock.wall_ms()})
+    async def _propose(
+        self, execution: Execution, moment: int, deadline_ms: int
+    ) -> tuple[Executed, list[bytes]]:
+        """Build a block stamped with a moment (ms) of its slot; the stamp decides nothing else."""
+        body = execution.inherents({"timestamp": moment})
         for inherent in body:
             execution.apply(inherent)
         skipped, turn = 0, self._clock.monotonic()

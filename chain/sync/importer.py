@@ -14,7 +14,7 @@ from chain.errors import UnknownBlock
 from chain.executor import Executor
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
-from runtime.frame.executive import Executed
+from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.grandpa import decode_justification, verify_justification
@@ -41,7 +41,8 @@ class Importer:
             header, body = self._store.header(block), self._store.body(block)
             assert header is not None, "an unapplied block is stored whole"
             assert body is not None, "an unapplied block is stored whole"
-            self._store.restore_layer(block, self._execute(header, body).changes)
+            stamped = pre_digest_slot(header) * self._slot_ms  # the clock may have been set back since
+            self._store.restore_layer(block, self._execute(header, body, stamped).changes)
         return len(blocks)
 
     def import_own(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -51,17 +52,22 @@ class Importer:
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block from elsewhere.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock (of the parent).
+        Raises: InvalidBlock, BlockRejected, UnknownBlock or StateDiscarded (of the parent).
         """
+        block = header.hash()
+        if self._store.header(block) is not None:
+            return block
         parent = self._store.header(header.parent_hash)
         if parent is None:
             raise UnknownBlock(header.parent_hash)
+        if header.number != parent.number + 1:
+            raise BlockRejected(BlockFault.NUMBER, f"{header.number} on parent {parent.number}")
         state = self._store.state_at(header.parent_hash)
-        now_slot = slot_at(self._clock.wall_ms(), self._slot_ms)
+        now_ms = self._clock.wall_ms()
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
-        slot = pre_digest_slot(header)
+        slot, now_slot = pre_digest_slot(header), slot_at(now_ms, self._slot_ms)
         verify_header(header, parent_slot, self._executor.epoch(state, parent.number, slot), now_slot)
-        return self._import(header, body, self._execute(header, body).changes)
+        return self._import(header, body, self._execute(header, body, now_ms).changes)
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a block final on the strength of a justification.
@@ -79,9 +85,9 @@ class Importer:
             self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))
         return finalized
 
-    def _execute(self, header: Header, body: list[bytes]) -> Executed:
+    def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
         state = self._store.state_at(header.parent_hash)
-        supplied: Mapping[str, Any] = {"timestamp": self._clock.wall_ms()}
+        supplied: Mapping[str, Any] = {"timestamp": now_ms}
         return self._executor.execute(state, header, body, supplied)
 
     def _import(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
