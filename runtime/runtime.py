@@ -19,14 +19,22 @@ from runtime.pallets.checks import (
     CheckTxVersion,
     CheckWeight,
 )
+from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.incentive.pallet import Incentive
+from runtime.pallets.model_updates import ModelUpdates
+from runtime.pallets.neurons import Neurons
 from runtime.pallets.session import Session
 from runtime.pallets.staking import Staking
+from runtime.pallets.subnets import Subnets
 from runtime.pallets.sudo import Sudo
 from runtime.pallets.system import System
 from runtime.pallets.timestamp import Timestamp
+from runtime.pallets.training.pallet import Training
 from runtime.pallets.transaction_payment import ChargeTransactionPayment, TransactionPayment
 from runtime.pallets.utility import Utility
+from runtime.pallets.verification import Verification
+from runtime.pallets.weights import Weights
 from runtime.primitives.hashing import blake2_64
 from runtime.primitives.version import RuntimeVersion
 
@@ -67,6 +75,38 @@ class AssayRuntime(Runtime):
     grandpa = Grandpa.at(10)
     utility = Utility.at(12)
     sudo = Sudo.at(15)
+    subnets = Subnets.at(20, system=system)
+    neurons = Neurons.at(
+        21,
+        system=system,
+        subnets=subnets,
+        currency=balances,
+        staking=staking,
+        earnings="incentive",
+        hygiene=("weights", "incentive"),
+    )
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
+    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+    model_updates = ModelUpdates.at(24, system=system, training="training")
+    training = Training.at(
+        25,
+        system=system,
+        subnets=subnets,
+        neurons=neurons,
+        incentive=incentive,
+        babe=babe,
+        model_updates=model_updates,
+        verification="verification",
+    )
+    verification = Verification.at(
+        26,
+        system=system,
+        training=training,
+        neurons=neurons,
+        model_updates=model_updates,
+        incentive=incentive,
+        weights=weights,
+    )
 
 
 EXTENSIONS: tuple[Extension, ...] = (
@@ -79,6 +119,11 @@ EXTENSIONS: tuple[Extension, ...] = (
     CheckWeight(system=AssayRuntime.system),
     ChargeTransactionPayment(payment=AssayRuntime.transaction_payment, system=AssayRuntime.system),
     CheckMetadataHash(),
+    CheckFreeCalls(
+        model_updates=AssayRuntime.model_updates,
+        training=AssayRuntime.training,
+        verification=AssayRuntime.verification,
+    ),
 )
 
 EXECUTIVE = Executive(AssayRuntime, EXTENSIONS)

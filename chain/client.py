@@ -1,0 +1,455 @@
+"""What miners, judges and tools use to talk to a node: asynchronous, reconnecting, finalised state only.
+
+A thin wrapper over py-substrate-interface, which is synchronous: one worker thread per connection.
+
+    async with Chain.connect("ws://127.0.0.1:9944", "//Miner1") as chain:
+        receipt = await chain.submit("Balances.transfer_keep_alive", dest=address, value=5)
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from substrateinterface import Keypair, SubstrateInterface
+from substrateinterface.exceptions import SubstrateRequestException
+from websocket import WebSocketException
+
+from runtime.primitives import ss58
+from runtime.primitives.hashing import blake2_256
+
+log = logging.getLogger("client")
+
+POLL_SECONDS = 0.4
+"""between two looks at the finalised head"""
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
+"""between attempts to reach a node that was reachable before; the last one repeats"""
+ANSWER_SECONDS = 30
+"""before a silent node counts as unreachable"""
+LIFETIME = 64
+"""blocks a transaction stays valid"""
+CONNECTION_PROBLEMS = (WebSocketException, OSError, EOFError)
+
+T = TypeVar("T")
+
+
+class Unreachable(Exception):
+    """No node answers at the address."""
+
+    def __init__(self, url: str, why: object) -> None:
+        super().__init__(
+            f"no node answers at {url} ({why}): start one with `assay node --dev`, or give --url"
+        )
+
+
+class Refused(Exception):
+    """The chain does not take a transaction; `name` is the pallet's error, or what the pool said."""
+
+    def __init__(self, call: str, name: str, text: str) -> None:
+        super().__init__(f"{call} was refused: {text or name}")
+        self.call = call
+        self.name = name
+
+
+class WrongChain(Exception):
+    """The node at the address keeps another kind of chain."""
+
+
+class RoundOver(Exception):
+    """The round ended, or left the phase that was waited for."""
+
+    def __init__(self, number: int, phase: str) -> None:
+        super().__init__(f"round {number} is in phase {phase} already")
+        self.phase = phase
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A finalised block."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a transaction was finalised, and its events as (Pallet.Event, attributes)."""
+
+    block: Head
+    events: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A payload that enters the model, with its integer weight."""
+
+    uid: int
+    hotkey: bytes
+    digest: bytes
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One training round as of some finalised block."""
+
+    number: int
+    phase: str
+    base_root: bytes
+    data_root: bytes
+    beacon0: bytes
+    beacon1: bytes | None
+    deadline: int  # block
+    accepted: list[Accepted]
+    new_root: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """How one round changed the model."""
+
+    base_root: bytes
+    new_root: bytes
+    accepted: list[Accepted]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A revealed update of a round."""
+
+    uid: int | None
+    miner: bytes
+    digest: bytes
+    length: int  # bytes
+    commit_height: int
+    commit_index: int
+
+
+PHASES = ("Idle", "Train", "Reveal", "ScoreCommit", "ScoreReveal", "Attest", "Closed", "Void")
+"""In the order a round goes through them."""
+
+
+class Chain:
+    """A connection to a node, signing as one hotkey."""
+
+    def __init__(self, url: str, suri: str) -> None:
+        self.url = url
+        self._keypair = Keypair.create_from_uri(suri)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain")
+        self._interface: SubstrateInterface | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, suri: str) -> "AsyncIterator[Chain]":
+        """Connect and check that this is an Assay chain.
+
+        Raises: Unreachable, WrongChain.
+        """
+        chain = cls(url, suri)
+        try:
+            try:
+                await chain._in_worker(lambda: chain._connected())
+            except CONNECTION_PROBLEMS as problem:
+                raise Unreachable(url, problem) from problem
+            pallets = await chain._ask(lambda node: {pallet.name for pallet in node.get_metadata().pallets})
+            if "Training" not in pallets:
+                raise WrongChain(
+                    f"the node at {url} keeps a chain without a Training pallet: is it an Assay node?"
+                )
+            yield chain
+        finally:
+            await chain._in_worker(chain._disconnect)
+            chain._worker.shutdown()
+
+    @property
+    def address(self) -> str:
+        """SS58 address of the hotkey."""
+        return str(self._keypair.ss58_address)
+
+    @property
+    def hotkey(self) -> bytes:
+        """Public key of the hotkey."""
+        return bytes(self._keypair.public_key)
+
+    # Reading.
+
+    async def genesis_hash(self) -> bytes:
+        """Return the hash of block 0."""
+        return unhex(await self._ask(lambda node: node.get_block_hash(0)))
+
+    async def finalized_head(self) -> Head:
+        """Return the last finalised block."""
+
+        def ask(node: SubstrateInterface) -> Head:
+            block = node.get_chain_finalised_head()
+            return Head(int(node.rpc_request("chain_getHeader", [block])["result"]["number"], 16), block)
+
+        return await self._ask(ask)
+
+    async def finalized(self) -> AsyncIterator[Head]:
+        """Yield the finalised head whenever it moves; heights may be skipped."""
+        last = -1
+        while True:
+            head = await self.finalized_head()
+            if head.number > last:
+                last = head.number
+                yield head
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def query(self, item: str, *keys: Any, at: Head | None = None) -> Any:
+        """Return a storage value such as "System.Account" at a finalised block, decoded; None when absent."""
+        pallet, name = item.split(".")
+        block = at or await self.finalized_head()
+        return await self._ask(lambda node: node.query(pallet, name, list(keys), block_hash=block.hash).value)
+
+    async def query_map(self, item: str, *keys: Any, at: Head | None = None) -> list[tuple[Any, Any]]:
+        """Return the entries of a storage map under leading keys at a finalised block, decoded."""
+        pallet, name = item.split(".")
+        block = at or await self.finalized_head()
+
+        def ask(node: SubstrateInterface) -> list[tuple[Any, Any]]:
+            found = node.query_map(pallet, name, list(keys), block_hash=block.hash, page_size=256)
+            return [(_plain(key), _plain(value)) for key, value in found]
+
+        return await self._ask(ask)
+
+    async def events(self, at: Head) -> list[tuple[str, Any]]:
+        """Return the events of a finalised block as (Pallet.Event, attributes)."""
+
+        def ask(node: SubstrateInterface) -> list[tuple[str, Any]]:
+            return [_event(record.value) for record in node.get_events(at.hash)]
+
+        return await self._ask(ask)
+
+    async def block_at(self, number: int) -> Head | None:
+        """Return the block of the best chain at a height."""
+        block = await self._ask(lambda node: node.get_block_hash(number))
+        return Head(number, block) if block else None
+
+    # The AI pallets.
+
+    async def parameters(self, netuid: int) -> dict[str, int]:
+        """Return a subnet's hyper-parameters by name."""
+        return dict(await self.query("Subnets.Hyperparameters", netuid) or {})
+
+    async def uid(self, netuid: int, hotkey: bytes | None = None) -> int | None:
+        """Return the uid of a hotkey, this connection's by default."""
+        return await self.query("Neurons.Uids", netuid, ss58.encode(hotkey or self.hotkey))  # type: ignore[no-any-return]
+
+    async def axon(self, netuid: int, hotkey: bytes) -> str | None:
+        """Return the URL a neuron serves its blobs at."""
+        axon = await self.query("Neurons.Axons", netuid, ss58.encode(hotkey))
+        return axon["url"] if axon else None
+
+    async def axons(self, netuid: int) -> list[str]:
+        """Return every URL at which neurons of a subnet serve blobs."""
+        return [axon["url"] for _, axon in await self.query_map("Neurons.Axons", netuid)]
+
+    async def dataset(self, netuid: int) -> tuple[bytes, str] | None:
+        """Return root and URL of the subnet's data set."""
+        found = await self.query("Training.Datasets", netuid)
+        return (unhex(found["root"]), found["url"]) if found else None
+
+    async def round(self, netuid: int, number: int | None = None, at: Head | None = None) -> Round | None:
+        """Return a round, the current one by default; None before the first."""
+        head = at or await self.finalized_head()
+        wanted = number if number is not None else await self.query("Training.CurrentRound", netuid, at=head)
+        found = await self.query("Training.Rounds", netuid, wanted, at=head)
+        return _round(wanted, found) if found else None
+
+    async def updates(self, netuid: int, number: int) -> list[Update]:
+        """Return a round's revealed updates in the order of their commits."""
+        entries = await self.query_map("ModelUpdates.Updates", netuid, number)
+        uids = {hotkey: uid for hotkey, uid in await self.query_map("Neurons.Uids", netuid)}
+        found = [
+            Update(
+                uids.get(update["miner"]), account(update["miner"]), unhex(update["digest"]),
+                update["length"], update["commit_height"], update["commit_index"],
+            )
+            for _, update in entries
+        ]  # fmt: skip
+        return sorted(found, key=lambda update: (update.commit_height, update.commit_index))
+
+    async def lineage(self, netuid: int, number: int) -> Lineage | None:
+        """Return how a round changed the model; None for a void round."""
+        found = await self.query("Training.Lineage", netuid, number)
+        return _lineage(found) if found else None
+
+    async def rounds(self, netuid: int, until: str = "Train") -> AsyncIterator[Round]:
+        """Yield each training round once, as long as it has not gone past phase `until`."""
+        seen = 0
+        async for head in self.finalized():
+            current = await self.round(netuid, at=head)
+            if current and current.number > seen and PHASES.index(current.phase) <= PHASES.index(until):
+                seen = current.number
+                yield current
+
+    async def phase_reached(
+        self, netuid: int, number: int, phase: str, ready: Callable[[Round], bool] = lambda _: True
+    ) -> Round:
+        """Wait for a phase of a round, and for what is `ready` in it, and return the round.
+
+        Raises: RoundOver when the round has left the phase, or ended.
+        """
+        async for head in self.finalized():
+            found = await self.round(netuid, number, at=head)
+            if found is None:
+                continue
+            if found.phase == phase and ready(found):
+                return found
+            if PHASES.index(found.phase) > PHASES.index(phase):
+                raise RoundOver(number, found.phase)
+        raise AssertionError("the stream of finalised blocks does not end")
+
+    # Writing.
+
+    async def submit(self, call: str, **arguments: Any) -> Receipt:
+        """Sign a call, submit it, and wait until it is final.
+
+        Raises: Refused.
+        """
+        pallet, name = call.split(".")
+        start = await self.finalized_head()
+        extrinsic = await self._ask(lambda node: self._sign(node, pallet, name, arguments))
+        try:
+            await self._ask(lambda node: node.rpc_request("author_submitExtrinsic", [extrinsic]))
+        except SubstrateRequestException as refused:
+            raise _refused(call, refused) from refused
+        found = await self._inclusion(call, blake2_256(unhex(extrinsic)), start)
+        failed = next((values for event, values in found.events if event == "System.ExtrinsicFailed"), None)
+        if failed is not None:
+            raise await self._ask(lambda node: _failed(call, node, failed["dispatch_error"]))
+        return found
+
+    def _sign(self, node: SubstrateInterface, pallet: str, name: str, arguments: Mapping[str, Any]) -> str:
+        composed = node.compose_call(pallet, name, dict(arguments))
+        nonce = node.rpc_request("system_accountNextIndex", [self.address])["result"]
+        signed = node.create_signed_extrinsic(composed, self._keypair, era={"period": LIFETIME}, nonce=nonce)
+        return str(signed.data)
+
+    async def _inclusion(self, call: str, extrinsic: bytes, start: Head) -> Receipt:
+        """Look for a transaction in the blocks finalised since `start`."""
+        looked = start.number
+        async for head in self.finalized():
+            while looked < head.number:
+                looked += 1
+                block = await self.block_at(looked)
+                assert block is not None, "a finalised height has a block"
+                found = await self._ask(partial(_find, at=block, extrinsic=extrinsic))
+                if found is not None:
+                    return found
+            if looked > start.number + LIFETIME:
+                raise Refused(call, "Expired", f"no block took it within {LIFETIME} blocks; try again")
+        raise AssertionError("the stream of finalised blocks does not end")
+
+    # The connection.
+
+    async def _ask(self, ask: Callable[[SubstrateInterface], T]) -> T:
+        """Ask the node; reconnect as often as it takes, with a line in the log when it starts and ends."""
+        attempt = 0
+        while True:
+            try:
+                answer = await self._in_worker(lambda: ask(self._connected()))
+            except CONNECTION_PROBLEMS as problem:
+                await self._in_worker(self._disconnect)
+                if attempt == 0:
+                    log.warning("lost the node at %s (%s): retrying until it is back", self.url, problem)
+                await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+                continue
+            if attempt:
+                log.info("the node at %s is back", self.url)
+            return answer
+
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    def _connected(self) -> SubstrateInterface:
+        if self._interface is None:
+            self._interface = SubstrateInterface(
+                self.url, ss58_format=42, ws_options={"timeout": ANSWER_SECONDS}
+            )
+        return self._interface
+
+    def _disconnect(self) -> None:
+        interface, self._interface = self._interface, None
+        if interface is not None:
+            with suppress(*CONNECTION_PROBLEMS):
+                interface.close()
+
+
+def unhex(text: str) -> bytes:
+    """Return the bytes of 0x-prefixed hex."""
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def account(text: str) -> bytes:
+    """Return the public key of an address."""
+    return unhex(text) if text.startswith("0x") else bytes(ss58.decode(text)[1])
+
+
+def _plain(scale: Any) -> Any:
+    if isinstance(scale, tuple | list):
+        return tuple(_plain(each) for each in scale)
+    return getattr(scale, "value", scale)
+
+
+def _event(record: Mapping[str, Any]) -> tuple[str, Any]:
+    event = record["event"]
+    return f"{event['module_id']}.{event['event_id']}", event["attributes"]
+
+
+def _find(node: SubstrateInterface, at: Head, extrinsic: bytes) -> Receipt | None:
+    body = node.rpc_request("chain_getBlock", [at.hash])["result"]["block"]["extrinsics"]
+    hashes = [blake2_256(unhex(each)) for each in body]
+    if extrinsic not in hashes:
+        return None
+    index = hashes.index(extrinsic)
+    records = [record.value for record in node.get_events(at.hash)]
+    return Receipt(at, [_event(record) for record in records if record["extrinsic_idx"] == index])
+
+
+def _failed(call: str, node: SubstrateInterface, error: Any) -> Refused:
+    if isinstance(error, Mapping) and "Module" in error:
+        module = error["Module"]
+        code = unhex(module["error"])[0] if isinstance(module["error"], str) else module["error"]
+        found = node.metadata.get_module_error(module_index=module["index"], error_index=code)
+        return Refused(call, found.name, " ".join(found.docs))
+    name = error if isinstance(error, str) else "::".join(str(part) for part in next(iter(error.items())))
+    return Refused(call, name, name)
+
+
+def _refused(call: str, refused: SubstrateRequestException) -> Refused:
+    """Read the node's JSON-RPC error object."""
+    details = refused.args[0] if refused.args and isinstance(refused.args[0], Mapping) else {}
+    text = details.get("data") or details.get("message") or str(refused)
+    return Refused(call, details.get("message", "Refused"), str(text))
+
+
+def _round(number: int, found: Mapping[str, Any]) -> Round:
+    return Round(
+        number=number,
+        phase=found["phase"],
+        base_root=unhex(found["base_root"]),
+        data_root=unhex(found["data_root"]),
+        beacon0=unhex(found["beacon0"]),
+        beacon1=unhex(found["beacon1"]) if found["beacon1"] else None,
+        deadline=found["deadline"],
+        accepted=_accepted(found["accepted"]),
+        new_root=unhex(found["new_root"]) if found["new_root"] else None,
+    )
+
+
+def _lineage(found: Mapping[str, Any]) -> Lineage:
+    return Lineage(unhex(found["base_root"]), unhex(found["new_root"]), _accepted(found["accepted"]))
+
+
+def _accepted(listed: list[Mapping[str, Any]]) -> list[Accepted]:
+    return [
+        Accepted(each["uid"], account(each["hotkey"]), unhex(each["digest"]), each["weight"])
+        for each in listed
+    ]

@@ -1,0 +1,131 @@
+"""Write dev.json and local.json.
+
+    python -m genesis.generate
+
+Accounts and keys come from the well-known development phrase, the first model of subnet 1 from its own
+definition. Amounts are planck, durations blocks or slots.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from chain.keys import Keypair
+from miners.parameters import TrainingParameters
+from miners.replica import genesis_weights
+from runtime.primitives import ss58
+
+HERE = Path(__file__).parent
+ASY = 10**12
+NETUID = "1"
+PRESETS = {"dev": ("Assay Development", "Development"), "local": ("Assay Local", "Local")}
+DEVELOPERS = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
+MINERS = tuple(f"Miner{number}" for number in range(1, 9))
+JUDGES = ("Alice", "Bob")
+AUTHOR = "Alice"
+PROVIDER = "Provider"
+SLOT_MS = 2_000
+STAKE = 10_000 * ASY
+WEIGHT_UNIT = ASY
+"""planck of stake per unit of an authority's weight"""
+
+
+def main() -> None:
+    """Write every preset."""
+    for identifier in PRESETS:
+        (HERE / f"{identifier}.json").write_text(render(identifier))
+
+
+def render(identifier: str) -> str:
+    """Return a preset's text, one pair to a line."""
+    name, chain_type = PRESETS[identifier]
+    spec: dict[str, Any] = {
+        "name": name,
+        "id": identifier,
+        "chainType": chain_type,
+        "bootNodes": [],
+        "telemetryEndpoints": None,
+        "protocolId": "assay",
+        "properties": {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "ASY"},
+        "codeSubstitutes": {},
+        "genesis": {"runtimeGenesis": {"config": config()}},
+    }
+    text = json.dumps(spec, indent=2)
+    return re.sub(r"\[\s+([^\[\]{}\s]+),\s+([^\[\]{}\s]+)\s+\]", r"[\1, \2]", text) + "\n"
+
+
+def config() -> dict[str, Any]:
+    """Return the genesis of every pallet; development and local chains are the same but for their names."""
+    return {
+        "constants": constants(),
+        "balances": {
+            "balances": [
+                *([address(name), 1_000_000 * ASY] for name in DEVELOPERS),
+                *([address(name), 10_000 * ASY] for name in (*MINERS, PROVIDER)),
+            ]
+        },
+        "babe": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
+        "session": {
+            "keys": [[address(AUTHOR), {"babe": session_key(AUTHOR), "grandpa": session_key(AUTHOR)}]]
+        },
+        "staking": {"stakers": [[address(name), STAKE] for name in JUDGES]},
+        "grandpa": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
+        "sudo": {"key": address("Alice")},
+        "subnets": {
+            NETUID: {"kind": "Training", "owner": address(PROVIDER), "hyperparameters": hyperparameters()}
+        },
+        "neurons": {NETUID: [{"hotkey": address(name), "coldkey": address(name)} for name in JUDGES]},
+        "incentive": {NETUID: list(range(len(JUDGES)))},
+        "training": {
+            NETUID: {"model_root": "0x" + genesis_weights(int(NETUID), TrainingParameters()).root().hex()}
+        },
+    }
+
+
+def constants() -> dict[str, dict[str, int]]:
+    """Return what these chains set otherwise than the runtime's defaults."""
+    return {
+        "Babe": {"EpochDuration": 30, "ExpectedBlockTime": SLOT_MS},
+        "Timestamp": {"MinimumPeriod": SLOT_MS // 2},
+        "Balances": {"ExistentialDeposit": ASY // 1_000},
+        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "MinValidatorBond": 1_000 * ASY},
+        "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
+    }
+
+
+def hyperparameters() -> dict[str, int]:
+    """Return the rules of subnet 1: short windows, and what miners and judges train with."""
+    return {
+        "tempo": 20,
+        "immunity_period": 100,
+        "activity_cutoff": 200,
+        "freeze_window": 2,
+        "burn_start": ASY,
+        "burn_min": ASY // 10,
+        "burn_max": 1_000 * ASY,
+        "burn_half_life": 60,
+        "uid_bond": 500 * ASY,
+        "train_window": 15,
+        "reveal_window": 4,
+        "score_commit_window": 10,
+        "score_reveal_window": 4,
+        "attest_window": 5,
+        "weights_rate_limit": 10,
+        "serving_rate_limit": 5,
+        **TrainingParameters().to_integers(),
+    }
+
+
+def address(name: str) -> str:
+    """Return the address of a development account."""
+    return ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
+
+
+def session_key(name: str) -> str:
+    """Return the session key, BABE's and GRANDPA's, of a development account."""
+    return "0x" + Keypair.from_suri(f"//{name}", "ed25519").public.hex()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""How the programs of this room start and stop: one line per failure, no traceback, Ctrl-C is a clean end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from chain.client import Unreachable
+
+UNREACHABLE = 3
+"""exit code when no node answers"""
+
+
+def set_up_logging() -> None:
+    """Log to standard error: time and message."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+
+
+def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...]) -> int:
+    """Run a program until it ends, fails or is told to stop, and return its exit code."""
+    try:
+        asyncio.run(_until_stopped(program))
+    except failures as problem:
+        print(f"assay {name}: {problem}", file=sys.stderr)
+        return UNREACHABLE if isinstance(problem, Unreachable) else 1
+    return 0
+
+
+async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
+    running = asyncio.ensure_future(program)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
