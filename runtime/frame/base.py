@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from runtime.frame.declare import DispatchClass, Origin, Pays, Root, Signed, SignedOrigin, Unsigned
 from runtime.frame.errors import (
+    Arithmetic,
+    ArithmeticError_,
     BadOrigin,
     CannotLookup,
     DispatchError,
@@ -22,7 +24,16 @@ from runtime.frame.pallet import CallSpec, Pallet, constant_key, is_lookup, spec
 from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
-from runtime.primitives.scale import Codec, Codecs, DecodeError, Input, codec, read_compact, write_compact
+from runtime.primitives.scale import (
+    Codec,
+    Codecs,
+    DecodeError,
+    EncodeError,
+    Input,
+    codec,
+    read_compact,
+    write_compact,
+)
 from runtime.primitives.shapes import Special, Variants, struct, u32, variant
 from runtime.primitives.types import AccountId, Address32, Hash, Id, Weight
 
@@ -76,7 +87,7 @@ EventRecords = Annotated[list[EventRecord], EVENTS_MARKER]
 
 @struct("frame_support::dispatch::DispatchInfo")
 class DispatchInfo:
-    """Weight, class and fee policy of a call. Source: frame_support::dispatch::DispatchInfo, metadata form."""
+    """Weight, class and fee policy of a call. Source: frame_system's DispatchEventInfo."""
 
     weight: Weight
     class_: DispatchClass
@@ -111,6 +122,8 @@ class Runtime:
         """Collect the pallets and compile calls, events and errors."""
         placed = [(name, value) for name, value in vars(cls).items() if isinstance(value, Pallet)]
         cls.declared = dict(sorted(placed, key=lambda entry: entry[1].index))
+        indices = [pallet.index for pallet in cls.declared.values()]
+        assert len(frozenset(indices)) == len(indices), f"{cls.__name__}: two pallets share an index"
         cls.codecs = Codecs()
         cls.codecs.define(CALL_MARKER, Codec(cls._write_call, cls._read_call, 2))
         cls.codecs.define(ERA_MARKER, ERA_CODEC)
@@ -212,6 +225,8 @@ class Runtime:
     def dispatch(self, call: Call, origin: Origin) -> None:
         """Execute a call; a refused one leaves the state as it was.
 
+        A value that does not fit its storage is refused like any other overflow: no call stops the chain.
+
         Raises: DispatchError.
         """
         target = self.targets[call.pallet, call.index]
@@ -219,6 +234,9 @@ class Runtime:
         self.overlay.begin()
         try:
             method(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
+        except EncodeError as problem:
+            self.overlay.rollback()
+            raise DispatchError(Arithmetic(ArithmeticError_.Overflow)) from problem
         except BaseException:
             self.overlay.rollback()
             raise

@@ -179,6 +179,10 @@ class DispatchError(Exception):
         self.reason = reason
 
 
+class InvalidDigest(Exception):
+    """A pallet cannot use the block's digest: there is no such block."""
+
+
 def refuse(reason: Any) -> NoReturn:
     """Fail the call.
 

@@ -1,4 +1,4 @@
-"""The state transition: initialise a block, apply extrinsics, finalise it; and the validation of transactions.
+"""The state transition: open a block, apply extrinsics, close it; and the validation of transactions.
 
 Reads top to bottom: Executive.execute_block -> Execution.apply -> Execution.finish.
 Source: Polkadot specification, sections 3.3 and 6.2; FRAME's Executive.
@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.frame.base import Call, Runtime
 from runtime.frame.declare import DispatchClass, SignedOrigin, Unsigned
-from runtime.frame.errors import DispatchError
+from runtime.frame.errors import DispatchError, InvalidDigest
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
@@ -72,7 +72,10 @@ class Executive:
         """
         claimed, _ = header.unsealed()
         given = Digest([log for log in claimed.digest.logs if isinstance(log, PreRuntime)])
-        execution = self.open(state, claimed.number, claimed.parent_hash, given)
+        try:
+            execution = self.open(state, claimed.number, claimed.parent_hash, given)
+        except InvalidDigest as problem:
+            raise BlockRejected(BlockFault.DIGEST, str(problem)) from problem
         execution.check_inherents(body, supplied)
         for extrinsic in body:
             execution.include(extrinsic)
@@ -110,6 +113,8 @@ class Validation:
         extrinsic = decode_transaction(self._executive.format, encoded)
         if extrinsic.signature is None:
             raise TransactionRejected("unknown", "NoUnsignedValidator")
+        if self._runtime.info(extrinsic.call).class_ is DispatchClass.Mandatory:
+            raise TransactionRejected("invalid", "MandatoryValidation")
         _, _, standing = admit(self._executive, self._runtime, self._extensions, extrinsic)
         return ValidTransaction(
             standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
@@ -127,6 +132,9 @@ class Execution:
         self._body: list[bytes] = []
         self.runtime = executive.runtime(self._overlay)
         self._extensions = [extension.bind(self.runtime) for extension in executive.extensions]
+        last = self.runtime.system.number.get()
+        if number != last + 1:
+            raise BlockRejected(BlockFault.NUMBER, f"{number} on the state of block {last}")
         self.runtime.system.initialize(number, parent, digest)
         for pallet in self.runtime.pallets:
             weight = pallet.on_initialize(number)
@@ -152,8 +160,14 @@ class Execution:
         bare = [extrinsic for extrinsic in decoded if extrinsic.signature is None]
         if any(extrinsic.signature is not None for extrinsic in decoded[: len(bare)]):
             raise BlockRejected(BlockFault.INHERENT, "a signed extrinsic comes before an inherent")
-        givers = [pallet for pallet in self.runtime.pallets if pallet.create_inherent(supplied) is not None]
-        if [extrinsic.call.pallet for extrinsic in bare] != [pallet.index for pallet in givers]:
+        givers, wanted = [], []
+        for pallet in self.runtime.pallets:
+            inherent = pallet.create_inherent(supplied)
+            if inherent is not None:
+                givers.append(pallet)
+                made = self.runtime.call(pallet.name, inherent[0], *inherent[1])
+                wanted.append((made.pallet, made.index))
+        if [(extrinsic.call.pallet, extrinsic.call.index) for extrinsic in bare] != wanted:
             raise BlockRejected(
                 BlockFault.INHERENT, f"expected those of {[pallet.name for pallet in givers]}"
             )
@@ -198,6 +212,8 @@ class Execution:
             self._apply_inherent(extrinsic.call)
             return None
         sender, submission, _ = admit(self._executive, self.runtime, self._extensions, extrinsic)
+        if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
+            raise TransactionRejected("invalid", "BadMandatory")
         values = list(zip(self._extensions, extrinsic.signature.extra, strict=True))
         for extension, extra in values:
             extension.prepare(submission, extra)
@@ -270,8 +286,6 @@ def _decode(form: Format, encoded: bytes) -> Extrinsic:
 
 
 def _compare(made: Header, claimed: Header) -> None:
-    if made.number != claimed.number:
-        raise BlockRejected(BlockFault.NUMBER, f"{claimed.number}, executed as {made.number}")
     if made.digest != claimed.digest:
         raise BlockRejected(BlockFault.DIGEST, "the runtime's digest differs from the header's")
     if made.extrinsics_root != claimed.extrinsics_root:

@@ -1,4 +1,7 @@
-"""Extrinsics, version 4. Source: Polkadot specification, section 3.3.3; sp_runtime::generic::UncheckedExtrinsic."""
+"""Extrinsics, version 4.
+
+Source: Polkadot specification, section 3.3.3; sp_runtime::generic::UncheckedExtrinsic.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -379,7 +379,7 @@ def _lines(docs: str) -> list[str]:
 
 
 def module_name(pallet: str) -> str:
-    """Return the crate name clients expect of a pallet: System -> frame_system, ModelUpdates -> pallet_model_updates."""
+    """Return the crate name clients expect: System -> frame_system, Subnets -> pallet_subnets."""
     if pallet == "System":
         return "frame_system"
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in pallet)

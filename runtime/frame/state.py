@@ -43,7 +43,7 @@ class Overlay:
         self._state = state
         self.changes: Changes = {}
         self.events: list[bytes] = []
-        self._undo: list[tuple[bytes, bytes | None | _Absent]] = []
+        self._undo: list[tuple[bytes, bytes | _Absent | None]] = []
         self._marks: list[tuple[int, int]] = []
 
     def get(self, key: bytes) -> bytes | None:

@@ -52,6 +52,11 @@ def item_prefix(pallet: str, item: str) -> bytes:
     return twox_128(pallet.encode()) + twox_128(item.encode())
 
 
+def _fresh(default: Any) -> Any:
+    """Return a default its reader may change, as it may change a value that was stored."""
+    return default.copy() if isinstance(default, list | dict) else default
+
+
 class Value(Generic[V]):
     """One value under one key."""
 
@@ -69,7 +74,7 @@ class Value(Generic[V]):
         if raw is not None:
             return self._codec.decode(raw)
         assert self._default is not REQUIRED, "this value has no default: it is set at genesis"
-        default: V = self._default
+        default: V = _fresh(self._default)
         return default
 
     def find(self) -> V | None:
@@ -117,7 +122,7 @@ class _Keyed(Generic[V]):
             return value
         if self._default is REQUIRED:
             raise KeyError(raw_key.hex())
-        default: V = self._default
+        default: V = _fresh(self._default)
         return default
 
     def _remove(self, raw_key: bytes) -> None:
@@ -230,7 +235,7 @@ class DoubleMap(_Keyed[V], Generic[K1, K2, V]):
 
 
 class NMap(_Keyed[V], Generic[K, V]):
-    """Values by several keys, as in NMap[tuple[K1, K2, K3], V]; entries with equal leading keys lie together."""
+    """Values by several keys, NMap[tuple[K1, K2, K3], V]; entries with equal leading keys lie together."""
 
     def raw_key(self, keys: K) -> bytes:
         """Return the storage key of an entry."""

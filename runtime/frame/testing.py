@@ -120,11 +120,12 @@ def assert_noop(
 ) -> None:
     """Dispatch a call that must fail with exactly this error and change nothing."""
     root, events = ext.state_root(), list(ext.overlay.events)
+    reason = None
     try:
         ext.dispatch(origin, pallet, name, *arguments)
     except DispatchError as refused:
-        assert refused.reason == error, f"refused with {refused.reason}, expected {error}"
-    else:
-        raise AssertionError(f"{pallet}.{name} succeeded, expected {error}")
+        reason = refused.reason
+    assert reason is not None, f"{pallet}.{name} succeeded, expected {error}"
+    assert reason == error, f"refused with {reason}, expected {error}"
     assert ext.state_root() == root, "a failed call changed the state"
     assert ext.overlay.events == events, "a failed call left events"

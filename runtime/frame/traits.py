@@ -3,12 +3,15 @@
 from typing import Any, Protocol
 
 from runtime.frame.declare import DispatchClass
+from runtime.frame.storage import Value
 from runtime.primitives.header import Digest, DigestItem
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash, Weight
 
 
 class SystemHost(Protocol):
     """What the executive needs of the System pallet."""
+
+    number: Value[BlockNumber]
 
     def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
         """Open a block."""

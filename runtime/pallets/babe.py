@@ -1,14 +1,15 @@
 """Babe: slots, authorities with weights, and the chain's randomness.
 
-Randomness of epoch n+1 = blake2_256(randomness of n ++ n+1 ++ VRF outputs of epoch n-1); it is announced, with
-the authorities, in the first block of epoch n. Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
+Randomness of epoch n+1 = blake2_256(randomness of n ++ n+1 ++ VRF outputs of epoch n-1); it is announced,
+with the authorities, in the first block of epoch n.
+Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
 """
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from runtime.frame.declare import constant, coupled, db
-from runtime.frame.errors import NoError
+from runtime.frame.errors import InvalidDigest, NoError
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.frame.traits import Digests
@@ -22,12 +23,14 @@ from runtime.primitives.babe import (
     Randomness,
     SecondaryPlain,
     SecondaryVRF,
+    VrfSignature,
     next_randomness,
 )
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import BABE_ENGINE, Consensus, Digest, PreRuntime
+from runtime.primitives.scale import DecodeError
 from runtime.primitives.shapes import struct, u32, u64
-from runtime.primitives.types import Hash, Slot, Weight, ZERO_HASH
+from runtime.primitives.types import ZERO_HASH, Hash, Slot, Weight
 from runtime.primitives.vrf import proof_to_hash
 
 
@@ -120,16 +123,13 @@ class Babe(Pallet[None, NoError]):
         self._enter_slot(now, pre_digest.slot)
         self.author.put(pre_digest.authority_index)
         if not isinstance(pre_digest, SecondaryPlain):
-            proof = pre_digest.vrf_signature.to_proof()
-            assert proof is not None, "the header was verified before"
-            self._gather(proof_to_hash(proof))
+            self._gather(_output(pre_digest.vrf_signature))
         return db(reads=6, writes=6)
 
     def _pre_digest(self) -> Primary | SecondaryPlain | SecondaryVRF | None:
         for log in self.system.digest.get().logs:
             if isinstance(log, PreRuntime) and log._0 == BABE_ENGINE:
-                decoded: Primary | SecondaryPlain | SecondaryVRF = PRE_DIGEST.decode(log._1)
-                return decoded
+                return _decode(log._1)
         return None
 
     def _enter_slot(self, now: int, slot: Slot) -> None:
@@ -217,3 +217,22 @@ class Babe(Pallet[None, NoError]):
     def _epoch(self, index: int, authorities: Authorities, randomness: Randomness) -> Epoch:
         start = self.genesis_slot.get() + index * self.epoch_duration
         return Epoch(index, start, self.epoch_duration, authorities, randomness, self.epoch_config.get())
+
+
+def _decode(encoded: bytes) -> Primary | SecondaryPlain | SecondaryVRF:
+    try:
+        decoded: Primary | SecondaryPlain | SecondaryVRF = PRE_DIGEST.decode(encoded)
+    except DecodeError as problem:
+        raise InvalidDigest(f"the BABE pre-digest does not decode: {problem}") from problem
+    return decoded
+
+
+def _output(signature: VrfSignature) -> bytes:
+    """Return the VRF output of a header whose proof the import queue has verified."""
+    proof = signature.to_proof()
+    if proof is None:
+        raise InvalidDigest("the padding of the VRF proof is not zero")
+    try:
+        return proof_to_hash(proof)
+    except ValueError as problem:
+        raise InvalidDigest(f"the VRF proof has no output: {problem}") from problem

@@ -159,8 +159,8 @@ class Accounts(Protocol):
 
 class Balances(
     Pallet[
-        Endowed | DustLost | Transfer | BalanceSet | Reserved | Unreserved | Deposit | Withdraw | Slashed | Minted
-        | Burned | Locked,
+        Endowed | DustLost | Transfer | BalanceSet | Reserved | Unreserved | Deposit | Withdraw | Slashed
+        | Minted | Burned | Locked,
         Error,
     ]
 ):  # fmt: skip
@@ -202,9 +202,8 @@ class Balances(
     def force_set_balance(self, origin: Root, who: Lookup, new_free: Compact[Balance]) -> None:
         """Set the regular balance of a given account; issuance follows."""
         wanted = new_free if new_free >= self.existential_deposit else 0
-        issuance = self.total_issuance.get() - self.free(who) + wanted
+        self.total_issuance.put(self.total_issuance.get() - self.free(who) + wanted)
         self._write(who, replace(self._data(who), free=wanted))
-        self.total_issuance.put(issuance)
         self.deposit(BalanceSet(who, wanted))
 
     @call(10, weight=db(reads=1, writes=1))
@@ -224,9 +223,9 @@ class Balances(
         return self._data(who).reserved
 
     def usable(self, who: AccountId, *, keep_alive: bool = True) -> Balance:
-        """Return what may leave the account."""
+        """Return what may leave the account; locks hold free balance, so stake is never a deposit as well."""
         info = self.accounts.account[who]
-        untouchable = max(info.data.frozen - info.data.reserved, 0)
+        untouchable = info.data.frozen
         if keep_alive or info.consumers:
             untouchable = max(untouchable, self.existential_deposit)
         return max(info.data.free - untouchable, 0)
@@ -238,8 +237,8 @@ class Balances(
         """
         self._ensure_usable(source, value, keep_alive=keep_alive)
         if source != dest:
-            created = not self.accounts.account[dest].providers
-            ensure(not created or value >= self.existential_deposit, Token(TokenError.BelowMinimum))
+            lands = self._lives(self._data(dest)) or value >= self.existential_deposit
+            ensure(lands, Token(TokenError.BelowMinimum))
             self._change_free(source, -value)
             self._change_free(dest, value)  # read again: nothing of dest was held across the debit
         self.deposit(Transfer(source, dest, value))
@@ -248,8 +247,8 @@ class Balances(
         """Create money in an account; issuance rises by exactly this much."""
         if not value:
             return
-        self._change_free(who, value)
         self.total_issuance.put(self.total_issuance.get() + value)
+        self._change_free(who, value)
         self.deposit(Minted(who, value))
 
     def pay_out(self, who: AccountId, value: Balance) -> None:
@@ -330,9 +329,8 @@ class Balances(
         data = self._data(who)
         if data.free < value:
             raise DispatchError(Token(TokenError.FundsUnavailable))
-        frozen = max(data.frozen - data.reserved, 0)
         raise DispatchError(
-            Token(TokenError.Frozen if data.free - frozen < value else TokenError.NotExpendable)
+            Token(TokenError.Frozen if data.free - data.frozen < value else TokenError.NotExpendable)
         )
 
     def _withdraw(self, who: AccountId, value: Balance, *, keep_alive: bool) -> None:
@@ -349,8 +347,7 @@ class Balances(
         before = self.accounts.account[who]
         held_before = bool(before.data.reserved or before.data.frozen)
         held_after = bool(after.reserved or after.frozen)
-        existed = bool(before.providers)
-        lives = after.free >= self.existential_deposit or bool(after.reserved)
+        existed, lives = self._lives(before.data), self._lives(after)
         if lives and not existed:
             self.accounts.add_provider(who)
             self.deposit(Endowed(who, after.free))
@@ -362,6 +359,10 @@ class Balances(
             self._reap(who, after.free, existed)
             return
         self.accounts.account[who] = replace(self.accounts.account[who], data=after)
+
+    def _lives(self, data: AccountData) -> bool:
+        """Say whether there is enough to keep an account; other pallets may keep it for other reasons."""
+        return data.free >= self.existential_deposit or bool(data.reserved)
 
     def _reap(self, who: AccountId, dust: Balance, existed: bool) -> None:
         if dust:
@@ -377,7 +378,8 @@ class Balances(
         for who, info in self.accounts.account.items():
             data = info.data
             total += data.free + data.reserved
-            assert data.free >= self.existential_deposit or data.reserved or info.providers == 0, who.hex()
+            assert self._lives(data) or data == AccountData(), who.hex()
+            assert info.providers or not self._lives(data), who.hex()
             assert data.frozen == max((lock.amount for lock in self.locks[who]), default=0), who.hex()
             assert bool(info.consumers) >= bool(data.reserved or data.frozen), who.hex()
         assert total == self.total_issuance.get(), f"{total} held, {self.total_issuance.get()} issued"

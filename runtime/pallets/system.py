@@ -255,7 +255,7 @@ class System(Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAcco
         Raises: DispatchError(ConsumerRemaining) while something needs the account.
         """
         info = self.account[who]
-        if info.providers > 1 or info.sufficients:
+        if info.providers > 1 or (info.providers and info.sufficients):
             self.account[who] = replace(info, providers=info.providers - 1)
             return
         if info.consumers:

@@ -22,6 +22,8 @@ LENGTH_FEE = 1_000_000
 """planck per byte"""
 WEIGHT_FEE = 1
 """planck per picosecond of reference hardware"""
+MAX_PRIORITY = (1 << 62) - 1
+"""The most a tip can buy; what must be in the next blocks stands above it."""
 ONE = 10**18
 """FixedU128 one"""
 
@@ -122,7 +124,8 @@ class ChargeTransactionPayment(Extension):
         fee = self._fee(submission, extra)
         if fee and self.payment.currency.usable(submission.sender) < fee:
             raise TransactionRejected("invalid", "Payment")
-        standing.priority = (extra + 1) * self._fitting(submission.info.weight, submission.length)
+        priority = (extra + 1) * self._fitting(submission.info.weight, submission.length)
+        standing.priority = min(priority, MAX_PRIORITY)
 
     def _fitting(self, weight: Weight, length: int) -> int:
         """Return how many such extrinsics a block could hold."""

@@ -1,4 +1,7 @@
-"""How long a transaction lives. Source: Polkadot specification, section 3.3.3.3 (mortality); sp_runtime::generic::Era."""
+"""How long a transaction lives.
+
+Source: Polkadot specification, section 3.3.3.3 (mortality); sp_runtime::generic::Era.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated

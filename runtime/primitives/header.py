@@ -1,4 +1,4 @@
-"""Block headers and their digests. Source: Polkadot specification, section 3.3.1 (header) and 3.3.2 (digest)."""
+"""Block headers and their digests. Source: Polkadot specification, sections 3.3.1 and 3.3.2."""
 
 from dataclasses import replace
 from typing import Annotated

@@ -9,6 +9,7 @@ left before anything is allocated, and nesting is bounded. Source: Polkadot spec
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from runtime.primitives import shapes
@@ -74,7 +75,7 @@ class Codec(Generic[T]):
         out = bytearray()
         try:
             self.write(value, out)
-        except (OverflowError, AttributeError, TypeError) as problem:
+        except (OverflowError, AttributeError, TypeError, UnicodeEncodeError) as problem:
             raise EncodeError(f"{value!r} does not fit: {problem}") from problem
         return bytes(out)
 
@@ -342,7 +343,7 @@ def _mapping(key: Codec[Any], value: Codec[Any]) -> Codec[dict[Any, Any]]:
 
     def read(source: Input) -> dict[Any, Any]:
         found = pairs.read(source)
-        if any(left[0] >= right[0] for left, right in zip(found, found[1:], strict=False)):
+        if any(left[0] >= right[0] for left, right in pairwise(found)):
             raise DecodeError("map keys are not in ascending order")
         return dict(found)
 

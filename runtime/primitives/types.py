@@ -34,6 +34,8 @@ Lookup = Annotated[AccountId, LookupMarker]
 """An account, addressed through MultiAddress on the wire."""
 
 ZERO_HASH = Hash(bytes(32))
+MAX_WEIGHT = (1 << 64) - 1
+"""ps, and bytes of proof"""
 
 
 @struct("sp_weights::weight_v2::Weight")
@@ -44,7 +46,11 @@ class Weight:
     proof_size: Compact[u64] = 0
 
     def __add__(self, other: "Weight") -> "Weight":
-        return Weight(self.ref_time + other.ref_time, self.proof_size + other.proof_size)
+        """Add, up to the largest weight there is: callers may claim any for the calls they carry."""
+        return Weight(
+            min(self.ref_time + other.ref_time, MAX_WEIGHT),
+            min(self.proof_size + other.proof_size, MAX_WEIGHT),
+        )
 
 
 @variant
@@ -85,7 +91,8 @@ class Address20:
 MultiAddress = Annotated[
     Id | Index | Raw | Address32 | Address20,
     Variants(
-        "sp_runtime::multiaddress::MultiAddress", params=(("AccountId", AccountId), ("AccountIndex", tuple[()]))
+        "sp_runtime::multiaddress::MultiAddress",
+        params=(("AccountId", AccountId), ("AccountIndex", tuple[()])),
     ),
 ]
 
