@@ -171,6 +171,10 @@ class Pallet(Generic[E, R]):
         """Assert what must always hold of this pallet's state."""
 
 
+CAPITALS = {"ss58": "SS58"}
+"""Words FRAME writes in capitals; clients look for `System.SS58Prefix` by that name."""
+
+
 def constant_key(pallet: str, name: str) -> bytes:
     """Return where a chain's own value of a constant lies: beside the pallet's storage, in no item."""
     return twox_128(pallet.encode()) + twox_128(b":constant:" + name.encode())
@@ -250,4 +254,4 @@ def is_lookup(annotation: Any) -> bool:
 
 def pascal(attribute: str) -> str:
     """Return the wire name of a storage item or constant: total_issuance -> TotalIssuance."""
-    return "".join(part.capitalize() for part in wire_name(attribute).split("_"))
+    return "".join(CAPITALS.get(part, part.capitalize()) for part in wire_name(attribute).split("_"))

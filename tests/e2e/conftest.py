@@ -1,0 +1,61 @@
+"""One node for all end-to-end tests that do not harm it, and a client of it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from substrateinterface import SubstrateInterface
+
+from tests.e2e.process import DEADLINE, NodeProcess, flags_of, running, write_spec
+
+NODE_DIRECTORY = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node of a chain with short slots; it must not have complained when all tests are over."""
+    home = tmp_path_factory.mktemp("node")
+    spec = write_spec(home / "spec.json")
+    with running(home / "log", *flags_of(spec)) as process:
+        process.wait_height(1)
+        yield process
+        complaints = [
+            line for line in process.output().splitlines() if "Traceback" in line or "this is a bug" in line
+        ]
+        assert complaints == [], process.output()
+
+
+@pytest.fixture
+def client(node: NodeProcess) -> Iterator[SubstrateInterface]:
+    """py-substrate-interface over WebSocket."""
+    interface = SubstrateInterface(url=f"ws://127.0.0.1:{node.port}", auto_discover=False)
+    yield interface
+    interface.close()
+
+
+@pytest.fixture(scope="session")
+def polkadot_js() -> Callable[..., dict[str, object]]:
+    """Run a script of tests/e2e/node and return the JSON it prints; skips where the client is missing."""
+    if shutil.which("node") is None:
+        pytest.skip("needs node")
+    if not (NODE_DIRECTORY / "node_modules" / "@polkadot" / "api").is_dir():
+        pytest.skip("needs @polkadot/api: npm ci --prefix tests/e2e/node")
+
+    def run(script: str, *arguments: str) -> dict[str, object]:
+        done = subprocess.run(
+            ["node", script, *arguments],
+            cwd=NODE_DIRECTORY,
+            capture_output=True,
+            text=True,
+            timeout=3 * DEADLINE,
+            env={"PATH": os.environ["PATH"]},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+    return run
