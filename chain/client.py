@@ -175,6 +175,10 @@ class Chain:
         """Public key of the hotkey."""
         return bytes(self._keypair.public_key)
 
+    def address_of(self, hotkey: bytes) -> str:
+        """Return the SS58 address of a public key."""
+        return ss58.encode(hotkey)
+
     # Reading.
 
     async def genesis_hash(self) -> bytes:

@@ -26,6 +26,7 @@ class Journal:
 
     def model(self, number: int, root: bytes, loss: float) -> None:
         """Note the model after a round and its loss on the public held-out text, in nats per token."""
+        self.has_model = True
         self._write(
             {"event": "model", "round": number, "root": "0x" + root.hex(), "held_out_loss": round(loss, 6)}
         )

@@ -155,7 +155,7 @@ async def attest(bench: Bench, number: int, base: MasterWeights) -> None:
     published = await published_loss(bench, merging, after)
     bench.journal.model(number, after.root(), published)
     log.info(
-        "round %05d | %d of the updates accepted | held-out loss %.4f | model 0x%s…",
+        "round %05d | %d updates accepted | held-out loss %.4f | model 0x%s…",
         number, len(merging.accepted), published, after.root().hex()[:8],
     )  # fmt: skip
 

@@ -37,7 +37,8 @@ def _holder(port: int) -> str | None:
             held = {os.readlink(each) for each in (process / "fd").iterdir()}
             if held & inodes:
                 command = (process / "cmdline").read_bytes().split(b"\0")
-                return f"{' '.join(part.decode(errors='replace') for part in command[:4]).strip()} (process {process.name})"
+                words = " ".join(part.decode(errors="replace") for part in command[:4]).strip()
+                return f"{words} (process {process.name})"
         except OSError:  # the process is gone, or not ours to look into
             continue
     return None

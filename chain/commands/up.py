@@ -1,11 +1,160 @@
-"""placeholder"""
+"""Start a local network of real processes: a node, a data provider, judges and miners; show what happens.
 
-HELP = ""
+assay up                       until Ctrl-C; leaves nothing behind
+assay up --rounds 3 --exit     for scripts: ends with 0 after three rounds and a payout
+assay up --keep ./net          keep data and logs
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from chain.client import Chain, Unreachable
+from chain.commands.failure import USAGE, Failure
+from chain.commands.network import Network, Ports, members
+from chain.commands.ports import ensure_free
+from chain.commands.screen import Row, Screen, header
+from chain.keys import Keypair
+from chain.version import VERSION
+from runtime.primitives import ss58
+
+HELP = "start a local network and show it work"
+JUDGES = ("Alice", "Bob")
+MOST_MINERS = 8
+"""development accounts //Miner1 to //Miner8"""
+NETUID = 1
+START_SECONDS = 60
+"""a node that does not answer this long after its start is given up"""
 
 
-def describe(parser):
-    pass
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("-n", "--judges", type=int, choices=(1, 2), default=2, help="judges [2]")
+    parser.add_argument(
+        "--miners", type=int, default=2, metavar="COUNT", help=f"miners, 1 to {MOST_MINERS} [2]"
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="with --exit: end after N rounds and a payout"
+    )
+    parser.add_argument(
+        "--exit", action="store_true", help="end by itself, with code 0, once --rounds is reached"
+    )
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="with --exit: give up after this long"
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep data and logs in this directory")
+    parser.add_argument(
+        "--port-base", type=int, metavar="PORT", help="take ports from here on instead of the usual ones"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line of the screen")
 
 
-def run(parsed):
-    return 0
+def run(parsed: argparse.Namespace) -> int:
+    """Run the network until Ctrl-C, or as --exit says."""
+    _check(parsed)
+    ports = Ports.at(parsed.port_base)
+    for port in (ports.rpc, ports.metrics, ports.provider):
+        ensure_free("127.0.0.1", port, "--port-base")
+    with contextlib.ExitStack() as opened:
+        if parsed.keep:
+            home = parsed.keep.resolve()
+            home.mkdir(parents=True, exist_ok=True)
+        else:
+            home = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-up-")))
+        network = Network(home)
+        opened.callback(network.stop)
+        return asyncio.run(_until_stopped(_watch(parsed, ports, network)))
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    if not 1 <= parsed.miners <= MOST_MINERS:
+        raise Failure(f"--miners is {parsed.miners}, must be 1 to {MOST_MINERS}", USAGE)
+    if parsed.exit and not parsed.rounds:
+        raise Failure("--exit needs --rounds N", USAGE)
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
+
+
+async def _until_stopped(watching: Coroutine[Any, Any, int]) -> int:
+    """Return the code of the run; Ctrl-C ends it with 0."""
+    task = asyncio.ensure_future(watching)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(stop, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        print("\nstopping", flush=True)
+        return 0
+
+
+async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> int:
+    judges, miners = JUDGES[: parsed.judges], [f"Miner{number}" for number in range(1, parsed.miners + 1)]
+    node, *others = members(ports, judges, miners, network.home)
+    started = time.monotonic()
+    network.start(node)
+    async with _connected(f"ws://127.0.0.1:{ports.rpc}", network) as chain:
+        for member in others:
+            network.start(member)
+        screen = Screen(chain, NETUID, network.home / f"judge-{judges[0].lower()}" / "rounds.jsonl")
+        rows = [await _row(chain, name, judges) for name in (*judges, *miners, "Provider")]
+        screen.name_accounts({row.address: row.name for row in rows})
+        kept = f"data in {network.home}" + ("" if parsed.keep else ", deleted on exit (--keep DIR to keep)")
+        _show(parsed, header(VERSION, kept, ports, rows))
+        next_block = 1
+        async for head in chain.finalized():
+            for name, code, last in network.newly_dead():
+                _show(parsed, f"⚠️  {name} ended with code {code}: {last}   (log: {network.log_of(name)})")
+                if name == node.name:
+                    raise Failure(f"the node ended: {last}")
+            for number in range(next_block, head.number + 1):
+                block = await chain.block_at(number)
+                if block is not None:
+                    for line in await screen.lines(block):
+                        _show(parsed, line)
+            next_block = head.number + 1
+            done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
+            if parsed.exit and done:
+                return 0
+            if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
+                closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
+                raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
+    raise AssertionError("the stream of finalised blocks does not end")
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str, network: Network) -> AsyncIterator[Chain]:
+    """Connect to the node that has just been started, as soon as it answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        for _, code, last in network.newly_dead():
+            raise Failure(f"the node ended with code {code} before it answered: {last}")
+        try:
+            async with Chain.connect(url, f"//{JUDGES[0]}") as chain:
+                yield chain
+                return
+        except Unreachable as problem:
+            if time.monotonic() > deadline:
+                raise Failure(f"the node did not answer within {START_SECONDS} s") from problem
+            await asyncio.sleep(0.2)
+
+
+async def _row(chain: Chain, name: str, judges: tuple[str, ...]) -> Row:
+    address = ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
+    balance = (await chain.query("System.Account", address))["data"]["free"]
+    if name in judges:
+        return Row(name, address, balance, "validator, root" if name == judges[0] else "validator")
+    return Row(name, address, balance, "data provider" if name == "Provider" else "miner")
+
+
+def _show(parsed: argparse.Namespace, line: str) -> None:
+    print(json.dumps({"line": line}, ensure_ascii=False) if parsed.json else line, flush=True)
+    sys.stdout.flush()
