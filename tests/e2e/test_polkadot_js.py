@@ -1,0 +1,35 @@
+"""The real @polkadot/api against a real node."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.process import NodeProcess
+
+pytestmark = [pytest.mark.e2e, pytest.mark.node]
+
+ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
+
+
+def test_a_wallet_works(polkadot_js: Callable[..., dict[str, Any]], node: NodeProcess) -> None:
+    found = polkadot_js("client.js", f"ws://127.0.0.1:{node.port}")
+    fee, statuses = found.pop("fee"), found.pop("statuses")
+    assert fee["estimated"] == fee["paid"]
+    assert statuses[-2:] == ["InBlock", "Finalized"]
+    assert found.pop("late") <= 2
+    assert found.pop("maps") > 10
+    assert found == {
+        "chain": "Assay Development",
+        "spec": "assay",
+        "decimals": [12],
+        "prefix": 42,
+        "author": [ALICE],
+        "received": str(10**12),
+        "era": {"isMortal": True, "period": 8},
+        "hashes": True,
+        "derived": {"author": ALICE, "hash": True},
+        "failure": "sudo.RequireSudo",
+        "token": {"Token": "FundsUnavailable"},
+        "batch": ["ItemCompleted", "ItemCompleted"],
+    }
