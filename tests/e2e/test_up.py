@@ -1,0 +1,154 @@
+"""The main job, as a stranger runs it: `assay up` trains, judges and pays; wallets' client reads the chain."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from substrateinterface import SubstrateInterface
+
+from tests.e2e.process import running
+
+pytestmark = pytest.mark.e2e
+
+ROUNDS = 3
+NETUID = 1
+PATIENCE = 600
+"""seconds; a bound against hanging, not a measurement"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished `assay up`, and a client of the chain it left."""
+
+    screen: str
+    home: Path
+    client: SubstrateInterface
+
+    def entries(self, pallet: str, item: str, *keys: object) -> list[tuple[object, object]]:
+        """Return a storage map, decoded."""
+        found = self.client.query_map(pallet, item, list(keys))
+        return [(getattr(key, "value", key), value.value) for key, value in found]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run three rounds, then open the chain that is left with a node that only reads."""
+    home = tmp_path_factory.mktemp("up")
+    base = _free_block(8)
+    done = subprocess.run(
+        [sys.executable, "-m", "chain", "up", "--rounds", str(ROUNDS), "--exit", "--keep", str(home),
+         "--port-base", str(base), "--timeout", str(PATIENCE)],
+        capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    flags = ("--chain", "local", "--base-path", str(home / "node"))
+    with running(home / "reader.log", *flags) as node:
+        client = SubstrateInterface(url=f"ws://127.0.0.1:{node.port}", auto_discover=False)
+        yield Run(done.stdout, home, client)
+        client.close()
+
+
+def test_the_screen_tells_the_story(run: Run) -> None:
+    for word in (
+        "rpc ",
+        "//Miner1",
+        "round 1 opened",
+        "update 0x",
+        "scores",
+        "held-out loss",
+        "epoch at",
+        "paid",
+    ):
+        assert word in run.screen
+
+
+def test_every_revealed_hash_is_that_of_the_bytes(run: Run) -> None:
+    for number in range(1, ROUNDS + 1):
+        updates = [update for _, update in run.entries("ModelUpdates", "Updates", NETUID, number)]
+        assert len(updates) == 2
+        for update in updates:
+            digest = update["digest"].removeprefix("0x")
+            copies = list(run.home.glob(f"*/blobs/{digest[:2]}/{digest}"))
+            assert copies, f"nobody keeps {digest}"
+            for copy in copies:
+                assert blake2b(copy.read_bytes(), digest_size=32).hexdigest() == digest
+                assert copy.stat().st_size == update["length"]
+
+
+def test_loss_fell_from_round_to_round(run: Run) -> None:
+    before = []
+    for number in range(1, ROUNDS + 1):
+        scores = [rows for _, rows in run.entries("Verification", "Scores", NETUID, number)]
+        assert len(scores) == 2, "both judges revealed"
+        assert scores[0] == scores[1], "both judges measured the same"
+        assert all(row["loss_after"] < row["loss_before"] for row in scores[0])
+        before.append(scores[0][0]["loss_before"])
+    assert before == sorted(before, reverse=True)
+    assert before[-1] < 0.8 * before[0]
+
+
+def test_the_model_moved_by_attested_roots(run: Run) -> None:
+    lineage = dict(run.entries("Training", "Lineage", NETUID))
+    assert sorted(lineage)[:ROUNDS] == list(range(1, ROUNDS + 1))
+    roots = [lineage[number] for number in range(1, ROUNDS + 1)]
+    for earlier, later in pairwise(roots):
+        assert earlier["new_root"] == later["base_root"] != earlier["base_root"]
+    for number in range(1, ROUNDS + 1):
+        attested = {root for _, root in run.entries("Training", "Attestations", NETUID, number)}
+        assert attested == {lineage[number]["new_root"]}
+
+
+def test_weights_are_set_for_both_miners(run: Run) -> None:
+    rows = dict(run.entries("Weights", "Weights", NETUID))
+    assert sorted(rows) == [0, 1]
+    for row in rows.values():
+        assert sorted(uid for uid, _ in row) == [2, 3]
+        assert max(weight for _, weight in row) == 65_535
+
+
+def test_emission_paid_is_what_was_minted_less_what_is_carried(run: Run) -> None:
+    value = {
+        item: run.client.query("Incentive", item).value for item in ("Minted", "MintedToConsensus", "Paid")
+    }
+    carried = sum(amount for _, amount in run.entries("Incentive", "CarriedOver"))
+    pots = sum(amount for _, amount in run.entries("Incentive", "Pots"))
+    unallocated = run.client.query("Incentive", "Unallocated").value
+    assert value["Paid"] > 0
+    assert value["Minted"] == value["Paid"] + carried + pots + unallocated + value["MintedToConsensus"]
+
+
+def test_issuance_is_the_sum_of_all_balances(run: Run) -> None:
+    accounts = [account["data"] for _, account in run.entries("System", "Account")]
+    held = sum(data["free"] + data["reserved"] for data in accounts)
+    assert held == run.client.query("Balances", "TotalIssuance").value
+
+
+def test_nothing_is_left_running(run: Run) -> None:
+    mine = str(run.home).encode()
+    commands = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            commands.append((process / "cmdline").read_bytes())
+        except OSError:
+            continue
+    assert [command for command in commands if mine in command and b"--directory" in command] == []
+
+
+def _free_block(count: int) -> int:
+    """Return the first of so many neighbouring ports that nobody listens on now."""
+    for base in range(20_000, 32_000, count):
+        try:
+            for port in range(base, base + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
