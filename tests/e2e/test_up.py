@@ -1,4 +1,4 @@
-"""The main job, as a stranger runs it: `assay up` trains, judges and pays; wallets' client reads the chain."""
+"""The main job, as a stranger runs it: `assay up` trains, judges and pays; a wallet reads the chain."""
 
 import socket
 import subprocess
