@@ -322,7 +322,10 @@ def twenty_blocks() -> list[dict[str, Any]]:
     return made
 
 
-SCRIPT = "import json; from tests.runtime.test_blocks import twenty_blocks; print(json.dumps(twenty_blocks(), indent=1))"
+SCRIPT = (
+    "import json; from tests.runtime.test_blocks import twenty_blocks; "
+    "print(json.dumps(twenty_blocks(), indent=1))"
+)
 REGENERATE = f'python -c "{SCRIPT}" > tests/vectors/blocks.json'
 
 
