@@ -26,13 +26,17 @@ RUNTIMES: dict[int, Executive] = {VERSION.spec_version: EXECUTIVE}
 KEPT_METADATA = 8
 """Encoded metadata kept, by manifest; a chain has one per upgrade."""
 
+MIN_SLOT_MS = 100
+"""No node builds, sends and imports a block in less."""
+
 
 class RuntimeMissing(Exception):
-    """The chain runs a version this node does not have."""
+    """The chain runs a version this node does not have; None where its state does not say which."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int | None) -> None:
+        named = "a runtime its state does not name" if wanted is None else f"runtime version {wanted}"
         super().__init__(
-            f"this chain needs runtime version {wanted}, this node has {sorted(RUNTIMES)}: "
+            f"this chain needs {named}, this node has {sorted(RUNTIMES)}: "
             "install a newer assay-chain and start again; nothing is lost"
         )
         self.wanted = wanted
@@ -49,10 +53,27 @@ class Executor:
 
         Raises: RuntimeMissing.
         """
-        wanted = json.loads(state.get(CODE_KEY) or b"{}").get("spec_version", 0)
+        wanted = _wanted(state.get(CODE_KEY) or b"")
         if wanted not in RUNTIMES:
             raise RuntimeMissing(wanted)
         return RUNTIMES[wanted]
+
+    def flaw(self, state: State) -> str | None:
+        """Say why no chain can grow on a genesis state, None where one can.
+
+        Raises: RuntimeMissing.
+        """
+        self.executive(state)
+        configuration = self._ask(state, "BabeApi_configuration")
+        if self.slot_duration(state) < MIN_SLOT_MS:
+            return f"Babe.ExpectedBlockTime is below {MIN_SLOT_MS} ms"
+        if not int.from_bytes(configuration[8:16], "little"):
+            return "Babe.EpochDuration is 0"
+        if not self.epoch(state, 0, 0).authorities:
+            return "it has no BABE authorities"
+        if not self.grandpa_set(state)[0]:
+            return "it has no GRANDPA authorities"
+        return None
 
     def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> Execution:
         """Start building block `number` on its parent's state."""
@@ -122,6 +143,15 @@ class Executor:
 
     def _ask(self, state: State, name: str) -> bytes:
         return answer(state, _NO_HEADER, name, b"")
+
+
+def _wanted(manifest: bytes) -> int | None:
+    """Return the runtime version a manifest names."""
+    try:
+        version = json.loads(manifest)["spec_version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return version if isinstance(version, int) else None
 
 
 _NO_HEADER = Header(Hash(bytes(32)), 0, Hash(bytes(32)), Hash(bytes(32)), Digest([]))

@@ -24,7 +24,7 @@ from chain.metrics import Metrics, MetricsServer
 from chain.notifications import Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
-from chain.spec import ChainSpec
+from chain.spec import ChainSpec, SpecError
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer, pre_digest_slot, short
 from chain.txpool.pool import Pool
@@ -83,7 +83,8 @@ class Node:
     async def open(cls, config: NodeConfig) -> AsyncIterator["Node"]:
         """Open the database, the keys and the ports; close them again in the end.
 
-        Raises: StorageError, SpecError, KeystoreError, GuardError, OSError when a port is taken.
+        Raises: StorageError, SpecError, RuntimeMissing, KeystoreError, GuardError, OSError when a port is
+        taken.
         """
         async with AsyncExitStack() as opened:
             base = config.base_path
@@ -96,6 +97,7 @@ class Node:
             _insert_development_keys(config, keystore, guard)
             store = ChainStore.open(home / "db", config.spec.state(), archive=config.archive)
             opened.callback(store.close)
+            _check_genesis(config.spec, store)
             node = cls(config, store, keystore, guard)
             recovered = node.importer.recover()
             if recovered:
@@ -243,6 +245,12 @@ class _PoolDoor:
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
         return self._node.next_index(AccountId(account))
+
+
+def _check_genesis(spec: ChainSpec, store: ChainStore) -> None:
+    flaw = Executor().flaw(store.state_at(store.genesis_hash))
+    if flaw is not None:
+        raise SpecError(f"the genesis of {spec.id} makes no chain: {flaw}")
 
 
 def _insert_development_keys(config: NodeConfig, keystore: Keystore, guard: Guard) -> None:

@@ -6,17 +6,42 @@
 """
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from chain.rpc.backend import ChainType
+from runtime.frame.errors import DispatchError
 from runtime.genesis import genesis_state
 
 PRESETS = ("dev", "local")
 MAX_SIZE = 64 << 20
 """bytes of a specification file"""
+
+
+CHAIN_TYPES = get_args(ChainType)
+GENESIS_KINDS = ("raw", "runtimeGenesis")
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda value: isinstance(value, str), "a text"),
+    "id": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"[a-z0-9_-]{1,64}", value) is not None,
+        "1 to 64 of a-z, 0-9, _ and -: it names a directory",
+    ),
+    "chainType": (lambda value: value in CHAIN_TYPES, f"one of {', '.join(CHAIN_TYPES)}"),
+    "properties": (lambda value: isinstance(value, dict), "an object"),
+    "genesis": (
+        lambda value: isinstance(value, dict) and any(isinstance(value.get(k), dict) for k in GENESIS_KINDS),
+        "an object with raw or runtimeGenesis",
+    ),
+}
+"""What every specification must have."""
+
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, DispatchError)
+"""What the pallets say to a genesis section they cannot use."""
 
 
 class SpecError(ValueError):
@@ -62,18 +87,21 @@ class ChainSpec:
         """
         try:
             source = json.loads(text)
-            return cls(
-                source["name"],
-                source["id"],
-                source["chainType"],
-                source["properties"],
-                source["genesis"],
-                source,
-            )
-        except (ValueError, KeyError, TypeError) as problem:
-            raise SpecError(
-                f"{origin} is no chain specification: {problem!r} is missing or malformed"
-            ) from problem
+        except (ValueError, RecursionError) as problem:
+            raise SpecError(f"{origin} is not JSON: {problem}") from problem
+        if not isinstance(source, dict):
+            raise SpecError(f"{origin} is no chain specification: it must be a JSON object")
+        for key, (is_right, rule) in RULES.items():
+            if not is_right(source.get(key)):
+                raise SpecError(f"{origin} is no chain specification: {key} must be {rule}")
+        return cls(
+            source["name"],
+            source["id"],
+            source["chainType"],
+            source["properties"],
+            source["genesis"],
+            source,
+        )
 
     @property
     def is_test_chain(self) -> bool:
@@ -90,7 +118,7 @@ class ChainSpec:
                 top = self.genesis["raw"]["top"]
                 return {bytes.fromhex(key[2:]): bytes.fromhex(value[2:]) for key, value in top.items()}
             return genesis_state(self.genesis["runtimeGenesis"]["config"], self.id)
-        except (ValueError, KeyError, TypeError) as problem:
+        except MALFORMED as problem:
             raise SpecError(f"the genesis of {self.id} is malformed: {problem!r}") from problem
 
     def raw(self) -> dict[str, Any]:

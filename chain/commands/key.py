@@ -55,6 +55,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _show(uri: str, kind: KeyKind) -> Shown:
+    if not uri:
+        raise Failure("an empty secret URI names no key", USAGE)
     try:
         pair = Keypair.from_suri(uri, kind)
     except SuriError as not_secret:

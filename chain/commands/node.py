@@ -24,8 +24,10 @@ from chain.storage.db import StorageError
 
 HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
-EXPECTED = (StorageError, GuardError, KeystoreError, SpecError, RuntimeMissing, OSError)
+EXPECTED = (StorageError, GuardError, KeystoreError, RuntimeMissing, OSError)
 """What may end a node without being its own bug; each says in one line what to do."""
+MAX_CONNECTIONS = 65_536
+"""what --rpc-max-connections may be; sockets run out far below"""
 DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
@@ -53,7 +55,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rpc-cors", metavar="ORIGINS", help="web pages that may call: comma-separated, or all"
     )
-    parser.add_argument("--rpc-max-connections", type=int, default=100, metavar="COUNT", help="[100]")
+    parser.add_argument("--rpc-max-connections", type=_count, default=100, metavar="COUNT", help="[100]")
     parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
     parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
@@ -75,6 +77,8 @@ def run(parsed: argparse.Namespace) -> int:
         ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
     try:
         asyncio.run(_serve(config))
+    except SpecError as problem:
+        raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:
         raise Failure(str(problem)) from problem
     except ExceptionGroup as group:
@@ -133,4 +137,10 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= MAX_CONNECTIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and {MAX_CONNECTIONS}")
     return int(text)

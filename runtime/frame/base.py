@@ -262,10 +262,16 @@ class Runtime:
         """Write genesis: constants first, then every pallet's section in pallet order.
 
         `config` maps pallet attributes to their sections, and "constants" to {pallet: {constant: value}}.
+
+        Raises: ValueError where it names no pallet of this runtime.
         """
-        for pallet, values in config.get("constants", {}).items():
-            spec = next(spec_of(type(each)) for each in cls.declared.values() if each.name == pallet)
-            known = {constant.name: constant for constant in spec.constants}
+        constants = config.get("constants", {})
+        specs = {each.name: spec_of(type(each)) for each in cls.declared.values()}
+        unknown = [*(config.keys() - {*cls.declared, "constants"}), *(constants.keys() - specs)]
+        if unknown:
+            raise ValueError(f"no pallet is called {', '.join(sorted(unknown))}")
+        for pallet, values in constants.items():
+            known = {constant.name: constant for constant in specs[pallet].constants}
             for name, value in values.items():
                 overlay.put(constant_key(pallet, name), cls.codecs.of(known[name].annotation).encode(value))
         runtime = cls(overlay)
