@@ -7,6 +7,7 @@ A thin wrapper over py-substrate-interface, which is synchronous: one worker thr
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from scalecodec.exceptions import InvalidScaleTypeValueException, RemainingScaleBytesNotEmptyException
 from substrateinterface import Keypair, SubstrateInterface
-from substrateinterface.exceptions import SubstrateRequestException
+from substrateinterface.exceptions import BlockNotFound, SubstrateRequestException
 from websocket import WebSocketException
 
+from chain import keys
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
 
@@ -28,11 +31,34 @@ POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """between attempts to reach a node that was reachable before; the last one repeats"""
+CONNECT_SECONDS = 5
+"""for a node to take a connection and greet"""
 ANSWER_SECONDS = 30
 """before a silent node counts as unreachable"""
+GOODBYE_SECONDS = 0.5
+"""for a node to answer the end of a connection"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
-CONNECTION_PROBLEMS = (WebSocketException, OSError, EOFError)
+ALREADY_IMPORTED = 1013
+"""JSON-RPC code: the pool holds the transaction"""
+ODD_ATTEMPTS = 4
+"""answers that make no sense before giving up; a node that is just starting may give one"""
+MOST_WORDS = 200
+"""characters of somebody else's error message that are shown"""
+CONNECTION_PROBLEMS = (WebSocketException, OSError, EOFError, json.JSONDecodeError)
+"""What the library raises when a node goes away; it reads the end of a stream as empty JSON."""
+ODD_ANSWERS = (
+    SubstrateRequestException,
+    BlockNotFound,
+    RemainingScaleBytesNotEmptyException,
+    InvalidScaleTypeValueException,
+    NotImplementedError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What the library raises when it cannot make sense of an answer."""
 
 T = TypeVar("T")
 
@@ -42,28 +68,39 @@ class Unreachable(Exception):
 
     def __init__(self, url: str, why: object) -> None:
         super().__init__(
-            f"no node answers at {url} ({why}): start one with `assay node --dev`, or give --url"
+            f"no node answers at {url} ({_brief(why)}): start one with `assay node --dev`, or give --url"
+        )
+
+
+class Unanswered(Exception):
+    """The node answers, but not what was asked."""
+
+    def __init__(self, url: str, why: object) -> None:
+        super().__init__(
+            f"the node at {url} gives no usable answer ({_brief(why)}): see its log, or give --url"
         )
 
 
 class Refused(Exception):
     """The chain does not take a transaction; `name` is the pallet's error, or what the pool said."""
 
-    def __init__(self, call: str, name: str, text: str) -> None:
+    def __init__(self, call: str, name: str, text: str, code: int = 0) -> None:
         super().__init__(f"{call} was refused: {text or name}")
         self.call = call
         self.name = name
+        self.code = code  # of the JSON-RPC error; 0 when a block took the transaction and the call failed
 
 
 class WrongChain(Exception):
-    """The node at the address keeps another kind of chain."""
+    """The node at the address keeps another chain than the one that is wanted."""
 
 
 class RoundOver(Exception):
     """The round ended, or left the phase that was waited for."""
 
     def __init__(self, number: int, phase: str) -> None:
-        super().__init__(f"round {number} is in phase {phase} already")
+        ended = "ended without a new model" if phase == "Void" else f"is in phase {phase} already"
+        super().__init__(f"round {number} {ended}")
         self.phase = phase
 
 
@@ -137,33 +174,29 @@ class Chain:
     """A connection to a node, signing as one hotkey."""
 
     def __init__(self, url: str, suri: str) -> None:
+        pair = keys.Keypair.from_suri(suri, "sr25519")
         self.url = url
-        self._keypair = Keypair.create_from_uri(suri)
+        self._keypair = Keypair(public_key=pair.public, private_key=pair.secret, ss58_format=42)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain")
         self._interface: SubstrateInterface | None = None
+        self._connections = 0  # made so far
+        self._genesis: str | None = None
+        self._seen = Head(0, "")  # the highest finalised block
+        self._checked_over = self._warned_over = 0  # the connection that was found to keep `_seen`, or to lag
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, suri: str) -> "AsyncIterator[Chain]":
         """Connect and check that this is an Assay chain.
 
-        Raises: Unreachable, WrongChain.
+        Raises: keys.SuriError, Unreachable, WrongChain.
         """
         chain = cls(url, suri)
         try:
-            try:
-                await chain._in_worker(lambda: chain._connected())
-            except CONNECTION_PROBLEMS as problem:
-                raise Unreachable(url, problem) from problem
-            pallets = await chain._ask(lambda node: {pallet.name for pallet in node.get_metadata().pallets})
-            if "Training" not in pallets:
-                raise WrongChain(
-                    f"the node at {url} keeps a chain without a Training pallet: is it an Assay node?"
-                )
+            await chain._in_worker(chain._greet)
             yield chain
         finally:
-            await chain._in_worker(chain._disconnect)
-            chain._worker.shutdown()
+            await chain._close()
 
     @property
     def address(self) -> str:
@@ -190,7 +223,9 @@ class Chain:
 
         def ask(node: SubstrateInterface) -> Head:
             block = node.get_chain_finalised_head()
-            return Head(int(node.rpc_request("chain_getHeader", [block])["result"]["number"], 16), block)
+            head = Head(int(node.rpc_request("chain_getHeader", [block])["result"]["number"], 16), block)
+            self._check_history(node, head)
+            return head
 
         return await self._ask(ask)
 
@@ -249,9 +284,17 @@ class Chain:
         axon = await self.query("Neurons.Axons", netuid, ss58.encode(hotkey))
         return axon["url"] if axon else None
 
-    async def axons(self, netuid: int) -> list[str]:
-        """Return every URL at which neurons of a subnet serve blobs."""
-        return [axon["url"] for _, axon in await self.query_map("Neurons.Axons", netuid)]
+    async def mirrors(self, netuid: int) -> list[str]:
+        """Return the URLs at which a subnet's validators serve what they accepted, by uid."""
+        axons = {hotkey: axon["url"] for hotkey, axon in await self.query_map("Neurons.Axons", netuid)}
+        uids = {uid: hotkey for hotkey, uid in await self.query_map("Neurons.Uids", netuid)}
+        permits = await self.query_map("Incentive.ValidatorPermit", netuid)
+        hotkeys = [uids.get(uid) for uid, permitted in sorted(permits) if permitted]
+        return [axons[hotkey] for hotkey in hotkeys if hotkey in axons]
+
+    async def slot_seconds(self) -> float:
+        """Return the time between two blocks."""
+        return await self._ask(lambda node: node.get_constant("Babe", "ExpectedBlockTime").value / 1000)
 
     async def dataset(self, netuid: int) -> tuple[bytes, str] | None:
         """Return root and URL of the subnet's data set."""
@@ -316,74 +359,151 @@ class Chain:
 
         Raises: Refused.
         """
-        pallet, name = call.split(".")
         start = await self.finalized_head()
-        extrinsic = await self._ask(lambda node: self._sign(node, pallet, name, arguments))
-        try:
-            await self._ask(lambda node: node.rpc_request("author_submitExtrinsic", [extrinsic]))
-        except SubstrateRequestException as refused:
-            raise _refused(call, refused) from refused
-        found = await self._inclusion(call, blake2_256(unhex(extrinsic)), start)
+        extrinsic = await self._ask(lambda node: self._sign(node, call, arguments))
+        found = await self._deliver(call, extrinsic, start)
         failed = next((values for event, values in found.events if event == "System.ExtrinsicFailed"), None)
         if failed is not None:
             raise await self._ask(lambda node: _failed(call, node, failed["dispatch_error"]))
         return found
 
-    def _sign(self, node: SubstrateInterface, pallet: str, name: str, arguments: Mapping[str, Any]) -> str:
+    def _sign(self, node: SubstrateInterface, call: str, arguments: Mapping[str, Any]) -> str:
+        pallet, name = call.split(".")
         composed = node.compose_call(pallet, name, dict(arguments))
         nonce = node.rpc_request("system_accountNextIndex", [self.address])["result"]
         signed = node.create_signed_extrinsic(composed, self._keypair, era={"period": LIFETIME}, nonce=nonce)
         return str(signed.data)
 
-    async def _inclusion(self, call: str, extrinsic: bytes, start: Head) -> Receipt:
-        """Look for a transaction in the blocks finalised since `start`."""
-        looked = start.number
+    async def _deliver(self, call: str, extrinsic: str, start: Head) -> Receipt:
+        """Send a transaction, again after every loss of the node, until a finalised block has it."""
+        digest, looked = blake2_256(unhex(extrinsic)), start.number
+        sent_over, refused, settled = 0, None, 0
         async for head in self.finalized():
             while looked < head.number:
                 looked += 1
-                block = await self.block_at(looked)
-                assert block is not None, "a finalised height has a block"
-                found = await self._ask(partial(_find, at=block, extrinsic=extrinsic))
+                found = await self._ask(partial(_find, number=looked, extrinsic=digest))
                 if found is not None:
                     return found
+            if refused is not None and looked >= settled:
+                raise refused
             if looked > start.number + LIFETIME:
                 raise Refused(call, "Expired", f"no block took it within {LIFETIME} blocks; try again")
+            if sent_over == self._connections:
+                continue
+            is_first, before = sent_over == 0, self._connections
+            refused = await self._ask(partial(_send, call=call, extrinsic=extrinsic))
+            sent_over = self._connections
+            if refused is not None and is_first and before == sent_over:
+                raise refused
+            # Refused after a loss: perhaps because a block that is not final yet has it already.
+            settled = await self._ask(_best_number) if refused else 0
         raise AssertionError("the stream of finalised blocks does not end")
 
     # The connection.
 
     async def _ask(self, ask: Callable[[SubstrateInterface], T]) -> T:
-        """Ask the node; reconnect as often as it takes, with a line in the log when it starts and ends."""
-        attempt = 0
+        """Ask the node; reconnect as often as it takes, with a line in the log when it starts and ends.
+
+        Raises: WrongChain; Unanswered when it keeps answering something else.
+        """
+        attempt, odd = 0, 0
         while True:
             try:
                 answer = await self._in_worker(lambda: ask(self._connected()))
             except CONNECTION_PROBLEMS as problem:
-                await self._in_worker(self._disconnect)
                 if attempt == 0:
-                    log.warning("lost the node at %s (%s): retrying until it is back", self.url, problem)
-                await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-                attempt += 1
-                continue
-            if attempt:
-                log.info("the node at %s is back", self.url)
-            return answer
+                    log.warning(
+                        "lost the node at %s (%s): retrying until it is back", self.url, _brief(problem)
+                    )
+            except ODD_ANSWERS as problem:
+                odd += 1
+                if odd == ODD_ATTEMPTS:
+                    raise Unanswered(self.url, problem) from problem
+            else:
+                if attempt > odd:
+                    log.info("the node at %s is back", self.url)
+                return answer
+            await self._in_worker(self._disconnect)
+            await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+            attempt += 1
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
+    def _greet(self) -> None:
+        """Connect for the first time."""
+        if not self.url.startswith(("ws://", "wss://")):
+            raise Unreachable(self.url, "an address begins with ws:// or wss://")
+        strange = (
+            f"what answers at {self.url} keeps no Assay chain: give the address of an Assay node with --url"
+        )
+        try:
+            node = self._connected()
+            pallets = {pallet.name for pallet in node.get_metadata().pallets}
+        except json.JSONDecodeError as problem:
+            raise WrongChain(strange) from problem
+        except CONNECTION_PROBLEMS as problem:
+            raise Unreachable(self.url, problem) from problem
+        except ODD_ANSWERS as problem:
+            raise WrongChain(strange) from problem
+        if "Training" not in pallets:
+            raise WrongChain(strange)
+
     def _connected(self) -> SubstrateInterface:
+        """Return the connection, a new one where the last was lost.
+
+        Raises: WrongChain when the node has changed its chain.
+        """
         if self._interface is None:
             self._interface = SubstrateInterface(
-                self.url, ss58_format=42, ws_options={"timeout": ANSWER_SECONDS}
-            )
+                self.url, ss58_format=42, auto_discover=False, auto_reconnect=False,
+                ws_options={"timeout": CONNECT_SECONDS},
+            )  # fmt: skip
+            genesis = self._interface.get_block_hash(0)
+            self._interface.websocket.settimeout(ANSWER_SECONDS)
+            self._genesis = self._genesis or genesis
+            if genesis != self._genesis:
+                raise WrongChain(
+                    f"the node at {self.url} came back with another chain (genesis {genesis[:10]}…, "
+                    f"it was {self._genesis[:10]}…): start again with another --directory"
+                )
+            self._connections += 1
         return self._interface
+
+    def _check_history(self, node: SubstrateInterface, head: Head) -> None:
+        """Notice a node that came back without what it had finalised. Raises: WrongChain."""
+        if head.number < self._seen.number:
+            if self._warned_over != self._connections:
+                log.warning(
+                    "the node at %s is at finalised block #%d, it was at #%d: it is catching up, or its data was deleted",
+                    self.url, head.number, self._seen.number,
+                )  # fmt: skip
+            self._warned_over = self._connections
+            return
+        if self._checked_over != self._connections:
+            if self._seen.hash and node.get_block_hash(self._seen.number) != self._seen.hash:
+                raise WrongChain(
+                    f"the node at {self.url} came back with another block #{self._seen.number} than the one "
+                    "it had finalised: its data was deleted; start again with another --directory"
+                )
+            self._checked_over = self._connections
+        self._seen = head
 
     def _disconnect(self) -> None:
         interface, self._interface = self._interface, None
         if interface is not None:
             with suppress(*CONNECTION_PROBLEMS):
                 interface.close()
+
+    async def _close(self) -> None:
+        """End the connection; a node that is silent cannot hold us up."""
+        interface = self._interface
+        closed = asyncio.get_running_loop().run_in_executor(self._worker, self._disconnect)
+        self._worker.shutdown(wait=False)
+        await asyncio.wait({closed}, timeout=GOODBYE_SECONDS)
+        if interface is not None and not closed.done():
+            interface.websocket.abort()  # wakes the worker
+        await asyncio.wait({closed}, timeout=CONNECT_SECONDS)
 
 
 def unhex(text: str) -> bytes:
@@ -407,7 +527,28 @@ def _event(record: Mapping[str, Any]) -> tuple[str, Any]:
     return f"{event['module_id']}.{event['event_id']}", event["attributes"]
 
 
-def _find(node: SubstrateInterface, at: Head, extrinsic: bytes) -> Receipt | None:
+def _brief(problem: object) -> str:
+    """Return what is wrong in one line; the library appends whole HTTP answers."""
+    text = " ".join(str(problem).split("-+-+-")[0].split())
+    return text[:MOST_WORDS] or type(problem).__name__
+
+
+def _best_number(node: SubstrateInterface) -> int:
+    return int(node.rpc_request("chain_getHeader", [])["result"]["number"], 16)
+
+
+def _send(node: SubstrateInterface, call: str, extrinsic: str) -> Refused | None:
+    """Hand a transaction to the pool; return why it does not take it."""
+    try:
+        node.rpc_request("author_submitExtrinsic", [extrinsic])
+    except SubstrateRequestException as refused:
+        found = _refused(call, refused)
+        return None if found.code == ALREADY_IMPORTED else found
+    return None
+
+
+def _find(node: SubstrateInterface, number: int, extrinsic: bytes) -> Receipt | None:
+    at = Head(number, node.get_block_hash(number))
     body = node.rpc_request("chain_getBlock", [at.hash])["result"]["block"]["extrinsics"]
     hashes = [blake2_256(unhex(each)) for each in body]
     if extrinsic not in hashes:
@@ -431,7 +572,7 @@ def _refused(call: str, refused: SubstrateRequestException) -> Refused:
     """Read the node's JSON-RPC error object."""
     details = refused.args[0] if refused.args and isinstance(refused.args[0], Mapping) else {}
     text = details.get("data") or details.get("message") or str(refused)
-    return Refused(call, details.get("message", "Refused"), str(text))
+    return Refused(call, details.get("message", "Refused"), str(text), details.get("code", 0))
 
 
 def _round(number: int, found: Mapping[str, Any]) -> Round:

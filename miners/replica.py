@@ -98,7 +98,7 @@ class Replica:
     async def _sources(self, hotkey: bytes) -> list[str]:
         """Return where a miner's blobs may be had: the miner first, then everybody else."""
         first = await self._chain.axon(self._netuid, hotkey)
-        others = await self._chain.axons(self._netuid)
+        others = await self._chain.mirrors(self._netuid)
         return [url for url in dict.fromkeys([first, *others]) if url]
 
     async def _payload(self, one: Accepted, base: MasterWeights) -> Payload:
