@@ -1,84 +1,32 @@
 """What miners, judges and tools use to talk to a node: asynchronous, reconnecting, finalised state only.
 
-A thin wrapper over py-substrate-interface, which is synchronous: one worker thread per connection.
+A thin wrapper over py-substrate-interface; `chain.connection` keeps it connected.
 
     async with Chain.connect("ws://127.0.0.1:9944", "//Miner1") as chain:
         receipt = await chain.submit("Balances.transfer_keep_alive", dest=address, value=5)
 """
 
 import asyncio
-import json
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from scalecodec.exceptions import InvalidScaleTypeValueException, RemainingScaleBytesNotEmptyException
 from substrateinterface import Keypair, SubstrateInterface
-from substrateinterface.exceptions import BlockNotFound, SubstrateRequestException
-from websocket import WebSocketException
+from substrateinterface.exceptions import SubstrateRequestException
 
 from chain import keys
+from chain.connection import Connection
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
 
-log = logging.getLogger("client")
-
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
-RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
-"""between attempts to reach a node that was reachable before; the last one repeats"""
-CONNECT_SECONDS = 5
-"""for a node to take a connection and greet"""
-ANSWER_SECONDS = 30
-"""before a silent node counts as unreachable"""
-GOODBYE_SECONDS = 0.5
-"""for a node to answer the end of a connection"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
 ALREADY_IMPORTED = 1013
 """JSON-RPC code: the pool holds the transaction"""
-ODD_ATTEMPTS = 4
-"""answers that make no sense before giving up; a node that is just starting may give one"""
-MOST_WORDS = 200
-"""characters of somebody else's error message that are shown"""
-CONNECTION_PROBLEMS = (WebSocketException, OSError, EOFError, json.JSONDecodeError)
-"""What the library raises when a node goes away; it reads the end of a stream as empty JSON."""
-ODD_ANSWERS = (
-    SubstrateRequestException,
-    BlockNotFound,
-    RemainingScaleBytesNotEmptyException,
-    InvalidScaleTypeValueException,
-    NotImplementedError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""What the library raises when it cannot make sense of an answer."""
-
-T = TypeVar("T")
-
-
-class Unreachable(Exception):
-    """No node answers at the address."""
-
-    def __init__(self, url: str, why: object) -> None:
-        super().__init__(
-            f"no node answers at {url} ({_brief(why)}): start one with `assay node --dev`, or give --url"
-        )
-
-
-class Unanswered(Exception):
-    """The node answers, but not what was asked."""
-
-    def __init__(self, url: str, why: object) -> None:
-        super().__init__(
-            f"the node at {url} gives no usable answer ({_brief(why)}): see its log, or give --url"
-        )
 
 
 class Refused(Exception):
@@ -89,10 +37,6 @@ class Refused(Exception):
         self.call = call
         self.name = name
         self.code = code  # of the JSON-RPC error; 0 when a block took the transaction and the call failed
-
-
-class WrongChain(Exception):
-    """The node at the address keeps another chain than the one that is wanted."""
 
 
 class RoundOver(Exception):
@@ -175,14 +119,8 @@ class Chain:
 
     def __init__(self, url: str, suri: str) -> None:
         pair = keys.Keypair.from_suri(suri, "sr25519")
-        self.url = url
         self._keypair = Keypair(public_key=pair.public, private_key=pair.secret, ss58_format=42)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain")
-        self._interface: SubstrateInterface | None = None
-        self._connections = 0  # made so far
-        self._genesis: str | None = None
-        self._seen = Head(0, "")  # the highest finalised block
-        self._checked_over = self._warned_over = 0  # the connection that was found to keep `_seen`, or to lag
+        self._link = Connection(url)
 
     @classmethod
     @asynccontextmanager
@@ -193,10 +131,10 @@ class Chain:
         """
         chain = cls(url, suri)
         try:
-            await chain._in_worker(chain._greet)
+            await chain._link.open()
             yield chain
         finally:
-            await chain._close()
+            await chain._link.close()
 
     @property
     def address(self) -> str:
@@ -214,9 +152,10 @@ class Chain:
 
     # Reading.
 
-    async def genesis_hash(self) -> bytes:
-        """Return the hash of block 0."""
-        return unhex(await self._ask(lambda node: node.get_block_hash(0)))
+    @property
+    def genesis_hash(self) -> bytes:
+        """Hash of block 0."""
+        return unhex(self._link.genesis)
 
     async def finalized_head(self) -> Head:
         """Return the last finalised block."""
@@ -224,10 +163,10 @@ class Chain:
         def ask(node: SubstrateInterface) -> Head:
             block = node.get_chain_finalised_head()
             head = Head(int(node.rpc_request("chain_getHeader", [block])["result"]["number"], 16), block)
-            self._check_history(node, head)
+            self._link.check_history(node, head.number, head.hash)
             return head
 
-        return await self._ask(ask)
+        return await self._link.ask(ask)
 
     async def finalized(self) -> AsyncIterator[Head]:
         """Yield the finalised head whenever it moves; heights may be skipped."""
@@ -243,7 +182,9 @@ class Chain:
         """Return a storage value such as "System.Account" at a finalised block, decoded; None when absent."""
         pallet, name = item.split(".")
         block = at or await self.finalized_head()
-        return await self._ask(lambda node: node.query(pallet, name, list(keys), block_hash=block.hash).value)
+        return await self._link.ask(
+            lambda node: node.query(pallet, name, list(keys), block_hash=block.hash).value
+        )
 
     async def query_map(self, item: str, *keys: Any, at: Head | None = None) -> list[tuple[Any, Any]]:
         """Return the entries of a storage map under leading keys at a finalised block, decoded."""
@@ -254,7 +195,7 @@ class Chain:
             found = node.query_map(pallet, name, list(keys), block_hash=block.hash, page_size=256)
             return [(_plain(key), _plain(value)) for key, value in found]
 
-        return await self._ask(ask)
+        return await self._link.ask(ask)
 
     async def events(self, at: Head) -> list[tuple[str, Any]]:
         """Return the events of a finalised block as (Pallet.Event, attributes)."""
@@ -262,11 +203,11 @@ class Chain:
         def ask(node: SubstrateInterface) -> list[tuple[str, Any]]:
             return [_event(record.value) for record in node.get_events(at.hash)]
 
-        return await self._ask(ask)
+        return await self._link.ask(ask)
 
     async def block_at(self, number: int) -> Head | None:
         """Return the block of the best chain at a height."""
-        block = await self._ask(lambda node: node.get_block_hash(number))
+        block = await self._link.ask(lambda node: node.get_block_hash(number))
         return Head(number, block) if block else None
 
     # The AI pallets.
@@ -294,7 +235,7 @@ class Chain:
 
     async def slot_seconds(self) -> float:
         """Return the time between two blocks."""
-        return await self._ask(lambda node: node.get_constant("Babe", "ExpectedBlockTime").value / 1000)
+        return await self._link.ask(lambda node: node.get_constant("Babe", "ExpectedBlockTime").value / 1000)
 
     async def dataset(self, netuid: int) -> tuple[bytes, str] | None:
         """Return root and URL of the subnet's data set."""
@@ -360,11 +301,11 @@ class Chain:
         Raises: Refused.
         """
         start = await self.finalized_head()
-        extrinsic = await self._ask(lambda node: self._sign(node, call, arguments))
+        extrinsic = await self._link.ask(lambda node: self._sign(node, call, arguments))
         found = await self._deliver(call, extrinsic, start)
         failed = next((values for event, values in found.events if event == "System.ExtrinsicFailed"), None)
         if failed is not None:
-            raise await self._ask(lambda node: _failed(call, node, failed["dispatch_error"]))
+            raise await self._link.ask(lambda node: _failed(call, node, failed["dispatch_error"]))
         return found
 
     def _sign(self, node: SubstrateInterface, call: str, arguments: Mapping[str, Any]) -> str:
@@ -381,129 +322,23 @@ class Chain:
         async for head in self.finalized():
             while looked < head.number:
                 looked += 1
-                found = await self._ask(partial(_find, number=looked, extrinsic=digest))
+                found = await self._link.ask(partial(_find, number=looked, extrinsic=digest))
                 if found is not None:
                     return found
             if refused is not None and looked >= settled:
                 raise refused
             if looked > start.number + LIFETIME:
                 raise Refused(call, "Expired", f"no block took it within {LIFETIME} blocks; try again")
-            if sent_over == self._connections:
+            if sent_over == self._link.made:
                 continue
-            is_first, before = sent_over == 0, self._connections
-            refused = await self._ask(partial(_send, call=call, extrinsic=extrinsic))
-            sent_over = self._connections
+            is_first, before = sent_over == 0, self._link.made
+            refused = await self._link.ask(partial(_send, call=call, extrinsic=extrinsic))
+            sent_over = self._link.made
             if refused is not None and is_first and before == sent_over:
                 raise refused
             # Refused after a loss: perhaps because a block that is not final yet has it already.
-            settled = await self._ask(_best_number) if refused else 0
+            settled = await self._link.ask(_best_number) if refused else 0
         raise AssertionError("the stream of finalised blocks does not end")
-
-    # The connection.
-
-    async def _ask(self, ask: Callable[[SubstrateInterface], T]) -> T:
-        """Ask the node; reconnect as often as it takes, with a line in the log when it starts and ends.
-
-        Raises: WrongChain; Unanswered when it keeps answering something else.
-        """
-        attempt, odd = 0, 0
-        while True:
-            try:
-                answer = await self._in_worker(lambda: ask(self._connected()))
-            except CONNECTION_PROBLEMS as problem:
-                if attempt == 0:
-                    log.warning(
-                        "lost the node at %s (%s): retrying until it is back", self.url, _brief(problem)
-                    )
-            except ODD_ANSWERS as problem:
-                odd += 1
-                if odd == ODD_ATTEMPTS:
-                    raise Unanswered(self.url, problem) from problem
-            else:
-                if attempt > odd:
-                    log.info("the node at %s is back", self.url)
-                return answer
-            await self._in_worker(self._disconnect)
-            await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-            attempt += 1
-
-    async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-    def _greet(self) -> None:
-        """Connect for the first time."""
-        if not self.url.startswith(("ws://", "wss://")):
-            raise Unreachable(self.url, "an address begins with ws:// or wss://")
-        strange = (
-            f"what answers at {self.url} keeps no Assay chain: give the address of an Assay node with --url"
-        )
-        try:
-            node = self._connected()
-            pallets = {pallet.name for pallet in node.get_metadata().pallets}
-        except json.JSONDecodeError as problem:
-            raise WrongChain(strange) from problem
-        except CONNECTION_PROBLEMS as problem:
-            raise Unreachable(self.url, problem) from problem
-        except ODD_ANSWERS as problem:
-            raise WrongChain(strange) from problem
-        if "Training" not in pallets:
-            raise WrongChain(strange)
-
-    def _connected(self) -> SubstrateInterface:
-        """Return the connection, a new one where the last was lost.
-
-        Raises: WrongChain when the node has changed its chain.
-        """
-        if self._interface is None:
-            self._interface = SubstrateInterface(
-                self.url, ss58_format=42, auto_discover=False, auto_reconnect=False,
-                ws_options={"timeout": CONNECT_SECONDS},
-            )  # fmt: skip
-            genesis = self._interface.get_block_hash(0)
-            self._interface.websocket.settimeout(ANSWER_SECONDS)
-            self._genesis = self._genesis or genesis
-            if genesis != self._genesis:
-                raise WrongChain(
-                    f"the node at {self.url} came back with another chain (genesis {genesis[:10]}…, "
-                    f"it was {self._genesis[:10]}…): start again with another --directory"
-                )
-            self._connections += 1
-        return self._interface
-
-    def _check_history(self, node: SubstrateInterface, head: Head) -> None:
-        """Notice a node that came back without what it had finalised. Raises: WrongChain."""
-        if head.number < self._seen.number:
-            if self._warned_over != self._connections:
-                log.warning(
-                    "the node at %s is at finalised block #%d, it was at #%d: it is catching up, or its data was deleted",
-                    self.url, head.number, self._seen.number,
-                )  # fmt: skip
-            self._warned_over = self._connections
-            return
-        if self._checked_over != self._connections:
-            if self._seen.hash and node.get_block_hash(self._seen.number) != self._seen.hash:
-                raise WrongChain(
-                    f"the node at {self.url} came back with another block #{self._seen.number} than the one "
-                    "it had finalised: its data was deleted; start again with another --directory"
-                )
-            self._checked_over = self._connections
-        self._seen = head
-
-    def _disconnect(self) -> None:
-        interface, self._interface = self._interface, None
-        if interface is not None:
-            with suppress(*CONNECTION_PROBLEMS):
-                interface.close()
-
-    async def _close(self) -> None:
-        """End the connection; a node that is silent cannot hold us up."""
-        interface = self._interface
-        closed = asyncio.get_running_loop().run_in_executor(self._worker, self._disconnect)
-        self._worker.shutdown(wait=False)
-        await asyncio.wait({closed}, timeout=GOODBYE_SECONDS)
-        if interface is not None and not closed.done():
-            interface.websocket.abort()  # wakes the worker
-        await asyncio.wait({closed}, timeout=CONNECT_SECONDS)
 
 
 def unhex(text: str) -> bytes:
@@ -525,12 +360,6 @@ def _plain(scale: Any) -> Any:
 def _event(record: Mapping[str, Any]) -> tuple[str, Any]:
     event = record["event"]
     return f"{event['module_id']}.{event['event_id']}", event["attributes"]
-
-
-def _brief(problem: object) -> str:
-    """Return what is wrong in one line; the library appends whole HTTP answers."""
-    text = " ".join(str(problem).split("-+-+-")[0].split())
-    return text[:MOST_WORDS] or type(problem).__name__
 
 
 def _best_number(node: SubstrateInterface) -> int:

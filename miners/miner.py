@@ -14,7 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import Chain, Refused, Round, RoundOver, Unreachable, WrongChain
+from chain.client import Chain, Refused, Round, RoundOver
+from chain.connection import Unreachable, WrongChain
 from miners.blobs import BlobClient, BlobError, BlobStore, serve
 from miners.compressor import Compressor, LostMemory
 from miners.config import parse
@@ -112,7 +113,7 @@ async def mine(bench: Bench, current: Round) -> None:
         secrets.token_bytes(SALT_SIZE),
     )  # salted: nobody can guess what is not out yet
     commitment = update_commitment(
-        Hash(await chain.genesis_hash()), netuid, number, AccountId(chain.hotkey), salt,
+        Hash(chain.genesis_hash), netuid, number, AccountId(chain.hotkey), salt,
         Hash(digest), len(blob), Hash(ef_digest),
     )  # fmt: skip
     await chain.submit("ModelUpdates.commit", netuid=netuid, round=number, commitment=_hex(commitment))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from chain.client import Unreachable
+from chain.connection import Unreachable
 
 UNREACHABLE = 3
 """exit code when no node answers"""

@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import Chain, Refused, Unreachable, WrongChain
+from chain.client import Chain, Refused
+from chain.connection import Unreachable, WrongChain
 from miners.blobs import BlobStore, serve
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library

@@ -15,7 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import Chain, Refused, Round, RoundOver, Unreachable, WrongChain
+from chain.client import Chain, Refused, Round, RoundOver
+from chain.connection import Unreachable, WrongChain
 from miners.blobs import BlobClient, BlobError, BlobStore, serve
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment, evaluation, held_out
@@ -128,7 +129,7 @@ async def judge(bench: Bench, number: int) -> None:
     scores = score(measured)
     salt = secrets.token_bytes(SALT_SIZE)
     commitment = score_commitment(
-        Hash(await chain.genesis_hash()), netuid, number, AccountId(chain.hotkey), salt, scores
+        Hash(chain.genesis_hash), netuid, number, AccountId(chain.hotkey), salt, scores
     )
     await chain.submit("Verification.commit_scores", netuid=netuid, round=number, commitment=_hex(commitment))
     for candidate in candidates:

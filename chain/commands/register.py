@@ -8,8 +8,9 @@ import argparse
 import asyncio
 import json
 
-from chain.client import Chain, Refused, Unreachable, WrongChain
+from chain.client import Chain, Refused
 from chain.commands.failure import UNREACHABLE, Failure
+from chain.connection import Unreachable, WrongChain
 
 HELP = "register a hotkey in a subnet"
 PLANCK = 10**12

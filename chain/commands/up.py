@@ -18,11 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from chain.client import Chain, Unreachable
+from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
 from chain.commands.network import Network, Ports, members
 from chain.commands.ports import ensure_free
 from chain.commands.screen import Row, Screen, header
+from chain.connection import Unreachable
 from chain.keys import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
