@@ -1,0 +1,58 @@
+"""Genesis: the presets are sound, and the manifest says which runtime they want."""
+
+import json
+
+import pytest
+
+from runtime.frame.executive import genesis_header
+from runtime.frame.metadata import metadata
+from runtime.frame.testing import MemoryState
+from runtime.genesis import CODE_KEY, genesis_state
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.ss58 import account_of
+from runtime.primitives.trie import trie_root
+from runtime.runtime import EXTENSIONS, VERSION, AssayRuntime
+from tests.runtime.bench import preset
+
+
+@pytest.mark.parametrize("name", ["dev", "local"])
+def test_a_preset_holds_its_invariants(name: str) -> None:
+    state = MemoryState(genesis_state(preset(name), name))
+    runtime = AssayRuntime.reading(state)
+    runtime.try_state()
+    endowed = {account_of(who): amount for who, amount in preset(name)["balances"]["balances"]}
+    held = {who: runtime.balances.free(who) + runtime.balances.reserved(who) for who in endowed}
+    assert held == endowed
+    assert runtime.system.number.get() == 0
+    assert runtime.system.events.get() == []
+
+
+def test_the_manifest_names_runtime_and_metadata() -> None:
+    state = MemoryState(genesis_state(preset(), "local"))
+    described = metadata(AssayRuntime.reading(state), EXTENSIONS)
+    assert json.loads(state.entries[CODE_KEY]) == {
+        "metadata": "0x" + blake2_256(described).hex(),
+        "preset": "local",
+        "spec_name": VERSION.spec_name,
+        "spec_version": VERSION.spec_version,
+        "transaction_version": VERSION.transaction_version,
+    }
+
+
+def test_genesis_is_the_same_whatever_the_order_of_its_sections() -> None:
+    config = preset()
+    backwards = dict(reversed(config.items()))
+    assert genesis_state(config, "x") == genesis_state(backwards, "x")
+
+
+def test_a_constant_of_the_chain_overrides_the_runtimes() -> None:
+    config = preset()
+    config["constants"] = {**config["constants"], "Balances": {"ExistentialDeposit": 77}}
+    state = genesis_state(config, "x")
+    assert AssayRuntime.reading(MemoryState(state)).balances.existential_deposit == 77
+    assert trie_root(state) != trie_root(genesis_state(preset(), "x"))
+
+
+def test_block_zero_is_a_plain_header_over_the_state() -> None:
+    header = genesis_header(trie_root(genesis_state(preset(), "local")))
+    assert (header.number, header.parent_hash, header.digest.logs) == (0, bytes(32), [])
