@@ -1,0 +1,170 @@
+"""What the `assay` command says to mistakes: one line, and an exit code that means something."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.cli import main
+
+USAGE, REFUSED = 2, 1
+QUIET = ("--tmp", "--alice", "--rpc-port", "0", "--no-prometheus")
+LEVELS = "is not one of error, warn, info, debug, trace"
+GENESIS = "the genesis of dev is malformed"
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Leave the root logger as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Run the command; return its exit code and the one line it leaves on standard error."""
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return code, captured.err.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("node --bogus", "assay: unrecognized arguments: --bogus. Try `assay --help`."),
+        ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
+         "`assay node --help`."),
+        ("node --dev --rpc-max-connections 0", "assay node: argument --rpc-max-connections: '0' is not "
+         "between 1 and 65536. Try `assay node --help`."),
+        ("node --dev -l nonsense", f"assay: log level 'nonsense' {LEVELS}"),
+        ("node --dev -l babe=", f"assay: log level '' {LEVELS}"),
+        ("node --chain /no/such.json", "assay: cannot read chain '/no/such.json': [Errno 2] No such file or "
+         "directory: '/no/such.json'; give dev, local or a JSON file"),
+        ("build-spec --chain nowhere", "assay: cannot read chain 'nowhere': [Errno 2] No such file or "
+         "directory: 'nowhere'; give dev, local or a JSON file"),
+        ("key inspect nonsense",
+         "assay: the phrase is not 12 to 24 English BIP-39 words with a valid checksum"),
+        ("key inspect 0x12", "assay: a seed is 0x and 64 hexadecimal digits"),
+        ("key", "assay key: the following arguments are required: VERB. Try `assay key --help`."),
+    ],
+)  # fmt: skip
+def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: str, line: str) -> None:
+    assert ending(capsys, *arguments.split()) == (USAGE, line)
+
+
+def test_an_empty_key_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "assay: an empty secret URI names no key"
+    assert ending(capsys, "key", "inspect", "") == (USAGE, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (b"{nonsense",
+         "is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"[" * 100_000, "is not JSON: maximum recursion depth exceeded while decoding a JSON array from a "
+         "unicode string"),
+        (b"[]", "is no chain specification: it must be a JSON object"),
+        (b"{}", "is no chain specification: name must be a text"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_specification(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: bytes, rule: str
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_bytes(text)
+    assert ending(capsys, "node", "--chain", str(spec), *QUIET) == (USAGE, f"assay: {spec} {rule}")
+
+
+def test_a_file_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_bytes(b"\xff\xfe")
+    code, line = ending(capsys, "node", "--chain", str(spec), *QUIET)
+    assert code == USAGE
+    assert line.startswith(f"assay: cannot read chain '{spec}': 'utf-8' codec can't decode")
+
+
+def config_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the pallets' sections."""
+    config: dict[str, Any] = spec["genesis"]["runtimeGenesis"]["config"]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda spec: config_of(spec).pop("babe"),
+         "the genesis of dev makes no chain: it has no BABE authorities"),
+        (lambda spec: config_of(spec).pop("grandpa"),
+         "the genesis of dev makes no chain: it has no GRANDPA authorities"),
+        (lambda spec: config_of(spec)["constants"]["Babe"].update(ExpectedBlockTime=0),
+         "the genesis of dev makes no chain: Babe.ExpectedBlockTime is below 100 ms"),
+        (lambda spec: config_of(spec)["constants"]["Babe"].update(EpochDuration=0),
+         "the genesis of dev makes no chain: Babe.EpochDuration is 0"),
+        (lambda spec: config_of(spec).update(balanses={}),
+         f"{GENESIS}: ValueError('no pallet is called balanses')"),
+        (lambda spec: config_of(spec)["constants"].update(Bape={}),
+         f"{GENESIS}: ValueError('no pallet is called Bape')"),
+        (lambda spec: config_of(spec)["constants"]["Babe"].update(Nope=1), f"{GENESIS}: KeyError('Nope')"),
+        (lambda spec: config_of(spec)["sudo"].update(key="5Gxx"),
+         f"{GENESIS}: Ss58Error('an address holds 35 bytes, not 3')"),
+        (lambda spec: spec.update(genesis={"raw": {"top": []}}),
+         f"{GENESIS}: AttributeError(\"'list' object has no attribute 'items'\")"),
+        (lambda spec: spec.update(genesis={"raw": {"top": {"0xzz": "0x"}}}),
+         f"{GENESIS}: ValueError('non-hexadecimal number found in fromhex() arg at position 0')"),
+    ],
+)  # fmt: skip
+def test_a_genesis_that_makes_no_chain(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    edit: Callable[[dict[str, Any]], None],
+    words: str,
+) -> None:
+    spec = json.loads(files("genesis").joinpath("dev.json").read_text())
+    edit(spec)
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec))
+    assert ending(capsys, "node", "--chain", str(path), *QUIET) == (USAGE, f"assay: {words}")
+
+
+def test_a_runtime_this_node_lacks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = json.loads(files("genesis").joinpath("dev.json").read_text())
+    manifest = json.dumps({"spec_version": 7}).encode().hex()
+    spec["genesis"] = {"raw": {"top": {"0x" + b":code".hex(): "0x" + manifest}}}
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec))
+    words = (
+        "assay: this chain needs runtime version 7, this node has [100]: install a newer assay-chain and "
+        "start again; nothing is lost"
+    )
+    assert ending(capsys, "node", "--chain", str(path), *QUIET) == (REFUSED, words)
+
+
+def test_a_preset_printed_raw_is_a_specification(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["build-spec", "--chain", "dev", "--raw"]) == 0
+    printed = capsys.readouterr().out
+    path = tmp_path / "raw.json"
+    path.write_text(printed)
+    assert main(["build-spec", "--chain", str(path), "--raw"]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_a_key_is_shown_as_subkey_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "inspect", "--json", "//Alice"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == {
+        "secret": "//Alice",
+        "public": "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+        "address": "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+    }

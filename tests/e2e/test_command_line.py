@@ -1,0 +1,45 @@
+"""How the `assay` command ends, as a shell sees it; tests/chain/test_cli.py has the mistakes one by one."""
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.process import NodeProcess, flags_of, run, running, write_spec
+
+pytestmark = pytest.mark.e2e
+
+REFUSED, USAGE = 1, 2
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    answer = run("node", "--chain", str(tmp_path / "none.json"))
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (USAGE, "", 1)
+
+
+def test_a_taken_port_names_who_holds_it(node: NodeProcess) -> None:
+    answer = run("node", "--dev", "--rpc-port", str(node.port), "--no-prometheus")
+    assert answer.returncode == REFUSED
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith(f"assay: port {node.port} is taken by ")
+    assert answer.stderr.endswith(
+        f"(process {node.pid}): stop that program, or choose another with --rpc-port\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_node_and_its_temporary_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with running(tmp_path / "log", *flags_of(write_spec(tmp_path / "spec.json"))) as node:
+        with socket.create_connection(("127.0.0.1", node.port)):  # a client that stays does not hold it up
+            node.wait_height(1)
+            assert [each.name[:6] for each in scratch.iterdir()] == ["assay-"]
+            node.signal(number)
+            assert node.wait() == 0
+        assert "Traceback" not in node.output()
+    assert list(scratch.iterdir()) == []
