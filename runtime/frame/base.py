@@ -267,9 +267,9 @@ class Runtime:
         """
         constants = config.get("constants", {})
         specs = {each.name: spec_of(type(each)) for each in cls.declared.values()}
-        unknown = [*(config.keys() - {*cls.declared, "constants"}), *(constants.keys() - specs)]
+        unknown = sorted(config.keys() - {*cls.declared, "constants"}) + sorted(constants.keys() - specs)
         if unknown:
-            raise ValueError(f"no pallet is called {', '.join(sorted(unknown))}")
+            raise ValueError(f"no pallet is called {', '.join(unknown)}")
         for pallet, values in constants.items():
             known = {constant.name: constant for constant in specs[pallet].constants}
             for name, value in values.items():

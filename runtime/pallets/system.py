@@ -4,6 +4,7 @@ Source: FRAME's frame_system; names and layouts are what clients look up.
 """
 
 from dataclasses import replace
+from typing import Annotated
 
 from runtime.frame.base import DispatchInfo, EventRecords
 from runtime.frame.declare import DispatchClass, Root, Signed, call, constant, db, event
@@ -19,7 +20,7 @@ from runtime.frame.storage import Map, Value, storage
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import Digest, DigestItem
 from runtime.primitives.scale import write_compact
-from runtime.primitives.shapes import struct, u16, u32, u64
+from runtime.primitives.shapes import Bounded, struct, u16, u32, u64
 from runtime.primitives.types import ZERO_HASH, AccountId, AccountInfo, BlockNumber, Hash, Nonce, Weight
 from runtime.primitives.version import RuntimeVersion
 
@@ -88,6 +89,8 @@ class RuntimeDbWeight:
     write: u64
 
 
+MAX_ITEMS = 1024
+"""Storage items root may write in one call."""
 MAX_BLOCK = Weight(500 * MILLISECOND, 5 << 20)
 """A quarter of a 2 s slot: importing must leave time for the rest of the slot."""
 BASE_EXTRINSIC = Weight(125_000_000, 0)
@@ -169,13 +172,15 @@ class System(Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAcco
         """Make some on-chain remark."""
 
     @call(4, weight=db(writes=1))
-    def set_storage(self, origin: Root, items: list[tuple[bytes, bytes]]) -> None:
+    def set_storage(
+        self, origin: Root, items: Annotated[list[tuple[bytes, bytes]], Bounded(MAX_ITEMS)]
+    ) -> None:
         """Set some items of storage."""
         for key, value in items:
             self.host.overlay.put(key, value)
 
     @call(5, weight=db(writes=1))
-    def kill_storage(self, origin: Root, keys: list[bytes]) -> None:
+    def kill_storage(self, origin: Root, keys: Annotated[list[bytes], Bounded(MAX_ITEMS)]) -> None:
         """Kill some items from storage."""
         for key in keys:
             self.host.overlay.put(key, None)

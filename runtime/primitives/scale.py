@@ -17,6 +17,8 @@ from runtime.primitives.shapes import Shape, shape_of
 
 MAX_DEPTH = 64
 """Nested calls and recursive types end here; Python's own stack is never the limit."""
+MAX_NESTED = 4096
+"""Calls in one extrinsic, at any depth: decoding one costs its sender nothing, and the node far more."""
 MAX_UNIT_ELEMENTS = 1024
 """Elements without bytes (a list of units) cannot be bounded by the input's length."""
 
@@ -32,14 +34,15 @@ class EncodeError(ValueError):
 
 
 class Input:
-    """Bytes being decoded, with the position of the next one and the nesting so far."""
+    """Bytes being decoded, with the position of the next one, the nesting now and all there was."""
 
-    __slots__ = ("data", "depth", "offset")
+    __slots__ = ("data", "depth", "nested", "offset")
 
     def __init__(self, data: bytes, offset: int = 0) -> None:
         self.data = data
         self.offset = offset
         self.depth = 0
+        self.nested = 0
 
     def take(self, size: int) -> bytes:
         """Return the next bytes and step over them."""
@@ -180,10 +183,13 @@ class Codecs:
 
 
 def nested(read: Decoder, source: Input) -> Any:
-    """Read one level deeper; refuse what nests beyond MAX_DEPTH."""
+    """Read one level deeper; refuse what nests beyond MAX_DEPTH, or more often than MAX_NESTED."""
     if source.depth >= MAX_DEPTH:
         raise DecodeError(f"nested deeper than {MAX_DEPTH}")
+    if source.nested >= MAX_NESTED:
+        raise DecodeError(f"nested more than {MAX_NESTED} times")
     source.depth += 1
+    source.nested += 1
     value = read(source)
     source.depth -= 1
     return value

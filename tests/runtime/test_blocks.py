@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from runtime.frame.errors import Arithmetic, ArithmeticError_, Token, TokenError
 from runtime.pallets.system import ExtrinsicFailed, ExtrinsicSuccess, NewAccount
 from runtime.pallets.transaction_payment import MAX_PRIORITY, TransactionFeePaid
 from runtime.pallets.utility import BatchInterrupted, ItemCompleted, derivative_account
+from runtime.primitives import shapes
 from runtime.primitives.crypto import Ecdsa, Ed25519, Sr25519
 from runtime.primitives.era import MortalEra
 from runtime.primitives.header import decode_header
+from runtime.primitives.shapes import shape_of
 from runtime.primitives.transaction import FOREVER, TransactionRejected
 from runtime.primitives.types import AccountId, Address20, Address32, Id, Index, Raw, Weight
 from runtime.runtime import EXECUTIVE
@@ -202,6 +205,43 @@ def test_inner_calls_weigh_at_least_their_dispatch() -> None:
     assert paid - one == runtime.info(transfer(BOB, 1)).weight.ref_time
     nested = runtime.info(call("Utility", "as_derivative", 1, call("Utility", "batch", [transfer(BOB, 1)])))
     assert nested.weight.ref_time > paid
+
+
+def test_every_list_in_a_call_is_bounded() -> None:
+    """Decoding is free for the sender, so what decodes is bounded where it is declared."""
+
+    def check(annotation: Any, where: str) -> None:
+        match shape_of(annotation):
+            case shapes.Sequence(element, limit):
+                assert limit is not None, where
+                check(element, where)
+            case shapes.Mapping():
+                raise AssertionError(f"{where} is a map without bound")
+            case shapes.Tuple(elements):
+                for element in elements:
+                    check(element, where)
+            case shapes.Option(some):
+                check(some, where)
+            case shapes.Composite(_, _, fields):
+                for field in fields:
+                    check(field.annotation, where)
+            case shapes.TaggedUnion(_, cases):
+                for each in cases:
+                    for field in each.fields:
+                        check(field.annotation, where)
+
+    for target in EXECUTIVE.runtime.targets.values():
+        for name, annotation in target.spec.parameters:
+            check(annotation, f"{target.attribute}.{target.spec.name}.{name}")
+
+
+def test_the_most_calls_there_can_be_are_refused_in_a_moment() -> None:
+    chain = Chain()
+    inner = call("Utility", "batch", [call("Utility", "batch", [])] * 512)
+    bomb = chain.sign(ALICE, call("Utility", "batch", [inner] * 512))
+    started = time.process_time()
+    assert refusal(chain, bomb) == "Call"
+    assert time.process_time() - started < 0.5
 
 
 def test_claimed_weights_never_overflow() -> None:

@@ -19,6 +19,7 @@ from scalecodec.type_registry import load_type_registry_preset
 from runtime.primitives.header import HEADER, DigestItem
 from runtime.primitives.scale import (
     MAX_DEPTH,
+    MAX_NESTED,
     MAX_UNIT_ELEMENTS,
     Codec,
     Codecs,
@@ -360,6 +361,16 @@ def test_nesting_ends_at_a_depth_of_its_own() -> None:
     with pytest.raises(DecodeError, match="nested deeper than 64"):
         form.decode(b"\x04" * 10_000 + b"\x00")
     assert time.process_time() - started < 0.1
+
+
+def test_what_nests_wide_ends_as_well() -> None:
+    codecs, marker = Codecs(), Special("Nested")
+    codecs.define(marker, codecs.of(list[Annotated[int, marker]]))
+    form = codecs.of(list[Annotated[int, marker]])
+    widest: list[Any] = [[]] * MAX_NESTED
+    assert form.decode(form.encode(widest)) == widest
+    with pytest.raises(DecodeError, match="nested more than 4096 times"):
+        form.decode(form.encode([*widest, []]))
 
 
 def test_maps_travel_in_ascending_order_of_keys() -> None:
