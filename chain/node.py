@@ -61,11 +61,13 @@ class NodeConfig:
 class Node:
     """One running node; `open` makes it, `run` runs it until cancelled."""
 
-    def __init__(self, config: NodeConfig, store: ChainStore, keystore: Keystore, guard: Guard) -> None:
+    def __init__(
+        self, config: NodeConfig, store: ChainStore, keystore: Keystore, guard: Guard, clock: Clock
+    ) -> None:
         self.config = config
         self.store = store
         self._guard = guard
-        self._clock: Clock = RealClock()
+        self._clock = clock
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
@@ -80,7 +82,7 @@ class Node:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: NodeConfig) -> AsyncIterator["Node"]:
+    async def open(cls, config: NodeConfig, clock: Clock | None = None) -> AsyncIterator["Node"]:
         """Open the database, the keys and the ports; close them again in the end.
 
         Raises: StorageError, SpecError, RuntimeMissing, KeystoreError, GuardError, OSError when a port is
@@ -98,7 +100,7 @@ class Node:
             store = ChainStore.open(home / "db", config.spec.state(), archive=config.archive)
             opened.callback(store.close)
             _check_genesis(config.spec, store)
-            node = cls(config, store, keystore, guard)
+            node = cls(config, store, keystore, guard, clock or RealClock())
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)

@@ -97,6 +97,7 @@ class Chain:
     def remark(self, nonce: int, text: bytes = b"hello") -> bytes:
         """Return a signed extrinsic of //Bob for a child of the best block."""
         runtime = AssayRuntime(Overlay(self.store.state_at(self.store.best)))
+        runtime.system.initialize(self.store.best_number + 1, self.store.best, Digest([]))
         chosen = {"CheckMortality": IMMORTAL, "CheckNonce": nonce, "ChargeTransactionPayment": 0}
         chosen["CheckMetadataHash"] = MetadataHashMode.Disabled
         extra = tuple(chosen.get(type(each).__name__, ()) for each in EXTENSIONS)

@@ -1,0 +1,136 @@
+"""The whole node in this process, on a clock that jumps to whatever comes next."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chain.node import GOSSIP_DURATION, Node, NodeConfig
+from chain.rpc.server import RpcConfig
+from runtime.primitives.types import Hash
+from tests.chain.chains import FIRST_SLOT, SLOT_MS, spec_with_slots
+
+IDLE_TURNS = 20
+"""turns of the event loop after which nothing happens any more until somebody's sleep is over"""
+
+
+class JumpingClock:
+    """Time passes only while everybody sleeps; sleepers wake in order, at the moment they asked for."""
+
+    def __init__(self) -> None:
+        self.ms = FIRST_SLOT * SLOT_MS + 1
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def wall_ms(self) -> int:
+        """Return milliseconds since the Unix epoch."""
+        return self.ms
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return self.ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the clock to get there."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._sleepers, (self.ms + round(seconds * 1000), self._count, waiting))
+        await waiting
+
+    async def run(self) -> None:
+        """Jump, for ever."""
+        while True:
+            for _ in range(IDLE_TURNS):
+                await asyncio.sleep(0)
+            if self._sleepers:
+                self.ms, _, waiting = heapq.heappop(self._sleepers)
+                if not waiting.done():
+                    waiting.set_result(None)
+
+
+@asynccontextmanager
+async def opened(
+    base: Path, clock: JumpingClock, *, authority: str | None = "//Alice"
+) -> AsyncIterator[Node]:
+    """Open a node on the test chain; the clock runs as long as it is open."""
+    config = NodeConfig(
+        spec_with_slots(),
+        base_path=base,
+        authority=authority,
+        validator=authority is not None,
+        rpc=RpcConfig(port=0),
+        prometheus_port=None,
+    )
+    async with Node.open(config, clock) as node:
+        turning = asyncio.create_task(clock.run())
+        try:
+            yield node
+        finally:
+            turning.cancel()
+
+
+async def test_a_block_is_final_one_gossip_duration_after_it_and_authoring_goes_on(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    imported: dict[Hash, int] = {}
+    finalized: dict[Hash, int] = {}
+    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
+        imports, finality = node.feed.imports(), node.feed.finality()
+        running = asyncio.create_task(node.run())
+        for _ in range(5):
+            note = await anext(imports)
+            imported[note.hash] = clock.ms
+            final = await anext(finality)
+            finalized[final.hash] = clock.ms
+        running.cancel()
+    assert list(imported.values()) == [(FIRST_SLOT + slot) * SLOT_MS for slot in range(1, 6)]
+    delay = round(GOSSIP_DURATION * 1000)
+    assert finalized == {block: moment + delay for block, moment in imported.items()}
+
+
+async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
+        imports = node.feed.imports()
+        running = asyncio.create_task(node.run())
+        head = (await anext(imports)).hash
+        running.cancel()  # before its gossip duration is over
+        assert node.store.finalized == node.store.genesis_hash
+    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
+        assert node.store.best == head
+        finality = node.feed.finality()
+        running = asyncio.create_task(node.run())
+        assert (await anext(finality)).hash == head
+        running.cancel()
+
+
+async def test_a_node_without_keys_neither_authors_nor_votes(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with opened(tmp_path, clock, authority=None) as node, asyncio.timeout(10):
+        running = asyncio.create_task(node.run())
+        await clock.sleep(10 * SLOT_MS / 1000)
+        running.cancel()
+        assert node.store.best == node.store.genesis_hash
+
+
+async def test_a_node_whose_key_is_no_authority_authors_nothing(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with opened(tmp_path, clock, authority="//Bob") as node, asyncio.timeout(10):
+        running = asyncio.create_task(node.run())
+        await clock.sleep(10 * SLOT_MS / 1000)
+        assert not running.done()
+        running.cancel()
+        assert node.store.best == node.store.genesis_hash
+
+
+async def test_the_port_is_free_again_once_the_node_is_closed(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
+        port = node.rpc.port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
