@@ -1,8 +1,8 @@
 """How the programs of this room start and stop: one line per failure, no traceback, Ctrl-C is a clean end."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -25,7 +25,7 @@ def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exce
     try:
         asyncio.run(_until_stopped(program))
     except failures as problem:
-        print(f"assay {name}: {problem}", file=sys.stderr)
+        print(f"assay {name}: {' '.join(str(problem).split())}", file=sys.stderr)
         return UNREACHABLE if isinstance(problem, Unreachable) else 1
     return 0
 
@@ -34,5 +34,15 @@ async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
     running = asyncio.ensure_future(program)
     for stop in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await running
+    except asyncio.CancelledError:
+        _leave()
+
+
+def _leave() -> None:
+    """End now that the program has cleaned up: no thread can be told to stop training."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
