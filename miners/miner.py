@@ -7,7 +7,6 @@ Reads top to bottom: main -> mine_forever -> mine -> prepare -> work. One assign
 
 import asyncio
 import logging
-import math
 import secrets
 import sys
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ log = logging.getLogger("miner")
 SALT_SIZE = 32
 """bytes"""
 HONEST = Attack.name
+MOST_ASY = 1_000_000_000
+"""no chain of this kind has more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, self.threads)
-        if not (math.isfinite(self.max_price) and self.max_price >= 0):
-            raise ValueError(f"--max-price is {self.max_price}, must be 0 or more")
+        if not 0 <= self.max_price <= MOST_ASY:
+            raise ValueError(f"--max-price is {self.max_price}, must be 0 to {MOST_ASY}")
         if self.cheat not in ATTACKS:
             raise ValueError(f"--cheat is {self.cheat!r}, must be one of {', '.join(ATTACKS)}")
 

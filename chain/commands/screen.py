@@ -149,7 +149,10 @@ class Screen:
         if not self._journal.exists():
             return
         for line in self._journal.read_text().splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # being written, or torn by a full disk
+                continue
             if entry["event"] == "model":
                 self.progress.losses[entry["round"]] = entry["held_out_loss"]
 
