@@ -1,6 +1,7 @@
 """The code blocks of the README, run as they stand (but for the port) against a real node."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from chain.commands.network import Ports
+from chain.commands.screen import PLANCK, Row, header
+from chain.keys import Keypair
+from chain.version import VERSION
+from runtime.primitives import ss58
 from tests.docs.pages import ROOT, block
 from tests.e2e.process import NodeProcess, assay, eventually, flags_of, running, write_spec
 
@@ -17,6 +23,7 @@ pytestmark = pytest.mark.e2e
 
 README = ROOT / "README.md"
 JAVASCRIPT = ROOT / "tests" / "e2e" / "node"
+ACCOUNT = re.compile(r"//(\w+) +\S+ +([\d,]+) ASY +(.+)")
 URL = "ws://127.0.0.1:9944"
 PATIENCE = 60
 """seconds a block of the README may take on a busy machine"""
@@ -82,3 +89,22 @@ def test_a_miner_joins(node: NodeProcess, tmp_path: Path) -> None:
     assert (
         "registered 5HipECoTgvusTYknA6sUvTR8xPReygF5p9RJQuHoDun16Ev2 in subnet 1 as uid 2" in log.read_text()
     )
+
+
+def test_the_screen_has_todays_header() -> None:
+    shown = block(README, "", "## What you see").splitlines()
+    home = shown[0].split("   ", 2)[2]
+    found = [ACCOUNT.search(line) for line in shown]
+    rows = [
+        Row(each[1], address(each[1]), int(each[2].replace(",", "")) * PLANCK, each[3])
+        for each in found
+        if each
+    ]
+    expected = header(VERSION, home, Ports.at(None), rows).splitlines()
+    assert len(rows) == 5
+    assert shown[: len(expected)] == expected
+
+
+def address(name: str) -> str:
+    """Return the address of a development account."""
+    return ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
