@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chain.connection import Unreachable
 
 UNREACHABLE = 3
 """exit code when no node answers"""
+COMPUTE_THREADS = 2
+"""for training, measuring and files; every further thread that has run torch keeps memory of its own"""
 
 
 def set_up_logging() -> None:
@@ -31,9 +34,11 @@ def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exce
 
 
 async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(COMPUTE_THREADS, thread_name_prefix="compute"))
     running = asyncio.ensure_future(program)
     for stop in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+        loop.add_signal_handler(stop, running.cancel)
     try:
         await running
     except asyncio.CancelledError:

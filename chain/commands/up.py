@@ -129,6 +129,7 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
     """Start everything, then show blocks and deaths until one of the two says that it is over."""
     judges, miners = JUDGES[: parsed.judges], [f"Miner{number}" for number in range(1, parsed.miners + 1)]
     node, *others = members(ports, judges, miners, network.home)
+    _show(parsed, f"assay {VERSION}   starting a local network; torch takes its time to load")
     is_resumed = (network.home / node.name).exists()
     network.start(node)
     async with _connected(f"ws://127.0.0.1:{ports.rpc}", network) as chain:
