@@ -94,6 +94,11 @@ class Keypair:
         return _derive_hard(kind, seed, junctions)
 
 
+def new_phrase() -> str:
+    """Return twelve random English BIP-39 words."""
+    return str(bip39.bip39_generate(12, "en"))
+
+
 def with_password(suri: str, password: str) -> str:
     """Return a secret URI with a password; one that names a seed or has a password cannot take another.
 
