@@ -230,7 +230,8 @@ class Runtime:
 
         Raises: DispatchError.
         """
-        if isinstance(origin, SignedOrigin) and not all(each.permits(self, call) for each in origin.filters):
+        filters = origin.filters if isinstance(origin, SignedOrigin) else ()
+        if filters and not all(each.permits(self, call) for each in filters):
             raise DispatchError(SystemError_.CallFiltered)
         target = self.targets[call.pallet, call.index]
         method = getattr(getattr(self, target.attribute), target.spec.method)

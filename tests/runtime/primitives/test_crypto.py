@@ -1,6 +1,7 @@
 """Signatures: the verdicts consensus depends on."""
 
 import pytest
+from eth_keys.backends import NativeECCBackend
 from eth_keys.datatypes import PrivateKey, Signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,11 +90,14 @@ def test_ed25519_refuses_an_unreduced_scalar() -> None:
 @given(secret=st.integers(1, ORDER - 1), message=st.binary(max_size=300))
 @settings(max_examples=30)
 def test_ecdsa_agrees_with_an_independent_library(secret: int, message: bytes) -> None:
-    theirs, ours = PrivateKey(secret.to_bytes(32)), Keypair.from_seed(secret.to_bytes(32), "ecdsa")
+    python = NativeECCBackend()  # the other backend is libsecp256k1, which is what we use
+    theirs, ours = PrivateKey(secret.to_bytes(32), python), Keypair.from_seed(secret.to_bytes(32), "ecdsa")
     assert theirs.public_key.to_compressed_bytes() == ours.public
     signed = theirs.sign_msg_hash(blake2_256(message))
     assert verify(Ecdsa(signed.to_bytes()), message, AccountId(ours.account))
-    recovered = Signature(ours.sign(message)).recover_public_key_from_msg_hash(blake2_256(message))
+    recovered = Signature(ours.sign(message), backend=python).recover_public_key_from_msg_hash(
+        blake2_256(message)
+    )
     assert recovered == theirs.public_key
 
 
