@@ -2,6 +2,7 @@
 
     name = hex(key type) + hex(public key)        content = a JSON string: secret URI or 0x seed
 
+A keystore with a password keeps phrases without it, and both are needed to open a key.
 Source: paritytech/polkadot-sdk substrate/client/keystore/src/local.rs.
 """
 
@@ -9,7 +10,7 @@ import json
 import re
 
 from chain.env import Disk, Rng
-from chain.keys import KeyKind, Keypair, SuriError
+from chain.keys import KeyKind, Keypair, SuriError, new_phrase, with_password
 
 BABE_KEY = b"babe"
 GRANDPA_KEY = b"gran"
@@ -24,10 +25,11 @@ class KeystoreError(Exception):
 
 
 class Keystore:
-    """The keys of one node."""
+    """The keys of one node; `password` belongs to every phrase in it."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, password: str | None = None) -> None:
         self._disk = disk
+        self._password = password
 
     def insert(self, key_type: bytes, suri: str, public: bytes | None = None) -> bytes:
         """Store the key of a secret URI and return its public key; `public` is what the caller expects.
@@ -35,7 +37,8 @@ class Keystore:
         Raises: KeystoreError.
         """
         try:
-            pair = Keypair.from_suri(suri, _kind(key_type))
+            secret = suri if self._password is None else with_password(suri, self._password)
+            pair = Keypair.from_suri(secret, _kind(key_type))
         except SuriError as problem:
             raise KeystoreError(f"cannot insert a {key_type.decode()} key: {problem}") from problem
         if public is not None and public != pair.public:
@@ -44,8 +47,9 @@ class Keystore:
         return pair.public
 
     def generate(self, key_type: bytes, rng: Rng) -> bytes:
-        """Store a new random key and return its public key."""
-        return self.insert(key_type, "0x" + rng.token(32).hex())
+        """Store a new random key and return its public key; a seed could take no password."""
+        suri = new_phrase() if self._password is not None else "0x" + rng.token(32).hex()
+        return self.insert(key_type, suri)
 
     def public_keys(self, key_type: bytes) -> list[bytes]:
         """Return the public keys of a type, sorted."""
@@ -61,21 +65,24 @@ class Keystore:
         content = self._disk.read(name)
         if content is None:
             raise KeystoreError(f"the keystore has no {key_type.decode()} key 0x{public.hex()}")
-        pair = _read(name, content, _kind(key_type))
+        pair = _read(name, content, _kind(key_type), self._password)
+        if pair.public != public and self._password is not None:
+            raise KeystoreError(f"the password does not open key file {name}; give the one it was made with")
         if pair.public != public:
             raise KeystoreError(f"key file {name} holds another key, 0x{pair.public.hex()}; restore it")
         return pair
 
 
-def _read(name: str, content: bytes, kind: KeyKind) -> Keypair:
+def _read(name: str, content: bytes, kind: KeyKind, password: str | None) -> Keypair:
     try:
         suri = json.loads(content)
     except ValueError as problem:
         raise KeystoreError(f"key file {name} is corrupt: not JSON; restore it from your backup") from problem
     if not isinstance(suri, str):
         raise KeystoreError(f"key file {name} is corrupt: not a JSON string; restore it from your backup")
+    locked = password is not None and not suri.startswith("0x")
     try:
-        return Keypair.from_suri(suri, kind)
+        return Keypair.from_suri(with_password(suri, password or "") if locked else suri, kind)
     except SuriError as problem:
         raise KeystoreError(
             f"key file {name} is corrupt: {problem}; restore it from your backup"

@@ -52,6 +52,7 @@ class NodeConfig:
     base_path: Path | None = None  # None keeps everything in a temporary directory
     name: str = "assay-node"
     authority: str | None = None  # secret URI of development session keys to insert, such as //Alice
+    password: str | None = field(default=None, repr=False)  # of the keystore's phrases
     validator: bool = False  # author and vote with the keys of the keystore
     archive: bool = True
     rpc: RpcConfig = field(default_factory=RpcConfig)
@@ -93,7 +94,7 @@ class Node:
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
             home = base / "chains" / config.spec.id
-            keystore = Keystore(RealDisk(home / "keystore"))
+            keystore = Keystore(RealDisk(home / "keystore"), config.password)
             guard = Guard.open(RealDisk(home / "guard"))
             opened.callback(guard.close)
             _insert_development_keys(config, keystore, guard)

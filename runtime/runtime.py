@@ -23,7 +23,9 @@ from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
+from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.proxy import Proxy, ProxyType, Reach
 from runtime.pallets.session import Session
 from runtime.pallets.staking import Staking
 from runtime.pallets.subnets import Subnets
@@ -61,6 +63,19 @@ VERSION = RuntimeVersion(
 )
 
 
+WORK = ("Subnets", "Neurons", "Weights", "ModelUpdates", "Training", "Verification")
+"""Pallets of the market for AI work."""
+REACHES = {
+    ProxyType.NonTransfer: Reach(
+        ("System", "Session", "Staking", "Utility", "Proxy", *WORK),
+        but=("Proxy.announce", "Subnets.set_owner", "Neurons.swap_hotkey"),
+    ),
+    ProxyType.Staking: Reach(("Session", "Staking", "Utility")),
+}
+"""What proxies of a type may call. No multisig: an approval by hash shows no filter what it approves; no
+announcement for the same reason; nothing that hands property over."""
+
+
 class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
@@ -70,10 +85,12 @@ class AssayRuntime(Runtime):
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
-    transaction_payment = TransactionPayment.at(5, currency=balances, authorship=authorship)
+    transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
     staking = Staking.at(7, currency=balances)
     grandpa = Grandpa.at(10)
     utility = Utility.at(12)
+    multisig = Multisig.at(13, system=system, currency=balances)
+    proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)
     sudo = Sudo.at(15)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(

@@ -1,68 +1,162 @@
-"""Make and look at keys: generate, inspect.
+"""Make, show and store keys: generate, inspect, insert, import.
 
-assay key generate                     a new sr25519 key
+assay key generate                     a new sr25519 key with its phrase
 assay key inspect //Alice              public key and address of a secret
 assay key inspect 5Grwva...utQY        public key of an address
+assay key insert --key-type babe --suri "phrase" --chain local   a session key for a node's keystore
+assay key import account.json          the secret in an export of polkadot.js
+
+A password is part of the secret, as in subkey: the phrase alone opens nothing then. The keystore keeps
+phrases without it, so the node must be given the same password. Off development chains insert wants one.
 """
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
-from typing import cast
+from pathlib import Path
+from typing import cast, get_args
 
+from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
-from chain.env_real import RealRng
-from chain.keys import KeyKind, Keypair, SuriError
+from chain.commands.node import DEFAULT_BASE
+from chain.env_real import RealDisk
+from chain.keys import KeyKind, Keypair, SuriError, new_phrase, plain_seed, with_password
+from chain.keystore import KEY_KINDS, Keystore, KeystoreError
+from chain.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
+from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 
-HELP = "make and look at keys"
+HELP = "make, show and store keys"
+NETWORK = "substrate"
+"""What subkey calls addresses of format 42."""
+LABELS = {
+    "networkId": "Network ID",
+    "secretSeed": "Secret seed",
+    "publicKey": "Public key (hex)",
+    "accountId": "Account ID",
+    "ss58PublicKey": "Public key (SS58)",
+    "ss58Address": "SS58 Address",
+}
+"""subkey's names of a key's parts, in JSON and in text."""
 
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What is shown of a key; labels are subkey's."""
-
-    secret: str | None
-    public: str
-    address: str
+Shown = dict[str, str]
+"""What is shown of a key, by subkey's JSON names."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     generate = verbs.add_parser("generate", help="make a new key")
-    inspect = verbs.add_parser("inspect", help="show a key's public side")
+    inspect = verbs.add_parser("inspect", help="show a key")
     inspect.add_argument("uri", help="secret URI, 0x seed, or SS58 address")
+    insert = verbs.add_parser("insert", help="put a session key into a node's keystore")
+    insert.add_argument("--key-type", required=True, choices=[each.decode() for each in KEY_KINDS])
+    insert.add_argument("--suri", required=True, help="secret URI of the key")
+    insert.add_argument("--chain", metavar="ID|FILE", default="local", help="dev, local, or a specification")
+    insert.add_argument(
+        "-d", "--base-path", type=Path, default=DEFAULT_BASE, metavar="PATH", help=f"[{DEFAULT_BASE}]"
+    )
+    imported = verbs.add_parser("import", help="read a key exported by polkadot.js")
+    imported.add_argument("file", type=Path, help="the JSON file")
     for verb in (generate, inspect):
-        verb.add_argument("--scheme", choices=["sr25519", "ed25519"], default="sr25519", help="[sr25519]")
+        verb.add_argument("--scheme", choices=get_args(KeyKind), default="sr25519", help="[sr25519]")
+    for verb in (generate, inspect, insert, imported):
         verb.add_argument("--json", action="store_true", help="print JSON")
+        passwords.describe(verb)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print a key."""
-    kind = cast("KeyKind", parsed.scheme)
-    uri = "0x" + RealRng().token(32).hex() if parsed.verb == "generate" else parsed.uri
-    shown = _show(uri, kind)
-    if parsed.json:
-        print(json.dumps(asdict(shown)))
-        return 0
-    if shown.secret:
-        print(f"Secret URI:          {shown.secret}")
-    print(f"Public key (hex):    {shown.public}")
-    print(f"Account ID:          {shown.public}")
-    print(f"SS58 Address:        {shown.address}")
+    """Do what the verb says and print the key."""
+    verbs = {"generate": _generate, "inspect": _inspect, "insert": _insert, "import": _import}
+    try:
+        shown = verbs[parsed.verb](parsed)
+    except (SuriError, PolkadotJsonError, SpecError) as problem:
+        raise Failure(str(problem), USAGE) from problem
+    print(json.dumps(shown) if parsed.json else _text(shown))
     return 0
 
 
-def _show(uri: str, kind: KeyKind) -> Shown:
-    if not uri:
+def _generate(parsed: argparse.Namespace) -> Shown:
+    phrase = new_phrase()
+    suri = _unlocked(phrase, passwords.read(parsed))
+    return {"secretPhrase": phrase, **_secret(suri, cast("KeyKind", parsed.scheme))}
+
+
+def _inspect(parsed: argparse.Namespace) -> Shown:
+    if not parsed.uri:
         raise Failure("an empty secret URI names no key", USAGE)
+    account = _address(parsed.uri)
+    if account is not None:
+        return {"publicKeyUri": parsed.uri, **_public(account, account)}
+    suri = _unlocked(parsed.uri, passwords.read(parsed))
+    name = "secretPhrase" if " " in parsed.uri and plain_seed(parsed.uri) else "secretKeyUri"
+    return {name: parsed.uri, **_secret(suri, cast("KeyKind", parsed.scheme))}
+
+
+def _insert(parsed: argparse.Namespace) -> Shown:
+    spec = ChainSpec.load(parsed.chain)
+    password = passwords.read(parsed)
+    if password is None and not spec.is_test_chain:
+        raise Failure(
+            f"keys for {spec.id} ({spec.chain_type}) want a password: give --password-interactive or "
+            "--password-filename",
+            USAGE,
+        )
+    keystore = Keystore(RealDisk(parsed.base_path / "chains" / spec.id / "keystore"), password)
     try:
-        pair = Keypair.from_suri(uri, kind)
-    except SuriError as not_secret:
-        try:
-            _, account = ss58.decode(uri)
-        except ss58.Ss58Error:
-            raise Failure(str(not_secret), USAGE) from not_secret
-        return Shown(None, "0x" + account.hex(), uri)
-    return Shown(uri, "0x" + pair.public.hex(), ss58.encode(pair.public))
+        public = keystore.insert(parsed.key_type.encode(), parsed.suri)
+    except (KeystoreError, OSError) as problem:
+        raise Failure(str(problem)) from problem
+    return _public(public, public)
+
+
+def _import(parsed: argparse.Namespace) -> Shown:
+    try:
+        with parsed.file.open(encoding="utf-8") as file:
+            text = file.read(MAX_SIZE + 1)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Failure(f"cannot read the export: {problem}", USAGE) from problem
+    password = passwords.read(parsed)
+    if password is None:
+        raise Failure("an export has a password: give --password-interactive or --password-filename", USAGE)
+    pair = open_export(text, password)
+    uri = "0x" + pair.secret.hex()
+    return {"secretKeyUri": uri, "scheme": pair.kind, **_secret(uri, pair.kind)}
+
+
+def _unlocked(suri: str, password: str | None) -> str:
+    return suri if password is None else with_password(suri, password)
+
+
+def _address(text: str) -> bytes | None:
+    try:
+        return ss58.decode(text)[1]
+    except ss58.Ss58Error:
+        return None
+
+
+def _secret(suri: str, kind: KeyKind) -> Shown:
+    pair = Keypair.from_suri(suri, kind)
+    seed = plain_seed(suri) if kind == "sr25519" else pair.secret
+    return {"secretSeed": "0x" + seed.hex() if seed else "n/a", **_public(pair.public, pair.account)}
+
+
+def _public(public: bytes, account: bytes) -> Shown:
+    return {
+        "networkId": NETWORK,
+        "publicKey": "0x" + public.hex(),
+        "accountId": "0x" + account.hex(),
+        "ss58PublicKey": ss58.encode_key(public),
+        "ss58Address": ss58.encode(account),
+    }
+
+
+def _text(shown: Shown) -> str:
+    """Lay a key out as subkey does."""
+    lines = [f"  {label + ':':<19}{shown[name]}" for name, label in LABELS.items() if name in shown]
+    if "secretPhrase" in shown:
+        lines.insert(0, f"{'Secret phrase:':<21}{shown['secretPhrase']}")
+    elif "secretKeyUri" in shown:
+        lines.insert(0, f"Secret Key URI `{shown['secretKeyUri']}` is account:")
+    elif "publicKeyUri" in shown:
+        lines.insert(0, f"Public Key URI `{shown['publicKeyUri']}` is account:")
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ import contextlib
 import signal
 from pathlib import Path
 
+from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
@@ -47,6 +48,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
             f"--{name}", action="store_true", help=f"--validator with //{name.title()}'s session keys"
         )
     parser.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
+    passwords.describe(parser)
     parser.add_argument("--name", help="the node's name in logs and metrics")
     parser.add_argument(
         "--rpc-port", type=_port, default=9944, metavar="PORT", help="HTTP and WebSocket [9944]"
@@ -116,6 +118,9 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         raise SpecError(
             f"--{authority.lower()} is for Development and Local chains, {spec.id} is {spec.chain_type}"
         )
+    password = passwords.read(parsed)
+    if authority and password is not None:
+        raise SpecError(f"--{authority.lower()} is a key without password; leave the password flags out")
     temporary = parsed.tmp or (parsed.dev and parsed.base_path is None)
     origins = ("all",) if parsed.dev else DEFAULT_ORIGINS
     if parsed.rpc_cors is not None:
@@ -126,6 +131,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         base_path=None if temporary else parsed.base_path or DEFAULT_BASE,
         name=parsed.name or authority or "assay-node",
         authority=f"//{authority}" if authority else None,
+        password=password,
         validator=parsed.validator or authority is not None,
         rpc=RpcConfig(
             host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, origins=origins

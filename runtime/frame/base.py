@@ -19,6 +19,7 @@ from runtime.frame.errors import (
     Module,
     ModuleError,
     PalletError,
+    SystemError_,
 )
 from runtime.frame.pallet import CallSpec, Pallet, constant_key, is_lookup, spec_of
 from runtime.frame.state import Overlay, State
@@ -229,6 +230,9 @@ class Runtime:
 
         Raises: DispatchError.
         """
+        filters = origin.filters if isinstance(origin, SignedOrigin) else ()
+        if filters and not all(each.permits(self, call) for each in filters):
+            raise DispatchError(SystemError_.CallFiltered)
         target = self.targets[call.pallet, call.index]
         method = getattr(getattr(self, target.attribute), target.spec.method)
         self.overlay.begin()
@@ -321,6 +325,8 @@ def _account(address: Any) -> AccountId:
 def _admit(wanted: Any, origin: Origin) -> Any:
     if wanted is Signed and isinstance(origin, SignedOrigin):
         return Signed(origin.account)
+    if wanted is SignedOrigin and isinstance(origin, SignedOrigin):
+        return origin
     if wanted is Root and isinstance(origin, Root):
         return origin
     if wanted is Unsigned and isinstance(origin, Unsigned):

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NewType, TypeVar, dataclass_transform
+from typing import Any, NewType, Protocol, TypeVar, dataclass_transform
 
 from runtime.primitives.shapes import variant
 from runtime.primitives.types import AccountId, Weight
@@ -33,11 +33,20 @@ class Unsigned:
     """Nobody: inherents, and evidence whose bytes prove themselves."""
 
 
+class CallFilter(Protocol):
+    """What narrows an origin to some calls, and with them every call those carry."""
+
+    def permits(self, runtime: Any, call: Any) -> bool:
+        """Say whether the origin may make this call."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SignedOrigin:
-    """An account that signed."""
+    """An account that signed, or is acted for; each filter must permit what it dispatches."""
 
     account: AccountId
+    filters: tuple[CallFilter, ...] = ()
 
 
 Origin = SignedOrigin | Root | Unsigned

@@ -14,6 +14,19 @@ class NoError(PalletError):
     """For pallets that refuse nothing of their own."""
 
 
+class SystemError_(PalletError):
+    """Why dispatch itself refuses a call: the System pallet's errors. Source: frame_system::Error."""
+
+    InvalidSpecName = "The name of specification does not match between the current and the new runtime."
+    SpecVersionNeedsToIncrease = (
+        "The specification version is not allowed to decrease between the current and the new runtime."
+    )
+    FailedToExtractRuntimeVersion = "Failed to extract the runtime version from the new runtime."
+    NonDefaultComposite = "Suicide called when the account has non-default composite data."
+    NonZeroRefCount = "There is a non-zero reference count preventing the account from being purged."
+    CallFiltered = "The origin filter prevent the call to be dispatched."
+
+
 class TokenError(enum.Enum):
     """What went wrong with a token. Source: sp_runtime::TokenError."""
 

@@ -86,6 +86,11 @@ class Host(Protocol):
         """Codecs that know the runtime's call type."""
         ...
 
+    @property
+    def extrinsic_index(self) -> int | None:
+        """The position of the extrinsic that runs; None outside of extrinsics."""
+        ...
+
     def deposit_event(self, event: Any) -> None:
         """Append an event to the block's log."""
         ...

@@ -12,8 +12,8 @@ from runtime.frame.errors import (
     ConsumerRemaining,
     DispatchError,
     DispatchErrorKind,
-    NoError,
     NoProviders,
+    SystemError_,
 )
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
@@ -146,7 +146,9 @@ class Remarked:
     hash: Hash
 
 
-class System(Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAccount | Remarked, NoError]):
+class System(
+    Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAccount | Remarked, SystemError_]
+):
     """Block numbers, hashes, accounts and events."""
 
     block_weights: BlockWeights = constant(DEFAULT_WEIGHTS)

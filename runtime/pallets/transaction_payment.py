@@ -1,6 +1,6 @@
 """TransactionPayment: fees and tips. Source: FRAME's pallet-transaction-payment.
 
-fee = base + length + weight + tip; all of it goes to the block's author.
+fee = base + length + multiplier * weight + tip; all of it goes to the block's author.
 """
 
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from runtime.frame.errors import DispatchError, NoError
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Value, storage
+from runtime.pallets.fee_multiplier import ONE, next_multiplier
 from runtime.pallets.system import System
 from runtime.primitives.shapes import Compact, struct, u8, u128
 from runtime.primitives.transaction import TransactionRejected
@@ -24,8 +25,8 @@ WEIGHT_FEE = 1
 """planck per picosecond of reference hardware"""
 MAX_PRIORITY = (1 << 62) - 1
 """The most a tip can buy; what must be in the next blocks stands above it."""
-ONE = 10**18
-"""FixedU128 one"""
+MAX_BALANCE = (1 << 128) - 1
+"""What the wire can say; a fee stops growing there."""
 
 
 @struct("pallet_transaction_payment::types::InclusionFee")
@@ -47,7 +48,8 @@ class FeeDetails:
     def total(self) -> Balance:
         """Return what the sender pays."""
         fee = self.inclusion_fee
-        return self.tip + (fee.base_fee + fee.len_fee + fee.adjusted_weight_fee if fee else 0)
+        inclusion = fee.base_fee + fee.len_fee + fee.adjusted_weight_fee if fee else 0
+        return min(self.tip + inclusion, MAX_BALANCE)
 
 
 @event
@@ -90,6 +92,7 @@ class BlockAuthor(Protocol):
 class TransactionPayment(Pallet[TransactionFeePaid, NoError]):
     """Fees of extrinsics."""
 
+    system: System = coupled()
     currency: FeeCurrency = coupled()
     authorship: BlockAuthor = coupled()
     operational_fee_multiplier: u8 = constant(5)
@@ -101,7 +104,14 @@ class TransactionPayment(Pallet[TransactionFeePaid, NoError]):
         if info.pays_fee is Pays.No:
             return FeeDetails(None, tip)
         weight_fee = info.weight.ref_time * WEIGHT_FEE * self.next_fee_multiplier.get() // ONE
-        return FeeDetails(InclusionFee(BASE_FEE, length * LENGTH_FEE, weight_fee), tip)
+        return FeeDetails(InclusionFee(BASE_FEE, length * LENGTH_FEE, min(weight_fee, MAX_BALANCE)), tip)
+
+    def on_finalize(self, now: int) -> None:
+        """Let the price of weight follow how full this block is."""
+        limits = self.system.block_weights
+        limit = limits.per_class.normal.max_total or limits.max_block
+        used = self.system.block_weight.get().normal
+        self.next_fee_multiplier.put(next_multiplier(self.next_fee_multiplier.get(), used, limit))
 
     def hand_over(self, fee: Balance) -> None:
         """Give a withdrawn fee to the author, or destroy it where there is none."""

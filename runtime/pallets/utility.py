@@ -1,9 +1,10 @@
 """Utility: several calls in one. Source: FRAME's pallet-utility."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
-from runtime.frame.declare import Origin, Root, Signed, SignedOrigin, Unsigned, call, db, event
+from runtime.frame.declare import Origin, Root, SignedOrigin, Unsigned, call, db, event
 from runtime.frame.errors import BadOrigin, DispatchError, DispatchErrorKind, PalletError, refuse
 from runtime.frame.pallet import Pallet
 from runtime.primitives.hashing import blake2_256
@@ -82,9 +83,9 @@ class Utility(
         self.deposit(BatchCompleted())
 
     @call(1, weight=_weight_of_inner)
-    def as_derivative(self, who: Signed, index: u16, call: RuntimeCall) -> None:
+    def as_derivative(self, sender: SignedOrigin, index: u16, call: RuntimeCall) -> None:
         """Send a call through an indexed pseudonym of the sender."""
-        self.host.dispatch(call, SignedOrigin(derivative_account(who, index)))
+        self.host.dispatch(call, replace(sender, account=derivative_account(sender.account, index)))
 
     @call(2, weight=_weight_of_all)
     def batch_all(self, origin: Origin, calls: Batch) -> None:

@@ -30,7 +30,12 @@ def encode(account: bytes, prefix: int = GENERIC_PREFIX) -> str:
     """
     if len(account) != _ACCOUNT:
         raise Ss58Error(f"an account has {_ACCOUNT} bytes, not {len(account)}")
-    body = _prefix_bytes(prefix) + account
+    return encode_key(account, prefix)
+
+
+def encode_key(public: bytes, prefix: int = GENERIC_PREFIX) -> str:
+    """Return the text of a public key; only one of 32 bytes is the address of an account."""
+    body = _prefix_bytes(prefix) + public
     return _to_base58(body + _checksum(body))
 
 

@@ -158,13 +158,3 @@ def test_a_preset_printed_raw_is_a_specification(capsys: pytest.CaptureFixture[s
     path.write_text(printed)
     assert main(["build-spec", "--chain", str(path), "--raw"]) == 0
     assert capsys.readouterr().out == printed
-
-
-def test_a_key_is_shown_as_subkey_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["key", "inspect", "--json", "//Alice"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown == {
-        "secret": "//Alice",
-        "public": "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
-        "address": "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
-    }

@@ -3,7 +3,9 @@
 import pytest
 from substrateinterface import Keypair as Reference
 
-from chain.keys import DEV_PHRASE, Keypair, SuriError
+from chain.keys import DEV_PHRASE, Keypair, SuriError, plain_seed, with_password
+from runtime.primitives import ss58
+from runtime.primitives.hashing import blake2_256
 
 BAD_PHRASE = "the phrase is not 12 to 24 English BIP-39 words with a valid checksum"
 NO_URI = "a secret URI is a phrase or a 0x seed, then //hard or /soft junctions, then ///password"
@@ -31,6 +33,52 @@ def test_development_keys(kind: str, suri: str) -> None:
 )
 def test_sr25519_equals_substrate_interface(suri: str) -> None:
     assert Keypair.from_suri(suri, "sr25519").public == Reference.create_from_uri(suri).public_key
+
+
+def test_ecdsa_development_keys_are_those_of_subkey() -> None:
+    alice = Keypair.from_suri("//Alice", "ecdsa")
+    assert alice.public.hex() == "020a1091341fe5664bfa1782d5e04779689068c916b04cb365ec3153755684d9a1"
+    assert alice.account.hex() == "01e552298e47454041ea31273b4b630c64c104e4514aa3643490b8aaca9cf8ed"
+    assert ss58.encode(alice.account) == "5C7C2Z5sWbytvHpuLTvzKunnnRwQxft1jiqrLD5rhucQ5S9X"
+
+
+def test_ecdsa_hard_junctions_hash_the_seed() -> None:
+    seed = bytes(range(32))
+    child = blake2_256(b"\x34Secp256k1HDKD" + seed + b"\x0cone".ljust(32, b"\0"))
+    assert Keypair.from_suri("0x" + seed.hex() + "//one", "ecdsa") == Keypair.from_seed(child, "ecdsa")
+
+
+def test_an_expanded_secret_is_a_root_of_sr25519() -> None:
+    alice = Keypair.from_suri("//Alice", "sr25519")
+    root = "0x" + alice.secret.hex()
+    assert Keypair.from_suri(root, "sr25519") == alice
+    assert Keypair.from_suri(root + "//soft", "sr25519") == Keypair.from_suri("//Alice//soft", "sr25519")
+    with pytest.raises(SuriError, match="64 hexadecimal digits"):
+        Keypair.from_suri(root, "ed25519")
+    with pytest.raises(SuriError, match="no expanded sr25519 key"):
+        Keypair.from_suri("0x" + "ff" * 64, "sr25519")
+
+
+@pytest.mark.parametrize(
+    ("suri", "seed"),
+    [
+        (DEV_PHRASE, "fac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e"),
+        ("0x" + "07" * 32, "07" * 32),
+        ("//Alice", None),
+        ("0x" + "07" * 64, None),
+    ],
+)
+def test_only_a_uri_without_junctions_shows_its_seed(suri: str, seed: str | None) -> None:
+    assert plain_seed(suri) == (None if seed is None else bytes.fromhex(seed))
+
+
+def test_a_password_is_added_once_and_to_a_phrase_only() -> None:
+    assert Keypair.from_suri(with_password("//Alice", "pw"), "sr25519") == Keypair.from_suri(
+        "//Alice///pw", "sr25519"
+    )
+    for taken in ("//Alice///old", "0x" + "07" * 32):
+        with pytest.raises(SuriError, match="password"):
+            with_password(taken, "pw")
 
 
 def test_a_seed_is_a_root() -> None:
@@ -70,6 +118,9 @@ def test_a_secret_never_shows() -> None:
             "the phrase is not 12 to 24 English BIP-39 words with a valid checksum",
         ),
         ("//Alice/soft", "ed25519", "ed25519 keys have no soft (/) junctions; use //"),
+        ("//Alice/soft", "ecdsa", "ecdsa keys have no soft (/) junctions; use //"),
+        ("0x" + "00" * 32, "ecdsa", "the seed is no secp256k1 secret: zero, or not below the order"),
+        ("0x" + "ff" * 32, "ecdsa", "the seed is no secp256k1 secret: zero, or not below the order"),
         ("//Alice//", "ed25519", NO_URI),
         ("/" * 2000, "ed25519", NO_URI),
     ],

@@ -97,3 +97,33 @@ def test_refused_insertions_leave_no_file(
         keystore.insert(key_type, suri, public)
     assert str(refused.value) == reason
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_opens_what_it_locked(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    locked = Keystore(disk, "pass/word")
+    public = locked.insert(BABE_KEY, "//Alice")
+    name = f"62616265{public.hex()}"
+    assert public == Keypair.from_suri("//Alice///pass/word", "ed25519").public != ALICE
+    assert (tmp_path / name).read_bytes() == b'"//Alice"'
+    assert Keystore(disk, "pass/word").keypair(BABE_KEY, public).public == public
+    with pytest.raises(KeystoreError, match=f"the password does not open key file {name}"):
+        Keystore(disk, "wrong").keypair(BABE_KEY, public)
+    with pytest.raises(KeystoreError, match=f"key file {name} holds another key"):
+        Keystore(disk).keypair(BABE_KEY, public)
+
+
+def test_a_keystore_with_a_password_makes_phrases_and_takes_no_seed(tmp_path: Path) -> None:
+    locked = Keystore(RealDisk(tmp_path), "pw")
+    public = locked.generate(BABE_KEY, RealRng())
+    (content,) = [each.read_text() for each in tmp_path.iterdir()]
+    assert len(content.split(" ")) == 12
+    assert locked.keypair(BABE_KEY, public).public == public
+    with pytest.raises(KeystoreError, match="a password goes with a phrase, not with a seed"):
+        locked.insert(BABE_KEY, "0x" + "07" * 32)
+    assert locked.public_keys(BABE_KEY) == [public]
+
+
+def test_a_seed_stored_before_the_password_still_opens(tmp_path: Path) -> None:
+    public = Keystore(RealDisk(tmp_path)).insert(BABE_KEY, "0x" + "07" * 32)
+    assert Keystore(RealDisk(tmp_path), "pw").keypair(BABE_KEY, public).public == public

@@ -12,6 +12,7 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
+from chain.keys import KeyKind, Keypair
 from runtime.frame.base import Call, EventRecord
 from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executed, Execution, genesis_header
@@ -20,7 +21,7 @@ from runtime.genesis import genesis_state
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives import vrf
 from runtime.primitives.babe import SecondaryVRF, VrfSignature, pre_digest_item, vrf_input
-from runtime.primitives.crypto import Ed25519
+from runtime.primitives.crypto import Ecdsa, Ed25519, Sr25519
 from runtime.primitives.era import IMMORTAL, MortalEra
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, DigestItem, Header
@@ -55,6 +56,27 @@ class Key:
     def sign(self, message: bytes) -> bytes:
         """Return the same signature every time."""
         return bytes(self._signing.sign(message).signature)
+
+    def proof(self, message: bytes) -> Ed25519 | Sr25519 | Ecdsa:
+        """Return a signature as extrinsics carry it."""
+        return Ed25519(self.sign(message))
+
+
+@dataclass(frozen=True)
+class PairKey(Key):
+    """An account whose name is a secret URI of a scheme."""
+
+    kind: KeyKind
+
+    @property
+    def account(self) -> AccountId:
+        """Return the account."""
+        return AccountId(Keypair.from_suri(self.name, self.kind).account)
+
+    def proof(self, message: bytes) -> Ed25519 | Sr25519 | Ecdsa:
+        """Return a signature as extrinsics carry it."""
+        signed = Keypair.from_suri(self.name, self.kind).sign(message)
+        return {"ed25519": Ed25519, "sr25519": Sr25519, "ecdsa": Ecdsa}[self.kind](signed)
 
 
 ALICE, BOB, CAROL, DAVE, NOBODY = (Key(name) for name in ("Alice", "Bob", "Carol", "Dave", "Nobody"))
@@ -182,7 +204,7 @@ class Chain:
         bound = self.genesis if genesis is None else genesis
         implied = ((), spec_version, transaction_version, bound, birth, (), (), (), None, ())
         message = EXECUTIVE.format.payload(what, extra, implied)
-        return EXECUTIVE.format.signed(what, key.account, Ed25519(key.sign(message)), extra)
+        return EXECUTIVE.format.signed(what, key.account, key.proof(message), extra)
 
     def fee(self, encoded: bytes) -> int:
         """Return what an extrinsic costs, tip included."""

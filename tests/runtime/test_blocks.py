@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.keys import KeyKind
 from runtime.frame.base import Call
 from runtime.frame.errors import Arithmetic, ArithmeticError_, Token, TokenError
 from runtime.pallets.system import ExtrinsicFailed, ExtrinsicSuccess, NewAccount
@@ -23,9 +24,9 @@ from runtime.primitives.era import MortalEra
 from runtime.primitives.header import decode_header
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.transaction import FOREVER, TransactionRejected
-from runtime.primitives.types import AccountId, Address20, Address32, Id, Index, Raw, Weight
+from runtime.primitives.types import AccountId, Address20, Address32, Hash, Id, Index, Raw, Weight
 from runtime.runtime import EXECUTIVE
-from tests.runtime.bench import ALICE, ASY, BOB, CAROL, DAVE, NOBODY, Chain, call, transfer
+from tests.runtime.bench import ALICE, ASY, BOB, CAROL, DAVE, NOBODY, Chain, PairKey, call, transfer
 
 STORED = Path(__file__).parents[1] / "vectors" / "blocks.json"
 
@@ -129,6 +130,18 @@ def test_a_tip_buys_priority_up_to_a_bound_that_fits_the_wire(tip: int) -> None:
     tipped = EXECUTIVE.validate(chain.state, chain.head, chain.sign(ALICE, transfer(BOB, 1), tip=tip))
     assert tipped.priority == min(plain.priority * (tip + 1), MAX_PRIORITY) or tip > 63
     assert plain.priority <= tipped.priority <= MAX_PRIORITY < 1 << 62
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "sr25519", "ecdsa"])
+@pytest.mark.parametrize("size", [1, 400])
+def test_every_kind_of_key_signs_extrinsics(kind: KeyKind, size: int) -> None:
+    chain, key = Chain(), PairKey("//Signer", kind)
+    chain.build(chain.sign(BOB, transfer(key, 10 * ASY)))
+    block = chain.build(chain.sign(key, call("System", "remark", bytes(size))))
+    assert block.errors == [None, None]
+    assert chain.nonce(key) == 1
+    forged = chain.sign(key, call("System", "remark", b"other"), genesis=Hash(bytes(32)))
+    assert refusal(chain, forged) == "BadProof"
 
 
 ADDRESSES: list[tuple[Any, str | None]] = [
