@@ -123,13 +123,13 @@ class Executor:
         Raises: DecodeError.
         """
         wanted = (state.get(CODE_KEY) or b"", name, argument)
-        if wanted in self._metadata:
-            return self._metadata[wanted]
+        known = self._metadata.get(wanted)
+        if known is not None:
+            return known
         found = answer(state, _NO_HEADER, name, argument)
         if found != NONE:  # there are 2**32 versions to ask for, and they must not push out the real ones
-            self._metadata[wanted] = found
-            while len(self._metadata) > KEPT_METADATA:
-                del self._metadata[next(iter(self._metadata))]
+            kept = list(self._metadata.items())[1 - KEPT_METADATA :]
+            self._metadata = {**dict(kept), wanted: found}  # a new one, since threads may be reading
         return found
 
     def version(self, state: State) -> RuntimeVersion:

@@ -1,11 +1,16 @@
 """The executor: metadata is made once, however often and for whatever versions it is asked."""
 
+import json
+
 import pytest
 
 from chain.executor import KEPT_METADATA, Executor
 from runtime.apis import answer
+from runtime.frame.testing import MemoryState
+from runtime.genesis import CODE_KEY
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import u32
+from runtime.runtime import VERSION
 from tests.runtime.bench import Chain
 
 CHAIN = Chain()
@@ -36,3 +41,17 @@ def test_metadata_is_kept_against_questions_for_what_there_is_not() -> None:
 def test_a_version_that_does_not_decode_is_refused(argument: bytes) -> None:
     with pytest.raises(DecodeError):
         Executor().call_api(CHAIN.state, CHAIN.head, NAME, argument)
+
+
+def test_only_so_much_metadata_is_kept() -> None:
+    executor = Executor()
+    manifests = [
+        json.dumps({"spec_version": VERSION.spec_version, "upgrade": number}) for number in range(18)
+    ]
+    states = [MemoryState({**CHAIN.state.entries, CODE_KEY: each.encode()}) for each in manifests]
+    argument = codec(u32).encode(14)
+    made = [executor.call_api(state, CHAIN.head, NAME, argument) for state in states]
+    assert len(set(made)) == 1
+    again = [executor.call_api(state, CHAIN.head, NAME, argument) for state in reversed(states)]
+    kept = [one is other for one, other in zip(made, reversed(again), strict=True)]
+    assert kept == [False] * (len(states) - KEPT_METADATA) + [True] * KEPT_METADATA
