@@ -3,6 +3,7 @@
 PYTHON ?=
 TORCH_INDEX ?=
 ARGS ?=
+RECORD ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -48,8 +49,10 @@ fix: setup  ## let ruff mend style and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup  ## run every script in bench/; each prints JSON
-	@for script in bench/[a-z]*.py; do [ -e "$$script" ] || continue; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/results and the README)
+	@for name in runtime first_light; do \
+		$(BIN)/python -m bench.$$name $(if $(RECORD),--json bench/results/$$name.json) $(ARGS) || exit 1; done
+	@$(if $(RECORD),$(BIN)/python -m bench.table --update)
 
 clean:  ## remove .venv, caches and build outputs
 	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

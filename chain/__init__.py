@@ -1,0 +1,1 @@
+"""The node: storage, consensus, import, pool, RPC, commands; and the client others use to talk to it."""

@@ -118,7 +118,10 @@ class Chain:
     """A connection to a node, signing as one hotkey."""
 
     def __init__(self, url: str, suri: str) -> None:
-        pair = keys.Keypair.from_suri(suri, "sr25519")
+        try:
+            pair = keys.Keypair.from_suri(suri, "sr25519")
+        except keys.SuriError as problem:
+            raise keys.SuriError(f"--key names no key: {problem}") from problem
         self._keypair = Keypair(public_key=pair.public, private_key=pair.secret, ss58_format=42)
         self._link = Connection(url)
 
@@ -261,6 +264,31 @@ class Chain:
             for _, update in entries
         ]  # fmt: skip
         return sorted(found, key=lambda update: (update.commit_height, update.commit_index))
+
+    async def commitment(self, netuid: int, number: int) -> bytes | None:
+        """Return what this hotkey committed to as a miner of a round."""
+        found = await self.query("ModelUpdates.Commits", netuid, number, self.address)
+        return unhex(found["commitment"]) if found else None
+
+    async def has_revealed(self, netuid: int, number: int) -> bool:
+        """Say whether this hotkey has revealed an update of a round."""
+        return await self.query("ModelUpdates.Updates", netuid, number, self.address) is not None
+
+    async def score_commitment(self, netuid: int, number: int) -> bytes | None:
+        """Return what this hotkey committed to as a judge of a round."""
+        found = await self.query("Verification.ScoreCommits", netuid, number, await self.uid(netuid) or 0)
+        return unhex(found) if found else None
+
+    async def has_scored(self, netuid: int, number: int) -> bool:
+        """Say whether this hotkey has revealed scores of a round."""
+        return (
+            await self.query("Verification.Scores", netuid, number, await self.uid(netuid) or 0) is not None
+        )
+
+    async def has_attested(self, netuid: int, number: int) -> bool:
+        """Say whether this hotkey has attested the model of a round."""
+        uid = await self.uid(netuid) or 0
+        return await self.query("Training.Attestations", netuid, number, uid) is not None
 
     async def lineage(self, netuid: int, number: int) -> Lineage | None:
         """Return how a round changed the model; None for a void round."""

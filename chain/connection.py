@@ -31,6 +31,8 @@ GOODBYE_SECONDS = 0.5
 """for a node to answer the end of a connection"""
 ODD_ATTEMPTS = 4
 """answers that make no sense before giving up; a node that is just starting may give one"""
+HASH_DIGITS = 66
+"""0x and 32 bytes"""
 MOST_TEXT = 200
 """characters of somebody else's error message that are shown"""
 CONNECTION_PROBLEMS = (WebSocketException, OSError, EOFError, json.JSONDecodeError)
@@ -177,7 +179,9 @@ class Connection:
                 self.url, ss58_format=42, auto_discover=False, auto_reconnect=False,
                 ws_options={"timeout": CONNECT_SECONDS},
             )  # fmt: skip
-            genesis = str(self._interface.get_block_hash(0))
+            genesis = self._interface.get_block_hash(0)
+            if not isinstance(genesis, str) or len(genesis) != HASH_DIGITS:
+                raise ValueError(f"block 0 has the hash {genesis!r}")
             self._interface.websocket.settimeout(ANSWER_SECONDS)
             self.genesis = self.genesis or genesis
             if genesis != self.genesis:

@@ -4,6 +4,8 @@ import json
 import logging
 import time
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 LEVELS = {"error": 40, "warn": 30, "info": 20, "debug": 10, "trace": 5}
 
 
@@ -49,8 +51,14 @@ def set_up(patterns: str = "info", *, detailed: bool = False, as_json: bool = Fa
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     for pattern in filter(None, patterns.split(",")):
         target, _, level = pattern.rpartition("=")
         if level not in LEVELS:
             raise LogSpecError(f"log level {level!r} is not one of {', '.join(LEVELS)}")
         logging.getLogger(target or None).setLevel(LEVELS[level])
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Say whether a web server's complaint is about us: a stranger's malformed HTTP must not fill the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

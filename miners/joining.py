@@ -1,15 +1,40 @@
-"""What every worker does first: find the subnet, register if it may, announce where its blobs are."""
+"""What every worker does first: a directory of its own, a node, a place to serve blobs from, a uid.
 
+async with workplace("miner", url, key, netuid, directory, host, port) as place:
+    uid = await register(place.chain, netuid, max_price)
+    await announce(place.chain, netuid, place.url)
+"""
+
+import asyncio
+import fcntl
+import json
 import logging
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from chain.client import Chain, Refused
+from miners.blobs import BlobClient, BlobStore, serve
+from miners.files import write_whole
 from miners.parameters import TrainingParameters
+from miners.replica import Replica
 
 log = logging.getLogger("joining")
 
 PLANCK = 10**12
 """planck per ASY"""
+CHAIN_FILE = "chain.json"
+LOCK_FILE = "lock"
+LAST_PORT = 65_535
+LAST_NETUID = 65_535
+MOST_THREADS = 1_024
+SERVED_TOO_SOON = "ServedTooSoon"
+"""Neurons' error for a second announcement within a few blocks."""
+ANNOUNCE_PAUSE_SECONDS = 2.0
+CANNOT_PAY = "pay some fees"
+"""What the pool says of an account without money."""
 
 
 class CannotJoin(Exception):
@@ -17,11 +42,123 @@ class CannotJoin(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """A worker's place in a subnet."""
+class Workplace:
+    """What a worker has before it has a uid."""
 
-    uid: int
+    home: Path
+    chain: Chain
+    blobs: BlobClient
+    store: BlobStore
+    url: str  # where the store is served
     parameters: TrainingParameters
+    replica: Replica
+
+
+@asynccontextmanager
+async def workplace(
+    role: str, url: str, key: str, netuid: int, directory: Path | None, host: str, port: int
+) -> AsyncIterator[Workplace]:
+    """Open everything a worker works with, and close it in order.
+
+    Raises: CannotJoin, SuriError, Unreachable, WrongChain.
+    """
+    with claim(role, directory) as home:
+        async with Chain.connect(url, key) as chain, BlobClient() as blobs:
+            bind(home, chain.genesis_hash, netuid)
+            parameters = await subnet_parameters(chain, netuid)
+            store = BlobStore(home / "blobs")
+            async with serving(store, host, port) as address:
+                replica = Replica(
+                    chain, blobs, store, home, netuid, parameters, mirrors=role == "judge"
+                )  # judges keep what enters the model
+                yield Workplace(home, chain, blobs, store, address, parameters, replica)
+
+
+def check_numbers(netuid: int, port: int, threads: int) -> None:
+    """Refuse flags that make no sense.
+
+    Raises: ValueError.
+    """
+    for flag, number, least, most in (
+        ("--netuid", netuid, 0, LAST_NETUID),
+        ("--port", port, 0, LAST_PORT),
+        ("--threads", threads, 1, MOST_THREADS),
+    ):
+        if not least <= number <= most:
+            raise ValueError(f"{flag} is {number}, must be {least} to {most}")
+
+
+@contextmanager
+def claim(role: str, directory: Path | None) -> Iterator[Path]:
+    """Take a directory for this process alone; a temporary one when none is given.
+
+    Raises: CannotJoin.
+    """
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix=f"assay-{role}-", ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / LOCK_FILE).open("wb")
+    except OSError as problem:
+        raise CannotJoin(
+            f"{directory} cannot be used ({problem.strerror}): choose another with --directory"
+        ) from problem
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise CannotJoin(
+                f"another process works in {directory}: stop it, or choose another with --directory"
+            ) from problem
+        yield directory
+
+
+def bind(home: Path, genesis: bytes, netuid: int) -> None:
+    """Tie a directory to one subnet of one chain: model, memory and promises of another are worthless here.
+
+    Raises: CannotJoin.
+    """
+    path, wanted = home / CHAIN_FILE, {"genesis": "0x" + genesis.hex(), "netuid": netuid}
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        write_whole(path, json.dumps(wanted).encode())
+        return
+    except ValueError as problem:
+        raise CannotJoin(f"{path} is damaged: choose another directory with --directory") from problem
+    if found != wanted:
+        raise CannotJoin(
+            f"{home} belongs to another chain or subnet ({_named(found)}; the node keeps {_named(wanted)}): "
+            "choose another with --directory, or another node with --url"
+        )
+
+
+def _named(found: object) -> str:
+    if not isinstance(found, dict):
+        return "unknown"
+    return f"genesis {str(found.get('genesis'))[:10]}…, subnet {found.get('netuid')}"
+
+
+@asynccontextmanager
+async def serving(store: BlobStore, host: str, port: int) -> AsyncIterator[str]:
+    """Serve a store while the block runs.
+
+    Raises: CannotJoin.
+    """
+    server = serve(store, host, port)
+    try:
+        address = await server.__aenter__()
+    except OSError as problem:
+        raise CannotJoin(
+            f"blobs cannot be served at {host}:{port} ({problem.strerror or problem}): "
+            "choose another place with --host and --port"
+        ) from problem
+    try:
+        yield address
+    finally:
+        await server.__aexit__(None, None, None)
 
 
 async def subnet_parameters(chain: Chain, netuid: int) -> TrainingParameters:
@@ -52,10 +189,13 @@ async def register(chain: Chain, netuid: int, max_price: int) -> int:
         )
     except Refused as refused:
         raise CannotJoin(
-            f"{chain.address} could not be registered in subnet {netuid}: {refused}"
+            f"{chain.address} could not be registered in subnet {netuid}: {_with_remedy(chain, refused)}"
         ) from refused
     uid = await chain.uid(netuid)
-    assert uid is not None, "a finalised registration has a uid"
+    if uid is None:
+        raise CannotJoin(
+            f"{chain.address} was registered in subnet {netuid} and replaced at once; start again"
+        )
     log.info("registered %s in subnet %d as uid %d", chain.address, netuid, uid)
     return uid
 
@@ -65,9 +205,22 @@ async def announce(chain: Chain, netuid: int, url: str) -> None:
 
     Raises: CannotJoin.
     """
-    if await chain.axon(netuid, chain.hotkey) == url:
-        return
-    try:
-        await chain.submit("Neurons.serve_axon", netuid=netuid, url=url, protocol=1)
-    except Refused as refused:
-        raise CannotJoin(f"the address {url} could not be announced: {refused}") from refused
+    waited = False
+    while await chain.axon(netuid, chain.hotkey) != url:
+        try:
+            await chain.submit("Neurons.serve_axon", netuid=netuid, url=url, protocol=1)
+        except Refused as refused:
+            if refused.name != SERVED_TOO_SOON:
+                raise CannotJoin(
+                    f"the address {url} could not be announced: {_with_remedy(chain, refused)}"
+                ) from refused
+            if not waited:
+                log.info("announcing %s as soon as the chain takes another address", url)
+            waited = True
+            await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
+
+
+def _with_remedy(chain: Chain, refused: Refused) -> str:
+    if CANNOT_PAY in str(refused):
+        return f"{chain.address} has too little money for the fee; send it some ASY and start again"
+    return str(refused)

@@ -2,41 +2,43 @@
 
     python -m miners.miner --url ws://127.0.0.1:9944 --key //Miner1
 
-Reads top to bottom: main -> mine_forever -> mine -> work. One assignment is one paid unit of work.
+Reads top to bottom: main -> mine_forever -> mine -> prepare -> work. One assignment is one paid unit of work.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import Chain, Refused, Round, RoundOver
-from chain.connection import Unreachable, WrongChain
-from miners.blobs import BlobClient, BlobError, BlobStore, serve
+from chain.client import PHASES, Chain, Refused, Round, RoundOver
+from chain.connection import NodeFailure
+from chain.keys import SuriError
+from miners.attacks import ATTACKS, Attack
+from miners.blobs import BlobError, BlobStore
 from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
-from miners.joining import PLANCK, CannotJoin, announce, register, subnet_parameters
-from miners.model import TrainingDiverged, choose_device, train, use_threads
+from miners.device import use_device
+from miners.joining import PLANCK, CannotJoin, announce, check_numbers, register, workplace
+from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
-from miners.payload import encode
+from miners.payload import encode, shape_of
 from miners.process import run, set_up_logging
+from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
 from miners.weights import MasterWeights
-from runtime.primitives.commitments import update_commitment
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.types import AccountId, Hash
 
 log = logging.getLogger("miner")
 
-MEMORY_FILE = "error_feedback"
 SALT_SIZE = 32
 """bytes"""
+HONEST = Attack.name
+MOST_ASY = 1_000_000_000
+"""no chain of this kind has more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class Config:
     directory: Path | None = None  # where model and blobs are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to serve blobs on
     port: int = 0  # port to serve blobs on; 0 takes a free one
+    cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
+
+    def __post_init__(self) -> None:
+        check_numbers(self.netuid, self.port, self.threads)
+        if not 0 <= self.max_price <= MOST_ASY:
+            raise ValueError(f"--max-price is {self.max_price}, must be 0 to {MOST_ASY}")
+        if self.cheat not in ATTACKS:
+            raise ValueError(f"--cheat is {self.cheat!r}, must be one of {', '.join(ATTACKS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +74,36 @@ class Bench:
     replica: Replica
     store: BlobStore
     parameters: TrainingParameters
-    memory: Path  # where the error feedback is kept
+    promises: Promises
+    attack: Attack  # the honest one changes nothing
 
 
 async def main(config: Config) -> None:
     """Join, then work until cancelled."""
-    use_threads(config.threads)
-    choose_device(config.device)
-    async with contextlib.AsyncExitStack() as opened:
-        home = config.directory or Path(
-            opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-miner-"))
+    use_device(config.device, config.threads)
+    async with workplace(
+        "miner", config.url, config.key, config.netuid, config.directory, config.host, config.port
+    ) as place:
+        uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
+        await announce(place.chain, config.netuid, place.url)
+        log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
+        shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
+        promises, attack = Promises(place.home), ATTACKS[config.cheat]()
+        await mine_forever(
+            Bench(config, place.chain, shards, place.replica, place.store, place.parameters, promises, attack)
         )
-        home.mkdir(parents=True, exist_ok=True)
-        chain = await opened.enter_async_context(Chain.connect(config.url, config.key))
-        blobs = await opened.enter_async_context(BlobClient())
-        store = BlobStore(home / "blobs")
-        address = await opened.enter_async_context(serve(store, config.host, config.port))
-        parameters = await subnet_parameters(chain, config.netuid)
-        uid = await register(chain, config.netuid, round(config.max_price * PLANCK))
-        await announce(chain, config.netuid, address)
-        log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, address)
-        replica = Replica(chain, blobs, store, home, config.netuid, parameters)
-        dataset = await chain.dataset(config.netuid)
-        shards = ShardClient(blobs, [dataset[1]] if dataset else [], BlobStore(home / "shards"))
-        await mine_forever(Bench(config, chain, shards, replica, store, parameters, home / MEMORY_FILE))
 
 
 async def mine_forever(bench: Bench) -> None:
     """Work on every round; losing one never ends the process."""
-    async for current in bench.chain.rounds(bench.config.netuid):
+    async for current in bench.chain.rounds(bench.config.netuid, until="Reveal"):
         try:
             await mine(bench, current)
         except RoundOver as late:
             log.warning("round %05d | too late: %s", current.number, late)
+        except Diverged as problem:
+            log.error("round %05d | lost: %s; replaying every round from the first", current.number, problem)
+            bench.replica.start_over()
         except (Refused, BlobError, UnusableCorpus, TrainingDiverged) as problem:
             log.warning("round %05d | lost: %s", current.number, problem)
 
@@ -104,30 +111,94 @@ async def mine_forever(bench: Bench) -> None:
 async def mine(bench: Bench, current: Round) -> None:
     """Train, commit, reveal, serve: one round."""
     chain, netuid, number = bench.chain, bench.config.netuid, current.number
-    base = await bench.replica.at(number, current.base_root)
+    await settle(bench, number)
+    committed, found = await chain.commitment(netuid, number), bench.promises.open()
+    if committed is None and found is None:
+        if PHASES.index(current.phase) > PHASES.index("Train"):
+            return  # we came too late for this one
+        found = await prepare(bench, current)
+    if found is None or committed not in (None, found[0].commitment(chain.genesis_hash, netuid)):
+        log.warning("round %05d | skipped: committed before, and what opens it is not on this disk", number)
+        return
+    promise, blob = found
+    if committed is None:
+        await commit(bench, promise)
+    await reveal(bench, promise, blob)
+
+
+async def settle(bench: Bench, number: int) -> None:
+    """Finish with a promise of an earlier round that an earlier life of this miner left open."""
+    found = bench.promises.open()
+    if found is None:
+        return
+    promise = found[0]
+    if promise.hotkey != bench.chain.hotkey.hex():
+        bench.promises.drop()
+    elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
+        await serve_payload(bench, promise, found[1])
+        bench.promises.fulfil()
+    elif promise.round != number:
+        bench.promises.drop()
+
+
+async def prepare(bench: Bench, current: Round) -> tuple[Promise, bytes]:
+    """Train and write down what will open the commitment, before anybody hears of it."""
+    base = await bench.replica.at(current.number, current.base_root)
     compressor = _memory(bench)
     ef_digest = compressor.digest()
     blob, loss = await work(bench, current, base, compressor)
-    digest, salt = (
-        blake2_256(blob),
-        secrets.token_bytes(SALT_SIZE),
-    )  # salted: nobody can guess what is not out yet
-    commitment = update_commitment(
-        Hash(chain.genesis_hash), netuid, number, AccountId(chain.hotkey), salt,
-        Hash(digest), len(blob), Hash(ef_digest),
-    )  # fmt: skip
-    await chain.submit("ModelUpdates.commit", netuid=netuid, round=number, commitment=_hex(commitment))
-    await chain.phase_reached(netuid, number, "Reveal")
-    await asyncio.to_thread(bench.store.put, blob)  # only now may anyone fetch it
-    receipt = await chain.submit(
-        "ModelUpdates.reveal", netuid=netuid, round=number, digest=_hex(digest), length=len(blob),
-        ef_digest=_hex(ef_digest), salt=_hex(salt),
-    )  # fmt: skip
-    await asyncio.to_thread(compressor.save, bench.memory)  # a lost round leaves the memory as it was
-    log.info(
-        "round %05d | loss %.4f | update 0x%s… %d B | block #%d",
-        number, loss, digest.hex()[:8], len(blob), receipt.block.number,
-    )  # fmt: skip
+    promise = Promise(
+        round=current.number,
+        hotkey=bench.chain.hotkey.hex(),
+        salt=secrets.token_bytes(SALT_SIZE).hex(),  # nobody can guess what is not out yet
+        digest=blake2_256(blob).hex(),
+        length=len(blob),
+        ef_digest=ef_digest.hex(),
+    )
+    await asyncio.to_thread(bench.promises.keep, promise, blob, compressor)
+    log.info("round %05d | trained, loss %.4f nats per token", current.number, loss)
+    return promise, blob
+
+
+async def commit(bench: Bench, promise: Promise) -> None:
+    """Put the commitment on chain."""
+    chain, netuid = bench.chain, bench.config.netuid
+    commitment = promise.commitment(chain.genesis_hash, netuid)
+    try:
+        await chain.submit(
+            "ModelUpdates.commit", netuid=netuid, round=promise.round, commitment="0x" + commitment.hex()
+        )
+    except Refused:
+        await chain.phase_reached(netuid, promise.round, "Reveal")
+        if await chain.commitment(netuid, promise.round) != commitment:  # not on its way from an earlier life
+            raise
+
+
+async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
+    """Open the commitment and serve the payload; only then is the error feedback that of the next round."""
+    chain, netuid = bench.chain, bench.config.netuid
+    await chain.phase_reached(netuid, promise.round, "Reveal")
+    await serve_payload(bench, promise, blob)  # only now may anyone fetch it
+    try:
+        receipt = await chain.submit(
+            "ModelUpdates.reveal", netuid=netuid, round=promise.round, digest="0x" + promise.digest,
+            length=promise.length, ef_digest="0x" + promise.ef_digest, salt="0x" + promise.salt,
+        )  # fmt: skip
+    except Refused:
+        if not await chain.has_revealed(netuid, promise.round):
+            raise
+    else:
+        log.info(
+            "round %05d | update 0x%s… %d B | block #%d",
+            promise.round, promise.digest[:8], promise.length, receipt.block.number,
+        )  # fmt: skip
+    bench.promises.fulfil()
+
+
+async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
+    """Let everybody fetch the payload."""
+    digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
+    await asyncio.to_thread(bench.store.put_as, digest, served)
 
 
 async def work(
@@ -137,32 +208,36 @@ async def work(
     dataset = await bench.chain.dataset(bench.config.netuid)
     bench.shards.use([dataset[1]] if dataset else [])
     manifest = await bench.shards.manifest(current.data_root)
-    windows = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
+    drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
+    windows = bench.attack.assignment(drawn)
     span = bench.parameters.model.sequence + 1
     batches = await bench.shards.batches(windows, bench.parameters.batch_size, span)
     trained = await asyncio.to_thread(train, base, batches, bench.parameters, bench.config.device)
-    payload = await asyncio.to_thread(compressor.compress, trained.delta, base.root())
-    return encode(payload), trained.loss
+    delta = bench.attack.training(trained.delta)
+    payload = await asyncio.to_thread(compressor.compress, delta, base.root())
+    shape = shape_of(bench.parameters, base.root())
+    return bench.attack.payload(encode(payload), shape, await _heard(bench, current.number)), trained.loss
+
+
+async def _heard(bench: Bench, number: int) -> list[bytes]:
+    """Return others' payloads of the round before, for those who cheat with them."""
+    if bench.attack.name == HONEST:
+        return []
+    updates = await bench.chain.updates(bench.config.netuid, number - 1)
+    others = [update for update in updates if update.miner != bench.chain.hotkey]
+    return [await bench.replica.blob(update.miner, update.digest) for update in others[:1]]
 
 
 def _memory(bench: Bench) -> Compressor:
-    """Return the error feedback of the rounds before; a fresh one where it is missing or damaged."""
-    if bench.memory.exists():
-        try:
-            return Compressor.load(bench.parameters, bench.memory)
-        except LostMemory as problem:
-            log.warning("starting with empty error feedback: %s", problem)
-    return Compressor(bench.parameters)
-
-
-def _hex(content: bytes) -> str:
-    return "0x" + content.hex()
+    """Return the error feedback of the rounds before; a fresh one where it is damaged."""
+    try:
+        return bench.promises.memory(bench.parameters)
+    except LostMemory as problem:
+        log.warning("starting with empty error feedback: %s", problem)
+        bench.promises.forget_memory()
+        return bench.promises.memory(bench.parameters)
 
 
 if __name__ == "__main__":
     set_up_logging()
-    sys.exit(
-        run(
-            "miner", main(parse(Config)), (CannotJoin, Diverged, Unreachable, WrongChain, OSError, ValueError)
-        )
-    )
+    sys.exit(run("miner", main(parse(Config)), (CannotJoin, NodeFailure, SuriError, OSError)))

@@ -1,17 +1,20 @@
 """How the programs of this room start and stop: one line per failure, no traceback, Ctrl-C is a clean end."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chain.connection import Unreachable
 
 UNREACHABLE = 3
 """exit code when no node answers"""
+COMPUTE_THREADS = 2
+"""for training, measuring and files; every further thread that has run torch keeps memory of its own"""
 
 
 def set_up_logging() -> None:
@@ -25,14 +28,26 @@ def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exce
     try:
         asyncio.run(_until_stopped(program))
     except failures as problem:
-        print(f"assay {name}: {problem}", file=sys.stderr)
+        print(f"assay {name}: {' '.join(str(problem).split())}", file=sys.stderr)
         return UNREACHABLE if isinstance(problem, Unreachable) else 1
     return 0
 
 
 async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(COMPUTE_THREADS, thread_name_prefix="compute"))
     running = asyncio.ensure_future(program)
     for stop in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+        loop.add_signal_handler(stop, running.cancel)
+    try:
         await running
+    except asyncio.CancelledError:
+        _leave()
+
+
+def _leave() -> None:
+    """End now that the program has cleaned up: no thread can be told to stop training."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.client import Chain, Refused
-from chain.connection import Unreachable, WrongChain
-from miners.blobs import BlobStore, serve
+from chain.connection import NodeFailure
+from chain.keys import SuriError
+from miners.blobs import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
+from miners.joining import CannotJoin, check_numbers, serving
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -40,6 +42,9 @@ class Config:
     key: str = "//Provider"  # secret URI of the subnet's owner
     netuid: int = 1  # subnet the text is for
     offline: bool = False  # serve only; name nothing on chain
+
+    def __post_init__(self) -> None:
+        check_numbers(self.netuid, self.port, threads=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,14 @@ async def main(config: Config) -> None:
 async def publish(config: Config) -> AsyncIterator[Publication]:
     """Build the corpus and serve it while the block runs.
 
-    Raises: UnusableCorpus, OSError.
+    Raises: UnusableCorpus, CannotJoin, OSError.
     """
     corpus = await asyncio.to_thread(build_corpus, config.source or standard_library())
     with contextlib.ExitStack() as stack:
         directory = config.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = BlobStore(directory)
         await asyncio.to_thread(store.put_all, (corpus.manifest.encode(), *corpus.shards.values()))
-        async with serve(store, config.host, config.port) as url:
+        async with serving(store, config.host, config.port) as url:
             manifest = corpus.manifest
             size = sum(len(text) for text in corpus.shards.values())
             yield Publication(manifest.root(), url, len(manifest.train), len(manifest.held_out), size)
@@ -82,7 +87,7 @@ async def publish(config: Config) -> AsyncIterator[Publication]:
 async def register(config: Config, publication: Publication) -> None:
     """Name the data set on chain, unless it is named already.
 
-    Raises: Unreachable, WrongChain, Refused.
+    Raises: SuriError, Unreachable, WrongChain, Refused.
     """
     async with Chain.connect(config.url, config.key) as chain:
         if await chain.dataset(config.netuid) == (publication.root, publication.url):
@@ -113,6 +118,5 @@ def describe(publication: Publication, as_json: bool) -> str:
 
 if __name__ == "__main__":
     set_up_logging()
-    sys.exit(
-        run("provider", main(parse(Config)), (UnusableCorpus, Unreachable, WrongChain, Refused, OSError))
-    )
+    failures = (UnusableCorpus, CannotJoin, NodeFailure, SuriError, Refused, OSError)
+    sys.exit(run("provider", main(parse(Config)), failures))

@@ -9,21 +9,29 @@ every round since; each step must end at the root the chain attests.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from chain.client import Accepted, Chain, Lineage
 from miners.aggregate import aggregate
-from miners.blobs import BlobClient, BlobError, BlobStore
+from miners.blobs import BlobClient, BlobError, BlobStore, BlobUnreachable
+from miners.files import write_whole
 from miners.parameters import TrainingParameters
 from miners.payload import MalformedPayload, Payload, decode, shape_of
-from miners.weights import MasterWeights, RefusedWeights, from_bytes, initial
+from miners.weights import MasterWeights, from_bytes, initial
 from runtime.primitives.hashing import blake2_256
 
 log = logging.getLogger("replica")
 
 SAVED_STEP = "replica.json"
 SAVED_WEIGHTS = "replica.weights"
+PROGRESS_SECONDS = 5.0
+"""between two lines about a long catch-up"""
+PATIENCE_SECONDS = 2.0
+"""for one server before the next is asked as well"""
+MAX_SOURCES = 8
+"""servers asked for one payload: its miner, then judges"""
 
 
 class Diverged(Exception):
@@ -46,6 +54,8 @@ class Replica:
         directory: Path,
         netuid: int,
         parameters: TrainingParameters,
+        *,
+        mirrors: bool = False,
     ) -> None:
         self._chain = chain
         self._blobs = blobs
@@ -53,6 +63,7 @@ class Replica:
         self._directory = directory
         self._netuid = netuid
         self._parameters = parameters
+        self._mirrors = mirrors  # whether accepted payloads are kept for others
         self.applied, self.weights = self._load()
 
     async def at(self, number: int, base_root: bytes) -> MasterWeights:
@@ -60,24 +71,33 @@ class Replica:
 
         Raises: Diverged; BlobError when an accepted payload is nowhere to be had.
         """
+        first, told = self.applied + 1, time.monotonic()
         while self.applied < number - 1:
             step = await self._chain.lineage(self._netuid, self.applied + 1)
             if step is not None:
                 await self._apply(self.applied + 1, step)
             self.applied += 1
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                log.info("catching up: rounds %d to %d of %d applied", first, self.applied, number - 1)
         if self.weights.root() != base_root:
             raise Diverged(
                 f"round {number} starts from model 0x{base_root.hex()[:8]}…, this copy is at "
-                f"0x{self.weights.root().hex()[:8]}…: delete {self._directory} and start again"
+                f"0x{self.weights.root().hex()[:8]}…"
             )
         return self.weights
+
+    def start_over(self) -> None:
+        """Go back to the model the subnet began with, so that the next `at` replays every round."""
+        self.applied, self.weights = 0, genesis_weights(self._netuid, self._parameters)
 
     async def merged(self, base: MasterWeights, accepted: Sequence[Accepted]) -> MasterWeights:
         """Return the model after the accepted payloads of a round.
 
         Raises: BlobError, Diverged when a payload that was accepted does not decode.
         """
-        entering = [(await self._payload(one, base), one.weight) for one in accepted]
+        payloads = await asyncio.gather(*(self._payload(one, base) for one in accepted))
+        entering = [(payload, one.weight) for payload, one in zip(payloads, accepted, strict=True)]
         return await asyncio.to_thread(aggregate, base, entering, self._parameters)
 
     async def blob(self, hotkey: bytes, digest: bytes) -> bytes:
@@ -93,18 +113,42 @@ class Replica:
             raise BlobError(
                 digest, "nowhere", "its miner announced no address: it must call Neurons.serve_axon"
             )
-        return await self._blobs.fetch(urls, digest, self._parameters.max_payload_bytes)
+        return await self._race(urls[:MAX_SOURCES], digest)
+
+    async def _race(self, urls: list[str], digest: bytes) -> bytes:
+        """Return what the first server sends, the next one being asked when one fails or is slow."""
+        waiting, failures = list(urls), list[BlobError]()
+        asked: set[asyncio.Task[bytes]] = set()
+        try:
+            while waiting or asked:
+                if waiting:
+                    fetch = self._blobs.fetch([waiting.pop(0)], digest, self._parameters.max_payload_bytes)
+                    asked.add(asyncio.create_task(fetch))
+                patience = PATIENCE_SECONDS if waiting else None
+                done, asked = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    try:
+                        return one.result()
+                    except BlobError as failure:
+                        failures.append(failure)
+        finally:
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        raise next((one for one in failures if not isinstance(one, BlobUnreachable)), failures[-1])
 
     async def _sources(self, hotkey: bytes) -> list[str]:
-        """Return where a miner's blobs may be had: the miner first, then everybody else."""
+        """Return where a miner's blobs may be had: the miner first, then the judges, who mirror."""
         first = await self._chain.axon(self._netuid, hotkey)
         others = await self._chain.mirrors(self._netuid)
         return [url for url in dict.fromkeys([first, *others]) if url]
 
     async def _payload(self, one: Accepted, base: MasterWeights) -> Payload:
         blob = await self.blob(one.hotkey, one.digest)
+        if self._mirrors:
+            await asyncio.to_thread(self._store.put, blob)
         try:
-            return decode(blob, shape_of(self._parameters, base.root()))
+            return await asyncio.to_thread(decode, blob, shape_of(self._parameters, base.root()))
         except MalformedPayload as problem:
             raise Diverged(
                 f"payload 0x{one.digest.hex()[:8]}… was accepted but is malformed: {problem}"
@@ -113,7 +157,8 @@ class Replica:
     async def _apply(self, number: int, step: Lineage) -> None:
         if step.base_root != self.weights.root():
             raise Diverged(
-                f"round {number} does not start from this copy: delete {self._directory} and start again"
+                f"round {number} started from model 0x{step.base_root.hex()[:8]}…, this copy is at "
+                f"0x{self.weights.root().hex()[:8]}…"
             )
         after = await self.merged(self.weights, step.accepted)
         if after.root() != step.new_root:
@@ -134,16 +179,12 @@ class Replica:
                 if kept.root().hex() == found["root"]:
                     return int(found["round"]), kept
                 log.warning("the saved model in %s is torn: replaying from the beginning", self._directory)
-            except (ValueError, KeyError, RefusedWeights) as problem:
+            except (ValueError, KeyError, TypeError) as problem:
                 log.warning("the saved model in %s is unusable (%s): replaying", self._directory, problem)
         return 0, genesis_weights(self._netuid, self._parameters)
 
     def _save(self, number: int) -> None:
         """Keep the model; a torn pair of files does not match and is not used."""
-        for name, content in (
-            (SAVED_WEIGHTS, self.weights.to_bytes()),
-            (SAVED_STEP, json.dumps({"round": number, "root": self.weights.root().hex()}).encode()),
-        ):
-            half = self._directory / (name + ".new")
-            half.write_bytes(content)
-            half.replace(self._directory / name)
+        write_whole(self._directory / SAVED_WEIGHTS, self.weights.to_bytes())
+        step = {"round": number, "root": self.weights.root().hex()}
+        write_whole(self._directory / SAVED_STEP, json.dumps(step).encode())

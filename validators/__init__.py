@@ -1,0 +1,1 @@
+"""The judge: checks and scores what miners publish, attests the model."""

@@ -1,9 +1,14 @@
-"""The cheap checks on every payload: is it there, are these the bytes, is it a payload at all."""
+"""The cheap checks on every payload: is it there, are these the bytes, is it a payload at all.
 
+Addresses and bytes are the miners', so all of them together get so much time and memory, and no more.
+"""
+
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.client import Chain, Update
+from chain.client import Update
 from miners.aggregate import aggregate
 from miners.blobs import BlobError
 from miners.parameters import TrainingParameters
@@ -15,11 +20,15 @@ log = logging.getLogger("validator")
 
 WHOLE = 65_535
 """The weight of the only payload of an aggregate."""
+FETCH_MEMORY = 256 << 20
+"""bytes that all fetches together may hold"""
+MOST_FETCHES = 64
+"""at once"""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An update this judge looked at; without a payload it is malformed and scores nothing."""
+    """An update this judge looked at; without a payload it is malformed or a copy, and scores nothing."""
 
     uid: int
     blob: bytes
@@ -31,23 +40,49 @@ class Candidate:
 
 
 async def inspect(
-    chain: Chain,
     replica: Replica,
-    netuid: int,
     number: int,
+    updates: Sequence[Update],
     parameters: TrainingParameters,
     base: MasterWeights,
+    seconds: float,
 ) -> list[Candidate]:
-    """Return what can be judged of a round; an update that is not served is left out: no score, not zero."""
-    me = await chain.uid(netuid)
-    found = []
-    for update in await chain.updates(netuid, number):
-        if update.uid is None or update.uid == me:
+    """Return what can be judged, by uid; an update that is not served in time is left out: no score.
+
+    The updates come in the order of their commits: the first of equal payloads is the original.
+    """
+    doors = asyncio.Semaphore(max(1, min(MOST_FETCHES, FETCH_MEMORY // parameters.max_payload_bytes)))
+    first: dict[bytes, int | None] = {}
+    found, fetching = list[Candidate](), dict[asyncio.Task[Candidate | None], int]()
+    for update in updates:
+        original = first.setdefault(update.digest, update.uid)
+        if update.uid is None:
             continue
-        candidate = await _inspect_one(replica, number, update, update.uid, parameters, base)
-        if candidate is not None:
-            found.append(candidate)
-    return found
+        if original != update.uid:
+            log.warning("round %05d | uid %d | rejected: a copy of uid %s's", number, update.uid, original)
+            found.append(Candidate(update.uid, b"", None))
+            continue
+        one = _inspect_one(replica, number, update, update.uid, parameters, base, doors)
+        fetching[asyncio.create_task(one)] = update.uid
+    if fetching:
+        found += await _gathered(fetching, number, seconds)
+    return sorted(found, key=lambda candidate: candidate.uid)
+
+
+async def _gathered(
+    fetching: dict["asyncio.Task[Candidate | None]", int], number: int, seconds: float
+) -> list[Candidate]:
+    try:
+        done, late = await asyncio.wait(fetching, timeout=seconds)
+    finally:
+        for task in fetching:
+            task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    for task in late:
+        log.warning(
+            "round %05d | uid %d | no score: not served within %.1f s", number, fetching[task], seconds
+        )
+    return [candidate for task in done if (candidate := task.result()) is not None]
 
 
 async def _inspect_one(
@@ -57,19 +92,22 @@ async def _inspect_one(
     uid: int,
     parameters: TrainingParameters,
     base: MasterWeights,
+    doors: asyncio.Semaphore,
 ) -> Candidate | None:
-    try:
-        blob = await replica.blob(update.miner, update.digest)
-    except BlobError as problem:
-        log.warning("round %05d | uid %d | no score: %s", number, uid, problem)
-        return None
+    async with doors:
+        try:
+            blob = await replica.blob(update.miner, update.digest)
+        except BlobError as problem:
+            log.warning("round %05d | uid %d | no score: %s", number, uid, problem)
+            return None
     if len(blob) != update.length:
         log.warning(
             "round %05d | uid %d | rejected: %d bytes, %d revealed", number, uid, len(blob), update.length
         )
         return Candidate(uid, blob, None)
     try:
-        return Candidate(uid, blob, decode(blob, shape_of(parameters, base.root())))
+        payload = await asyncio.to_thread(decode, blob, shape_of(parameters, base.root()))
     except MalformedPayload as problem:
         log.warning("round %05d | uid %d | rejected: %s", number, uid, problem)
         return Candidate(uid, blob, None)
+    return Candidate(uid, blob, payload)

@@ -5,18 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_SECONDS = 10
-"""a process that has not ended this long after SIGTERM is killed"""
+"""processes that have not ended this long after SIGTERM are killed"""
 PR_SET_PDEATHSIG = 1
 """Linux: send this process a signal when its parent dies"""
 NICENESS = 10
 """torch must not cost the node its slots"""
 LOG_TAIL = 400
-"""characters of a dead process's last log line that are shown"""
+"""bytes of a dead process's last log line that are shown"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class Ports:
         if base is None:
             return cls(rpc, metrics, 8100, 8101)
         return cls(base, base + 1, base + 2, base + 3)
+
+    def taken_by(self, workers: int) -> list[int]:
+        """Return every port that a network with so many judges and miners takes."""
+        return [self.rpc, self.metrics, self.provider, *range(self.workers, self.workers + workers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +93,29 @@ class Network:
 
     def last_line(self, name: str) -> str:
         """Return the last line a process logged."""
-        lines = self.log_of(name).read_text(errors="replace").strip().splitlines()
-        return lines[-1][-LOG_TAIL:] if lines else ""
+        with self.log_of(name).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def stop(self) -> None:
-        """End every process, workers before the node, and wait for them."""
-        alive = [process for process in reversed(self.running.values()) if process.poll() is None]
-        for process in alive:
+        """End every process, workers before the node, and wait for them; a second Ctrl-C changes nothing."""
+        impatient = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, signal.SIG_IGN) for number in impatient]
+        try:
+            self._stop()
+        finally:
+            for number, handler in zip(impatient, before, strict=True):
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        members = [process for process in reversed(self.running.values()) if process.poll() is None]
+        for process in members:
             process.send_signal(signal.SIGTERM)
-        for process in alive:
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in members:
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -9,12 +9,17 @@ import asyncio
 import json
 
 from chain.client import Chain, Refused
-from chain.commands.failure import UNREACHABLE, Failure
-from chain.connection import Unreachable, WrongChain
+from chain.commands.failure import UNREACHABLE, USAGE, Failure
+from chain.connection import NodeFailure, Unreachable
+from chain.keys import SuriError
+from runtime.primitives import ss58
 
 HELP = "register a hotkey in a subnet"
+LAST_NETUID = 65_535
 PLANCK = 10**12
 """planck per ASY"""
+MOST_ASY = 1_000_000_000
+"""no chain of this kind has more; more would not fit a call either"""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +34,30 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Register and print the uid."""
+    _check(parsed)
     try:
         uid, hotkey, block = asyncio.run(_register(parsed))
     except Unreachable as problem:
         raise Failure(str(problem), UNREACHABLE) from problem
-    except (Refused, WrongChain, ValueError) as problem:
+    except (Refused, NodeFailure, SuriError) as problem:
         raise Failure(str(problem)) from problem
     if parsed.json:
         print(json.dumps({"netuid": parsed.netuid, "uid": uid, "hotkey": hotkey, "block": block}))
     else:
         print(f"registered {hotkey} in subnet {parsed.netuid} as uid {uid}, block #{block}")
     return 0
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    if not 0 <= parsed.netuid <= LAST_NETUID:
+        raise Failure(f"--netuid is {parsed.netuid}, must be 0 to {LAST_NETUID}", USAGE)
+    if not 0 <= parsed.max_price <= MOST_ASY:
+        raise Failure(f"--max-price is {parsed.max_price}, must be 0 to {MOST_ASY}", USAGE)
+    if parsed.hotkey is not None:
+        try:
+            ss58.decode(parsed.hotkey)
+        except ss58.Ss58Error as problem:
+            raise Failure(f"--hotkey {parsed.hotkey} is no address: {problem}", USAGE) from problem
 
 
 async def _register(parsed: argparse.Namespace) -> tuple[int, str, int]:

@@ -1,5 +1,6 @@
 """What `assay up` shows: a header, then one line per thing that happened, read from finalised blocks."""
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ PLANCK = 10**12
 """planck per ASY"""
 BLOCK_LINE_EVERY = 5
 """blocks between two lines about blocks alone"""
+
+
+JOURNAL_SECONDS = 5.0
+"""a judge measures the new model after it has attested it; longer than this its line is not waited for"""
+JOURNAL_PAUSE = 0.1
+"""seconds between two looks into its journal"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Screen:
             case "Training.PhaseChanged" if values["phase"] == "Attest":
                 return await self._scored(values["round"])
             case "Training.RoundClosed":
-                return self._closed(values)
+                return await self._closed(values)
             case "Training.RoundVoided":
                 return f"⚪ round {values['round']} void: {values['reason']}"
         return None
@@ -117,10 +124,13 @@ class Screen:
         )
         return f"⚖️  round {number}  scores  {weights}"
 
-    def _closed(self, values: Any) -> str:
+    async def _closed(self, values: Any) -> str:
         number = values["round"]
         self.progress.rounds += 1
-        self._read_journal()
+        until = time.monotonic() + JOURNAL_SECONDS
+        while number not in self.progress.losses and time.monotonic() < until:
+            self._read_journal()
+            await asyncio.sleep(JOURNAL_PAUSE)
         before, after = self.progress.losses.get(number - 1), self.progress.losses.get(number)
         loss = (
             f"held-out loss {before:.3f} → {after:.3f}   " if before is not None and after is not None else ""
@@ -149,7 +159,10 @@ class Screen:
         if not self._journal.exists():
             return
         for line in self._journal.read_text().splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # being written, or torn by a full disk
+                continue
             if entry["event"] == "model":
                 self.progress.losses[entry["round"]] = entry["held_out_loss"]
 

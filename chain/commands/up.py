@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from chain.commands.failure import USAGE, Failure
 from chain.commands.network import Network, Ports, members
 from chain.commands.ports import ensure_free
 from chain.commands.screen import Row, Screen, header
-from chain.connection import Unreachable
+from chain.connection import NodeFailure, Unreachable
 from chain.keys import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
@@ -33,8 +34,11 @@ JUDGES = ("Alice", "Bob")
 MOST_MINERS = 8
 """development accounts //Miner1 to //Miner8"""
 NETUID = 1
+LAST_PORT = 65_535
 START_SECONDS = 60
 """a node that does not answer this long after its start is given up"""
+GUARD_SECONDS = 0.5
+"""between two looks at the processes"""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -63,32 +67,56 @@ def run(parsed: argparse.Namespace) -> int:
     """Run the network until Ctrl-C, or as --exit says."""
     _check(parsed)
     ports = Ports.at(parsed.port_base)
-    for port in (ports.rpc, ports.metrics, ports.provider):
+    for port in ports.taken_by(parsed.judges + parsed.miners):
         ensure_free("127.0.0.1", port, "--port-base")
-    with contextlib.ExitStack() as opened:
-        if parsed.keep:
-            home = parsed.keep.resolve()
-            home.mkdir(parents=True, exist_ok=True)
-        else:
-            home = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-up-")))
-        network = Network(home)
-        opened.callback(network.stop)
-        return asyncio.run(_until_stopped(_watch(parsed, ports, network)))
+    try:
+        with contextlib.ExitStack() as opened:
+            network = Network(_home(parsed, opened))
+            opened.callback(network.stop)
+            return asyncio.run(_until_stopped(_watch(parsed, ports, network)))
+    except BrokenPipeError:  # nobody reads us any more: `assay up | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except NodeFailure as problem:
+        raise Failure(str(problem)) from problem
+
+
+def _home(parsed: argparse.Namespace, opened: contextlib.ExitStack) -> Path:
+    """Return where data and logs go.
+
+    Raises: Failure.
+    """
+    if parsed.keep is None:
+        directory = tempfile.TemporaryDirectory(prefix="assay-up-", ignore_cleanup_errors=True)
+        return Path(opened.enter_context(directory))
+    home: Path = parsed.keep.resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Failure(
+            f"--keep {home} cannot be used ({problem.strerror}): choose another directory"
+        ) from problem
+    return home
 
 
 def _check(parsed: argparse.Namespace) -> None:
     if not 1 <= parsed.miners <= MOST_MINERS:
         raise Failure(f"--miners is {parsed.miners}, must be 1 to {MOST_MINERS}", USAGE)
+    if parsed.rounds is not None and parsed.rounds < 1:
+        raise Failure(f"--rounds is {parsed.rounds}, must be 1 or more", USAGE)
     if parsed.exit and not parsed.rounds:
         raise Failure("--exit needs --rounds N", USAGE)
+    last = LAST_PORT - len(Ports.at(0).taken_by(len(JUDGES) + MOST_MINERS))
+    if parsed.port_base is not None and not 1 <= parsed.port_base <= last:
+        raise Failure(f"--port-base is {parsed.port_base}, must be 1 to {last}", USAGE)
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
 
 
 async def _until_stopped(watching: Coroutine[Any, Any, int]) -> int:
-    """Return the code of the run; Ctrl-C ends it with 0."""
+    """Return the code of the run; Ctrl-C, or the end of the terminal, ends it with 0."""
     task = asyncio.ensure_future(watching)
-    for stop in (signal.SIGINT, signal.SIGTERM):
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(stop, task.cancel)
     try:
         return await task
@@ -98,11 +126,14 @@ async def _until_stopped(watching: Coroutine[Any, Any, int]) -> int:
 
 
 async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> int:
+    """Start everything, then show blocks and deaths until one of the two says that it is over."""
     judges, miners = JUDGES[: parsed.judges], [f"Miner{number}" for number in range(1, parsed.miners + 1)]
     node, *others = members(ports, judges, miners, network.home)
-    started = time.monotonic()
+    _show(parsed, f"assay {VERSION}   starting a local network; torch takes its time to load")
+    is_resumed = (network.home / node.name).exists()
     network.start(node)
     async with _connected(f"ws://127.0.0.1:{ports.rpc}", network) as chain:
+        first = (await chain.finalized_head()).number + 1 if is_resumed else 1
         for member in others:
             network.start(member)
         screen = Screen(chain, NETUID, network.home / f"judge-{judges[0].lower()}" / "rounds.jsonl")
@@ -110,25 +141,48 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
         screen.name_accounts({row.address: row.name for row in rows})
         kept = f"data in {network.home}" + ("" if parsed.keep else ", deleted on exit (--keep DIR to keep)")
         _show(parsed, header(VERSION, kept, ports, rows))
-        next_block = 1
-        async for head in chain.finalized():
-            for name, code, last in network.newly_dead():
-                _show(parsed, f"⚠️  {name} ended with code {code}: {last}   (log: {network.log_of(name)})")
-                if name == node.name:
-                    raise Failure(f"the node ended: {last}")
-            for number in range(next_block, head.number + 1):
-                block = await chain.block_at(number)
-                if block is not None:
-                    for line in await screen.lines(block):
-                        _show(parsed, line)
-            next_block = head.number + 1
-            done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
-            if parsed.exit and done:
-                return 0
-            if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
-                closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
-                raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
+        showing = asyncio.ensure_future(_show_blocks(parsed, chain, screen, first))
+        guarding = asyncio.ensure_future(_guard(parsed, network, node.name, screen))
+        try:
+            done, _ = await asyncio.wait((showing, guarding), return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
+        finally:
+            for task in (showing, guarding):
+                task.cancel()
+            await asyncio.gather(showing, guarding, return_exceptions=True)
+
+
+async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen, first: int) -> int:
+    """Show what happens in finalised blocks, until --exit is satisfied."""
+    next_block = first
+    async for head in chain.finalized():
+        for number in range(next_block, head.number + 1):
+            block = await chain.block_at(number)
+            if block is not None:
+                for line in await screen.lines(block):
+                    _show(parsed, line)
+        next_block = head.number + 1
+        done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
+        if parsed.exit and done:
+            return 0
     raise AssertionError("the stream of finalised blocks does not end")
+
+
+async def _guard(parsed: argparse.Namespace, network: Network, node: str, screen: Screen) -> int:
+    """Tell of each member that ends, once; the network goes on unless it is the node.
+
+    Raises: Failure when the node ended, or --timeout has passed.
+    """
+    started = time.monotonic()
+    while True:
+        for name, code, last in network.newly_dead():
+            if name == node:
+                raise Failure(f"the node ended with code {code}: {last}   (log: {network.log_of(name)})")
+            _show(parsed, f"⚠️  {name} ended with code {code}: {last}   (log: {network.log_of(name)})")
+        if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
+            closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
+            raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
+        await asyncio.sleep(GUARD_SECONDS)
 
 
 @contextlib.asynccontextmanager

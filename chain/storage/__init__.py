@@ -1,0 +1,1 @@
+"""RocksDB: flat state, the trie, layers and history, blocks."""

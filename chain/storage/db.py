@@ -4,6 +4,7 @@ Every write is one synced batch over all columns: after a kill or a power loss t
 whole batch. A write that fails, like a read that fails, is a StorageError; the node stops then.
 """
 
+import logging
 import threading
 import weakref
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+
+log = logging.getLogger("db")
 
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
 HEADERS, BODIES, JUSTIFICATIONS, CANON, META = "headers", "bodies", "justif", "canon", "meta"
@@ -188,14 +191,22 @@ class Database:
             raise StorageError(f"the database cannot be written: {problem}") from problem
 
     def close(self) -> None:
-        """Close the database and free its lock; everything read from it is unusable afterwards."""
+        """Close the database and free its lock; everything read from it is unusable afterwards.
+
+        What cannot be flushed, as on a full disk, is in the synced log; the next opening reads it there.
+        """
         for taken in list(self._snapshots):
             taken.release()
         self._handles.clear()
-        for column in self._columns.values():
-            column.close()
+        failures = []
+        for each in (*self._columns.values(), self._database):
+            try:
+                _close(each)
+            except StorageError as problem:
+                failures.append(problem)
         self._columns.clear()
-        self._database.close()
+        if failures:
+            log.warning("%s; the next start reads its log instead", failures[0])
 
     def _check_schema(self, path: Path) -> None:
         found = self.get(META, _SCHEMA_KEY)
@@ -209,6 +220,14 @@ class Database:
                 f"the database at {path} has layout {version}, this program reads layout {SCHEMA}: "
                 "use the program that made it, or purge the chain and sync again"
             )
+
+
+def _close(part: Any) -> None:
+    """Close a column or the database."""
+    try:
+        part.close()
+    except Exception as problem:
+        raise StorageError(f"the database cannot be flushed: {problem}") from problem
 
 
 def _options() -> Any:

@@ -1,0 +1,1 @@
+"""How a pallet is declared, dispatched, described to clients and tested."""

@@ -1,0 +1,1 @@
+"""One pallet per module; runtime/runtime.py names them all."""

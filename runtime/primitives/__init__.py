@@ -1,0 +1,1 @@
+"""Codecs, hashes, keys, headers, proofs: what every room speaks."""

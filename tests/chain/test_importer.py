@@ -116,17 +116,17 @@ def _flip_seal(header: Header) -> Header:
     return unsealed.sealed(Seal(BABE_ENGINE, bytes([found._1[0] ^ 1]) + found._1[1:]))
 
 
-@pytest.mark.parametrize("name", FLAWS)
-def test_a_header_that_is_not_its_authors_is_refused(chain: Chain, name: str) -> None:
-    tamper, flaw = FLAWS[name]
+def test_a_header_that_is_not_its_authors_is_refused(chain: Chain) -> None:
     chain.grow(FIRST_SLOT)
     chain.clock.ms += 2 * SLOT_MS
     block = chain.build(FIRST_SLOT + 1)
-    before = chain.snapshot()
-    with pytest.raises(InvalidBlock) as refused:
-        chain.importer.import_foreign(*tamper(block))
-    assert refused.value.reason is flaw
-    assert chain.snapshot() == before
+    before, found = chain.snapshot(), {}
+    for name, (tamper, _) in FLAWS.items():
+        with pytest.raises(InvalidBlock) as refused:
+            chain.importer.import_foreign(*tamper(block))
+        found[name] = refused.value.reason
+        assert chain.snapshot() == before, name
+    assert found == {name: flaw for name, (_, flaw) in FLAWS.items()}
     assert chain.importer.import_foreign(*block) == block[0].hash()  # the honest one is welcome
 
 
@@ -163,17 +163,17 @@ FAULTS: dict[str, tuple[Callable[[Block], Block], BlockFault]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_block_that_does_not_execute_as_it_says_is_refused(chain: Chain, name: str) -> None:
-    tamper, fault = FAULTS[name]
+def test_a_block_that_does_not_execute_as_it_says_is_refused(chain: Chain) -> None:
     chain.grow(FIRST_SLOT)
     chain.clock.ms += 2 * SLOT_MS
     block = chain.build(FIRST_SLOT + 1, (chain.remark(0),))
-    before = chain.snapshot()
-    with pytest.raises(BlockRejected) as refused:
-        chain.importer.import_foreign(*tamper(block))
-    assert refused.value.fault is fault
-    assert chain.snapshot() == before
+    before, found = chain.snapshot(), {}
+    for name, (tamper, _) in FAULTS.items():
+        with pytest.raises(BlockRejected) as refused:
+            chain.importer.import_foreign(*tamper(block))
+        found[name] = refused.value.fault
+        assert chain.snapshot() == before, name
+    assert found == {name: fault for name, (_, fault) in FAULTS.items()}
     assert chain.importer.import_foreign(*block) == block[0].hash()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.e2e
 KILLS = int(os.environ.get("ASSAY_KILLS", "8"))
 """how often the node is killed; the nightly run asks for many more"""
 BOB = Keypair.create_from_uri("//Bob")
+LARGEST_FILE = 16 * 1024
+"""bytes; the database's log is longer already, the node's output is not"""
 PRE_DIGEST = "0x0642414245"
 """PreRuntime, engine BABE"""
 
@@ -131,6 +134,23 @@ def test_a_stopped_node_goes_on_where_it_was(tmp_path: Path) -> None:
     with running(tmp_path / "second", *flags) as node:
         assert "best #0" not in node.output()
         node.wait_height(4)
+
+
+def test_a_full_disk_ends_the_node_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    flags = flags_of(write_spec(tmp_path / "spec.json"), tmp_path / "base")
+    with running(tmp_path / "first", *flags) as node:
+        eventually(lambda: node.finalized() > 1, "finality")
+        final = node.rpc("chain_getFinalizedHead")
+        full = LARGEST_FILE, LARGEST_FILE
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, full)  # what the kernel refuses now is a write
+        assert node.wait() == 1
+        output = node.output().splitlines()
+        assert [line for line in output if "Traceback" in line] == []
+        assert output[-1].startswith("assay: the database "), output[-5:]
+    with running(tmp_path / "second", *flags) as node:
+        reached = node.number(final)
+        assert node.rpc("chain_getBlockHash", reached) == final
+        eventually(lambda: node.finalized() > reached + 1, "finality on a disk with room")
 
 
 def test_a_second_node_may_not_use_the_same_data(tmp_path: Path) -> None:

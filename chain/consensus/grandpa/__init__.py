@@ -1,0 +1,1 @@
+"""Finality: justifications, and the votes this node casts."""

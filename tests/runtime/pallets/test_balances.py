@@ -163,6 +163,15 @@ def test_a_transfer_to_oneself_changes_nothing(ext: Externalities, name: str, va
     assert_noop(ext, ALICE, "Balances", name, ALICE, 1001, error=unavailable)
 
 
+def test_who_sends_itself_everything_keeps_its_account(ext: Externalities) -> None:
+    ext.runtime.system.bump_nonce(ALICE)
+    before = ext.state_root()
+    assert_ok(ext, ALICE, "Balances", "transfer_allow_death", ALICE, 1000)
+    assert_ok(ext, ALICE, "Balances", "transfer_all", ALICE, False)
+    assert ext.state_root() == before
+    assert ext.new_events() == [Transfer(ALICE, ALICE, 1000)] * 2
+
+
 def test_only_root_forces(ext: Externalities) -> None:
     assert_noop(ext, ALICE, "Balances", "force_transfer", BOB, ALICE, 1, error=BadOrigin())
     assert_noop(ext, ALICE, "Balances", "force_set_balance", ALICE, 10**9, error=BadOrigin())

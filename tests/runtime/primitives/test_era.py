@@ -65,7 +65,9 @@ def test_no_other_era_is_encoded(era: MortalEra) -> None:
         ERA_CODEC.encode(era)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x01", b"\x10\x00", b"\x41\x01", b"\x00\x00", b"\x05\x00\x00"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x01", b"\x10\x00", b"\x41\x00", b"\x41\x01", b"\x00\x00", b"\x05\x00\x00"]
+)
 def test_malformed_eras_are_refused(raw: bytes) -> None:
     with pytest.raises(DecodeError):
         ERA_CODEC.decode(raw)

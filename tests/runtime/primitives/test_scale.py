@@ -140,10 +140,13 @@ def listed(kind: Kind) -> Kind:
 
 
 def paired(kinds: list[Kind]) -> Kind:
+    """Declare a tuple, which gets a name in the oracle: it misreads tuples written inside of tuples."""
+    name = f"Tuple{next(NAMES)}"
+    ORACLE.update_type_registry({"types": {name: f"({', '.join(kind.oracle for kind in kinds)})"}})
     return Kind(
         tuple[tuple(kind.annotation for kind in kinds)],  # type: ignore[misc]
         st.tuples(*(kind.values for kind in kinds)),
-        f"({', '.join(kind.oracle for kind in kinds)})",
+        name,
         lambda value: tuple(kind.view(each) for kind, each in zip(kinds, value, strict=True)),
     )
 

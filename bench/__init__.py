@@ -1,0 +1,1 @@
+"""Measurements, one script each; every figure in the README comes from here."""

@@ -1,0 +1,39 @@
+"""What every benchmark does with its figures: print them as JSON, and write them where it is told to."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the flags all benchmarks share."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    made.add_argument(
+        "--machine",
+        default=f"{os.cpu_count()} cores",
+        metavar="TEXT",
+        help="what kind of machine this is, without its name",
+    )
+    return made
+
+
+def finish(name: str, figures: Mapping[str, object], given: argparse.Namespace) -> None:
+    """Print the figures of a run and, with --json, keep them."""
+    document = {
+        "benchmark": name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": given.machine,
+        "figures": dict(figures),
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n")

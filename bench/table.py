@@ -1,0 +1,103 @@
+"""The README's table of measured numbers, made from bench/results.
+
+python -m bench.table            print it
+python -m bench.table --update   write it into README.md
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- measured: python -m bench.table --update -->", "<!-- measured: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what, and how to say it from a benchmark's figures."""
+
+    benchmark: str
+    what: str
+    say: Callable[[dict[str, Any]], str]
+
+
+ROWS = (
+    Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
+    Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
+    Row("first_light", "to the first payout", lambda f: f"{f['first_payout_s']} s"),
+    Row(
+        "first_light",
+        "finalised blocks per second (slots of 2 s)",
+        lambda f: f"{f['finalised_blocks_per_second']:.2f}",
+    ),
+    Row(
+        "first_light",
+        "held-out loss, nats per byte, before round 1 and after each",
+        lambda f: " → ".join(f"{loss:.2f}" for loss in f["held_out_loss"]),
+    ),
+    Row(
+        "first_light",
+        "most memory resident, MiB",
+        lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
+    ),
+    Row(
+        "runtime",
+        "signed transfers executed per second, one core, state in memory",
+        lambda f: f"{f['transfers_per_second']:,}",
+    ),
+    Row("runtime", "checking one transaction for the pool", lambda f: f"{f['validation_us']} µs"),
+    Row(
+        "runtime",
+        "decoding a signed transfer; scalecodec in the same run",
+        lambda f: f"{f['decode_us']} µs; {f['decode_scalecodec_us']} µs ({f['decode_ratio']}x)",
+    ),
+    Row(
+        "runtime",
+        "encoding it; scalecodec",
+        lambda f: f"{f['encode_us']} µs; {f['encode_scalecodec_us']} µs ({f['encode_ratio']}x)",
+    ),
+    Row(
+        "runtime",
+        "state root, per changed key",
+        lambda f: (
+            f"{f['root_us_per_changed_key']} µs ({f['changed_keys']:,} of {f['state_keys']:,} keys, RocksDB)"
+        ),
+    ),
+)
+
+
+def main() -> None:
+    """Print the table, or write it."""
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--update", action="store_true", help="write README.md")
+    if flags.parse_args().update:
+        README.write_text(with_table(README.read_text()))
+    else:
+        print(table())
+
+
+def table() -> str:
+    """Return the table as Markdown."""
+    documents = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    lines = ["| what | measured |", "|---|---|"]
+    lines += [f"| {row.what} | {row.say(documents[row.benchmark]['figures'])} |" for row in ROWS]
+    sources = ", ".join(
+        f"`bench/{name}.py` on {found['date']} ({found['machine']})" for name, found in documents.items()
+    )
+    return "\n".join([*lines, "", f"From {sources}."])
+
+
+def with_table(readme: str) -> str:
+    """Return the README with the table of today's results in its place."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    assert after, f"README.md lacks the lines {BEGIN} and {END}"
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a miner has committed to and not revealed: on disk before the chain knows, so a restart can reveal.
+
+keep -> (commit on chain) -> (reveal on chain) -> fulfil        or drop, when the round is lost
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from miners.compressor import Compressor
+from miners.files import write_whole
+from miners.parameters import TrainingParameters
+from runtime.primitives.commitments import update_commitment
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.types import AccountId, Hash
+
+PROMISE_FILE = "promise.json"
+BLOB_FILE = "promise.blob"
+MEMORY_FILE = "error_feedback"
+NEXT_MEMORY_FILE = "error_feedback.next"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Everything that opens a commitment; bytes as hex."""
+
+    round: int
+    hotkey: str
+    salt: str
+    digest: str
+    length: int  # bytes
+    ef_digest: str
+
+    def commitment(self, genesis: bytes, netuid: int) -> bytes:
+        """Return what goes on chain first."""
+        hotkey, salt, digest, memory = (
+            bytes.fromhex(text) for text in (self.hotkey, self.salt, self.digest, self.ef_digest)
+        )
+        return update_commitment(
+            Hash(genesis),
+            netuid,
+            self.round,
+            AccountId(hotkey),
+            salt,
+            Hash(digest),
+            self.length,
+            Hash(memory),
+        )
+
+
+class Promises:
+    """The promise that is open, its blob, and the error feedback before and after it."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def keep(self, promise: Promise, blob: bytes, after: Compressor) -> None:
+        """Write everything a later life of this miner needs to reveal."""
+        after.save(self._home / NEXT_MEMORY_FILE)
+        write_whole(self._home / BLOB_FILE, blob)
+        write_whole(self._home / PROMISE_FILE, json.dumps(asdict(promise)).encode())
+
+    def open(self) -> tuple[Promise, bytes] | None:
+        """Return the promise that is open and its blob; None when there is none, or not whole."""
+        try:
+            promise = Promise(**json.loads((self._home / PROMISE_FILE).read_text()))
+            blob = (self._home / BLOB_FILE).read_bytes()
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return (promise, blob) if blake2_256(blob).hex() == promise.digest else None
+
+    def fulfil(self) -> None:
+        """Take over the error feedback that the revealed payload left."""
+        after = self._home / NEXT_MEMORY_FILE
+        if after.exists():
+            after.replace(self._home / MEMORY_FILE)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the promise; a lost round leaves the error feedback as it was."""
+        for name in (PROMISE_FILE, BLOB_FILE, NEXT_MEMORY_FILE):
+            (self._home / name).unlink(missing_ok=True)
+
+    def memory(self, parameters: TrainingParameters) -> Compressor:
+        """Return the error feedback of the rounds before; an empty one before the first.
+
+        Raises: LostMemory when it is damaged.
+        """
+        path = self._home / MEMORY_FILE
+        return Compressor.load(parameters, path) if path.exists() else Compressor(parameters)
+
+    def forget_memory(self) -> None:
+        """Start with empty error feedback."""
+        (self._home / MEMORY_FILE).unlink(missing_ok=True)

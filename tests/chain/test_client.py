@@ -1,0 +1,144 @@
+"""The client beside what is no node, or a node that falls silent."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from chain import connection
+from chain.client import Chain
+from chain.connection import Connection, Unreachable, WrongChain, brief
+from chain.keys import SuriError
+
+GENESIS = "0x" + "11" * 32
+
+
+async def websocket_server(answer: str | None) -> AsyncIterator[str]:
+    """A WebSocket server that gives everybody the same answer, or none."""
+
+    async def talk(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type == WSMsgType.TEXT and answer is not None:
+                await socket.send_str(answer)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", talk)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that never answers."""
+    async for url in websocket_server(None):
+        yield url
+
+
+@pytest.fixture(
+    params=["no JSON", "[]", "{}", '{"id": 1, "result": null}', '{"id": 1, "error": {"code": 1}}']
+)
+async def strange(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of a server that talks about something else."""
+    async for url in websocket_server(request.param):
+        yield url
+
+
+@pytest.mark.parametrize("suri", ["nonsense", "0x12", "bottom drive obey", "//Alice/" * 200])
+def test_a_key_that_is_none_is_said_without_repeating_it(suri: str) -> None:
+    with pytest.raises(SuriError, match=r"^--key names no key: ") as refused:
+        Chain("ws://127.0.0.1:1", suri)
+    assert suri not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["", "foo", "http://127.0.0.1:1", "ws://", "ws://127.0.0.1:no", "ws://[::1"])
+async def test_an_address_that_is_none_is_said(url: str) -> None:
+    with pytest.raises(Unreachable) as refused:
+        async with Chain.connect(url, "//Alice"):
+            pass
+    assert str(refused.value) == (
+        f"no node answers at {url} (an address is ws://HOST:PORT or wss://HOST:PORT): "
+        "start one with `assay node --dev`, or give --url"
+    )
+
+
+async def test_a_closed_port_is_said() -> None:
+    with pytest.raises(Unreachable, match=r"no node answers at ws://127\.0\.0\.1:1 \(.*refused"):
+        async with Chain.connect("ws://127.0.0.1:1", "//Alice"):
+            pass
+
+
+async def test_what_talks_about_something_else_is_no_assay_chain(
+    strange: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.3)
+    with pytest.raises((WrongChain, Unreachable)) as refused:
+        async with Chain.connect(strange, "//Alice"):
+            pass
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_silent_node_is_given_up_after_a_while(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
+    with pytest.raises(Unreachable, match="timed out"):
+        async with Chain.connect(silent, "//Alice"):
+            pass
+
+
+async def test_a_silent_node_does_not_hold_up_the_end(silent: str) -> None:
+    link = Connection(silent)
+    asking = asyncio.ensure_future(link.open())
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    begun = time.monotonic()
+    await link.close()
+    assert time.monotonic() - begun < connection.CONNECT_SECONDS + 1
+
+
+class History:
+    """What a connection asks to see whether a chain goes on where it was."""
+
+    def __init__(self, **blocks: str) -> None:
+        self._blocks = {int(number.removeprefix("at_")): block for number, block in blocks.items()}
+
+    def get_block_hash(self, number: int) -> str | None:
+        return self._blocks.get(number)
+
+
+def test_a_node_that_lost_its_data_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    link = Connection("ws://127.0.0.1:1")
+    link.made = 1
+    link.check_history(History(), 7, "0xaa")
+    link.made = 2  # it came back
+    link.check_history(History(), 2, "0xbb")
+    link.check_history(History(), 3, "0xcc")
+    assert caplog.messages == [
+        "the node at ws://127.0.0.1:1 is at #2, it was at #7: it is catching up, or its data was deleted"
+    ]
+    with pytest.raises(WrongChain, match="came back with another block #7"):
+        link.check_history(History(at_7="0xdd"), 8, "0xee")
+
+
+def test_a_node_that_caught_up_is_trusted_again() -> None:
+    link = Connection("ws://127.0.0.1:1")
+    link.made = 1
+    link.check_history(History(), 7, "0xaa")
+    link.made = 2
+    link.check_history(History(), 2, "0xbb")
+    link.check_history(History(at_7="0xaa"), 9, "0xcc")
+    link.check_history(History(at_7="0xdd"), 10, "0xee")  # not asked twice
+
+
+def test_other_peoples_errors_become_one_short_line() -> None:
+    assert brief(ValueError("a\n  b -+-+- {headers}")) == "a b"
+    assert brief(EOFError()) == "EOFError"
+    assert len(brief("x" * 10_000)) == connection.MOST_TEXT

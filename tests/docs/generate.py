@@ -1,0 +1,255 @@
+"""The parts of docs/ that the code can say itself: command lines, presets, numbers, error texts, metrics.
+
+python -m tests.docs.generate --update      write them; without the flag, say which are out of date
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from chain.cli import COMMANDS, PROGRAMS
+from chain.keystore import KEY_KINDS
+from chain.metrics import Metrics
+from chain.rpc.server import all_methods
+from chain.rpc.subscriptions import SUBSCRIBE, UNSUBSCRIBE
+from miners import miner, provider
+from miners.config import parser_of
+from runtime.frame.pallet import spec_of
+from runtime.pallets.free_calls import NUMBERS
+from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.training.types import VoidReason
+from runtime.runtime import AssayRuntime
+from validators import validator
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = {"miner": miner.Config, "validator": validator.Config, "provider": provider.Config}
+ASY = 10**12
+"""planck"""
+AMOUNTS = frozenset(
+    {
+        "burn_start",
+        "burn_min",
+        "burn_max",
+        "uid_bond",
+        "BlockReward",
+        "MinValidatorBond",
+        "ExistentialDeposit",
+    }
+)
+CONSTANTS = (
+    ("Babe", "ExpectedBlockTime", "slot, ms"),
+    ("Babe", "EpochDuration", "session, slots"),
+    ("Staking", "SessionsPerEra", "era, sessions (no eras run yet)"),
+    ("Balances", "ExistentialDeposit", "existential deposit"),
+    ("Staking", "MinValidatorBond", "minimum validator bond"),
+    ("Incentive", "BlockReward", "block reward"),
+    ("Incentive", "HalvingInterval", "halving, blocks"),
+    ("Incentive", "ConsensusSharePpm", "consensus pot's share of the reward, ppm"),
+    ("Training", "WarmUp", "blocks everything must be there before the first round"),
+    ("Subnets", "MaxSubnets", "most subnets"),
+)
+
+
+def main() -> int:
+    """Write what is out of date, or name it."""
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--update", action="store_true", help="write the files")
+    update = flags.parse_args().update
+    for path in stale():
+        if not update:
+            print(f"{path.relative_to(ROOT)} is out of date: python -m tests.docs.generate --update")
+            continue
+        path.write_text(current(path))
+        print(f"{path.relative_to(ROOT)} written")
+    return 0 if update or not list(stale()) else 1
+
+
+def stale() -> Iterator[Path]:
+    """Yield the documents whose generated parts are not what the code says."""
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        if path.read_text() != current(path):
+            yield path
+
+
+def current(path: Path) -> str:
+    """Return a document with its generated parts renewed."""
+
+    def renew(found: "re.Match[str]") -> str:
+        return f"<!-- generated: {found[1]} -->\n{BLOCKS[found[1]]()}\n<!-- generated: end -->"
+
+    return re.sub(
+        r"<!-- generated: (?!end)(\w+) -->.*?<!-- generated: end -->",
+        renew,
+        path.read_text(),
+        flags=re.DOTALL,
+    )
+
+
+# Command lines.
+
+
+def commands() -> str:
+    """Return every command's usage, arguments and help."""
+    sections = [_command(name, _described(name)) for name in COMMANDS]
+    sections += [_command(name, parser_of(CONFIGS[name])) for name in PROGRAMS]
+    return "\n\n".join(sections)
+
+
+def _described(name: str) -> argparse.ArgumentParser:
+    module = COMMANDS[name]
+    parser = argparse.ArgumentParser(prog=f"assay {name}", description=module.__doc__)
+    module.describe(parser)
+    return parser
+
+
+def _command(name: str, parser: argparse.ArgumentParser, level: str = "##") -> str:
+    text = (parser.description or "").strip()
+    lines = [f"{level} assay {name}", "", "```", text, "```"] if text else [f"{level} assay {name}"]
+    shown = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    rows = [_flag(action) for action in shown if not isinstance(action, argparse._SubParsersAction)]
+    if rows:
+        lines += ["", "| argument | meaning |", "|---|---|", *rows]
+    for action in shown:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb, inner in action.choices.items():
+                lines += ["", _command(f"{name} {verb}", inner, level + "#")]
+    return "\n".join(lines)
+
+
+def _flag(action: argparse.Action) -> str:
+    value = ""
+    if action.choices:
+        value = " " + ",".join(str(choice) for choice in action.choices)
+    elif action.nargs != 0:
+        value = f" {action.metavar or action.dest.upper()}"
+    name = ", ".join(f"{option}{value}" for option in action.option_strings) or str(action.dest)
+    needed = " (required)" if action.required and action.option_strings else ""
+    words = (action.help or "").replace("%%", "%").replace(str(Path.home()), "~")
+    return f"| `{name.replace('|', chr(92) + '|')}` | {words.replace('|', chr(92) + '|')}{needed} |"
+
+
+# The chain's numbers.
+
+
+def presets() -> str:
+    """Return the numbers of the presets beside the runtime's defaults."""
+    config = _preset("local")
+    assert config == _preset("dev"), "dev and local have come apart: give each a column"
+    subnet = config["subnets"]["1"]["hyperparameters"]
+    lines = ["| number | `dev`, `local` | default of the runtime |", "|---|---|---|"]
+    for pallet, name, words in CONSTANTS:
+        default = _default(pallet, name)
+        chosen = config["constants"].get(pallet, {}).get(name, default)
+        lines.append(f"| {words} (`{pallet}.{name}`) | {_amount(name, chosen)} | {_amount(name, default)} |")
+    for field in fields(Hyperparameters):
+        chosen = subnet.get(field.name, field.default)
+        lines.append(
+            f"| `{field.name}` | {_amount(field.name, chosen)} | {_amount(field.name, field.default)} |"
+        )
+    return "\n".join(lines)
+
+
+def accounts() -> str:
+    """Return what genesis gives to whom, by amount."""
+    listed: dict[int, int] = {}
+    for _, amount in _preset("local")["balances"]["balances"]:
+        listed[amount] = listed.get(amount, 0) + 1
+    return "\n".join(
+        f"- {count} accounts with {_amount('BlockReward', each)}" for each, count in listed.items()
+    )
+
+
+def _preset(name: str) -> dict[str, Any]:
+    spec = json.loads(files("genesis").joinpath(f"{name}.json").read_text())
+    return dict(spec["genesis"]["runtimeGenesis"]["config"])
+
+
+def _default(pallet: str, constant: str) -> Any:
+    declared = next(each for each in AssayRuntime.declared.values() if each.name == pallet)
+    return next(each.default for each in spec_of(type(declared)).constants if each.name == constant)
+
+
+def _amount(name: str, value: Any) -> str:
+    if name not in AMOUNTS:
+        return f"{value:,}"
+    whole, rest = divmod(value, ASY)
+    return f"{whole:,} ASY" if not rest else f"{value / ASY:g} ASY"
+
+
+def refusals() -> str:
+    """Return the numbers of CheckFreeCalls and what each says."""
+    lines = ["| number | error | text |", "|---|---|---|"]
+    for error, number in sorted(NUMBERS.items(), key=lambda entry: entry[1]):
+        pallet = type(error).__module__.split(".")[2]
+        lines.append(f"| {number} | `{pallet}.{error.name}` | {error.value} |")
+    return "\n".join(lines)
+
+
+def void_reasons() -> str:
+    """Return why a round may be void."""
+    return ", ".join(f"`{reason.name}` {reason.value}" for reason in VoidReason)
+
+
+def pallets() -> str:
+    """Return pallets with their indices, calls, storage and events."""
+    lines = ["| index | pallet | calls | storage | events |", "|---|---|---|---|---|"]
+    for declared in AssayRuntime.declared.values():
+        spec = spec_of(type(declared))
+        calls = ", ".join(f"{call.index} {call.name}" for call in spec.calls)
+        items = ", ".join(item.name for item in spec.storage)
+        events = ", ".join(event.__name__ for event in spec.events)
+        lines.append(
+            f"| {declared.index} | {spec.name} | {calls or '-'} | {items or '-'} | {events or '-'} |"
+        )
+    return "\n".join(lines)
+
+
+# The node.
+
+
+def metrics() -> str:
+    """Return the series of the node, from an exporter without a node."""
+    fresh = Metrics("local", "node", "0", 0.0)
+    lines = ["| series | kind | meaning |", "|---|---|---|"]
+    words = dict(re.findall(r"^# HELP (\w+) (.+)$", fresh.render(), re.MULTILINE))
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", fresh.render(), re.MULTILINE):
+        lines.append(f"| `{name}` | {kind} | {words[name]} |")
+    return "\n".join(lines)
+
+
+def rpc_methods() -> str:
+    """Return the JSON-RPC methods by namespace."""
+    spaces: dict[str, list[str]] = {}
+    for name in sorted((*all_methods().handlers, *SUBSCRIBE, *UNSUBSCRIBE)):
+        spaces.setdefault(name.split("_")[0], []).append(name)
+    return "\n".join(f"- {', '.join(f'`{name}`' for name in names)}" for names in spaces.values())
+
+
+def key_types() -> str:
+    """Return the key types of the keystore."""
+    return "\n".join(
+        f"- `{name.decode()}`: {kind}, file name `{name.hex()}` + public key"
+        for name, kind in KEY_KINDS.items()
+    )
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "accounts": accounts,
+    "commands": commands,
+    "key_types": key_types,
+    "metrics": metrics,
+    "pallets": pallets,
+    "presets": presets,
+    "refusals": refusals,
+    "rpc_methods": rpc_methods,
+    "void_reasons": void_reasons,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

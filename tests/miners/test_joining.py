@@ -1,0 +1,72 @@
+"""What a worker needs before it has a uid: numbers, a directory, a port."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from miners.blobs import BlobStore
+from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, serving
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((-1, 0, 1), "--netuid is -1, must be 0 to 65535"),
+        ((1, 65_536, 1), "--port is 65536, must be 0 to 65535"),
+        ((1, 0, 0), "--threads is 0, must be 1 to 1024"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(numbers: tuple[int, int, int], said: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check_numbers(*numbers)
+    assert str(refused.value) == said
+
+
+def test_a_directory_serves_one_process(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with claim("miner", home) as mine:
+        assert mine == home
+        with pytest.raises(CannotJoin) as refused, claim("miner", home):
+            pass
+        assert str(refused.value) == (
+            f"another process works in {home}: stop it, or choose another with --directory"
+        )
+    with claim("miner", home):
+        assert home.is_dir()
+
+
+def test_a_temporary_directory_is_gone_afterwards() -> None:
+    with claim("miner", None) as home:
+        (home / "file").write_text("")
+    assert not home.exists()
+
+
+def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotJoin) as refused, claim("miner", tmp_path / "file" / "home"):
+        pass
+    assert str(refused.value) == (
+        f"{tmp_path}/file/home cannot be used (Not a directory): choose another with --directory"
+    )
+
+
+def test_a_directory_belongs_to_one_subnet_of_one_chain(tmp_path: Path) -> None:
+    bind(tmp_path, b"\x11" * 32, 1)
+    bind(tmp_path, b"\x11" * 32, 1)
+    for genesis, netuid in ((b"\x22" * 32, 1), (b"\x11" * 32, 2)):
+        with pytest.raises(CannotJoin, match="belongs to another chain or subnet"):
+            bind(tmp_path, genesis, netuid)
+    (tmp_path / CHAIN_FILE).write_text("{")
+    with pytest.raises(CannotJoin, match=r"chain\.json is damaged"):
+        bind(tmp_path, b"\x11" * 32, 1)
+
+
+async def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(CannotJoin, match=f"blobs cannot be served at 127.0.0.1:{port} "):
+            async with serving(BlobStore(tmp_path), "127.0.0.1", port):
+                pass

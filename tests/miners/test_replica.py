@@ -1,0 +1,202 @@
+"""The copy of the model that follows the chain, over real HTTP servers and small real models."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from chain.client import Accepted, Lineage
+from miners import replica as replica_module
+from miners.aggregate import aggregate
+from miners.blobs import BlobClient, BlobError, BlobStore, serve
+from miners.layout import ModelConfig, parameters_of
+from miners.parameters import TrainingParameters
+from miners.payload import Payload, compress, encode, shape_of
+from miners.replica import Diverged, Replica, genesis_weights
+from miners.weights import MasterWeights
+from runtime.primitives.hashing import blake2_256
+
+SMALL = TrainingParameters(
+    model=ModelConfig(hidden=16, layers=1, heads=2, feed_forward=32, sequence=32), chunk=256, top_k=16
+)
+MINER, GONE = b"\x01" * 32, "http://127.0.0.1:1"
+WEIGHT = 65_535
+
+
+@dataclass
+class Ledger:
+    """What a replica reads of a chain."""
+
+    steps: dict[int, Lineage] = field(default_factory=dict)
+    urls: dict[bytes, str] = field(default_factory=dict)
+    judges: list[str] = field(default_factory=list)
+
+    async def lineage(self, netuid: int, number: int) -> Lineage | None:
+        return self.steps.get(number)
+
+    async def axon(self, netuid: int, hotkey: bytes) -> str | None:
+        return self.urls.get(hotkey)
+
+    async def mirrors(self, netuid: int) -> list[str]:
+        return self.judges
+
+
+def payload(base: MasterWeights, seed: int) -> Payload:
+    vector = np.random.default_rng(seed).standard_normal(parameters_of(SMALL.model), dtype=np.float32) / 100
+    return compress(vector, shape_of(SMALL, base.root()))
+
+
+def history(ledger: Ledger, mirror: BlobStore, *rounds: int) -> MasterWeights:
+    """Play closed rounds; whoever mirrors has their payloads."""
+    weights = genesis_weights(1, SMALL)
+    for number in rounds:
+        sent = payload(weights, number)
+        after = aggregate(weights, [(sent, WEIGHT)], SMALL)
+        digest = mirror.put(encode(sent))
+        ledger.steps[number] = Lineage(weights.root(), after.root(), [Accepted(7, MINER, digest, WEIGHT)])
+        weights = after
+    return weights
+
+
+@dataclass
+class Scene:
+    """A replica, the ledger it follows, and a judge's store that is served."""
+
+    ledger: Ledger
+    mirror: BlobStore
+    blobs: BlobClient
+    home: Path
+
+    def replica(self, *, mirrors: bool = False) -> Replica:
+        store = BlobStore(self.home / "blobs")
+        return Replica(self.ledger, self.blobs, store, self.home, 1, SMALL, mirrors=mirrors)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    mirror = BlobStore(tmp_path / "mirror")
+    (tmp_path / "home").mkdir()
+    async with BlobClient(timeout=3) as blobs, serve(mirror, "127.0.0.1", 0) as url:
+        yield Scene(Ledger(urls={MINER: GONE}, judges=[url]), mirror, blobs, tmp_path / "home")
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """A server that takes requests and never answers."""
+    ended = asyncio.Event()
+
+    async def never(request: web.Request) -> web.Response:
+        await ended.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/{any:.*}", never)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        ended.set()
+        await runner.cleanup()
+
+
+async def test_a_newcomer_replays_every_round_from_mirrors(scene: Scene) -> None:
+    latest = history(scene.ledger, scene.mirror, 1, 2, 4)  # round 3 was void
+    newcomer = scene.replica()
+    assert (await newcomer.at(5, latest.root())).root() == latest.root()
+    assert newcomer.applied == 4
+
+
+async def test_what_was_applied_is_not_applied_again_after_a_restart(scene: Scene) -> None:
+    latest = history(scene.ledger, scene.mirror, 1, 2)
+    await scene.replica().at(3, latest.root())
+    scene.ledger.judges = []  # nothing can be fetched any more
+    restarted = scene.replica()
+    assert restarted.applied == 2
+    assert (await restarted.at(3, latest.root())).root() == latest.root()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"round": 2}', b'{"round": 2, "root": "00"}'])
+async def test_a_damaged_copy_is_replayed(scene: Scene, damage: bytes) -> None:
+    latest = history(scene.ledger, scene.mirror, 1, 2)
+    await scene.replica().at(3, latest.root())
+    (scene.home / replica_module.SAVED_STEP).write_bytes(damage)
+    restarted = scene.replica()
+    assert restarted.applied == 0
+    assert (await restarted.at(3, latest.root())).root() == latest.root()
+
+
+async def test_a_payload_that_nobody_has_stops_before_its_round(scene: Scene) -> None:
+    latest = history(scene.ledger, scene.mirror, 1, 2)
+    digest = scene.ledger.steps[2].accepted[0].digest
+    scene.mirror.path(digest).unlink()
+    follower = scene.replica()
+    with pytest.raises(BlobError, match=digest.hex()[:8]):
+        await follower.at(3, latest.root())
+    assert (follower.applied, follower.weights.root()) == (1, scene.ledger.steps[1].new_root)
+
+
+async def test_a_wrong_root_is_never_taken_and_a_replay_heals(scene: Scene) -> None:
+    latest = history(scene.ledger, scene.mirror, 1, 2)
+    follower = scene.replica()
+    true = scene.ledger.steps[2]
+    scene.ledger.steps[2] = Lineage(true.base_root, b"\xee" * 32, true.accepted)
+    with pytest.raises(Diverged, match="round 2 leads to"):
+        await follower.at(3, latest.root())
+    scene.ledger.steps[2] = true
+    follower.start_over()
+    assert (await follower.at(3, latest.root())).root() == latest.root()
+
+
+async def test_another_base_is_said_and_not_built_on(scene: Scene) -> None:
+    with pytest.raises(Diverged, match="round 1 starts from model 0xeeeeeeee…, this copy is at"):
+        await scene.replica().at(1, b"\xee" * 32)
+
+
+async def test_a_malformed_payload_among_the_accepted_is_a_disagreement(scene: Scene) -> None:
+    base = genesis_weights(1, SMALL)
+    digest = scene.mirror.put(b"no payload")
+    with pytest.raises(Diverged, match="was accepted but is malformed"):
+        await scene.replica().merged(base, [Accepted(7, MINER, digest, WEIGHT)])
+
+
+async def test_only_judges_keep_the_payloads_of_others(scene: Scene) -> None:
+    latest = history(scene.ledger, scene.mirror, 1)
+    digest = scene.ledger.steps[1].accepted[0].digest
+    await scene.replica().at(2, latest.root())
+    kept = BlobStore(scene.home / "blobs")
+    assert kept.get(digest) is None
+    (scene.home / replica_module.SAVED_STEP).unlink()
+    await scene.replica(mirrors=True).at(2, latest.root())
+    assert blake2_256(kept.get(digest) or b"") == digest
+
+
+async def test_a_silent_miner_does_not_keep_us_from_a_mirror(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_module, "PATIENCE_SECONDS", 0.05)
+    history(scene.ledger, scene.mirror, 1)
+    digest = scene.ledger.steps[1].accepted[0].digest
+    async with AsyncExitStack() as stack:
+        scene.ledger.urls[MINER] = await stack.enter_async_context(silent_server())
+        async with asyncio.timeout(2):
+            assert blake2_256(await scene.replica().blob(MINER, digest)) == digest
+
+
+async def test_wrong_bytes_are_the_reason_that_is_told(scene: Scene, tmp_path: Path) -> None:
+    digest = b"\x11" * 32
+    scene.mirror.put_as(digest, b"something else")
+    with pytest.raises(BlobError, match="the 14 bytes sent hash to"):
+        await scene.replica().blob(MINER, digest)
+
+
+async def test_nobody_to_ask_is_said(scene: Scene) -> None:
+    scene.ledger.urls, scene.ledger.judges = {}, []
+    with pytest.raises(BlobError, match=r"it must call Neurons\.serve_axon"):
+        await scene.replica().blob(MINER, b"\x11" * 32)

@@ -1,0 +1,56 @@
+"""The scores a judge has sealed and not opened: on disk before the chain knows, so a restart can reveal."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from miners.files import write_whole
+from runtime.primitives.commitments import Score, score_commitment
+from runtime.primitives.types import AccountId, Hash
+
+ENVELOPE_FILE = "scores.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Everything that opens a commitment to scores; bytes as hex."""
+
+    round: int
+    hotkey: str
+    salt: str
+    beacon: str
+    scores: list[Score]
+
+    def commitment(self, genesis: bytes, netuid: int) -> bytes:
+        """Return what goes on chain first."""
+        hotkey, salt = AccountId(bytes.fromhex(self.hotkey)), bytes.fromhex(self.salt)
+        return score_commitment(Hash(genesis), netuid, self.round, hotkey, salt, self.scores)
+
+    def rows(self) -> list[dict[str, int]]:
+        """Return the scores as the chain's call takes them."""
+        return [
+            {"uid": s.uid, "score": s.score, "loss_before": s.loss_before, "loss_after": s.loss_after}
+            for s in self.scores
+        ]
+
+
+class Envelope:
+    """Holds the scores of one round; a later round's replace them."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / ENVELOPE_FILE
+
+    def keep(self, sealed: Sealed) -> None:
+        """Write down what a later life of this judge needs to reveal."""
+        content = {**asdict(sealed), "scores": sealed.rows()}
+        write_whole(self._path, json.dumps(content).encode())
+
+    def of(self, number: int, hotkey: bytes) -> Sealed | None:
+        """Return this hotkey's scores of a round, where they were kept."""
+        try:
+            found = json.loads(self._path.read_text())
+            scores = [Score(**row) for row in found.pop("scores")]
+            sealed = Sealed(scores=scores, **found)
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None
+        return sealed if (sealed.round, sealed.hotkey) == (number, hotkey.hex()) else None
