@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check fix bench clean
+.PHONY: help setup up test clients check fix bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -32,6 +32,12 @@ up: setup  ## start a local network (ARGS="--rounds 3 --exit")
 test: setup  ## run the tests (ARGS="tests/runtime -k epoch")
 	@$(BIN)/pytest $(ARGS)
 
+clients: setup  ## install the other real clients that tests use: node's, and one in its own .venv
+	@npm ci --prefix tests/e2e/node --no-audit --no-fund --silent
+	@$(BIN)/python -m venv --clear tests/e2e/asi/.venv
+	@tests/e2e/asi/.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r tests/e2e/asi/requirements.txt
+
 check: setup  ## style, types, layers and gates
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,5 +56,5 @@ bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/res
 
 clean:  ## remove .venv, caches and build outputs
 	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache tests/e2e/node/node_modules
+		.import_linter_cache tests/e2e/node/node_modules tests/e2e/asi/.venv
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,8 +23,11 @@ from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
 
 RUNTIMES: dict[int, Executive] = {VERSION.spec_version: EXECUTIVE}
 """Runtimes this node carries, by spec_version."""
-KEPT_METADATA = 8
-"""Encoded metadata kept, by manifest; a chain has one per upgrade."""
+KEPT_METADATA = 16
+"""Encoded answers with metadata kept; a chain has at most three per upgrade."""
+
+NONE = b"\x00"
+"""The SCALE form of None."""
 
 MIN_SLOT_MS = 100
 """No node builds, sends and imports a block in less."""
@@ -46,7 +49,7 @@ class Executor:
     """Runs blocks and answers questions on the state it is given; it holds none."""
 
     def __init__(self) -> None:
-        self._metadata: dict[bytes, bytes] = {}
+        self._metadata: dict[tuple[bytes, str, bytes], bytes] = {}
 
     def executive(self, state: State) -> Executive:
         """Return the runtime of a state.
@@ -105,17 +108,29 @@ class Executor:
         Raises: ApiNotFound, DecodeError.
         """
         self.executive(state)
+        if name == "Metadata_metadata_at_version":
+            return self._described(state, name, argument)
         return answer(state, at, name, argument)
 
     def metadata(self, state: State) -> bytes:
-        """Return the metadata, magic number first; it is made once per manifest."""
-        code = state.get(CODE_KEY) or b""
-        if code not in self._metadata:
-            encoded: bytes = codec(bytes).decode(self._ask(state, "Metadata_metadata"))
-            self._metadata[code] = encoded
-            while len(self._metadata) > KEPT_METADATA:
-                del self._metadata[next(iter(self._metadata))]
-        return self._metadata[code]
+        """Return the metadata, magic number first."""
+        encoded: bytes = codec(bytes).decode(self._described(state, "Metadata_metadata", b""))
+        return encoded
+
+    def _described(self, state: State, name: str, argument: bytes) -> bytes:
+        """Answer with metadata, which is slow to make and the same for every state of a manifest.
+
+        Raises: DecodeError.
+        """
+        wanted = (state.get(CODE_KEY) or b"", name, argument)
+        known = self._metadata.get(wanted)
+        if known is not None:
+            return known
+        found = answer(state, _NO_HEADER, name, argument)
+        if found != NONE:  # there are 2**32 versions to ask for, and they must not push out the real ones
+            kept = list(self._metadata.items())[1 - KEPT_METADATA :]
+            self._metadata = {**dict(kept), wanted: found}  # a new one, since threads may be reading
+        return found
 
     def version(self, state: State) -> RuntimeVersion:
         """Return the version of the state's runtime."""

@@ -1,34 +1,53 @@
 """Runtime APIs: what `state_call` answers, by name. Source: Polkadot specification, appendix C.
 
 answer(state, header, "AccountNonceApi_account_nonce", account) -> SCALE bytes
+
+A class is an API and a method a function: signatures are the wire format, for calls and for metadata V15.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from runtime.frame.base import DispatchInfo
+from runtime.frame.api import ApiSpec, FunctionSpec, api_of
+from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
-from runtime.frame.metadata import metadata
+from runtime.frame.metadata import v14, v15
 from runtime.frame.state import Overlay, State
+from runtime.pallets import session
 from runtime.pallets.babe import BabeConfiguration, Epoch
-from runtime.pallets.transaction_payment import FeeDetails
+from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
-from runtime.primitives.scale import DecodeError, Input, codec, read_compact
-from runtime.primitives.shapes import struct, u32, u64
-from runtime.primitives.transaction import TransactionRejected, ValidTransaction
-from runtime.primitives.types import AccountId, Balance, Hash, Weight
+from runtime.primitives.scale import Codec, DecodeError, Input, codec
+from runtime.primitives.shapes import Fixed, struct, u32, u64
+from runtime.primitives.transaction import (
+    Err,
+    Ok,
+    TransactionRejected,
+    TransactionValidity,
+    UncheckedExtrinsic,
+)
+from runtime.primitives.types import AccountId, Balance, Hash, Nonce, Slot, Weight
+from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
-from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
+from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, AssayRuntime
 
-METADATA_VERSIONS = [14]
-LENGTH = codec(u32)
+METADATA_VERSIONS = [14, 15]
+SESSION_KEYS = codec(session.SessionKeys)
+
+KeyTypeId = Annotated[bytes, Fixed(4, "sp_core::crypto::KeyTypeId")]
 
 
 class ApiNotFound(KeyError):
     """The runtime has no such API."""
+
+
+@struct("sp_core::OpaqueMetadata")
+class OpaqueMetadata:
+    """Metadata, magic number first."""
+
+    _0: bytes
 
 
 @struct("pallet_transaction_payment::types::RuntimeDispatchInfo")
@@ -41,21 +60,169 @@ class RuntimeDispatchInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """A runtime bound to the state of a block, and that block's header."""
+class Bound:
+    """What every API has: the runtime bound to the state of a block, and that block's header."""
 
     runtime: AssayRuntime
     state: State
     header: Header
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
-    """One function: how its arguments decode, what it does, how its result encodes."""
+class Core(Bound):
+    """What runtime this is."""
 
-    read: Callable[[Input], tuple[Any, ...]]
-    run: Callable[..., Any]
-    returns: Any
+    def version(self) -> RuntimeVersion:
+        """Return the version of the runtime."""
+        return self.runtime.system.version
+
+
+class Metadata(Bound):
+    """The runtime's description of itself."""
+
+    def metadata(self) -> OpaqueMetadata:
+        """Return the metadata, version 14."""
+        return OpaqueMetadata(v14.metadata(self.runtime, EXTENSIONS))
+
+    def metadata_at_version(self, version: u32) -> OpaqueMetadata | None:
+        """Return the metadata of a version, None where it is not served."""
+        match version:
+            case 14:
+                return self.metadata()
+            case 15:
+                return OpaqueMetadata(v15.metadata(self.runtime, EXTENSIONS, SERVED))
+        return None
+
+    def metadata_versions(self) -> list[u32]:
+        """Return the versions served."""
+        return METADATA_VERSIONS
+
+
+class TaggedTransactionQueue(Bound):
+    """What a transaction pool asks."""
+
+    def validate_transaction(
+        self, source: TransactionSource, tx: UncheckedExtrinsic, block_hash: Hash
+    ) -> TransactionValidity:
+        """Say where a transaction belongs in the pool, or why it does not."""
+        try:
+            return Ok(EXECUTIVE.validate(self.state, self.header, tx))
+        except TransactionRejected as refused:
+            return Err(refused.error())
+
+
+class AccountNonceApi(Bound):
+    """The nonce of an account."""
+
+    def account_nonce(self, account: AccountId) -> Nonce:
+        """Return the nonce the account's next transaction must have."""
+        return self.runtime.system.next_nonce(account)
+
+
+class TransactionPaymentApi(Bound):
+    """What an extrinsic costs."""
+
+    def query_info(self, uxt: UncheckedExtrinsic, len_: u32) -> RuntimeDispatchInfo:
+        """Return weight, class and fee of an extrinsic of this many bytes."""
+        decoded = EXECUTIVE.format.decode(uxt)
+        return _dispatch_info(self.runtime, decoded.call, len_)
+
+    def query_fee_details(self, uxt: UncheckedExtrinsic, len_: u32) -> FeeDetails:
+        """Return what the fee of an extrinsic of this many bytes is made of."""
+        decoded = EXECUTIVE.format.decode(uxt)
+        tip = decoded.signature.extra[TIP] if decoded.signature else 0
+        return self.runtime.transaction_payment.details(self.runtime.info(decoded.call), len_, tip)
+
+    def query_weight_to_fee(self, weight: Weight) -> Balance:
+        """Return the fee for a weight, before the multiplier."""
+        return weight.ref_time * WEIGHT_FEE
+
+    def query_length_to_fee(self, length: u32) -> Balance:
+        """Return the fee for a number of bytes."""
+        return length * LENGTH_FEE
+
+
+class TransactionPaymentCallApi(Bound):
+    """What a call costs when it is made by a signed extrinsic."""
+
+    def query_call_info(self, call: RuntimeCall, len_: u32) -> RuntimeDispatchInfo:
+        """Return weight, class and fee of a call in an extrinsic of this many bytes."""
+        return _dispatch_info(self.runtime, call, len_)
+
+    def query_call_fee_details(self, call: RuntimeCall, len_: u32) -> FeeDetails:
+        """Return what the fee of a call in an extrinsic of this many bytes is made of."""
+        return self.runtime.transaction_payment.details(self.runtime.info(call), len_, 0)
+
+    def query_weight_to_fee(self, weight: Weight) -> Balance:
+        """Return the fee for a weight, before the multiplier."""
+        return weight.ref_time * WEIGHT_FEE
+
+    def query_length_to_fee(self, length: u32) -> Balance:
+        """Return the fee for a number of bytes."""
+        return length * LENGTH_FEE
+
+
+class BabeApi(Bound):
+    """What authors of blocks must know."""
+
+    def configuration(self) -> BabeConfiguration:
+        """Return slots, epochs and the current authorities."""
+        return self.runtime.babe.configuration()
+
+    def current_epoch_start(self) -> Slot:
+        """Return the slot in which the current epoch began."""
+        return self.runtime.babe.current_epoch().start_slot
+
+    def current_epoch(self) -> Epoch:
+        """Return the epoch of the block."""
+        return self.runtime.babe.current_epoch()
+
+    def next_epoch(self) -> Epoch:
+        """Return the epoch after the current one, which is announced already."""
+        return self.runtime.babe.next_epoch()
+
+
+class GrandpaApi(Bound):
+    """What voters on finality must know."""
+
+    def grandpa_authorities(self) -> Authorities:
+        """Return the voters and their weights."""
+        return self.runtime.grandpa.authorities.get()
+
+    def current_set_id(self) -> u64:
+        """Return the number of the set of voters."""
+        return self.runtime.grandpa.current_set_id.get()
+
+
+class SessionKeys(Bound):
+    """The keys of a validator's node."""
+
+    def decode_session_keys(self, encoded: bytes) -> list[tuple[bytes, KeyTypeId]] | None:
+        """Return each public key with its type, None where the bytes are no session keys."""
+        try:
+            keys = SESSION_KEYS.decode(encoded)
+        except DecodeError:
+            return None
+        return [(keys.babe, b"babe"), (keys.grandpa, b"gran")]
+
+
+SERVED: tuple[ApiSpec, ...] = tuple(
+    api_of(each)
+    for each in (
+        Core,
+        Metadata,
+        TaggedTransactionQueue,
+        AccountNonceApi,
+        TransactionPaymentApi,
+        TransactionPaymentCallApi,
+        BabeApi,
+        GrandpaApi,
+        SessionKeys,
+    )
+)
+assert [api.name for api in SERVED] == list(APIS), "runtime.py announces what is declared here, in this order"
+
+TIP = [extension.name for extension in EXTENSIONS].index("ChargeTransactionPayment")
+"""Where the tip is among the values of the extensions."""
 
 
 def answer(state: State, header: Header, name: str, argument: bytes) -> bytes:
@@ -63,94 +230,39 @@ def answer(state: State, header: Header, name: str, argument: bytes) -> bytes:
 
     Raises: ApiNotFound, DecodeError.
     """
-    api = _table().get(name)
-    if api is None:
+    if name not in _table():
         raise ApiNotFound(name)
+    function = _table()[name]
     source = Input(argument)
-    arguments = api.read(source)
+    arguments = [each.read(source) for each in function.inputs]
     if source.left():
         raise DecodeError(f"{source.left()} bytes are left over after the arguments of {name}")
-    context = Context(AssayRuntime(Overlay(state)), state, header)
-    result = api.run(context, *arguments)
-    return result if api.returns is None else AssayRuntime.codecs.of(api.returns).encode(result)
+    bound = function.declared(AssayRuntime(Overlay(state)), state, header)
+    return function.output.encode(function.spec.run(bound, *arguments))
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A function with its codecs compiled."""
+
+    declared: type
+    spec: FunctionSpec
+    inputs: list[Codec[Any]]
+    output: Codec[Any]
 
 
 @cache
-def _table() -> dict[str, Api]:
-    return {
-        "Core_version": Api(_takes(), lambda at: at.runtime.system.version, RuntimeVersion),
-        "Metadata_metadata": Api(_takes(), _metadata, bytes),
-        "Metadata_metadata_versions": Api(_takes(), lambda at: METADATA_VERSIONS, list[u32]),
-        "Metadata_metadata_at_version": Api(_takes(u32), _metadata_at_version, bytes | None),
-        "AccountNonceApi_account_nonce": Api(
-            _takes(AccountId), lambda at, who: at.runtime.system.next_nonce(who), u32
-        ),
-        "TransactionPaymentApi_query_info": Api(_read_extrinsic_and_length, _query_info, RuntimeDispatchInfo),
-        "TransactionPaymentApi_query_fee_details": Api(
-            _read_extrinsic_and_length, _query_fee_details, FeeDetails
-        ),
-        "TaggedTransactionQueue_validate_transaction": Api(_read_validation, _validate, None),
-        "BabeApi_configuration": Api(_takes(), lambda at: at.runtime.babe.configuration(), BabeConfiguration),
-        "BabeApi_current_epoch_start": Api(
-            _takes(), lambda at: at.runtime.babe.current_epoch().start_slot, u64
-        ),
-        "BabeApi_current_epoch": Api(_takes(), lambda at: at.runtime.babe.current_epoch(), Epoch),
-        "BabeApi_next_epoch": Api(_takes(), lambda at: at.runtime.babe.next_epoch(), Epoch),
-        "GrandpaApi_grandpa_authorities": Api(
-            _takes(), lambda at: at.runtime.grandpa.authorities.get(), Authorities
-        ),
-        "GrandpaApi_current_set_id": Api(_takes(), lambda at: at.runtime.grandpa.current_set_id.get(), u64),
-    }
+def _table() -> dict[str, _Function]:
+    return {f"{api.name}_{each.name}": _compile(api, each) for api in SERVED for each in api.functions}
 
 
-def _takes(*annotations: Any) -> Callable[[Input], tuple[Any, ...]]:
-    readers = [codec(annotation) for annotation in annotations]
-    return lambda source: tuple([reader.read(source) for reader in readers])
+def _compile(api: ApiSpec, function: FunctionSpec) -> _Function:
+    codecs = AssayRuntime.codecs
+    inputs = [codecs.of(annotation) for _, annotation in function.inputs]
+    return _Function(api.declared, function, inputs, codecs.of(function.output))
 
 
-def _read_opaque_extrinsic(source: Input) -> bytes:
-    """Read an extrinsic with its length prefix, prefix included."""
-    start = source.offset
-    source.take(read_compact(source))
-    return source.data[start : source.offset]
-
-
-def _read_extrinsic_and_length(source: Input) -> tuple[bytes, int]:
-    return _read_opaque_extrinsic(source), LENGTH.read(source)
-
-
-def _read_validation(source: Input) -> tuple[int, bytes, Hash]:
-    return source.take(1)[0], _read_opaque_extrinsic(source), Hash(source.take(32))
-
-
-def _metadata(at: Context) -> bytes:
-    return metadata(at.runtime, EXTENSIONS)
-
-
-def _metadata_at_version(at: Context, version: int) -> bytes | None:
-    return _metadata(at) if version in METADATA_VERSIONS else None
-
-
-def _info(at: Context, extrinsic: bytes) -> tuple[DispatchInfo, Balance]:
-    decoded = EXECUTIVE.format.decode(extrinsic)
-    tip = decoded.signature.extra[7] if decoded.signature else 0
-    return at.runtime.info(decoded.call), tip
-
-
-def _query_info(at: Context, extrinsic: bytes, length: int) -> RuntimeDispatchInfo:
-    info, _ = _info(at, extrinsic)
-    fee = at.runtime.transaction_payment.details(info, length, 0)
+def _dispatch_info(runtime: AssayRuntime, call: Call, length: int) -> RuntimeDispatchInfo:
+    info: DispatchInfo = runtime.info(call)
+    fee = runtime.transaction_payment.details(info, length, 0)
     return RuntimeDispatchInfo(info.weight, info.class_, fee.total())
-
-
-def _query_fee_details(at: Context, extrinsic: bytes, length: int) -> FeeDetails:
-    info, tip = _info(at, extrinsic)
-    return at.runtime.transaction_payment.details(info, length, tip)
-
-
-def _validate(at: Context, source: int, extrinsic: bytes, block: Hash) -> bytes:
-    try:
-        valid = EXECUTIVE.validate(at.state, at.header, extrinsic)
-    except TransactionRejected as refused:
-        return b"\x01" + refused.encode()
-    return b"\x00" + codec(ValidTransaction).encode(valid)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runtime.frame.metadata import metadata
+from runtime.frame.metadata.v14 import metadata
 from runtime.frame.state import Overlay
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash

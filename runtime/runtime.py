@@ -46,16 +46,18 @@ APIS = {
     "TaggedTransactionQueue": 3,
     "AccountNonceApi": 1,
     "TransactionPaymentApi": 4,
+    "TransactionPaymentCallApi": 3,
     "BabeApi": 2,
     "GrandpaApi": 3,
+    "SessionKeys": 1,
 }
-"""Runtime APIs and their versions; apis.py answers them."""
+"""Runtime APIs and their versions; apis.py declares and answers exactly these, in this order."""
 
 VERSION = RuntimeVersion(
     spec_name="assay",
     impl_name="assay-python",
     authoring_version=1,
-    spec_version=100,
+    spec_version=101,
     impl_version=0,
     apis=[(blake2_64(name.encode()), version) for name, version in APIS.items()],
     transaction_version=1,

@@ -36,6 +36,7 @@ from runtime.primitives.scale import (
     write_compact,
 )
 from runtime.primitives.shapes import Special, Variants, struct, u32, variant
+from runtime.primitives.transaction import EXTRINSIC_CODEC, EXTRINSIC_MARKER
 from runtime.primitives.types import AccountId, Address32, Hash, Id, Weight
 
 CALL_MARKER = Special("RuntimeCall")
@@ -128,6 +129,7 @@ class Runtime:
         cls.codecs = Codecs()
         cls.codecs.define(CALL_MARKER, Codec(cls._write_call, cls._read_call, 2))
         cls.codecs.define(ERA_MARKER, ERA_CODEC)
+        cls.codecs.define(EXTRINSIC_MARKER, EXTRINSIC_CODEC)
         cls.codecs.define(EVENTS_MARKER, Codec(_write_records, cls._read_records, 1))
         cls.targets, cls.event_writers, cls.event_readers, cls.error_index = {}, {}, {}, {}
         for attribute, pallet in cls.declared.items():

@@ -94,6 +94,8 @@ PreDigest = Annotated[
 class AllowedSlots(enum.Enum):
     """Which slots an epoch has."""
 
+    __scale_path__ = "sp_consensus_babe::AllowedSlots"
+
     PrimarySlots = 0
     PrimaryAndSecondaryPlainSlots = 1
     PrimaryAndSecondaryVRFSlots = 2

@@ -1,6 +1,6 @@
 """What a type annotation means on the wire: annotation -> Shape.
 
-The codec (scale.py) and the metadata (frame/metadata.py) both read shapes, so a type is said once, in its
+The codec (scale.py) and the metadata (frame/metadata) both read shapes, so a type is said once, in its
 annotation. Source: SCALE, Polkadot specification appendix A.2; scale-info type definitions.
 """
 

@@ -3,37 +3,39 @@
 Source: Substrate, sp_runtime::transaction_validity (variant order, texts and the encoding of the error).
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from runtime.primitives.shapes import struct, u64
+from runtime.primitives.scale import Codec, Input, codec, read_compact
+from runtime.primitives.shapes import Case, Special, TaggedUnion, Variants, shape_of, struct, u64, variant
+from runtime.primitives.validity import (
+    Invalid,
+    InvalidTransaction,
+    TransactionValidityError,
+    Unknown,
+    UnknownTransaction,
+)
 
 Kind = Literal["invalid", "unknown"]
 
 FOREVER: Final = 2**64 - 1
 """Longevity of a transaction without an era, blocks."""
 
-INVALID: Final = {
-    "Call": "Transaction call is not expected",
-    "Payment": "Inability to pay some fees (e.g. account balance too low)",
-    "Future": "Transaction will be valid in the future",
-    "Stale": "Transaction is outdated",
-    "BadProof": "Transaction has a bad signature",
-    "AncientBirthBlock": "Transaction has an ancient birth block",
-    "ExhaustsResources": "Transaction would exhaust the block limits",
-    "Custom": "InvalidTransaction custom error",
-    "BadMandatory": "A call was labelled as mandatory, but resulted in an Error.",
-    "MandatoryValidation": "Transaction dispatch is mandatory; transactions must not be validated.",
-    "BadSigner": "Invalid signing address",
-}
-"""Variant and text, in wire order: clients match the texts."""
+EXTRINSIC_MARKER = Special("UncheckedExtrinsic")
+UncheckedExtrinsic = Annotated[bytes, EXTRINSIC_MARKER]
+"""A whole extrinsic, length prefix included, not decoded."""
 
-UNKNOWN: Final = {
-    "CannotLookup": "Could not lookup information required to validate the transaction",
-    "NoUnsignedValidator": "Could not find an unsigned validator for the unsigned transaction",
-    "Custom": "UnknownTransaction custom error",
-}
 
-REASONS: Final[dict[Kind, dict[str, str]]] = {"invalid": INVALID, "unknown": UNKNOWN}
+def _cases(annotation: object) -> dict[str, Case]:
+    shape = shape_of(annotation)
+    assert isinstance(shape, TaggedUnion)
+    return {case.name: case for case in shape.cases}
+
+
+REASONS: Final[dict[Kind, dict[str, Case]]] = {
+    "invalid": _cases(InvalidTransaction),
+    "unknown": _cases(UnknownTransaction),
+}
+"""Every reason by name, in wire order; the documentation is its text."""
 
 
 @struct("sp_runtime::transaction_validity::ValidTransaction")
@@ -56,19 +58,56 @@ class TransactionRejected(Exception):
         self.kind = kind
         self.reason = reason
         self.code = code
-        self.text = text or REASONS[kind][reason]
+        self.text = text or REASONS[kind][reason].docs
         super().__init__(self.describe())
 
     def describe(self) -> str:
         """Return the sentence a client shows; a Custom reason leads with its number."""
         if self.reason != "Custom":
             return self.text
-        if self.text == REASONS[self.kind]["Custom"]:
+        if self.text == REASONS[self.kind]["Custom"].docs:
             return f"Custom error: {self.code}"
         return f"Custom error: {self.code} ({self.text})"
 
+    def error(self) -> TransactionValidityError:
+        """Return the error as clients see it."""
+        made = REASONS[self.kind][self.reason].cls
+        reason = made(self.code) if self.reason == "Custom" else made()
+        return Invalid(reason) if self.kind == "invalid" else Unknown(reason)
+
     def encode(self) -> bytes:
-        """Return the SCALE bytes of the TransactionValidityError."""
-        reasons = REASONS[self.kind]
-        head = bytes([list(REASONS).index(self.kind), list(reasons).index(self.reason)])
-        return head + bytes([self.code]) if self.reason == "Custom" else head
+        """Return the SCALE bytes of the error."""
+        return VALIDITY_ERROR.encode(self.error())
+
+
+VALIDITY_ERROR: Codec[TransactionValidityError] = codec(TransactionValidityError)
+
+
+@variant
+class Ok:
+    """It may be in a block."""
+
+    _0: ValidTransaction
+
+
+@variant
+class Err:
+    """It may not."""
+
+    _0: TransactionValidityError
+
+
+TransactionValidity = Annotated[Ok | Err, Variants("Result")]
+
+
+def _write_extrinsic(extrinsic: bytes, out: bytearray) -> None:
+    out += extrinsic
+
+
+def _read_extrinsic(source: Input) -> bytes:
+    start = source.offset
+    source.take(read_compact(source))
+    return source.data[start : source.offset]
+
+
+EXTRINSIC_CODEC: Codec[bytes] = Codec(_write_extrinsic, _read_extrinsic, 1)

@@ -10,7 +10,7 @@ from tests.docs.pages import ROOT, block
 GUIDE = ROOT / "docs" / "pallet.md"
 METADATA = """
 from claims import Claims
-from runtime.frame.metadata import metadata
+from runtime.frame.metadata.v14 import metadata
 from runtime.frame.pallet import spec_of
 from test_claims import bench
 described = metadata(bench().runtime, ())

@@ -1,16 +1,13 @@
 """One node for all end-to-end tests that do not harm it, and a client of it."""
 
-import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from substrateinterface import SubstrateInterface
 
-from tests.e2e.process import DEADLINE, NodeProcess, flags_of, running, write_spec
+from tests.e2e.process import NodeProcess, flags_of, printed, running, write_spec
 
 NODE_DIRECTORY = Path(__file__).parent / "node"
 
@@ -44,18 +41,4 @@ def polkadot_js() -> Callable[..., dict[str, object]]:
         pytest.skip("needs node")
     if not (NODE_DIRECTORY / "node_modules" / "@polkadot" / "api").is_dir():
         pytest.skip("needs @polkadot/api: npm ci --prefix tests/e2e/node")
-
-    def run(script: str, *arguments: str) -> dict[str, object]:
-        done = subprocess.run(
-            ["node", script, *arguments],
-            cwd=NODE_DIRECTORY,
-            capture_output=True,
-            text=True,
-            timeout=3 * DEADLINE,
-            env={"PATH": os.environ["PATH"]},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, object] = json.loads(done.stdout)
-        return found
-
-    return run
+    return lambda *command: printed("node", *command, within=NODE_DIRECTORY)

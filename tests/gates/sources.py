@@ -5,12 +5,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis", "tests", "bench")
+INSTALLED = {"node_modules", ".venv"}
+"""Directories with other people's code."""
 
 
 def sources(*rooms: str) -> Iterator[Path]:
     """Yield every Python file of these rooms, sorted."""
     for room in rooms:
-        yield from sorted(path for path in (ROOT / room).rglob("*.py") if "node_modules" not in path.parts)
+        found = (ROOT / room).rglob("*.py")
+        yield from sorted(path for path in found if not INSTALLED & set(path.parts))
 
 
 def name_of(path: Path) -> str:

@@ -6,29 +6,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.apis import ApiNotFound, RuntimeDispatchInfo, answer
-from runtime.frame.metadata import metadata
+from runtime.apis import SERVED, ApiNotFound, KeyTypeId, RuntimeDispatchInfo, answer
+from runtime.frame.base import RuntimeCall
+from runtime.frame.metadata import v14, v15
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import FeeDetails
 from runtime.primitives.babe import Authorities
 from runtime.primitives.hashing import blake2_64
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.shapes import u32, u64
-from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.shapes import u32, u64, u128
+from runtime.primitives.transaction import Ok, TransactionValidity, ValidTransaction
 from runtime.primitives.types import Weight
 from runtime.primitives.version import RuntimeVersion
-from runtime.runtime import APIS, EXTENSIONS, VERSION
+from runtime.runtime import EXTENSIONS, VERSION, AssayRuntime
 from tests.runtime.bench import ALICE, BOB, NOBODY, Chain, call, transfer
 
 CHAIN = Chain()
 CHAIN.build(CHAIN.sign(ALICE, transfer(BOB, 5)))
 NAMES = [
-    "Core_version", "Metadata_metadata", "Metadata_metadata_versions", "Metadata_metadata_at_version",
-    "AccountNonceApi_account_nonce", "TransactionPaymentApi_query_info",
-    "TransactionPaymentApi_query_fee_details",
-    "TaggedTransactionQueue_validate_transaction", "BabeApi_configuration", "BabeApi_current_epoch_start",
-    "BabeApi_current_epoch", "BabeApi_next_epoch", "GrandpaApi_grandpa_authorities",
-    "GrandpaApi_current_set_id",
+    "Core_version", "Metadata_metadata", "Metadata_metadata_versions",
+    "Metadata_metadata_at_version", "AccountNonceApi_account_nonce",
+    "TransactionPaymentApi_query_info", "TransactionPaymentApi_query_fee_details",
+    "TransactionPaymentApi_query_weight_to_fee", "TransactionPaymentApi_query_length_to_fee",
+    "TransactionPaymentCallApi_query_call_info", "TransactionPaymentCallApi_query_call_fee_details",
+    "TransactionPaymentCallApi_query_weight_to_fee",
+    "TransactionPaymentCallApi_query_length_to_fee", "TaggedTransactionQueue_validate_transaction",
+    "BabeApi_configuration", "BabeApi_current_epoch_start", "BabeApi_current_epoch",
+    "BabeApi_next_epoch", "GrandpaApi_grandpa_authorities", "GrandpaApi_current_set_id",
+    "SessionKeys_decode_session_keys",
 ]  # fmt: skip
 
 
@@ -39,20 +44,27 @@ def ask(name: str, argument: bytes = b"") -> bytes:
 def test_the_version_names_every_api_that_answers() -> None:
     version = codec(RuntimeVersion).decode(ask("Core_version"))
     assert version == VERSION
-    assert {name.split("_")[0] for name in NAMES} <= set(APIS)
-    assert [pair for pair in version.apis if pair[0] == blake2_64(b"Core")] == [
-        (blake2_64(b"Core"), APIS["Core"])
-    ]
+    assert sorted(NAMES) == sorted(f"{api.name}_{each.name}" for api in SERVED for each in api.functions)
+    assert [name for name, _ in version.apis] == [blake2_64(api.name.encode()) for api in SERVED]
+    numbers = [number for _, number in version.apis]
+    assert dict(zip([api.name for api in SERVED], numbers, strict=True)) == {
+        "Core": 5, "Metadata": 2, "TaggedTransactionQueue": 3, "AccountNonceApi": 1,
+        "TransactionPaymentApi": 4, "TransactionPaymentCallApi": 3, "BabeApi": 2, "GrandpaApi": 3,
+        "SessionKeys": 1,
+    }  # fmt: skip
 
 
-def test_metadata_is_version_14_and_no_other() -> None:
-    described = metadata(CHAIN.runtime, EXTENSIONS)
-    assert codec(bytes).decode(ask("Metadata_metadata")) == described
-    assert described[:5] == b"meta\x0e"
-    assert codec(list[u32]).decode(ask("Metadata_metadata_versions")) == [14]
-    at_version = codec(bytes | None)
-    assert at_version.decode(ask("Metadata_metadata_at_version", codec(u32).encode(14))) == described
-    assert at_version.decode(ask("Metadata_metadata_at_version", codec(u32).encode(15))) is None
+def test_metadata_is_served_in_two_versions_and_no_other() -> None:
+    older = v14.metadata(CHAIN.runtime, EXTENSIONS)
+    newer = v15.metadata(CHAIN.runtime, EXTENSIONS, SERVED)
+    assert codec(bytes).decode(ask("Metadata_metadata")) == older
+    assert (older[:5], newer[:5]) == (b"meta\x0e", b"meta\x0f")
+    assert codec(list[u32]).decode(ask("Metadata_metadata_versions")) == [14, 15]
+    found = {
+        version: codec(bytes | None).decode(ask("Metadata_metadata_at_version", codec(u32).encode(version)))
+        for version in (0, 13, 14, 15, 16, 2**32 - 1)
+    }
+    assert found == {0: None, 13: None, 14: older, 15: newer, 16: None, 2**32 - 1: None}
 
 
 def test_nonces_of_accounts_that_are_and_are_not() -> None:
@@ -78,6 +90,38 @@ def test_a_fee_quote_is_what_is_paid() -> None:
     assert before - chain.free(ALICE) == info.partial_fee + 11 + 5 == details.total() + 5
 
 
+def test_a_call_costs_what_its_extrinsic_costs() -> None:
+    pay = transfer(BOB, 5)
+    extrinsic = CHAIN.sign(ALICE, pay)
+    length = codec(u32).encode(len(extrinsic))
+    alone = AssayRuntime.codecs.of(RuntimeCall).encode(pay)
+    info = ask("TransactionPaymentCallApi_query_call_info", alone + length)
+    assert info == ask("TransactionPaymentApi_query_info", extrinsic + length)
+    details = ask("TransactionPaymentCallApi_query_call_fee_details", alone + length)
+    assert details == ask("TransactionPaymentApi_query_fee_details", extrinsic + length)
+
+
+@pytest.mark.parametrize("api", ["TransactionPaymentApi", "TransactionPaymentCallApi"])
+def test_fees_are_those_of_their_parts(api: str) -> None:
+    extrinsic = CHAIN.sign(ALICE, transfer(BOB, 5))
+    length = codec(u32).encode(len(extrinsic))
+    info = codec(RuntimeDispatchInfo).decode(ask("TransactionPaymentApi_query_info", extrinsic + length))
+    details = codec(FeeDetails).decode(ask("TransactionPaymentApi_query_fee_details", extrinsic + length))
+    by_length = codec(u128).decode(ask(f"{api}_query_length_to_fee", length))
+    by_weight = codec(u128).decode(ask(f"{api}_query_weight_to_fee", codec(Weight).encode(info.weight)))
+    multiplier = CHAIN.runtime.transaction_payment.next_fee_multiplier.get()
+    assert by_length == details.inclusion_fee.len_fee
+    assert by_weight * multiplier // 10**18 == details.inclusion_fee.adjusted_weight_fee
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 63, 64, 65])
+def test_session_keys_are_told_apart(size: int) -> None:
+    encoded = bytes(range(size))
+    reply = ask("SessionKeys_decode_session_keys", codec(bytes).encode(encoded))
+    keys = [(encoded[:32], b"babe"), (encoded[32:], b"gran")]
+    assert codec(list[tuple[bytes, KeyTypeId]] | None).decode(reply) == (keys if size == 64 else None)
+
+
 def test_a_quote_for_any_claimed_weight_is_given() -> None:
     heaviest = call(
         "Sudo", "sudo_unchecked_weight", call("System", "remark", b""), Weight(2**64 - 1, 2**64 - 1)
@@ -96,6 +140,7 @@ def test_validation_answers_with_the_place_in_the_pool(tip: int) -> None:
     reply = ask("TaggedTransactionQueue_validate_transaction", b"\x02" + encoded + CHAIN.head.hash())
     assert reply[0] == 0
     valid = codec(ValidTransaction).decode(reply[1:])
+    assert codec(TransactionValidity).decode(reply) == Ok(valid)
     assert (len(valid.provides), valid.requires, valid.propagate) == (1, [], True)
 
 

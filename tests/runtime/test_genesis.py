@@ -5,7 +5,7 @@ import json
 import pytest
 
 from runtime.frame.executive import genesis_header
-from runtime.frame.metadata import metadata
+from runtime.frame.metadata.v14 import metadata
 from runtime.frame.testing import MemoryState
 from runtime.genesis import CODE_KEY, genesis_state
 from runtime.primitives.hashing import blake2_256

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.frame.executive import genesis_header
-from runtime.frame.metadata import metadata
+from runtime.frame.metadata.v14 import metadata
 from runtime.frame.testing import MemoryState
 from runtime.genesis import genesis_state
 from runtime.primitives.hashing import blake2_256

@@ -28,6 +28,11 @@ async function main(url) {
   found.prefix = api.consts.system.ss58Prefix.toNumber();
   found.author = (await api.query.session.validators()).toHuman();
 
+  found.metadata = [api.runtimeMetadata.version, (await api.call.metadata.metadataVersions()).toJSON()];
+  found.nonce = (await api.call.accountNonceApi.accountNonce(alice.address)).eq(await api.rpc.system.accountNextIndex(alice.address));
+  const remark = await api.call.transactionPaymentCallApi.queryCallInfo(api.tx.system.remark('0x04').method, 100);
+  found.asked = [remark.class.toString(), (await api.call.sessionKeys.decodeSessionKeys('0x00')).isNone];
+
   const transfer = api.tx.balances.transferKeepAlive(fresh.address, UNIT);
   const { partialFee } = await transfer.paymentInfo(bob);
   const sent = await send(transfer, bob, { era: 8 });
