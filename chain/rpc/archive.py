@@ -4,14 +4,13 @@ Source: paritytech/json-rpc-interface-spec, archive_v1_storage and archive_v1_st
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 
 from chain.errors import StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend, ProvableState
-from chain.rpc.dispatch import encode
+from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, invalid_params
 from chain.rpc.hub import Sink
 from chain.rpc.params import Params, shorten
@@ -19,8 +18,6 @@ from chain.rpc.shapes import to_hex
 from chain.rpc.storage_query import MAX_ITEMS, pages, read_items
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
-
-log = logging.getLogger("rpc")
 
 SLICE = 256
 """keys compared before other tasks get their turn"""
@@ -77,14 +74,16 @@ def difference_events(node: Backend, params: Params) -> AsyncIterator[Event]:
 
 async def forward(sink: Sink, events: AsyncIterator[Event], error: str) -> None:
     """Send events at the pace of the client; a failure becomes the last one, of the name `error`."""
+    if not await is_done("An archive query", _forward(sink, events, error)):
+        await sink.deliver(encode({"event": error, "error": "Internal error"}))
+
+
+async def _forward(sink: Sink, events: AsyncIterator[Event], error: str) -> None:
     try:
         async for event in events:
             await sink.deliver(encode(event))
     except (UnknownBlock, StateDiscarded) as problem:
         await sink.deliver(encode({"event": error, "error": str(problem)}))
-    except Exception:
-        log.exception("%s failed; this is a bug of the node", sink.topic.value)
-        await sink.deliver(encode({"event": error, "error": "Internal error"}))
 
 
 def _read_regions(raw: Json) -> Sequence[Region]:

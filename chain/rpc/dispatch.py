@@ -163,6 +163,16 @@ class Dispatcher:
         return subscription
 
 
+async def is_done(name: str, work: Awaitable[None]) -> bool:
+    """Do what goes on after an answer, behind the same door; False when it ended in a surprise."""
+    try:
+        await work
+    except Exception:
+        log.exception("%s failed; this is a bug of the node", name)
+        return False
+    return True
+
+
 def encode(value: Json) -> str:
     """Return compact JSON."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -9,7 +9,7 @@ Source: paritytech/json-rpc-interface-spec, chainHead_v1_follow; limits of Subst
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -147,8 +147,8 @@ class Head:
     def imported(self, notification: ImportNotification) -> None:
         """Tell of a block unless that has been done; one beside the final chain is left out."""
         self._reach(notification.hash, notification.header)
-        if notification.is_new_best and notification.hash in self._tree:
-            self._set_best(notification.hash)
+        is_best = notification.is_new_best and notification.hash in self._tree
+        self._set_best(self._tree, notification.hash if is_best else self._best)
 
     def finalized(self, notification: FinalityNotification) -> None:
         """Tell which blocks are final and which can never be."""
@@ -158,9 +158,7 @@ class Head:
         if not final:
             return
         kept, lost = self._split(notification.hash, frozenset(final))
-        if self._best not in kept and self._best != notification.hash:
-            best = self._node.blocks.best
-            self._set_best(best if best in kept else notification.hash)
+        self._set_best(kept, self._best if self._best in kept else notification.hash)
         self._root, self._root_number, self._tree = notification.hash, notification.header.number, kept
         for block in final:
             if pin := self._pins.get(block):
@@ -200,11 +198,15 @@ class Head:
             follower.announced(pin, runtime)
         self._make_room()
 
-    def _set_best(self, block: Hash) -> None:
-        if block != self._best:
-            self._best = block
+    def _set_best(self, told: Mapping[Hash, Header], otherwise: Hash) -> None:
+        """Tell of the node's best block as soon as that is among those told of, until then of another one."""
+        best = self._node.blocks.best
+        if best not in told:
+            best = otherwise
+        if best != self._best:
+            self._best = best
             for follower in list(self._followers):
-                follower.best_changed(block)
+                follower.best_changed(best)
 
     def _chain(self, block: Hash) -> list[Hash]:
         """Return the blocks above the root up to this one, oldest first."""

@@ -4,20 +4,17 @@ Source: paritytech/json-rpc-interface-spec, chainHead_v1_body, _call, _storage, 
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from chain.errors import StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
-from chain.rpc.dispatch import encode
+from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, RpcError
 from chain.rpc.head import Pin
 from chain.rpc.hub import Sink
 from chain.rpc.shapes import to_hex
 from chain.rpc.storage_query import StorageItem, pages
-
-log = logging.getLogger("rpc")
 
 WAITING = "operationWaitingForContinue"
 
@@ -41,6 +38,10 @@ class Operation:
 
     async def run(self, sink: Sink, events: AsyncIterator[Event]) -> None:
         """Send the events of the operation; whatever goes wrong becomes its last one."""
+        if not await is_done("An operation on a followed block", self._run(sink, events)):
+            await self._fail(sink, "Internal error")
+
+    async def _run(self, sink: Sink, events: AsyncIterator[Event]) -> None:
         try:
             async for event in events:
                 self.is_waiting = event["event"] == WAITING
@@ -49,10 +50,10 @@ class Operation:
                 if self.is_waiting:
                     await self._more.wait()
         except (UnknownBlock, StateDiscarded, RpcError) as problem:
-            await self._send(sink, {"event": "operationError", "error": str(problem)})
-        except Exception:
-            log.exception("An operation on a followed block failed; this is a bug of the node")
-            await self._send(sink, {"event": "operationError", "error": "Internal error"})
+            await self._fail(sink, str(problem))
+
+    async def _fail(self, sink: Sink, reason: str) -> None:
+        await self._send(sink, {"event": "operationError", "error": reason})
 
     async def _send(self, sink: Sink, event: Event) -> None:
         await sink.deliver(encode({**event, "operationId": self.id}))

@@ -5,6 +5,7 @@ Source: paritytech/json-rpc-interface-spec, chainHead_v1_storage and archive_v1_
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +22,9 @@ MAX_ITEMS = 1024
 PAGE_ITEMS = 256
 PAGE_BYTES = 256 * 1024
 """A page ends with the answer that makes it longer than this."""
+
+_TRIES = ThreadPoolExecutor(1, "trie")
+"""The trie of a state deep in the history is built anew, which takes seconds: one at a time, off the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,10 @@ async def _answers(
     state: ProvableState, items: Sequence[StorageItem]
 ) -> AsyncIterator[tuple[dict[str, Json], int]]:
     """Yield each answer and about how many bytes it has."""
+    loop = asyncio.get_running_loop()
     for item in items:
         if item.kind == "closestDescendantMerkleValue":
-            merkle = await asyncio.to_thread(
-                state.closest_merkle_value, item.key
-            )  # an old trie is built anew
+            merkle = await loop.run_in_executor(_TRIES, state.closest_merkle_value, item.key)
             if merkle is not None:
                 yield {"key": to_hex(item.key), "closestDescendantMerkleValue": to_hex(merkle)}, 128
             continue

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from chain.errors import SubmitError
 from chain.rpc.backend import Backend, Statuses
-from chain.rpc.dispatch import Start, encode
+from chain.rpc.dispatch import Start, encode, is_done
 from chain.rpc.errors import Json, invalid_params
 from chain.rpc.hub import Sink
 from chain.rpc.params import Params, shorten
@@ -52,7 +52,7 @@ class Broadcasts:
         if len(self._running) >= MAX_BROADCASTS:
             return None, None
         operation = secrets.token_urlsafe(ID_BYTES)
-        self._running[operation] = self._tasks.create_task(self._offer(extrinsic))
+        self._running[operation] = self._tasks.create_task(self._run(extrinsic))
         return operation, None
 
     def close(self) -> None:
@@ -65,6 +65,9 @@ class Broadcasts:
         if not isinstance(operation, str) or operation not in self._running:
             raise invalid_params(f"no transaction is broadcast under {shorten(operation)}")
         self._running.pop(operation).cancel()
+
+    async def _run(self, extrinsic: bytes) -> None:
+        await is_done("A broadcast", self._offer(extrinsic))
 
     async def _offer(self, extrinsic: bytes) -> None:
         while not await self._include(extrinsic):
@@ -97,6 +100,15 @@ class WatchEvents:
 
     async def run(self) -> None:
         """Submit the transaction and tell what becomes of it."""
+        if not await is_done("A watched transaction", self._run()):
+            self._tell({"event": "error", "error": "Internal error"})
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._statuses is not None:
+            self._statuses.close()
+
+    async def _run(self) -> None:
         try:
             _, self._statuses = self._node.pool.watch(self._extrinsic)
         except SubmitError as problem:
@@ -105,11 +117,6 @@ class WatchEvents:
             return
         async for status in self._statuses:
             self._tell(self._event(status))
-
-    def close(self) -> None:
-        """Stop watching."""
-        if self._statuses is not None:
-            self._statuses.close()
 
     def _event(self, status: object) -> Event | None:
         match status:

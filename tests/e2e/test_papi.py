@@ -25,6 +25,7 @@ def test_a_wallet_works(polkadot_js: Callable[..., dict[str, Any]], node: NodePr
         "failure": [False, "Module", "Sudo", "RequireSudo"],
         "token": "FundsUnavailable",
         "invalid": "Stale",
+        "watched": True,
         "finalized": True,
         "entries": True,
         "genesis": 0,

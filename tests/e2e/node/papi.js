@@ -89,6 +89,8 @@ async function main(url) {
   found.token = poor.dispatchError.value.type;
   found.invalid = await give(dave, 1n).signAndSubmit(signerOf(dave), { nonce: 0 }).catch((problem) => problem.error?.value?.type ?? String(problem));
 
+  const { entries } = await first(api.query.System.Account.watchEntries({ at: 'best' }), () => true);
+  found.watched = entries.length > 5;
   const later = await first(client.finalizedBlock$, ({ number }) => number >= start.number + 4);
   found.finalized = later.number > start.number;
   found.entries = (await api.query.System.Account.getEntries()).length > 5;
