@@ -3,7 +3,6 @@
 Source: paritytech/json-rpc-interface-spec, archive_v1_storage and archive_v1_storageDiff.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -16,11 +15,12 @@ from chain.rpc.hub import Sink
 from chain.rpc.params import Params, shorten
 from chain.rpc.shapes import to_hex
 from chain.rpc.storage_query import MAX_ITEMS, pages, read_items
+from chain.rpc.turns import Turns
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
 
 SLICE = 256
-"""keys compared before other tasks get their turn"""
+"""keys compared in one turn"""
 
 Event = dict[str, Json]
 
@@ -34,7 +34,7 @@ class Region:
     child: bytes | None
 
 
-def storage_events(node: Backend, params: Params) -> AsyncIterator[Event]:
+def storage_events(node: Backend, params: Params, turns: Turns) -> AsyncIterator[Event]:
     """Return the events of archive_v1_storage.
 
     Raises: RpcError.
@@ -42,7 +42,7 @@ def storage_events(node: Backend, params: Params) -> AsyncIterator[Event]:
     block, items = params.hash(0, "hash"), read_items(params, 1, 2)
 
     async def events() -> AsyncIterator[Event]:
-        async for page in pages(node.state(block), items):
+        async for page in pages(node.state(block), items, turns):
             for answer in page.answers:
                 yield {"event": "storage"} | answer
         yield {"event": "storageDone"}
@@ -50,7 +50,7 @@ def storage_events(node: Backend, params: Params) -> AsyncIterator[Event]:
     return events()
 
 
-def difference_events(node: Backend, params: Params) -> AsyncIterator[Event]:
+def difference_events(node: Backend, params: Params, turns: Turns) -> AsyncIterator[Event]:
     """Return the events of archive_v1_storageDiff.
 
     Raises: RpcError.
@@ -65,7 +65,7 @@ def difference_events(node: Backend, params: Params) -> AsyncIterator[Event]:
         before = _previous_state(node, block, previous)
         after = node.state(block)
         for region in regions:
-            async for event in _differences(before, after, region):
+            async for event in _differences(before, after, region, turns):
                 yield event
         yield {"event": "storageDiffDone"}
 
@@ -111,7 +111,7 @@ def _previous_state(node: Backend, block: Hash, previous: Hash | None) -> Provab
 
 
 async def _differences(
-    before: ProvableState | None, after: ProvableState, region: Region
+    before: ProvableState | None, after: ProvableState, region: Region, turns: Turns
 ) -> AsyncIterator[Event]:
     if region.child is not None:
         return
@@ -120,7 +120,7 @@ async def _differences(
         if old != new:
             yield _difference(key, old, new, region)
         if count % SLICE == 0:
-            await asyncio.sleep(0)
+            await turns.take()
 
 
 def _keys(before: ProvableState | None, after: ProvableState, prefix: bytes) -> Iterator[bytes]:

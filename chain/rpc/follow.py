@@ -26,6 +26,7 @@ from chain.rpc.operations import Event, Operation, call_runtime, read_body, read
 from chain.rpc.params import Params
 from chain.rpc.shapes import to_hex
 from chain.rpc.storage_query import read_items
+from chain.rpc.turns import Turns
 from runtime.primitives.types import Hash
 
 MAX_FOLLOWS = 4
@@ -164,9 +165,10 @@ class Follow:
 class Follows:
     """The follow subscriptions of one connection; their operations run in its task group."""
 
-    def __init__(self, node: Backend, head: Head, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, node: Backend, head: Head, turns: Turns, tasks: asyncio.TaskGroup) -> None:
         self._node = node
         self._head = head
+        self._turns = turns
         self._tasks = tasks
         self._follows: dict[str, Follow] = {}
         self._calls: dict[str, Callable[[Params], Reply]] = {
@@ -243,7 +245,7 @@ class Follows:
         if room < 1:
             return LIMIT_REACHED, None
         taken = items[:room]
-        reply, start = follow.operate(read_storage(pin, taken), max(len(taken), 1), self._tasks)
+        reply, start = follow.operate(read_storage(pin, taken, self._turns), max(len(taken), 1), self._tasks)
         assert isinstance(reply, dict), "an operation has started"
         return {**reply, "discardedItems": len(items) - len(taken)}, start
 

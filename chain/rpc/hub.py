@@ -18,6 +18,7 @@ from chain.rpc.errors import Json
 from chain.rpc.head import CODE_KEY, Head
 from chain.rpc.outbox import Outbox
 from chain.rpc.shapes import changes_json, header_json, version_json
+from chain.rpc.turns import Turns
 
 log = logging.getLogger("rpc")
 
@@ -82,6 +83,7 @@ class Hub:
         self._recheck = False
         self._grown = asyncio.Event()
         self.head = Head(node)
+        self.turns = Turns()
 
     @property
     def watched_keys(self) -> int:

@@ -15,6 +15,7 @@ from chain.rpc.head import Pin
 from chain.rpc.hub import Sink
 from chain.rpc.shapes import to_hex
 from chain.rpc.storage_query import StorageItem, pages
+from chain.rpc.turns import Turns
 
 WAITING = "operationWaitingForContinue"
 
@@ -70,9 +71,9 @@ async def call_runtime(node: Backend, pin: Pin, function: str, argument: bytes) 
     yield {"event": "operationCallDone", "output": to_hex(output)}
 
 
-async def read_storage(pin: Pin, items: Sequence[StorageItem]) -> AsyncIterator[Event]:
+async def read_storage(pin: Pin, items: Sequence[StorageItem], turns: Turns) -> AsyncIterator[Event]:
     """Yield storage in pages; the client must ask for each page after the first."""
-    async for page in pages(pin.state(), items):
+    async for page in pages(pin.state(), items, turns):
         yield {"event": "operationStorageItems", "items": page.answers}
         if not page.is_last:
             yield {"event": WAITING}

@@ -13,6 +13,7 @@ from chain.rpc.backend import ProvableState
 from chain.rpc.errors import Json, invalid_params
 from chain.rpc.params import Params, shorten
 from chain.rpc.shapes import to_hex
+from chain.rpc.turns import Turns
 from runtime.primitives.hashing import blake2_256
 
 Kind = Literal["value", "hash", "closestDescendantMerkleValue", "descendantsValues", "descendantsHashes"]
@@ -56,14 +57,15 @@ def read_items(params: Params, index: int, child_index: int) -> list[StorageItem
     return items if params.optional_hex(child_index, "childTrie") is None else []
 
 
-async def pages(state: ProvableState, items: Sequence[StorageItem]) -> AsyncIterator[Page]:
-    """Yield the answers to some items in order; other tasks get their turn between pages."""
+async def pages(state: ProvableState, items: Sequence[StorageItem], turns: Turns) -> AsyncIterator[Page]:
+    """Yield the answers to some items in order, each page in its turn."""
+    await turns.take()
     page: list[dict[str, Json]] = []
     size = 0
     async for answer, weight in _answers(state, items):
         if len(page) == PAGE_ITEMS or size > PAGE_BYTES:
             yield Page(page, is_last=False)
-            await asyncio.sleep(0)
+            await turns.take()
             page, size = [], 0
         page.append(answer)
         size += weight

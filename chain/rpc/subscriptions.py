@@ -77,7 +77,7 @@ class Session:
         self._ends: dict[str, Callable[[], object]] = {}
         self._keys: dict[str, int] = {}
         self._archive_queries = 0
-        self._follows = Follows(node, hub.head, tasks)
+        self._follows = Follows(node, hub.head, hub.turns, tasks)
         self._broadcasts = Broadcasts(node, hub.next_best, tasks)
 
     def subscribe(self, method: str, params: Params) -> tuple[str, Start]:
@@ -96,9 +96,11 @@ class Session:
             case Topic.FOLLOW:
                 start = self._follow(sink, params)
             case Topic.ARCHIVE_STORAGE:
-                start = self._query(sink, storage_events(self._node, params), "storageError")
+                start = self._query(sink, storage_events(self._node, params, self._hub.turns), "storageError")
             case Topic.ARCHIVE_DIFFERENCE:
-                start = self._query(sink, difference_events(self._node, params), "storageDiffError")
+                start = self._query(
+                    sink, difference_events(self._node, params, self._hub.turns), "storageDiffError"
+                )
             case Topic.TRANSACTION_WATCH:
                 events = WatchEvents(self._node, sink, params.hex(0, "transaction"))
                 start = self._run(sink, events.run, events.close)
