@@ -79,6 +79,8 @@ class Keypair:
 
         Raises: SuriError.
         """
+        if not suri:  # it would be the development phrase, which everybody knows
+            raise SuriError("an empty secret URI names no key")
         parts = _URI.fullmatch(suri) if len(suri) <= MAX_SURI else None
         if parts is None:
             raise SuriError(

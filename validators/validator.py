@@ -225,6 +225,9 @@ async def open_scores(bench: Bench, sealed: Sealed) -> None:
         )  # fmt: skip
     except RoundOver as late:
         _raise_if_ended(late)
+        if not await chain.has_scored(netuid, sealed.round):
+            log.warning("round %05d | scores not revealed in time", sealed.round)
+            return
     except Refused as refused:
         if not await chain.has_scored(netuid, sealed.round):
             log.warning("round %05d | scores not taken: %s", sealed.round, refused)
@@ -237,24 +240,29 @@ async def attest(bench: Bench, number: int, base: MasterWeights) -> None:
     chain, netuid = bench.chain, bench.config.netuid
     merging = await chain.phase_reached(netuid, number, "Attest")
     after = await _merged(bench, base, merging)
-    attesting, publishing = _attest(bench, number, after.root()), _publish(bench, merging, number, after)
-    refused, published = await asyncio.gather(attesting, publishing)
-    if refused is not None:
-        raise refused
+    publishing = asyncio.ensure_future(_publish(bench, merging, number, after))
+    try:
+        await _attest(bench, number, after.root())
+        published = await publishing
+    finally:
+        publishing.cancel()
     log.info(
         "round %05d | %d updates accepted | held-out loss %.4f | model 0x%s…",
         number, len(merging.accepted), published, after.root().hex()[:8],
     )  # fmt: skip
 
 
-async def _attest(bench: Bench, number: int, root: bytes) -> Refused | None:
-    """Put the root on chain; return why it was not taken."""
+async def _attest(bench: Bench, number: int, root: bytes) -> None:
+    """Put the root on chain.
+
+    Raises: Refused.
+    """
     netuid = bench.config.netuid
     try:
         await bench.chain.submit("Training.attest_root", netuid=netuid, round=number, root=_hex(root))
-    except Refused as refused:
-        return None if await bench.chain.has_attested(netuid, number) else refused
-    return None
+    except Refused:
+        if not await bench.chain.has_attested(netuid, number):
+            raise
 
 
 async def _merged(bench: Bench, base: MasterWeights, merging: Round) -> MasterWeights:

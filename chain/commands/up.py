@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -87,8 +88,9 @@ def _home(parsed: argparse.Namespace, opened: contextlib.ExitStack) -> Path:
     Raises: Failure.
     """
     if parsed.keep is None:
-        directory = tempfile.TemporaryDirectory(prefix="assay-up-", ignore_cleanup_errors=True)
-        return Path(opened.enter_context(directory))
+        made = Path(tempfile.mkdtemp(prefix="assay-up-"))
+        opened.push(lambda kind, problem, trace: _discard(made, problem))
+        return made
     home: Path = parsed.keep.resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -99,11 +101,19 @@ def _home(parsed: argparse.Namespace, opened: contextlib.ExitStack) -> Path:
     return home
 
 
+def _discard(home: Path, problem: BaseException | None) -> None:
+    """Leave nothing behind, except the logs that a failure points to."""
+    if not isinstance(problem, Failure | NodeFailure):
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def _check(parsed: argparse.Namespace) -> None:
     if not 1 <= parsed.miners <= MOST_MINERS:
         raise Failure(f"--miners is {parsed.miners}, must be 1 to {MOST_MINERS}", USAGE)
     if parsed.rounds is not None and parsed.rounds < 1:
         raise Failure(f"--rounds is {parsed.rounds}, must be 1 or more", USAGE)
+    if parsed.timeout is not None and parsed.timeout <= 0:
+        raise Failure(f"--timeout is {parsed.timeout:g}, must be above 0", USAGE)
     if parsed.exit and not parsed.rounds:
         raise Failure("--exit needs --rounds N", USAGE)
     last = LAST_PORT - len(Ports.at(0).taken_by(len(JUDGES) + MOST_MINERS))
@@ -164,6 +174,10 @@ async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen,
         next_block = head.number + 1
         done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
         if parsed.exit and done:
+            _show(
+                parsed,
+                f"done: {screen.progress.rounds} rounds closed, {screen.progress.epochs_paid} epochs paid",
+            )
             return 0
     raise AssertionError("the stream of finalised blocks does not end")
 
@@ -178,7 +192,8 @@ async def _guard(parsed: argparse.Namespace, network: Network, node: str, screen
         for name, code, last in network.newly_dead():
             if name == node:
                 raise Failure(f"the node ended with code {code}: {last}   (log: {network.log_of(name)})")
-            _show(parsed, f"⚠️  {name} ended with code {code}: {last}   (log: {network.log_of(name)})")
+            how = f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}; its last line"
+            _show(parsed, f"⚠️  {name} {how}: {last}   (log: {network.log_of(name)})")
         if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
             closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
             raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")

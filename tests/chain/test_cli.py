@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chain.cli import main
+from runtime.runtime import VERSION
 
 USAGE, REFUSED = 2, 1
 QUIET = ("--tmp", "--alice", "--rpc-port", "0", "--no-prometheus")
@@ -145,7 +146,8 @@ def test_a_runtime_this_node_lacks(capsys: pytest.CaptureFixture[str], tmp_path:
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec))
     words = (
-        "assay: this chain needs runtime version 7, this node has [100]: install a newer assay-chain and "
+        f"assay: this chain needs runtime version 7, this node has [{VERSION.spec_version}]: "
+        "install a newer assay-chain and "
         "start again; nothing is lost"
     )
     assert ending(capsys, "node", "--chain", str(path), *QUIET) == (REFUSED, words)

@@ -129,3 +129,9 @@ def test_refusals_say_why_and_keep_the_secret(suri: str, kind: str, reason: str)
     with pytest.raises(SuriError) as refused:
         Keypair.from_suri(suri, kind)
     assert str(refused.value) == reason
+
+
+def test_an_empty_secret_uri_is_not_the_development_phrase() -> None:
+    for kind in ("sr25519", "ed25519", "ecdsa"):
+        with pytest.raises(SuriError, match="an empty secret URI names no key"):
+            Keypair.from_suri("", kind)  # type: ignore[arg-type]
