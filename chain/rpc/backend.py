@@ -40,12 +40,20 @@ class Blocks(Protocol):
         """Return the block of the best chain at a height."""
         ...
 
+    def children(self, block: Hash) -> list[Hash]:
+        """Return the known children of a block."""
+        ...
+
 
 class ProvableState(State, Protocol):
-    """State at a block, able to prove what it says."""
+    """State at a block, able to prove what it says; never changes, and threads may share it."""
 
     def prove(self, keys: list[bytes]) -> list[bytes]:
         """Return the trie nodes that prove the values under these keys, or their absence."""
+        ...
+
+    def closest_merkle_value(self, key: bytes) -> bytes | None:
+        """Return the Merkle value of the highest trie node at or below a key."""
         ...
 
 
@@ -208,7 +216,13 @@ class Backend:
         Raises: UnknownBlock, StateDiscarded; RpcError when there is no such call or its argument is bad.
         """
         at = self.blocks.best if block is None else block
-        state, header = self.states.state_at(at), self.header(at)
+        return self.call_at(self.states.state_at(at), self.header(at), name, argument)
+
+    def call_at(self, state: ProvableState, header: Header, name: str, argument: bytes) -> bytes:
+        """Answer a runtime API call on the state of a block.
+
+        Raises: RpcError when there is no such call or its argument is bad.
+        """
         try:
             return self.runtime.call_api(state, header, name, argument)
         except ApiNotFound as problem:

@@ -20,7 +20,7 @@ MAX_RESPONSE = 15 * 1024 * 1024
 
 Handler = Callable[[Backend, Params], Awaitable[Json]]
 Start = Callable[[], None]
-"""Begins a subscription; called once the client has been told its id."""
+"""Begins a subscription or an operation; called once the client has been told its id."""
 
 
 class Subscriber(Protocol):
@@ -28,6 +28,7 @@ class Subscriber(Protocol):
 
     def subscribe(self, method: str, params: Params) -> tuple[str, Start]: ...
     def unsubscribe(self, subscription: Json) -> bool: ...
+    def perform(self, method: str, params: Params) -> tuple[Json, Start | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,12 @@ class Methods:
     handlers: Mapping[str, Handler]
     subscribe: frozenset[str]
     unsubscribe: frozenset[str]
+    bound: frozenset[str]
+    """names that mean something on one connection only"""
 
     def __contains__(self, name: object) -> bool:
-        return name in self.handlers or name in self.subscribe or name in self.unsubscribe
+        groups = (self.handlers, self.subscribe, self.unsubscribe, self.bound)
+        return any(name in group for group in groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,24 @@ class Dispatcher:
             raise RpcError(errors.METHOD_NOT_FOUND, "Method not found", hint)
         if method in self._methods.unsubscribe:
             return subscriber.unsubscribe(params.get(0))
+        if method in self._methods.bound:
+            found, begin = subscriber.perform(method, params)
+            if begin is not None:
+                starts.append(begin)
+            return found
         subscription, start = subscriber.subscribe(method, params)
         starts.append(start)
         return subscription
+
+
+async def is_done(name: str, work: Awaitable[None]) -> bool:
+    """Do what goes on after an answer, behind the same door; False when it ended in a surprise."""
+    try:
+        await work
+    except Exception:
+        log.exception("%s failed; this is a bug of the node", name)
+        return False
+    return True
 
 
 def encode(value: Json) -> str:

@@ -1,4 +1,8 @@
-"""JSON-RPC error objects. Source: JSON-RPC 2.0 section 5.1; Substrate's rpc-api; jsonrpsee for limits."""
+"""JSON-RPC error objects.
+
+Source: JSON-RPC 2.0 section 5.1; Substrate's rpc-api; jsonrpsee for limits;
+paritytech/json-rpc-interface-spec for chainHead.
+"""
 
 from chain.errors import StateDiscarded, SubmitError, UnknownBlock
 
@@ -15,6 +19,11 @@ REQUEST_TOO_BIG = -32007
 RESPONSE_TOO_BIG = -32008
 BATCH_TOO_BIG = -32010
 BATCH_RESPONSE_TOO_BIG = -32011
+FOLLOW_LIMIT = -32800
+BLOCK_NOT_PINNED = -32801
+NO_RUNTIME = -32802
+NOT_WAITING = -32803
+DUPLICATE_HASHES = -32804
 COUNT_TOO_BIG = 4002
 CLIENT_ERROR = 4003
 

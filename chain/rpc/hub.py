@@ -15,12 +15,13 @@ from chain.notifications import FinalityNotification, ImportNotification, SlowSu
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode
 from chain.rpc.errors import Json
+from chain.rpc.head import CODE_KEY, Head
 from chain.rpc.outbox import Outbox
 from chain.rpc.shapes import changes_json, header_json, version_json
+from chain.rpc.turns import Turns
 
 log = logging.getLogger("rpc")
 
-CODE_KEY = b":code"
 SLICE = 256
 """keys compared before other tasks get their turn"""
 MAX_FINALIZED_AT_ONCE = 64
@@ -36,6 +37,10 @@ class Topic(Enum):
     RUNTIME_VERSION = "state_runtimeVersion"
     STORAGE = "state_storage"
     EXTRINSIC = "author_extrinsicUpdate"
+    FOLLOW = "chainHead_v1_followEvent"
+    ARCHIVE_STORAGE = "archive_v1_storageEvent"
+    ARCHIVE_DIFFERENCE = "archive_v1_storageDiffEvent"
+    TRANSACTION_WATCH = "transactionWatch_v1_watchEvent"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,8 +53,15 @@ class Sink:
 
     def send(self, result: str) -> None:
         """Notify the client; `result` is JSON text."""
+        self.outbox.notify(self._message(result))
+
+    async def deliver(self, result: str) -> None:
+        """Notify the client, at the pace at which it reads."""
+        await self.outbox.reply(self._message(result))
+
+    def _message(self, result: str) -> str:
         head = f'{{"jsonrpc":"2.0","method":"{self.topic.value}"'
-        self.outbox.notify(f'{head},"params":{{"subscription":"{self.id}","result":{result}}}}}')
+        return f'{head},"params":{{"subscription":"{self.id}","result":{result}}}}}'
 
 
 @dataclass(slots=True)
@@ -69,6 +81,9 @@ class Hub:
         self._watched: dict[bytes, _Watched] = {}
         self._keys: dict[Sink, list[bytes]] = {}
         self._recheck = False
+        self._grown = asyncio.Event()
+        self.head = Head(node)
+        self.turns = Turns()
 
     @property
     def watched_keys(self) -> int:
@@ -83,9 +98,11 @@ class Hub:
         self._best_header = self._node.header(self._best)
         self._finalized_header = self._node.header(self._node.blocks.finalized)
         self._version = self._read_version()
+        self.head.open()
 
     def close(self) -> None:
         """Stop listening."""
+        self.head.close()
         self._imports.close()
         self._finality.close()
 
@@ -94,6 +111,10 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_imports())
             tasks.create_task(self._follow_finality())
+
+    async def next_best(self) -> None:
+        """Wait until there is a new best block."""
+        await self._grown.wait()
 
     def add(self, sink: Sink) -> None:
         """Begin a subscription: send the present, then every change."""
@@ -136,6 +157,7 @@ class Hub:
             except SlowSubscriber as problem:
                 log.warning("Subscriptions missed blocks: %s; is the machine overloaded?", problem)
             self._imports, self._recheck = self._node.feed.imports(), True
+            self.head.restart()
 
     async def _follow_finality(self) -> None:
         while True:
@@ -146,12 +168,16 @@ class Hub:
             except SlowSubscriber as problem:
                 log.warning("Subscriptions missed finality: %s; is the machine overloaded?", problem)
             self._finality = self._node.feed.finality()
+            self.head.restart()
 
     async def _imported(self, block: ImportNotification) -> None:
+        self.head.imported(block)
         text = encode(header_json(block.header))
         self._send_all(Topic.ALL_HEADS, text)
         if not block.is_new_best:
             return
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
         self._best, self._best_header = block.hash, block.header
         self._send_all(Topic.NEW_HEADS, text)
         everything = self._recheck or bool(block.retracted) or len(block.enacted) > 1
@@ -163,6 +189,7 @@ class Hub:
             self._recheck = True
 
     def _finalized(self, notification: FinalityNotification) -> None:
+        self.head.finalized(notification)
         self._finalized_header = notification.header
         for block in notification.finalized[-MAX_FINALIZED_AT_ONCE:-1]:
             header = self._node.blocks.header(block)

@@ -52,6 +52,30 @@ class Params:
         """Return the bytes of a hex parameter, None when it is missing or null."""
         return None if self.get(index) is None else self.hex(index, name)
 
+    def flag(self, index: int, name: str) -> bool:
+        """Return a parameter that must be true or false."""
+        value = self.get(index)
+        if not isinstance(value, bool):
+            raise self._wrong(index, name, "must be true or false")
+        return value
+
+    def hash(self, index: int, name: str) -> Hash:
+        """Return a 32-byte hash."""
+        found = self.optional_hash(index, name)
+        if found is None:
+            raise self._wrong(index, name, "must be a hex string")
+        return found
+
+    def hashes(self, index: int, name: str) -> list[Hash]:
+        """Return one hash or a list of them, at most MAX_KEYS."""
+        if not isinstance(self.get(index), list):
+            return [self.hash(index, name)]
+        found = self.keys(index, name)
+        for raw in found:
+            if len(raw) != 32:
+                raise self._wrong(index, name, f"holds a hash of {len(raw)} bytes, not 32")
+        return [Hash(raw) for raw in found]
+
     def optional_hash(self, index: int, name: str) -> Hash | None:
         """Return a 32-byte hash, None when it is missing or null."""
         raw = self.optional_hex(index, name)

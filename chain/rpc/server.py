@@ -17,10 +17,10 @@ from chain.rpc.dispatch import Dispatcher, Handler, Methods, encode
 from chain.rpc.door import DEFAULT_ORIGINS, Door, Origins
 from chain.rpc.errors import Json, over_limit
 from chain.rpc.hub import Hub
-from chain.rpc.methods import author, chain, payment, state, system
+from chain.rpc.methods import archive, author, chain, chain_spec, payment, state, system
 from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, Outbox
 from chain.rpc.params import Params
-from chain.rpc.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Session
+from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
 
 log = logging.getLogger("rpc")
 
@@ -182,7 +182,7 @@ class RpcServer:
         """Answer a WebSocket client until it leaves or is cut off."""
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(outbox.drain(socket.send_str))
-            session = Session(self._hub, self._node.pool, outbox, tasks, self._config.max_subscriptions)
+            session = Session(self._hub, self._node, outbox, tasks, self._config.max_subscriptions)
             try:
                 async for message in socket:
                     if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -201,7 +201,7 @@ class RpcServer:
 def all_methods() -> Methods:
     """Return every name this server answers to."""
     handlers: dict[str, Handler] = {}
-    for namespace in (chain, state, author, system, payment):
+    for namespace in (chain, state, author, system, payment, archive, chain_spec):
         handlers |= namespace.METHODS
 
     async def rpc_methods(node: Backend, params: Params) -> Json:
@@ -209,8 +209,8 @@ def all_methods() -> Methods:
         return {"methods": names}
 
     handlers["rpc_methods"] = rpc_methods
-    names = sorted([*handlers, *SUBSCRIBE, *UNSUBSCRIBE])
-    return Methods(handlers, frozenset(SUBSCRIBE), UNSUBSCRIBE)
+    names = sorted([*handlers, *SUBSCRIBE, *UNSUBSCRIBE, *BOUND])
+    return Methods(handlers, frozenset(SUBSCRIBE), UNSUBSCRIBE, BOUND)
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:

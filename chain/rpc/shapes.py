@@ -54,6 +54,21 @@ def version_json(version: RuntimeVersion) -> dict[str, Json]:
     }
 
 
+def specification_json(version: RuntimeVersion) -> dict[str, Json]:
+    """Return a runtime as the v1 groups describe it; `apis` is an object there."""
+    return {
+        "type": "valid",
+        "spec": {
+            "specName": version.spec_name,
+            "implName": version.impl_name,
+            "specVersion": version.spec_version,
+            "implVersion": version.impl_version,
+            "transactionVersion": version.transaction_version,
+            "apis": {to_hex(name): number for name, number in version.apis},
+        },
+    }
+
+
 def changes_json(block: bytes, changes: list[tuple[bytes, bytes | None]]) -> dict[str, Json]:
     """Return a set of storage values at a block."""
     return {"block": to_hex(block), "changes": [[to_hex(key), optional_hex(value)] for key, value in changes]}

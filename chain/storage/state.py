@@ -13,7 +13,15 @@ from functools import cached_property
 from heapq import merge
 
 from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
-from chain.storage.trie import Branch, Branches, decode_record, prove, record_key, update
+from chain.storage.trie import (
+    Branch,
+    Branches,
+    closest_merkle_value,
+    decode_record,
+    prove,
+    record_key,
+    update,
+)
 from runtime.frame.state import Changes
 from runtime.primitives.types import BlockNumber, Hash
 
@@ -301,11 +309,19 @@ class StateAt:
 
     def compute(self, changes: Mapping[bytes, bytes | None]) -> Computed:
         """Return the root and the branches after these changes."""
-        return self._roots.compute(self.block, self._view.settled(), changes)
+        return self._roots.compute(self.block, self._settled, changes)
 
     def prove(self, keys: Iterable[bytes]) -> list[bytes]:
         """Return the read proof of some keys, as state_getReadProof answers it."""
-        return prove(self._view.settled(), keys)
+        return prove(self._settled, keys)
+
+    def closest_merkle_value(self, key: bytes) -> bytes | None:
+        """Return the Merkle value of the highest trie node at or below a key."""
+        return closest_merkle_value(self._settled, key)
+
+    @cached_property
+    def _settled(self) -> View:
+        return self._view.settled()
 
 
 def history_stem(key: bytes) -> bytes:

@@ -263,6 +263,36 @@ def prove(reader: Reader, keys: Iterable[bytes]) -> list[bytes]:
     return sorted(parts)
 
 
+def closest_merkle_value(reader: Reader, key: bytes) -> bytes | None:
+    """Return the Merkle value of the highest node at or below a key; None where nothing is.
+
+    That is the node itself when it is shorter than 32 bytes and not the root, else its hash.
+    """
+    nibbles, path = key.hex(), ""
+    branch = reader.branch("")
+    while branch is not None:
+        full = path + branch.partial
+        if full.startswith(nibbles):
+            return _merkle_value(branch.encode(), path)
+        if not nibbles.startswith(full):
+            return None
+        path = nibbles[: len(full) + 1]
+        bit = 1 << int(path[-1], 16)
+        if not branch.bitmap & bit:
+            return None
+        branch = reader.branch(path) if branch.inner & bit else None
+    if not path and reader.first("") is None:
+        return None
+    leaf = read_leaf(reader, path)
+    if not leaf.key.startswith(nibbles):
+        return None
+    return _merkle_value(encode_leaf(leaf.key[len(path) :], leaf.value), path)
+
+
+def _merkle_value(node: bytes, path: str) -> bytes:
+    return blake2_256(node) if not path or len(node) > INLINE_NODE_LIMIT else node
+
+
 def _prove_one(reader: Reader, key: bytes, parts: set[bytes]) -> None:
     nibbles, path = key.hex(), ""
     branch = reader.branch("")

@@ -1,5 +1,6 @@
 """One node for all end-to-end tests that do not harm it, and a client of it."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,8 @@ def polkadot_js() -> Callable[..., dict[str, object]]:
     """Run a script of tests/e2e/node and return the JSON it prints; skips where the client is missing."""
     if shutil.which("node") is None:
         pytest.skip("needs node")
-    if not (NODE_DIRECTORY / "node_modules" / "@polkadot" / "api").is_dir():
-        pytest.skip("needs @polkadot/api: npm ci --prefix tests/e2e/node")
+    clients = json.loads((NODE_DIRECTORY / "package.json").read_text())["dependencies"]
+    missing = [name for name in clients if not (NODE_DIRECTORY / "node_modules" / name).is_dir()]
+    if missing:
+        pytest.skip(f"needs {' and '.join(missing)}: npm ci --prefix tests/e2e/node")
     return lambda *command: printed("node", *command, within=NODE_DIRECTORY)

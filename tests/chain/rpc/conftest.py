@@ -46,6 +46,10 @@ class MemoryState:
     def prove(self, keys: list[bytes]) -> list[bytes]:
         return [key + self.entries.get(key, b"") for key in keys]
 
+    def closest_merkle_value(self, key: bytes) -> bytes | None:
+        below = {each: self.entries[each] for each in self.keys(key)}
+        return MemoryState(below).root({}) if below else None
+
 
 @dataclass(frozen=True)
 class Version:
@@ -208,6 +212,13 @@ class MemoryNode:
         while self.headers[block].number > number:
             block = self.headers[block].parent_hash
         return block if self.headers[block].number == number else None
+
+    def children(self, block: Hash) -> list[Hash]:
+        return [each for each in self.headers if self.headers[each].parent_hash == block]
+
+    def forget(self, block: Hash) -> None:
+        """Drop a block as the database does with those of a lost fork."""
+        del self.headers[block], self.bodies[block], self.states[block]
 
     def state_at(self, block: Hash) -> MemoryState:
         if block not in self.states:

@@ -82,8 +82,8 @@ async def test_named_parameters_are_refused(served):
 
 
 async def test_an_unknown_method_is_named(served):
-    assert await served.request("chainHead_v1_follow", True) == failure(
-        -32601, "Method not found", "'chainHead_v1_follow'", 1
+    assert await served.request("chainHead_v9_follow", True) == failure(
+        -32601, "Method not found", "'chainHead_v9_follow'", 1
     )
 
 

@@ -82,6 +82,7 @@ class Chain:
             assert verify_proof(trie_root(flat), state.prove(KEYS), KEYS) == {
                 key: flat.get(key) for key in KEYS
             }
+            assert state.closest_merkle_value(b"") == (trie_root(flat) if flat else None)
 
 
 def check_keys(state: StateAt, flat: Mapping[bytes, bytes]) -> None:

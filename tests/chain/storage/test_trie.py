@@ -1,12 +1,30 @@
 """The path-keyed trie against roots rebuilt from scratch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.storage.trie import Branch, decode_record, encode_record, prove, record_key, update
-from runtime.primitives.trie import EMPTY_NODE, EMPTY_ROOT, trie_root, verify_proof
+from chain.storage.trie import (
+    Branch,
+    closest_merkle_value,
+    decode_record,
+    encode_record,
+    prove,
+    record_key,
+    update,
+)
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.trie import (
+    EMPTY_NODE,
+    EMPTY_ROOT,
+    encode_branch,
+    encode_leaf,
+    node_value,
+    reference,
+    trie_root,
+    verify_proof,
+)
 
 
 class Model:
@@ -71,6 +89,49 @@ def test_proofs_show_values_and_absence(flat: dict[bytes, bytes], asked: list[by
     proof = prove(model, asked)
     assert verify_proof(root, proof, asked) == {key: flat.get(key) for key in asked}
     assert proof == sorted(set(proof))
+
+
+def shared_prefix(texts: Iterable[str]) -> str:
+    lowest, *_, highest = sorted([*texts] * 2)
+    same = [position for position in range(len(lowest) + 1) if highest.startswith(lowest[:position])]
+    return lowest[: same[-1]]
+
+
+def naive_node(leaves: Mapping[str, bytes], depth: int) -> bytes:
+    """Return the node at the top of some leaves whose path has `depth` nibbles, by the definition."""
+    full = shared_prefix(leaves)
+    if len(leaves) == 1:
+        return encode_leaf(full[depth:], node_value(leaves[full]))
+    children = {}
+    for nibble in "0123456789abcdef":
+        below = {key: value for key, value in leaves.items() if key.startswith(full + nibble)}
+        if below:
+            children[int(nibble, 16)] = reference(naive_node(below, len(full) + 1))
+    own = leaves.get(full)
+    bitmap = sum(1 << nibble for nibble in children)
+    value = None if own is None else node_value(own)
+    return encode_branch(full[depth:], value, bitmap, children.values())
+
+
+def naive_merkle_value(flat: Mapping[bytes, bytes], key: bytes) -> bytes | None:
+    leaves = {each.hex(): value for each, value in flat.items()}
+    below = {each: value for each, value in leaves.items() if each.startswith(key.hex())}
+    if not below:
+        return None
+    top = shared_prefix(below)
+    shared = [len(shared_prefix([top, each])) for each in leaves if each not in below]
+    node = naive_node(below, max(shared) + 1 if shared else 0)
+    return blake2_256(node) if not shared or len(node) > 31 else node
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(keys, values, max_size=20), st.lists(keys, max_size=8))
+def test_the_merkle_value_is_that_of_the_node_above_all_descendants(
+    flat: dict[bytes, bytes], asked: list[bytes]
+) -> None:
+    model = rebuilt(flat)
+    for key in [*asked, *flat, b""]:
+        assert closest_merkle_value(model, key) == naive_merkle_value(flat, key)
 
 
 def test_an_update_changes_nothing_by_itself() -> None:
