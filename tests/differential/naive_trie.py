@@ -18,6 +18,10 @@ LEAF, BRANCH, BRANCH_WITH_VALUE, LEAF_HASHED, BRANCH_HASHED = (
 """kind of node: the bits its first byte begins with, and how many they are"""
 
 
+class Hashed(bytes):
+    """A long value of which only the hash is known."""
+
+
 class Unproven(Exception):
     """The proof does not lead from the root to the key."""
 
@@ -92,11 +96,13 @@ class _Builder:
         return _header(LEAF_HASHED if self._is_hashed(value) else LEAF, path) + self._value(value)
 
     def _is_hashed(self, value: bytes) -> bool:
-        return self._version == 1 and len(value) >= 33
+        return isinstance(value, Hashed) or (self._version == 1 and len(value) >= 33)
 
     def _value(self, value: bytes) -> bytes:
         if not self._is_hashed(value):
             return compact(len(value)) + value
+        if isinstance(value, Hashed):
+            return value
         self.parts.append(value)
         return digest(value)
 
