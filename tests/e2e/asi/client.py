@@ -475,6 +475,7 @@ async def main(order: dict[str, Any]) -> dict[str, Any]:
     found = {}
     async with AsyncSubstrateInterface(order["url"], ss58_format=PREFIX) as client:
         for name, check in Program(client, order).checks().items():
+            print(name, file=sys.stderr)
             try:
                 found[name] = await check()
             except Exception:  # noqa: BLE001 (whatever it was, the matrix shows it)

@@ -454,6 +454,7 @@ async function main(order) {
   const found = {};
   for (const [name, check] of Object.entries(CHECKS)) {
     const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    console.error(snake);
     found[snake] = await check(program).catch((problem) => ({ failed: String(problem.stack ?? problem) }));
   }
   await api.disconnect();

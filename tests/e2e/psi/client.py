@@ -365,6 +365,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     """Make every check; one that fails says where."""
     found = {}
     for name, check in Program(order).checks().items():
+        print(name, file=sys.stderr)
         try:
             found[name] = check()
         except Exception:  # noqa: BLE001 (whatever it was, the matrix shows it)
