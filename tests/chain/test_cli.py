@@ -54,6 +54,7 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
          "directory: '/no/such.json'; give dev, local or a JSON file"),
         ("build-spec --chain nowhere", "assay: cannot read chain 'nowhere': [Errno 2] No such file or "
          "directory: 'nowhere'; give dev, local or a JSON file"),
+        ("up --rounds 3", "assay: --rounds says when --exit ends the run; add --exit"),
         ("key inspect nonsense",
          "assay: the phrase is not 12 to 24 English BIP-39 words with a valid checksum"),
         ("key inspect 0x12", "assay: a seed is 0x and 64 hexadecimal digits"),
