@@ -21,7 +21,7 @@ from runtime.frame.errors import (
     PalletError,
     SystemError_,
 )
-from runtime.frame.pallet import CallSpec, Pallet, constant_key, is_lookup, spec_of
+from runtime.frame.pallet import CallSpec, Pallet, Plan, constant_key, is_lookup, spec_of
 from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
@@ -115,6 +115,7 @@ class Runtime:
 
     declared: ClassVar[dict[str, Pallet[Any, Any]]]
     codecs: ClassVar[Codecs]
+    plans: ClassVar[dict[int, Plan]]
     targets: ClassVar[dict[tuple[int, int], Target]]
     event_writers: ClassVar[dict[type, tuple[bytes, Codec[Any]]]]
     event_readers: ClassVar[dict[tuple[int, int], Codec[Any]]]
@@ -131,6 +132,7 @@ class Runtime:
         cls.codecs.define(ERA_MARKER, ERA_CODEC)
         cls.codecs.define(EXTRINSIC_MARKER, EXTRINSIC_CODEC)
         cls.codecs.define(EVENTS_MARKER, Codec(_write_records, cls._read_records, 1))
+        cls.plans = {pallet.index: pallet.plan(cls.codecs) for pallet in cls.declared.values()}
         cls.targets, cls.event_writers, cls.event_readers, cls.error_index = {}, {}, {}, {}
         for attribute, pallet in cls.declared.items():
             spec = spec_of(type(pallet))
