@@ -16,13 +16,14 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 log = logging.getLogger("db")
 
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
+FORKS = "forks"
 HEADERS, BODIES, JUSTIFICATIONS, CANON, META = "headers", "bodies", "justif", "canon", "meta"
-COLUMNS = (FLAT, TRIE, UNDO, HISTORY, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
+COLUMNS = (FLAT, TRIE, UNDO, HISTORY, FORKS, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
 STATE_COLUMNS = (FLAT, TRIE, UNDO, HISTORY)
 SORTED_COLUMNS = (FLAT, HISTORY)
 """read in order, too"""
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the records' layout; raised when an older node could misread them."""
 _SCHEMA_KEY = b"schema"
 
@@ -33,6 +34,10 @@ MEMTABLE_BYTES = 16 * 1024 * 1024
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 BLOOM_BITS = 10
 """per key; one miss in a hundred reads the disk"""
+
+
+BEYOND_KEYS = b"\xff" * 64
+"""No key is as high: those of the state begin with a hash, or with a colon."""
 
 
 class StorageError(Exception):
@@ -53,6 +58,10 @@ class Batch:
     def delete(self, column: str, key: bytes) -> None:
         """Add a deletion; the key need not exist."""
         self._writes.delete(key, self._handles[column])
+
+    def clear(self, column: str) -> None:
+        """Add the deletion of every key."""
+        self._writes.delete_range(b"", BEYOND_KEYS, self._handles[column])
 
 
 class Snapshot:
