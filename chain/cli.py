@@ -12,7 +12,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from chain.commands import build_spec, key, node, register, up
+from chain.commands import (
+    build_spec,
+    chain_info,
+    check_block,
+    export_blocks,
+    import_blocks,
+    key,
+    node,
+    purge_chain,
+    register,
+    revert,
+    up,
+)
 from chain.commands.failure import Failure
 from chain.version import VERSION
 
@@ -22,6 +34,12 @@ COMMANDS: dict[str, ModuleType] = {
     "register": register,
     "key": key,
     "build-spec": build_spec,
+    "chain-info": chain_info,
+    "check-block": check_block,
+    "export-blocks": export_blocks,
+    "import-blocks": import_blocks,
+    "revert": revert,
+    "purge-chain": purge_chain,
 }
 PROGRAMS = {
     "miner": ("miners.miner", "train on what the chain assigns, publish updates, get paid"),

@@ -95,7 +95,7 @@ class Node:
             base = config.base_path
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-            home = base / "chains" / config.spec.id
+            home = config.spec.home(base)
             keystore = Keystore(RealDisk(home / "keystore"), config.password)
             guard = Guard.open(RealDisk(home / "guard"))
             opened.callback(guard.close)

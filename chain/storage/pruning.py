@@ -158,8 +158,11 @@ class Pruner:
         wanted = self.modes.states.kept is None or self.modes.states.kept > REWIND
         since = _number(self._database.get(META, _HISTORY))
         batch = self._database.batch()
-        batch.put(META, _STATES, str(self.modes.states).encode())
-        batch.put(META, _BLOCKS, str(self.modes.blocks).encode())
+        recorded = str(self.modes.states).encode(), str(self.modes.blocks).encode()
+        if recorded == (self._database.get(META, _STATES), self._database.get(META, _BLOCKS)):
+            return since
+        batch.put(META, _STATES, recorded[0])
+        batch.put(META, _BLOCKS, recorded[1])
         if wanted and since is None:
             since = disk_number
             batch.put(META, _HISTORY, since.to_bytes(4, "big"))
