@@ -20,7 +20,8 @@ from chain.env_real import RealClock, RealDisk, RealRng
 from chain.executor import Executor
 from chain.keys import Keypair
 from chain.keystore import KEY_KINDS, Keystore
-from chain.metrics import Metrics, MetricsServer
+from chain.logs import short
+from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.node_key import load_node_key, peer_id
 from chain.notifications import Notifications
 from chain.operator import NodeOperator
@@ -28,8 +29,10 @@ from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.session_keys import SessionKeys
 from chain.spec import ChainSpec, SpecError
+from chain.storage.db import cache_bytes
 from chain.storage.store import ChainStore
-from chain.sync.importer import Importer, pre_digest_slot, short
+from chain.sync.importer import Importer, pre_digest_slot
+from chain.tasks import observed
 from chain.txpool.pool import Pool
 from chain.version import VERSION
 from runtime.frame.executive import Execution, Validation
@@ -88,6 +91,7 @@ class Node:
         self._checked: tuple[Hash, Validation] | None = None
         self._grown = asyncio.Event()
         self._metrics = Metrics(config.spec.id, config.name, VERSION, self._clock.wall_ms() / 1000)
+        self._metrics.follow(self._reading)
         self.rpc = RpcServer(self._backend(), config.rpc, self._metrics)
         self.metrics_server: MetricsServer | None = None
 
@@ -143,12 +147,12 @@ class Node:
         log.info("🏷  Local node identity is: %s", self._operator.peer_id)
         log.info("🔨 Genesis 0x%s, best #%d", self.store.genesis_hash.hex(), self.store.best_number)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.rpc.run(), name="rpc")
-            tasks.create_task(self._report(), name="informant")
+            works = {"json-rpc": self.rpc.run(), "informant": self._report()}
             if self.config.validator:
                 self._warn_of_idle_keys()
-                tasks.create_task(self._author().run(), name="author")
-                tasks.create_task(self._vote(), name="voter")
+                works |= {"babe-worker": self._author().run(), "grandpa-voter": self._vote()}
+            for name, work in works.items():
+                tasks.create_task(observed(name, work, self._metrics), name=name)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
@@ -192,10 +196,10 @@ class Node:
 
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import the finished block and tell the pool; finality follows in its own time."""
+        began = self._clock.monotonic()
         block = self.importer.import_own(header, body, changes)
+        self._metrics.block_imported(self._clock.monotonic() - began)
         self.pool.on_imported(block, body, [])
-        self._metrics.best_block(self.store.best_number)
-        self._metrics.ready_transactions(self.pool.ready_count)
         self._grown.set()
         return block
 
@@ -224,7 +228,7 @@ class Node:
             return
         for block in self.importer.finalize(header.hash(), JUSTIFICATION.encode(proof)):
             self.pool.on_finalized(block, self.store.body(block) or [])
-        self._metrics.finalized_block(self.store.finalized_number)
+        self._metrics.round_completed(proof.round, len(proof.commit.precommits))
 
     # What the pool and the RPC server need.
 
@@ -261,14 +265,31 @@ class Node:
         )
 
     async def _report(self) -> None:
-        """Print a line now and then that shows the node lives."""
+        """Print a line now and then that shows the node lives; without a network no byte comes or goes."""
         while True:
             await self._clock.sleep(IDLE_SECONDS)
             log.info(
-                "💤 Idle (0 peers), best: #%d (%s), finalized #%d (%s), pool %d",
+                "💤 Idle (0 peers), best: #%d (%s), finalized #%d (%s), ⬇ 0 ⬆ 0",
                 self.store.best_number, short(self.store.best),
-                self.store.finalized_number, short(self.store.finalized), self.pool.ready_count,
+                self.store.finalized_number, short(self.store.finalized),
             )  # fmt: skip
+
+    def _reading(self) -> Reading:
+        """Return what the metrics show of the chain and the pool."""
+        counters = self.pool.counters
+        return Reading(
+            best=self.store.best_number,
+            finalized=self.store.finalized_number,
+            sync_target=self.store.best_number,
+            leaves=len(self.store.leaves()),
+            roles=AUTHORITY_ROLE if self.config.validator else FULL_ROLE,
+            ready=self.pool.ready_count,
+            submitted=counters.submitted,
+            validations=counters.validations,
+            invalid=counters.invalid,
+            cache_bytes=cache_bytes(),
+            channels=self.feed.traffic(),
+        )
 
 
 class _PoolDoor:

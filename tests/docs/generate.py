@@ -15,7 +15,7 @@ from typing import Any
 
 from chain.cli import COMMANDS, PROGRAMS
 from chain.keystore import KEY_KINDS
-from chain.metrics import Metrics
+from chain.metrics import Metrics, Reading
 from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
@@ -217,6 +217,7 @@ def pallets() -> str:
 def metrics() -> str:
     """Return the series of the node, from an exporter without a node."""
     fresh = Metrics("local", "node", "0", 0.0)
+    fresh.follow(Reading)
     lines = ["| series | kind | meaning |", "|---|---|---|"]
     words = dict(re.findall(r"^# HELP (\w+) (.+)$", fresh.render(), re.MULTILINE))
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", fresh.render(), re.MULTILINE):
