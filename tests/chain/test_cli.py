@@ -48,6 +48,12 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
          "`assay node --help`."),
         ("node --dev --rpc-max-connections 0", "assay node: argument --rpc-max-connections: '0' is not "
          "between 1 and 65536. Try `assay node --help`."),
+        ("node --dev --rpc-max-response-size 1025", "assay node: argument --rpc-max-response-size: '1025' is "
+         "not between 1 and 1024. Try `assay node --help`."),
+        ("node --dev --node-key 12", "assay: --node-key holds no node key: it must be 32 bytes or 64 "
+         "hexadecimal digits; `assay key generate-node-key` makes one"),
+        ("node --dev --node-key-file /no/such", "assay: cannot read the node key: [Errno 2] No such file or "
+         "directory: '/no/such'"),
         ("node --dev -l nonsense", f"assay: log level 'nonsense' {LEVELS}"),
         ("node --dev -l babe=", f"assay: log level '' {LEVELS}"),
         ("node --chain /no/such.json", "assay: cannot read chain '/no/such.json': [Errno 2] No such file or "
