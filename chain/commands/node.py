@@ -14,6 +14,7 @@ from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
+from chain.errors import StorageError
 from chain.executor import RuntimeMissing
 from chain.keystore import KeystoreError
 from chain.logs import LogSpecError, set_up
@@ -21,7 +22,6 @@ from chain.node import Node, NodeConfig
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.server import RpcConfig
 from chain.spec import ChainSpec, SpecError
-from chain.storage.db import StorageError
 
 HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")

@@ -12,6 +12,7 @@ from typing import Protocol
 from chain.consensus.guard import Guard, GuardError
 from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
+from chain.errors import StorageError
 from chain.keys import Keypair
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes
@@ -154,6 +155,8 @@ class Author:
             if refused.reason != "ExhaustsResources":
                 self._pool.report_invalid(transaction)
             return False
+        except StorageError:
+            raise
         except Exception:
             log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
             self._pool.report_invalid(transaction)

@@ -13,6 +13,8 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.errors import StorageError
+
 log = logging.getLogger("db")
 
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
@@ -33,10 +35,6 @@ MEMTABLE_BYTES = 16 * 1024 * 1024
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 BLOOM_BITS = 10
 """per key; one miss in a hundred reads the disk"""
-
-
-class StorageError(Exception):
-    """The database cannot be opened, read or written; the node must stop."""
 
 
 class Batch:
