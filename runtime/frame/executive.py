@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.frame.admission import Admission
 from runtime.frame.base import Call, Runtime
 from runtime.frame.declare import DispatchClass, SignedOrigin, Unsigned
 from runtime.frame.errors import DispatchError, InvalidDigest
-from runtime.frame.extension import Extension, Standing, Submission
+from runtime.frame.extension import Extension
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
+from runtime.primitives import crypto
+from runtime.primitives.crypto import Claim, Verify
 from runtime.primitives.header import Digest, Header, PreRuntime
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.transaction import FOREVER, TransactionRejected, ValidTransaction
+from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.trie import ordered_root
-from runtime.primitives.types import ZERO_HASH, AccountId, BlockNumber, Hash
+from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
 
 
 class BlockFault(enum.StrEnum):
@@ -59,12 +62,24 @@ class Executive:
         self.extensions = extensions
         self.format = Format(runtime, extensions)
 
-    def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> "Execution":
+    def open(
+        self,
+        state: State,
+        number: BlockNumber,
+        parent: Hash,
+        digest: Digest,
+        verify: Verify = crypto.verify,
+    ) -> "Execution":
         """Start block `number` on its parent's state."""
-        return Execution(self, state, number, parent, digest)
+        return Execution(self, state, number, parent, digest, verify)
 
     def execute_block(
-        self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
+        self,
+        state: State,
+        header: Header,
+        body: list[bytes],
+        supplied: Mapping[str, Any],
+        verify: Verify = crypto.verify,
     ) -> Executed:
         """Execute a foreign block on its parent's state; `supplied` is what this node knows for inherents.
 
@@ -73,7 +88,7 @@ class Executive:
         claimed, _ = header.unsealed()
         given = Digest([log for log in claimed.digest.logs if isinstance(log, PreRuntime)])
         try:
-            execution = self.open(state, claimed.number, claimed.parent_hash, given)
+            execution = self.open(state, claimed.number, claimed.parent_hash, given, verify)
         except InvalidDigest as problem:
             raise BlockRejected(BlockFault.DIGEST, str(problem)) from problem
         execution.check_inherents(body, supplied)
@@ -83,55 +98,82 @@ class Executive:
         _compare(executed.header, claimed)
         return executed
 
-    def validate(self, state: State, parent: Header, extrinsic: bytes) -> ValidTransaction:
+    def validate(
+        self, state: State, parent: Header, extrinsic: bytes, verify: Verify = crypto.verify
+    ) -> ValidTransaction:
         """Say where a transaction would belong in a pool of this block's children.
 
         Raises: TransactionRejected.
         """
-        return self.validation(state, parent).check(extrinsic)
+        return self.validation(state, parent, verify).check(extrinsic)
 
-    def validation(self, state: State, parent: Header) -> "Validation":
+    def validation(self, state: State, parent: Header, verify: Verify = crypto.verify) -> "Validation":
         """Return a checker of transactions for the children of a block; it may be used many times."""
         runtime = self.runtime(Overlay(state))
         runtime.system.initialize(parent.number + 1, parent.hash(), Digest([]))
-        return Validation(self, runtime)
+        return Validation(runtime, self.admission(runtime, verify))
+
+    def admission(self, runtime: Runtime, verify: Verify) -> Admission:
+        """Return the checks of transactions, bound to a block."""
+        return Admission(self.format, self.extensions, runtime, verify)
 
 
 class Validation:
     """Checks transactions against one state without changing it."""
 
-    def __init__(self, executive: Executive, runtime: Runtime) -> None:
-        self._executive = executive
+    def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self._runtime = runtime
-        self._extensions = [extension.bind(runtime) for extension in executive.extensions]
+        self._admission = admission
 
     def check(self, encoded: bytes) -> ValidTransaction:
         """Say where a transaction belongs in the pool.
 
         Raises: TransactionRejected.
         """
-        extrinsic = decode_transaction(self._executive.format, encoded)
+        extrinsic = self._admission.decode(encoded)
         if extrinsic.signature is None:
             raise TransactionRejected("unknown", "NoUnsignedValidator")
         if self._runtime.info(extrinsic.call).class_ is DispatchClass.Mandatory:
             raise TransactionRejected("invalid", "MandatoryValidation")
-        _, _, standing = admit(self._executive, self._runtime, self._extensions, extrinsic)
+        _, standing = self._admission.admit(extrinsic, extrinsic.signature)
         return ValidTransaction(
             standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
         )
+
+    def claims(self, body: list[bytes]) -> list[Claim]:
+        """Return what the signatures of these extrinsics say, so that many can be verified at once.
+
+        Execution asks for each claim again, and for others where a block changes what is signed along: so
+        verdicts may be kept by claim and never be wrong. What cannot be verified is left out.
+        """
+        claims = []
+        for encoded in body:
+            try:
+                extrinsic = self._admission.decode(encoded)
+                if extrinsic.signature is not None:
+                    claims.append(self._admission.claim(extrinsic, extrinsic.signature))
+            except TransactionRejected:
+                continue
+        return claims
 
 
 class Execution:
     """A block under execution."""
 
     def __init__(
-        self, executive: Executive, state: State, number: BlockNumber, parent: Hash, digest: Digest
+        self,
+        executive: Executive,
+        state: State,
+        number: BlockNumber,
+        parent: Hash,
+        digest: Digest,
+        verify: Verify,
     ) -> None:
         self._executive = executive
         self._overlay = Overlay(state)
         self._body: list[bytes] = []
         self.runtime = executive.runtime(self._overlay)
-        self._extensions = [extension.bind(self.runtime) for extension in executive.extensions]
+        self._admission = executive.admission(self.runtime, verify)
         last = self.runtime.system.number.get()
         if number != last + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{number} on the state of block {last}")
@@ -193,7 +235,7 @@ class Execution:
 
         Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
         """
-        extrinsic = decode_transaction(self._executive.format, encoded)
+        extrinsic = self._admission.decode(encoded)
         self.runtime.extrinsic_index = len(self._body)
         self._overlay.begin()
         try:
@@ -211,15 +253,15 @@ class Execution:
         if extrinsic.signature is None:
             self._apply_inherent(extrinsic.call)
             return None
-        sender, submission, _ = admit(self._executive, self.runtime, self._extensions, extrinsic)
+        submission, _ = self._admission.admit(extrinsic, extrinsic.signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
-        values = list(zip(self._extensions, extrinsic.signature.extra, strict=True))
+        values = list(zip(self._admission.extensions, extrinsic.signature.extra, strict=True))
         for extension, extra in values:
             extension.prepare(submission, extra)
         error = None
         try:
-            self.runtime.dispatch(extrinsic.call, SignedOrigin(sender))
+            self.runtime.dispatch(extrinsic.call, SignedOrigin(submission.sender))
         except DispatchError as refused:
             error = refused
         for extension, extra in values:
@@ -247,35 +289,6 @@ class Execution:
         number, parent, digest = self.runtime.system.finish(self._overlay.events)
         header = Header(parent, number, self._overlay.root(), ordered_root(self._body), digest)
         return Executed(header, self._overlay.changes)
-
-
-def admit(
-    executive: Executive, runtime: Runtime, extensions: list[Extension], extrinsic: Extrinsic
-) -> tuple[AccountId, Submission, Standing]:
-    """Check signature and extensions of a signed extrinsic.
-
-    Raises: TransactionRejected.
-    """
-    assert extrinsic.signature is not None
-    sender = executive.format.authenticate(extrinsic.signature, extrinsic.call, extensions)
-    submission = Submission(sender, extrinsic.call, runtime.info(extrinsic.call), extrinsic.length)
-    standing = Standing(0, [], [], FOREVER)
-    for extension, extra in zip(extensions, extrinsic.signature.extra, strict=True):
-        extension.validate(submission, extra, standing)
-    return sender, submission, standing
-
-
-def decode_transaction(form: Format, encoded: bytes) -> Extrinsic:
-    """Decode what claims to be an extrinsic.
-
-    Raises: TransactionRejected.
-    """
-    try:
-        return form.decode(encoded)
-    except DecodeError as malformed:
-        raise TransactionRejected(
-            "invalid", "Call", text=f"The extrinsic does not decode: {malformed}"
-        ) from malformed
 
 
 def _decode(form: Format, encoded: bytes) -> Extrinsic:

@@ -8,11 +8,10 @@ from typing import Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
 from runtime.frame.extension import Extension
-from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519, verify
+from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, Input, codec, read_compact, write_compact
-from runtime.primitives.transaction import TransactionRejected
-from runtime.primitives.types import AccountId, Address32, Id, MultiAddress
+from runtime.primitives.types import AccountId, Id, MultiAddress
 
 VERSION = 4
 SIGNED_BIT = 0x80
@@ -91,20 +90,6 @@ class Format:
         for each, value in zip(self._extras, extra, strict=True):
             each.write(value, out)
         return bytes(out)
-
-    def authenticate(self, signature: Signature, call: Call, extensions: list[Extension]) -> AccountId:
-        """Return the account that signed.
-
-        Raises: TransactionRejected.
-        """
-        if not isinstance(signature.address, Id | Address32):
-            raise TransactionRejected("unknown", "CannotLookup")
-        sender = AccountId(signature.address._0)
-        pairs = zip(extensions, signature.extra, strict=True)
-        implied = tuple([extension.implied(extra) for extension, extra in pairs])
-        if not verify(signature.signature, self.payload(call, signature.extra, implied), sender):
-            raise TransactionRejected("invalid", "BadProof")
-        return sender
 
 
 def _prefixed(body: bytes) -> bytes:
