@@ -24,6 +24,7 @@ from chain.metrics import Metrics, MetricsServer
 from chain.notifications import Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
+from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer, pre_digest_slot, short
@@ -55,6 +56,7 @@ class NodeConfig:
     password: str | None = field(default=None, repr=False)  # of the keystore's phrases
     validator: bool = False  # author and vote with the keys of the keystore
     archive: bool = True
+    signature_workers: int = 0  # processes that verify signatures; 0 verifies in the node itself
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
 
@@ -69,7 +71,8 @@ class Node:
         self.store = store
         self._guard = guard
         self._clock = clock
-        self.executor = Executor()
+        self._signatures = Signatures(config.signature_workers)
+        self.executor = Executor(self._signatures)
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
         self.pool = Pool(self._validate, self._clock.monotonic)
@@ -102,6 +105,7 @@ class Node:
             opened.callback(store.close)
             _check_genesis(config.spec, store)
             node = cls(config, store, keystore, guard, clock or RealClock())
+            opened.callback(node._signatures.close)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)

@@ -21,6 +21,7 @@ from chain.logs import LogSpecError, set_up
 from chain.node import Node, NodeConfig
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.server import RpcConfig
+from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
 
 HELP = "run a node"
@@ -58,6 +59,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--rpc-cors", metavar="ORIGINS", help="web pages that may call: comma-separated, or all"
     )
     parser.add_argument("--rpc-max-connections", type=_count, default=100, metavar="COUNT", help="[100]")
+    parser.add_argument(
+        "--signature-workers",
+        type=_workers,
+        default="auto",
+        metavar="COUNT|auto",
+        help="processes that verify signatures; auto takes cores beyond the second [auto]",
+    )
     parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
     parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
@@ -132,6 +140,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         name=parsed.name or authority or "assay-node",
         authority=f"//{authority}" if authority else None,
         password=password,
+        signature_workers=workers_for(parsed.signature_workers),
         validator=parsed.validator or authority is not None,
         rpc=RpcConfig(
             host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, origins=origins
@@ -144,6 +153,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
     return int(text)
+
+
+def _workers(text: str) -> str:
+    if text != "auto" and not (text.isdecimal() and int(text) <= MAX_WORKERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor 0 to {MAX_WORKERS}")
+    return text
 
 
 def _count(text: str) -> int:
