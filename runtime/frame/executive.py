@@ -91,9 +91,10 @@ class Executive:
             execution = self.open(state, claimed.number, claimed.parent_hash, given, verify)
         except InvalidDigest as problem:
             raise BlockRejected(BlockFault.DIGEST, str(problem)) from problem
-        execution.check_inherents(body, supplied)
-        for extrinsic in body:
-            execution.include(extrinsic)
+        decoded = [_decode(self.format, extrinsic) for extrinsic in body]
+        execution.check_inherents(decoded, supplied)
+        for encoded, extrinsic in zip(body, decoded, strict=True):
+            execution.include(encoded, extrinsic)
         executed = execution.finish()
         _compare(executed.header, claimed)
         return executed
@@ -193,14 +194,13 @@ class Execution:
                 made.append(self._executive.format.bare(self.runtime.call(pallet.name, name, *arguments)))
         return made
 
-    def check_inherents(self, body: list[bytes], supplied: Mapping[str, Any]) -> None:
+    def check_inherents(self, body: list[Extrinsic], supplied: Mapping[str, Any]) -> None:
         """Check that a block's bare extrinsics are the inherents, first and in order.
 
         Raises: BlockRejected.
         """
-        decoded = [_decode(self._executive.format, extrinsic) for extrinsic in body]
-        bare = [extrinsic for extrinsic in decoded if extrinsic.signature is None]
-        if any(extrinsic.signature is not None for extrinsic in decoded[: len(bare)]):
+        bare = [extrinsic for extrinsic in body if extrinsic.signature is None]
+        if any(extrinsic.signature is not None for extrinsic in body[: len(bare)]):
             raise BlockRejected(BlockFault.INHERENT, "a signed extrinsic comes before an inherent")
         givers, wanted = [], []
         for pallet in self.runtime.pallets:
@@ -218,14 +218,13 @@ class Execution:
             if problem is not None:
                 raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
 
-    def include(self, encoded: bytes) -> None:
+    def include(self, encoded: bytes, extrinsic: Extrinsic) -> None:
         """Apply an extrinsic of a foreign block.
 
         Raises: BlockRejected.
         """
-        _decode(self._executive.format, encoded)
         try:
-            self.apply(encoded)
+            self._apply(encoded, extrinsic)
         except TransactionRejected as refused:
             detail = f"extrinsic {len(self._body)}: {refused.describe()}"
             raise BlockRejected(BlockFault.REFUSED, detail) from refused
@@ -235,7 +234,9 @@ class Execution:
 
         Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
         """
-        extrinsic = self._admission.decode(encoded)
+        return self._apply(encoded, self._admission.decode(encoded))
+
+    def _apply(self, encoded: bytes, extrinsic: Extrinsic) -> DispatchError | None:
         self.runtime.extrinsic_index = len(self._body)
         self._overlay.begin()
         try:
@@ -250,22 +251,20 @@ class Execution:
         return error
 
     def _apply_decoded(self, extrinsic: Extrinsic) -> DispatchError | None:
-        if extrinsic.signature is None:
+        signature = extrinsic.signature
+        if signature is None:
             self._apply_inherent(extrinsic.call)
             return None
-        submission, _ = self._admission.admit(extrinsic, extrinsic.signature)
+        submission, _ = self._admission.admit(extrinsic, signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
-        values = list(zip(self._admission.extensions, extrinsic.signature.extra, strict=True))
-        for extension, extra in values:
-            extension.prepare(submission, extra)
+        self._admission.prepare(submission, signature.extra)
         error = None
         try:
             self.runtime.dispatch(extrinsic.call, SignedOrigin(submission.sender))
         except DispatchError as refused:
             error = refused
-        for extension, extra in values:
-            extension.settle(submission, extra, error)
+        self._admission.settle(submission, signature.extra, error)
         kind = None if error is None else self.runtime.error_kind(error)
         self.runtime.system.note_applied(submission.info, kind)
         return error
