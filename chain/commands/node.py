@@ -24,7 +24,6 @@ from chain.rpc.server import RpcConfig
 from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
 
-HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 EXPECTED = (StorageError, GuardError, KeystoreError, RuntimeMissing, OSError)
 """What may end a node without being its own bug; each says in one line what to do."""

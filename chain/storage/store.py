@@ -16,7 +16,7 @@ from chain.storage.blocks import Blocks, Tree
 from chain.storage.db import META, Batch, Database
 from chain.storage.disk_chain import UNDO_KEPT, Move, read_undo, write_state
 from chain.storage.state import (
-    BranchCache,
+    Cache,
     Disk,
     HistoryView,
     Overlay,
@@ -26,14 +26,14 @@ from chain.storage.state import (
     View,
     merged,
 )
-from chain.storage.trie import Branch, update
+from chain.storage.trie import Record, update
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
 
-CACHED_BRANCHES = 50_000
-"""About 50 MB."""
+CACHE_BYTES = 64 * 1024 * 1024
+"""Holds the branches and values of some 50,000 accounts; filled as they are used."""
 MAX_LAYERS = 256
 """Blocks of the best chain that wait for finality in memory; beyond, the oldest move to disk."""
 SINGLE_LAYERS = 16
@@ -57,7 +57,8 @@ _GENESIS, _BEST, _FINALIZED, _DISK, _ARCHIVE = b"genesis", b"best", b"finalized"
 class _DiskMove:
     """What a written batch has done to the state on disk."""
 
-    branches: Mapping[str, Branch | None]
+    values: Mapping[bytes, bytes | None]
+    branches: Mapping[str, Record | None]
     taken_back: dict[Hash, Overlay]
     chain: dict[Hash, BlockNumber]
 
@@ -65,7 +66,7 @@ class _DiskMove:
 class ChainStore:
     """Blocks and states of one chain; one task writes, anybody reads."""
 
-    def __init__(self, database: Database, *, archive: bool, cached_branches: int) -> None:
+    def __init__(self, database: Database, *, archive: bool, cache_bytes: int) -> None:
         self._database = database
         self._blocks = Blocks(database)
         self._genesis = self._head(_GENESIS)
@@ -76,7 +77,7 @@ class ChainStore:
         self._finalized_number = self._number(self._finalized)
         self._on_disk = self._numbered(self._tree.chain(self._head(_DISK)))
         self._archive_since = self._keep_archive(archive)
-        self._cache = BranchCache(cached_branches)
+        self._cache = Cache(cache_bytes)
         self._disk = Disk(database.snapshot(), self._cache)
         self._layers: dict[Hash, Overlay] = {}
         self._merged: dict[Hash, Overlay] = {}
@@ -90,7 +91,7 @@ class ChainStore:
         genesis_state: Mapping[bytes, bytes],
         *,
         archive: bool = True,
-        cached_branches: int = CACHED_BRANCHES,
+        cache_bytes: int = CACHE_BYTES,
     ) -> "ChainStore":
         """Open the chain in a directory; make the genesis block when there is none.
 
@@ -107,7 +108,7 @@ class ChainStore:
                     f"the database at {path} was made for another chain, with genesis 0x{found.hex()}: "
                     "choose another base path, or purge the chain"
                 )
-            store = cls(database, archive=archive, cached_branches=cached_branches)
+            store = cls(database, archive=archive, cache_bytes=cache_bytes)
             opened.pop_all()
         return store
 
@@ -406,11 +407,11 @@ class ChainStore:
                     raise StateDiscarded(block)
                 move.forward(self._number(block), self._layers[block])
         batch.put(META, _DISK, target)
-        return _DiskMove(move.finish(), taken_back, self._numbered(chain))
+        return _DiskMove(*move.finish(), taken_back, self._numbered(chain))
 
     def _disk_moved(self, move: _DiskMove) -> None:
         """Follow a written batch in memory."""
-        self._cache.advance(move.branches)
+        self._cache.advance(move.values, move.branches)
         self._disk = Disk(self._database.snapshot(), self._cache)
         self._on_disk = move.chain
         kept = {block: overlay for block, overlay in self._layers.items() if block not in move.chain}

@@ -3,16 +3,25 @@
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.process import DEADLINE, NodeProcess, flags_of, run, running, write_spec
+from tests.e2e.process import DEADLINE, NodeProcess, assay, flags_of, run, running, write_spec
 
 pytestmark = pytest.mark.e2e
 
-REFUSED, USAGE = 1, 2
+REFUSED, USAGE, INTERRUPTED = 1, 2, 130
+SLOW_LIBRARY = """
+import signal
+try:
+    print("loading", flush=True)
+    signal.pause()
+except BaseException:
+    pass
+"""
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
@@ -28,6 +37,23 @@ def test_a_taken_port_names_who_holds_it(node: NodeProcess) -> None:
     assert answer.stderr.endswith(
         f"(process {node.pid}): stop that program, or choose another with --rpc-port\n"
     )
+
+
+def test_an_interrupt_while_the_program_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text(SLOW_LIBRARY)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        assay("node", "--dev"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "loading\n"
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=DEADLINE) == ("", "")
+    assert program.returncode == INTERRUPTED
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
