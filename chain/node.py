@@ -28,6 +28,7 @@ from chain.operator import NodeOperator
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.session_keys import SessionKeys
+from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
@@ -64,6 +65,7 @@ class NodeConfig:
     state_pruning: Pruning | None = None  # None: as the database was made, a new one as Substrate's
     blocks_pruning: Pruning | None = None
     node_key: Keypair | None = None  # who the node is among peers; None: the key in its directory
+    signature_workers: int = 0  # processes that verify signatures; 0 verifies in the node itself
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
 
@@ -85,7 +87,8 @@ class Node:
         self._keys = keys
         self._guard = guard
         self._clock = clock
-        self.executor = Executor()
+        self._signatures = Signatures(config.signature_workers)
+        self.executor = Executor(self._signatures)
         self._operator = NodeOperator(peer_id(node_key.public), keys, guard, store, self.executor)
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
@@ -121,6 +124,7 @@ class Node:
             opened.callback(store.close)
             _check_genesis(config.spec, store)
             node = cls(config, store, keys, guard, node_key, clock or RealClock())
+            opened.callback(node._signatures.close)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
