@@ -104,7 +104,8 @@ class Node:
                 home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
             )
             opened.callback(store.close)
-            _check_genesis(config.spec, store)
+            if store.finalized == store.genesis_hash:  # later its state may have been pruned
+                _check_genesis(config.spec, store)
             node = cls(config, store, keystore, guard, clock or RealClock())
             recovered = node.importer.recover()
             if recovered:
