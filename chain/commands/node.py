@@ -11,6 +11,8 @@ import gc
 import signal
 from pathlib import Path
 
+import uvloop
+
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
@@ -88,7 +90,8 @@ def run(parsed: argparse.Namespace) -> int:
     if config.prometheus_port is not None:
         ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
     try:
-        asyncio.run(_serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:

@@ -1,6 +1,7 @@
 """Headers, bodies and justifications by block hash, and the tree of what is not final yet."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
@@ -13,6 +14,10 @@ _UNFINALIZED = b"unfinalized/"
 """prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
 
 
+HEADERS_KEPT = 256
+"""decoded headers; a node at rest answers for its last final block"""
+
+
 class Blocks:
     """What the database knows about blocks; writes only add to a batch."""
 
@@ -22,7 +27,7 @@ class Blocks:
     def header(self, block: Hash) -> Header | None:
         """Return a block's header."""
         found = self._database.get(HEADERS, block)
-        return None if found is None else decode_header(found)
+        return None if found is None else _decoded(found)
 
     def body(self, block: Hash) -> list[bytes] | None:
         """Return a block's extrinsics."""
@@ -75,6 +80,12 @@ class Blocks:
         for column in (HEADERS, BODIES, JUSTIFICATIONS):
             batch.delete(column, block)
         batch.delete(META, _marker(block, header.number))
+
+
+@lru_cache(HEADERS_KEPT)
+def _decoded(encoded: bytes) -> Header:
+    """Return a header; the newest are asked for again and again."""
+    return decode_header(encoded)
 
 
 def _marker(block: Hash, number: BlockNumber) -> bytes:
