@@ -16,13 +16,14 @@ from chain.consensus.grandpa.solo import finalise
 from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock, RealDisk
+from chain.errors import StorageError
 from chain.executor import Executor
 from chain.keys import Keypair
 from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage import store as store_module
 from chain.storage.blocks import Blocks
-from chain.storage.db import FLAT, META, TRIE, Batch, Database, StorageError
+from chain.storage.db import FLAT, META, TRIE, Batch, Database
 from chain.storage.pruning import Pruning
 from chain.storage.state import View
 from chain.storage.store import ChainStore

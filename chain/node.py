@@ -24,6 +24,7 @@ from chain.metrics import Metrics, MetricsServer
 from chain.notifications import Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
+from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
@@ -57,6 +58,7 @@ class NodeConfig:
     validator: bool = False  # author and vote with the keys of the keystore
     state_pruning: Pruning | None = None  # None: as the database was made, a new one as Substrate's
     blocks_pruning: Pruning | None = None
+    signature_workers: int = 0  # processes that verify signatures; 0 verifies in the node itself
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
 
@@ -71,7 +73,8 @@ class Node:
         self.store = store
         self._guard = guard
         self._clock = clock
-        self.executor = Executor()
+        self._signatures = Signatures(config.signature_workers)
+        self.executor = Executor(self._signatures)
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
         self.pool = Pool(self._validate, self._clock.monotonic)
@@ -107,6 +110,7 @@ class Node:
             if store.finalized == store.genesis_hash:  # later its state may have been pruned
                 _check_genesis(config.spec, store)
             node = cls(config, store, keystore, guard, clock or RealClock())
+            opened.callback(node._signatures.close)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)

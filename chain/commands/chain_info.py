@@ -9,8 +9,6 @@ import json
 from chain.commands import database
 from chain.storage.db import SCHEMA
 
-HELP = "say what a node's database holds"
-
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""

@@ -20,8 +20,6 @@ from runtime.frame.state import Changes
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
-HELP = "verify and execute a stored block again"
-
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""

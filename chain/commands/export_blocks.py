@@ -17,7 +17,6 @@ from chain.commands import database
 from chain.commands.failure import USAGE, Failure
 from chain.storage.store import ChainStore
 
-HELP = "write blocks to a file"
 TOLD_EVERY = 10_000
 """blocks between two lines on standard error"""
 

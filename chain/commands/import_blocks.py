@@ -25,7 +25,6 @@ from runtime.frame.executive import BlockRejected
 from runtime.primitives.grandpa import JustificationError
 from runtime.primitives.scale import DecodeError
 
-HELP = "verify, execute and store blocks from a file"
 TOLD_EVERY = 5.0
 """seconds between two lines on standard error"""
 REFUSALS = (InvalidBlock, BlockRejected, JustificationError, DecodeError)

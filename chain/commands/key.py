@@ -25,7 +25,6 @@ from chain.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
 from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 
-HELP = "make, show and store keys"
 NETWORK = "substrate"
 """What subkey calls addresses of format 42."""
 LABELS = {

@@ -7,29 +7,34 @@ assay node --chain local --alice     the local chain's authority
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 from pathlib import Path
+
+import uvloop
 
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
+from chain.errors import StorageError
 from chain.executor import RuntimeMissing
 from chain.keystore import KeystoreError
 from chain.logs import LogSpecError, set_up
 from chain.node import Node, NodeConfig
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.server import RpcConfig
+from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
-from chain.storage.db import StorageError
 from chain.storage.pruning import NAMED, Pruning
 
-HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 EXPECTED = (StorageError, GuardError, KeystoreError, RuntimeMissing, OSError)
 """What may end a node without being its own bug; each says in one line what to do."""
 MAX_CONNECTIONS = 65_536
 """what --rpc-max-connections may be; sockets run out far below"""
+GC_THRESHOLDS = (50_000, 20, 20)
+"""objects, rounds, rounds; Python's are for programs that make few objects"""
 DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
@@ -76,6 +81,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--rpc-cors", metavar="ORIGINS", help="web pages that may call: comma-separated, or all"
     )
     parser.add_argument("--rpc-max-connections", type=_count, default=100, metavar="COUNT", help="[100]")
+    parser.add_argument(
+        "--signature-workers",
+        type=_workers,
+        default="auto",
+        metavar="COUNT|auto",
+        help="processes that verify signatures; auto takes cores beyond the second [auto]",
+    )
     parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
     parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
@@ -96,7 +108,8 @@ def run(parsed: argparse.Namespace) -> int:
     if config.prometheus_port is not None:
         ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
     try:
-        asyncio.run(_serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:
@@ -117,7 +130,15 @@ async def _serve(config: NodeConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with Node.open(config) as node:
+            _settle_memory()
             await node.run()
+
+
+def _settle_memory() -> None:
+    """Spare the garbage collector what lives as long as the node, and most of its rounds over the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _first(problem: BaseException) -> BaseException:
@@ -151,6 +172,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         name=parsed.name or authority or "assay-node",
         authority=f"//{authority}" if authority else None,
         password=password,
+        signature_workers=workers_for(parsed.signature_workers),
         validator=parsed.validator or authority is not None,
         state_pruning=states,
         blocks_pruning=parsed.blocks_pruning,
@@ -172,6 +194,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
     return int(text)
+
+
+def _workers(text: str) -> str:
+    if text != "auto" and not (text.isdecimal() and int(text) <= MAX_WORKERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor 0 to {MAX_WORKERS}")
+    return text
 
 
 def _count(text: str) -> int:

@@ -8,7 +8,6 @@ import json
 
 from chain.commands import database
 
-HELP = "take unfinalised blocks back"
 CUSTOMARY = 256
 """blocks; Substrate's default"""
 

@@ -30,7 +30,6 @@ from chain.keys import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
 
-HELP = "start a local network and show it work"
 JUDGES = ("Alice", "Bob")
 MOST_MINERS = 8
 """development accounts //Miner1 to //Miner8"""

@@ -12,6 +12,7 @@ from typing import Protocol
 from chain.consensus.guard import Guard, GuardError
 from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
+from chain.errors import StorageError
 from chain.keys import Keypair
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes
@@ -133,13 +134,14 @@ class Author:
         body = execution.inherents({"timestamp": moment})
         for inherent in body:
             execution.apply(inherent)
-        skipped, turn = 0, self._clock.monotonic()
+        skipped, pause = 0, self._clock.monotonic() + BREATH
         for transaction, extrinsic in self._pool.best_first():
             if self._clock.wall_ms() >= deadline_ms or skipped >= MAX_SKIPPED:
                 break
-            if self._clock.monotonic() - turn > BREATH:
+            if (stopped := self._clock.monotonic()) > pause:
                 await asyncio.sleep(0)
-                turn = self._clock.monotonic()
+                resumed = self._clock.monotonic()
+                pause = resumed + max(BREATH, resumed - stopped)  # a flood gets half of the time, not all
             if self._apply(execution, transaction, extrinsic):
                 body.append(extrinsic)
             else:
@@ -154,6 +156,8 @@ class Author:
             if refused.reason != "ExhaustsResources":
                 self._pool.report_invalid(transaction)
             return False
+        except StorageError:
+            raise
         except Exception:
             log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
             self._pool.report_invalid(transaction)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
-from chain.storage.db import META, Batch, Database, StorageError
+from chain.storage.db import META, Batch, Database
 from chain.storage.disk_chain import Move, read_undo, write_state
 from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
 from chain.storage.state import (
-    BranchCache,
+    Cache,
     Disk,
     HistoryView,
     Overlay,
@@ -28,14 +28,14 @@ from chain.storage.state import (
     View,
     merged,
 )
-from chain.storage.trie import Branch, update
+from chain.storage.trie import Record, update
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
 
-CACHED_BRANCHES = 50_000
-"""About 50 MB."""
+CACHE_BYTES = 64 * 1024 * 1024
+"""Holds the branches and values of some 50,000 accounts; filled as they are used."""
 MAX_LAYERS = 256
 """Blocks of the best chain that wait for finality in memory; beyond, the oldest move to disk."""
 SINGLE_LAYERS = 16
@@ -57,7 +57,8 @@ _GENESIS, _BEST, _FINALIZED, _DISK = b"genesis", b"best", b"finalized", b"disk"
 class _DiskMove:
     """What a written batch has done to the state on disk."""
 
-    branches: Mapping[str, Branch | None]
+    values: Mapping[bytes, bytes | None]
+    branches: Mapping[str, Record | None]
     taken_back: dict[Hash, Overlay]
     chain: dict[Hash, BlockNumber]
 
@@ -65,7 +66,7 @@ class _DiskMove:
 class ChainStore:
     """Blocks and states of one chain; one task writes, anybody reads."""
 
-    def __init__(self, database: Database, modes: Modes, *, cached_branches: int) -> None:
+    def __init__(self, database: Database, modes: Modes, *, cache_bytes: int) -> None:
         self._database = database
         self._blocks = Blocks(database)
         self._genesis = self._head(_GENESIS)
@@ -76,7 +77,7 @@ class ChainStore:
         self._finalized_number = self._number(self._finalized)
         self._on_disk = self._numbered(self._tree.chain(self._head(_DISK)))
         self._pruner = Pruner(database, self._blocks, modes, self._number(self._disk_head))
-        self._cache = BranchCache(cached_branches)
+        self._cache = Cache(cache_bytes)
         self._disk = Disk(database.snapshot(), self._cache)
         self._layers: dict[Hash, Overlay] = {}
         self._merged: dict[Hash, Overlay] = {}
@@ -91,7 +92,7 @@ class ChainStore:
         *,
         states: Pruning | None = None,
         blocks: Pruning | None = None,
-        cached_branches: int = CACHED_BRANCHES,
+        cache_bytes: int = CACHE_BYTES,
     ) -> "ChainStore":
         """Open the chain in a directory; make the genesis block when there is none.
 
@@ -110,7 +111,7 @@ class ChainStore:
                     "choose another base path, or purge the chain"
                 )
             modes = agree(database, path, states, blocks)
-            store = cls(database, modes, cached_branches=cached_branches)
+            store = cls(database, modes, cache_bytes=cache_bytes)
             opened.pop_all()
         return store
 
@@ -457,11 +458,11 @@ class ChainStore:
                     raise StateDiscarded(block)
                 move.forward(self._number(block), self._layers[block])
         batch.put(META, _DISK, target)
-        return _DiskMove(move.finish(), taken_back, self._numbered(chain))
+        return _DiskMove(*move.finish(), taken_back, self._numbered(chain))
 
     def _disk_moved(self, move: _DiskMove) -> None:
         """Follow a written batch in memory."""
-        self._cache.advance(move.branches)
+        self._cache.advance(move.values, move.branches)
         self._disk = Disk(self._database.snapshot(), self._cache)
         self._on_disk = move.chain
         kept = {block: overlay for block, overlay in self._layers.items() if block not in move.chain}

@@ -46,6 +46,8 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
         ("node --bogus", "assay: unrecognized arguments: --bogus. Try `assay --help`."),
         ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
          "`assay node --help`."),
+        ("node --dev --signature-workers 99", "assay node: argument --signature-workers: '99' is neither "
+         "auto nor 0 to 8. Try `assay node --help`."),
         ("node --dev --rpc-max-connections 0", "assay node: argument --rpc-max-connections: '0' is not "
          "between 1 and 65536. Try `assay node --help`."),
         ("node --dev -l nonsense", f"assay: log level 'nonsense' {LEVELS}"),

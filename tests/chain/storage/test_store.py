@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
-from chain.storage.db import META, Database, StorageError
+from chain.storage.db import META, Database
 from chain.storage.pruning import NAMED
 from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
@@ -314,7 +314,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 
 
 def test_an_old_reader_neither_sees_nor_spoils_a_newer_trie(tmp_path: Path) -> None:
-    store = ChainStore.open(tmp_path, GENESIS, cached_branches=2)  # so small that every walk evicts
+    store = ChainStore.open(tmp_path, GENESIS, cache_bytes=2000)  # so small that every walk evicts
     chain = Chain.__new__(Chain)
     chain.store, chain.flats, chain.changes, chain.salt = store, {store.genesis_hash: dict(GENESIS)}, {}, 0
     rng, block, old = random.Random(1), store.genesis_hash, []
