@@ -59,6 +59,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
     passwords.describe(parser)
+    parser.add_argument(
+        "--keystore-path", type=Path, metavar="PATH", help="session keys [keystore in the data directory]"
+    )
     parser.add_argument("--name", help="the node's name in logs and metrics")
     identity = parser.add_mutually_exclusive_group()
     identity.add_argument(
@@ -77,6 +80,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     )
     _describe_rpc(parser)
     parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    parser.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
     parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
     parser.add_argument("--detailed-log-output", action="store_true", help="show level and target")
@@ -125,7 +129,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise Failure(str(problem), USAGE) from problem
     ensure_free(config.rpc.host, config.rpc.port, "--rpc-port")
     if config.prometheus_port is not None:
-        ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
+        ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
     try:
         asyncio.run(_serve(config))
     except SpecError as problem:
@@ -185,6 +189,8 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         node_key=_node_key(parsed),
         rpc=_rpc_config(parsed, host, origins),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
+        prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
+        keystore_path=parsed.keystore_path,
     )
 
 
