@@ -22,6 +22,8 @@ from runtime.primitives.trie import (
     EMPTY_ROOT,
     HEX,
     INLINE_NODE_LIMIT,
+    NIBBLES,
+    PAST_HEX,
     NodeValue,
     common_length,
     decode_node,
@@ -33,9 +35,6 @@ from runtime.primitives.trie import (
 )
 from runtime.primitives.types import Hash
 
-NIBBLES = {digit: value for value, digit in enumerate(HEX)}
-PAST_HEX = "g"
-"""sorts after every nibble"""
 HASHED_CHILD = 33
 """bytes of a reference by hash: its compact length, the hash"""
 
