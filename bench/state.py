@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from bench.record import finish, parser
+from bench.record import finish, parser, resident_mib
 from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
 from runtime.primitives.hashing import blake2_128_concat, blake2_256, twox_128
@@ -188,14 +188,6 @@ def ms(seconds: float) -> float:
 def per_key(seconds: float, count: int) -> float:
     """Return microseconds for each of so many."""
     return round(1e6 * seconds / count, 1)
-
-
-def resident_mib() -> int:
-    """Return how much memory this process has resident."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) >> 10
-    raise OSError("the kernel does not tell how much memory is resident")
 
 
 if __name__ == "__main__":
