@@ -25,6 +25,7 @@ from chain.notifications import Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.spec import ChainSpec, SpecError
+from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer, pre_digest_slot, short
 from chain.txpool.pool import Pool
@@ -54,7 +55,8 @@ class NodeConfig:
     authority: str | None = None  # secret URI of development session keys to insert, such as //Alice
     password: str | None = field(default=None, repr=False)  # of the keystore's phrases
     validator: bool = False  # author and vote with the keys of the keystore
-    archive: bool = True
+    state_pruning: Pruning | None = None  # None: as the database was made, a new one as Substrate's
+    blocks_pruning: Pruning | None = None
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
 
@@ -93,14 +95,17 @@ class Node:
             base = config.base_path
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-            home = base / "chains" / config.spec.id
+            home = config.spec.home(base)
             keystore = Keystore(RealDisk(home / "keystore"), config.password)
             guard = Guard.open(RealDisk(home / "guard"))
             opened.callback(guard.close)
             _insert_development_keys(config, keystore, guard)
-            store = ChainStore.open(home / "db", config.spec.state(), archive=config.archive)
+            store = ChainStore.open(
+                home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
+            )
             opened.callback(store.close)
-            _check_genesis(config.spec, store)
+            if store.finalized == store.genesis_hash:  # later its state may have been pruned
+                _check_genesis(config.spec, store)
             node = cls(config, store, keystore, guard, clock or RealClock())
             recovered = node.importer.recover()
             if recovered:

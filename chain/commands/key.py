@@ -100,7 +100,7 @@ def _insert(parsed: argparse.Namespace) -> Shown:
             "--password-filename",
             USAGE,
         )
-    keystore = Keystore(RealDisk(parsed.base_path / "chains" / spec.id / "keystore"), password)
+    keystore = Keystore(RealDisk(spec.home(parsed.base_path) / "keystore"), password)
     try:
         public = keystore.insert(parsed.key_type.encode(), parsed.suri)
     except (KeystoreError, OSError) as problem:

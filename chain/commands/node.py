@@ -22,6 +22,7 @@ from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.server import RpcConfig
 from chain.spec import ChainSpec, SpecError
 from chain.storage.db import StorageError
+from chain.storage.pruning import NAMED, Pruning
 
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 EXPECTED = (StorageError, GuardError, KeystoreError, RuntimeMissing, OSError)
@@ -34,13 +35,30 @@ DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags; names are Substrate's."""
     chain = parser.add_mutually_exclusive_group()
-    chain.add_argument("--dev", action="store_true", help="--chain dev --alice --tmp --rpc-cors all")
+    chain.add_argument(
+        "--dev",
+        action="store_true",
+        help="--chain dev --alice --tmp --rpc-cors all --state-pruning archive",
+    )
     chain.add_argument(
         "--chain", metavar="ID|FILE", default="local", help="dev, local, or a chain specification"
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument("-d", "--base-path", type=Path, metavar="PATH", help=f"data directory [{DEFAULT_BASE}]")
     data.add_argument("--tmp", action="store_true", help="temporary data, deleted on exit")
+    parser.add_argument(
+        "--state-pruning",
+        type=_pruning,
+        metavar="MODE",
+        help="whose states stay: archive (all blocks'), archive-canonical (final blocks'), or N "
+        "(of N blocks below the final one); fixed when the database is made, only N may change [256]",
+    )
+    parser.add_argument(
+        "--blocks-pruning",
+        type=_pruning,
+        metavar="MODE",
+        help="the same for bodies and justifications [archive-canonical]",
+    )
     keys = parser.add_mutually_exclusive_group()
     for name in DEVELOPMENT_KEYS:
         keys.add_argument(
@@ -124,6 +142,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
     origins = ("all",) if parsed.dev else DEFAULT_ORIGINS
     if parsed.rpc_cors is not None:
         origins = tuple(parsed.rpc_cors.split(","))
+    states = parsed.state_pruning or (NAMED["archive"] if parsed.dev else None)
     host = "0.0.0.0" if parsed.rpc_external else "127.0.0.1"
     return NodeConfig(
         spec=spec,
@@ -132,11 +151,20 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         authority=f"//{authority}" if authority else None,
         password=password,
         validator=parsed.validator or authority is not None,
+        state_pruning=states,
+        blocks_pruning=parsed.blocks_pruning,
         rpc=RpcConfig(
             host=host, port=parsed.rpc_port, max_connections=parsed.rpc_max_connections, origins=origins
         ),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
     )
+
+
+def _pruning(text: str) -> Pruning:
+    try:
+        return Pruning.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _port(text: str) -> int:
