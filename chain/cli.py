@@ -24,6 +24,12 @@ COMMANDS = {
     "register": "register a hotkey in a subnet",
     "key": "make, show and store keys",
     "build-spec": "print a chain specification",
+    "chain-info": "say what a node's database holds",
+    "check-block": "verify and execute a stored block again",
+    "export-blocks": "write blocks to a file",
+    "import-blocks": "verify, execute and store blocks from a file",
+    "revert": "take unfinalised blocks back",
+    "purge-chain": "delete a node's database, not its keys",
 }
 PROGRAMS = {
     "miner": ("miners.miner", "train on what the chain assigns, publish updates, get paid"),

@@ -14,18 +14,16 @@ from runtime.frame.state import Changes
 from runtime.primitives.header import Header
 from runtime.primitives.types import BlockNumber, Hash
 
-UNDO_KEPT = 4096
-"""blocks; how far the disk can be taken back"""
 _ABSENT = 0xFFFFFFFF
 
 
 class Move:
     """A path of the disk, collected into one batch; nothing is written here."""
 
-    def __init__(self, disk: Disk, batch: Batch, *, archive: bool) -> None:
+    def __init__(self, disk: Disk, batch: Batch, *, history: bool) -> None:
         self._disk = disk
         self._batch = batch
-        self._archive = archive
+        self._history = history
         self._flat: Changes = {}
         self._trie: Branches = {}
 
@@ -38,13 +36,11 @@ class Move:
             if found != value:
                 old[key] = found
         for key, value in old.items():
-            if self._archive:
+            if self._history:
                 self._batch.put(HISTORY, history_stem(key) + number.to_bytes(4, "big"), pack_old(value))
             self._flat[key] = overlay.changes[key]
         self._trie.update(overlay.branches)
         self._batch.put(UNDO, number.to_bytes(4, "big"), pack_changes(old))
-        if number > UNDO_KEPT:
-            self._batch.delete(UNDO, (number - UNDO_KEPT).to_bytes(4, "big"))
 
     def backward(self, header: Header, parent_root: Hash) -> Overlay:
         """Take a block back; return it as the overlay it was before.
