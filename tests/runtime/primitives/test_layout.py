@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.primitives.scale import DecodeError, EncodeError, Input, codec
+from runtime.primitives.layout import EncodeError
+from runtime.primitives.scale import DecodeError, Input, codec
 from runtime.primitives.shapes import (
     Array,
     Composite,

@@ -17,6 +17,7 @@ from scalecodec.base import RuntimeConfigurationObject
 from scalecodec.type_registry import load_type_registry_preset
 
 from runtime.primitives.header import HEADER, DigestItem
+from runtime.primitives.layout import EncodeError
 from runtime.primitives.scale import (
     MAX_DEPTH,
     MAX_NESTED,
@@ -24,7 +25,6 @@ from runtime.primitives.scale import (
     Codec,
     Codecs,
     DecodeError,
-    EncodeError,
     Input,
     codec,
     read_compact,
