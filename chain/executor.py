@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chain.consensus.slots import Epoch
+from chain.signatures import Signatures
 from runtime.apis import answer
 from runtime.frame.errors import DispatchErrorKind
 from runtime.frame.executive import Executed, Execution, Executive, Validation
@@ -52,7 +53,8 @@ class RuntimeMissing(Exception):
 class Executor:
     """Runs blocks and answers questions on the state it is given; it holds none."""
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: Signatures | None = None) -> None:
+        self._signatures = signatures or Signatures()
         self._metadata: dict[tuple[bytes, str, bytes], bytes] = {}
 
     def executive(self, state: State) -> Executive:
@@ -84,7 +86,12 @@ class Executor:
 
     def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> Execution:
         """Start building block `number` on its parent's state."""
-        return self.executive(state).open(state, number, parent, digest)
+        return self.executive(state).open(state, number, parent, digest, self._signatures.verify)
+
+    def expect(self, state: State, parent: Header, body: list[bytes]) -> None:
+        """Have the signatures of a block that is about to be executed verified, where that saves time."""
+        if self._signatures.has_workers:
+            self._signatures.expect(self.validation(state, parent).claims(body))
 
     def execute(
         self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
@@ -93,11 +100,11 @@ class Executor:
 
         Raises: BlockRejected.
         """
-        return self.executive(state).execute_block(state, header, body, supplied)
+        return self.executive(state).execute_block(state, header, body, supplied, self._signatures.verify)
 
     def validation(self, state: State, at: Header) -> Validation:
         """Return a checker of transactions for the children of a block; it may be used many times."""
-        return self.executive(state).validation(state, at)
+        return self.executive(state).validation(state, at, self._signatures.verify)
 
     def validate(self, state: State, at: Header, source: int, extrinsic: bytes) -> ValidTransaction:
         """Say where a transaction belongs in the pool.

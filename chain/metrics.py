@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -51,6 +52,9 @@ _BARE_COUNTERS = (
 )
 _TOTAL = re.compile(rf"\b({'|'.join(_BARE_COUNTERS)})_total\b")
 _CREATED = re.compile(r"^(# (HELP|TYPE) )?substrate_\w+_created[ {].*\n", re.MULTILINE)
+
+
+Family = TypeVar("Family", Counter, Histogram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class Metrics:
     def __init__(self, chain: str, node_name: str, node_version: str, started_at: float) -> None:
         """Create the series; `started_at` is seconds since the Unix epoch."""
         self._chain = chain
+        self._known: dict[tuple[object, ...], Any] = {}
         self._registry = CollectorRegistry()
         self._imports = self._histogram(
             "substrate_block_verification_and_import_time",
@@ -214,12 +219,12 @@ class Metrics:
 
     def call_started(self, protocol: str, method: str) -> None:
         """Count an RPC call; only names the node knows arrive here, so labels stay few."""
-        self._started.labels(self._chain, protocol, method).inc()
+        self._series(self._started, protocol, method).inc()
 
     def call_finished(self, protocol: str, method: str, seconds: float, is_error: bool) -> None:
         """Count an answered RPC call."""
-        self._finished.labels(self._chain, protocol, method, str(is_error).lower()).inc()
-        self._call_time.labels(self._chain, protocol, method).observe(seconds * 1e6)
+        self._series(self._finished, protocol, method, str(is_error).lower()).inc()
+        self._series(self._call_time, protocol, method).observe(seconds * 1e6)
 
     def session_opened(self) -> None:
         """Count a new WebSocket connection."""
@@ -233,6 +238,13 @@ class Metrics:
         """Return the text exposition format, version 0.0.4."""
         text = generate_latest(self._registry).decode()
         return _TOTAL.sub(r"\1", _CREATED.sub("", text))
+
+    def _series(self, family: Family, *labels: str) -> Family:
+        """Return one series of a family; prometheus_client checks labels on every look-up, which is slow."""
+        found: Family | None = self._known.get((family, *labels))
+        if found is None:
+            found = self._known[family, *labels] = family.labels(self._chain, *labels)
+        return found
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, ["chain", *labels], registry=self._registry)

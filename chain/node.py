@@ -28,8 +28,10 @@ from chain.operator import NodeOperator
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.session_keys import SessionKeys
+from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.db import cache_bytes
+from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer, pre_digest_slot
 from chain.tasks import observed
@@ -60,8 +62,10 @@ class NodeConfig:
     authority: str | None = None  # secret URI of development session keys to insert, such as //Alice
     password: str | None = field(default=None, repr=False)  # of the keystore's phrases
     validator: bool = False  # author and vote with the keys of the keystore
+    state_pruning: Pruning | None = None  # None: as the database was made, a new one as Substrate's
+    blocks_pruning: Pruning | None = None
     node_key: Keypair | None = None  # who the node is among peers; None: the key in its directory
-    archive: bool = True
+    signature_workers: int = 0  # processes that verify signatures; 0 verifies in the node itself
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
     prometheus_host: str = "127.0.0.1"
@@ -85,7 +89,8 @@ class Node:
         self._keys = keys
         self._guard = guard
         self._clock = clock
-        self.executor = Executor()
+        self._signatures = Signatures(config.signature_workers)
+        self.executor = Executor(self._signatures)
         self._operator = NodeOperator(peer_id(node_key.public), keys, guard, store, self.executor)
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
@@ -109,16 +114,19 @@ class Node:
             base = config.base_path
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-            home = base / "chains" / config.spec.id
+            home = config.spec.home(base)
             keystore = Keystore(RealDisk(config.keystore_path or home / "keystore"), config.password)
             guard = Guard.open(RealDisk(home / "guard"))
             opened.callback(guard.close)
             keys = _session_keys(config, keystore, guard)
             node_key = config.node_key or load_node_key(RealDisk(home / "network"), RealRng())
-            store = ChainStore.open(home / "db", config.spec.state(), archive=config.archive)
+            store = ChainStore.open(
+                home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
+            )
             opened.callback(store.close)
             _check_genesis(config.spec, store)
             node = cls(config, store, keys, guard, node_key, clock or RealClock())
+            opened.callback(node._signatures.close)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
@@ -167,9 +175,8 @@ class Node:
         for kind, pairs, authorities, idle in duties:
             if not {pair.public for pair in pairs} & {public for public, _ in authorities}:
                 log.warning(
-                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s before "
-                    "Session.set_keys names its keys (author_rotateKeys makes some) and a session begins",
-                    len(pairs), kind, idle,
+                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s until it "
+                    "is given such a key, by author_insertKey or `assay key insert`", len(pairs), kind, idle,
                 )  # fmt: skip
 
     # What an author needs: chain.consensus.author.Chain.

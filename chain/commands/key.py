@@ -30,7 +30,6 @@ from chain.session_keys import SessionKeys
 from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 
-HELP = "make, show and store keys"
 NETWORK = "substrate"
 """What subkey calls addresses of format 42."""
 LABELS = {
@@ -115,7 +114,7 @@ def _insert(parsed: argparse.Namespace) -> Shown:
             "--password-filename",
             USAGE,
         )
-    home = parsed.base_path / "chains" / spec.id
+    home = spec.home(parsed.base_path)
     try:
         guard = Guard.open(RealDisk(home / "guard"))
     except GuardError as problem:

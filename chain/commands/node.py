@@ -17,6 +17,7 @@ from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
+from chain.errors import StorageError
 from chain.executor import RuntimeMissing
 from chain.keys import Keypair
 from chain.keystore import KeystoreError
@@ -26,10 +27,10 @@ from chain.node_key import NodeKeyError, parse_node_key, read_node_key
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
 from chain.rpc.server import RpcConfig
+from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
-from chain.storage.db import StorageError
+from chain.storage.pruning import NAMED, Pruning
 
-HELP = "run a node"
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 EXPECTED = (StorageError, GuardError, KeystoreError, NodeKeyError, RuntimeMissing, OSError)
 """What may end a node without being its own bug; each says in one line what to do."""
@@ -44,26 +45,48 @@ DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags; names are Substrate's."""
-    chain = parser.add_mutually_exclusive_group()
-    chain.add_argument("--dev", action="store_true", help="--chain dev --alice --tmp --rpc-cors all")
+    _describe_chain(parser.add_argument_group("chain and data"))
+    _describe_identity(parser.add_argument_group("identity"))
+    _describe_rpc(parser.add_argument_group("JSON-RPC"))
+    _describe_output(parser.add_argument_group("work and output"))
+
+
+def _describe_chain(group: argparse._ArgumentGroup) -> None:
+    chain = group.add_mutually_exclusive_group()
+    chain.add_argument(
+        "--dev", action="store_true",
+        help="--chain dev --alice --tmp --rpc-cors all --state-pruning archive",
+    )  # fmt: skip
     chain.add_argument(
         "--chain", metavar="ID|FILE", default="local", help="dev, local, or a chain specification"
     )
-    data = parser.add_mutually_exclusive_group()
+    data = group.add_mutually_exclusive_group()
     data.add_argument("-d", "--base-path", type=Path, metavar="PATH", help=f"data directory [{DEFAULT_BASE}]")
     data.add_argument("--tmp", action="store_true", help="temporary data, deleted on exit")
-    keys = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--state-pruning", type=_pruning, metavar="MODE",
+        help="whose states stay: archive (all blocks'), archive-canonical (final blocks'), or N "
+        "(of N blocks below the final one); fixed when the database is made, only N may change [256]",
+    )  # fmt: skip
+    group.add_argument(
+        "--blocks-pruning", type=_pruning, metavar="MODE",
+        help="the same for bodies and justifications [archive-canonical]",
+    )  # fmt: skip
+
+
+def _describe_identity(group: argparse._ArgumentGroup) -> None:
+    keys = group.add_mutually_exclusive_group()
     for name in DEVELOPMENT_KEYS:
         keys.add_argument(
             f"--{name}", action="store_true", help=f"--validator with //{name.title()}'s session keys"
         )
-    parser.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
-    passwords.describe(parser)
-    parser.add_argument(
+    group.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
+    passwords.describe(group)
+    group.add_argument(
         "--keystore-path", type=Path, metavar="PATH", help="session keys [keystore in the data directory]"
     )
-    parser.add_argument("--name", help="the node's name in logs and metrics")
-    identity = parser.add_mutually_exclusive_group()
+    group.add_argument("--name", help="the node's name in logs and metrics")
+    identity = group.add_mutually_exclusive_group()
     identity.add_argument(
         "--node-key", metavar="HEX", help="secret key among peers; others on this machine can see it"
     )
@@ -71,25 +94,31 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--node-key-file", type=Path, metavar="PATH",
         help="file with that key, raw or hex [network/secret_ed25519 in the data directory]",
     )  # fmt: skip
-    parser.add_argument(
+
+
+def _describe_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--signature-workers", type=_workers, default="auto", metavar="COUNT|auto",
+        help="processes that verify signatures; auto takes cores beyond the second [auto]",
+    )  # fmt: skip
+    group.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    group.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
+    group.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
+    group.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
+    group.add_argument("--detailed-log-output", action="store_true", help="show level and target")
+    group.add_argument("--disable-log-color", action="store_true", help="no colours, even on a terminal")
+    group.add_argument("--log-json", action="store_true", help="one JSON object per log line")
+
+
+def _describe_rpc(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--rpc-port", type=_port, default=9944, metavar="PORT", help="HTTP and WebSocket [9944]"
     )
-    parser.add_argument("--rpc-external", action="store_true", help="listen on all interfaces")
-    parser.add_argument(
+    group.add_argument("--rpc-external", action="store_true", help="listen on all interfaces")
+    group.add_argument(
         "--rpc-cors", metavar="ORIGINS", help="web pages that may call: comma-separated, or all"
     )
-    _describe_rpc(parser)
-    parser.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
-    parser.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
-    parser.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
-    parser.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
-    parser.add_argument("--detailed-log-output", action="store_true", help="show level and target")
-    parser.add_argument("--disable-log-color", action="store_true", help="no colours, even on a terminal")
-    parser.add_argument("--log-json", action="store_true", help="one JSON object per log line")
-
-
-def _describe_rpc(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    group.add_argument(
         "--rpc-methods", choices=get_args(RpcMethods), default=DEFAULTS.methods,
         help="auto serves unsafe methods, such as author_rotateKeys, on a loopback address only [auto]",
     )  # fmt: skip
@@ -109,10 +138,10 @@ def _describe_rpc(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     for flag, unit, default, words in limits:
         most = MAX_MIB if unit == "MIB" else MAX_COUNT
-        parser.add_argument(
+        group.add_argument(
             flag, type=_up_to(most), default=default, metavar=unit, help=f"{words} [{default}]"
         )
-    parser.add_argument("--rpc-disable-batch-requests", action="store_true", help="refuse batches")
+    group.add_argument("--rpc-disable-batch-requests", action="store_true", help="refuse batches")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -178,6 +207,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
     origins = ("all",) if parsed.dev else DEFAULT_ORIGINS
     if parsed.rpc_cors is not None:
         origins = tuple(parsed.rpc_cors.split(","))
+    states = parsed.state_pruning or (NAMED["archive"] if parsed.dev else None)
     host = "0.0.0.0" if parsed.rpc_external else "127.0.0.1"
     return NodeConfig(
         spec=spec,
@@ -185,13 +215,23 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         name=parsed.name or authority or "assay-node",
         authority=f"//{authority}" if authority else None,
         password=password,
+        signature_workers=workers_for(parsed.signature_workers),
         validator=parsed.validator or authority is not None,
+        state_pruning=states,
+        blocks_pruning=parsed.blocks_pruning,
         node_key=_node_key(parsed),
         rpc=_rpc_config(parsed, host, origins),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
         prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
         keystore_path=parsed.keystore_path,
     )
+
+
+def _pruning(text: str) -> Pruning:
+    try:
+        return Pruning.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _rpc_config(parsed: argparse.Namespace, host: str, origins: tuple[str, ...]) -> RpcConfig:
@@ -234,3 +274,9 @@ def _up_to(most: int) -> Callable[[str], int]:
         return int(text)
 
     return count
+
+
+def _workers(text: str) -> str:
+    if text != "auto" and not (text.isdecimal() and int(text) <= MAX_WORKERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor 0 to {MAX_WORKERS}")
+    return text

@@ -12,6 +12,7 @@ from typing import Protocol
 from chain.consensus.guard import Guard, GuardError
 from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
+from chain.errors import StorageError
 from chain.keys import Keypair
 from chain.logs import short
 from runtime.frame.executive import Executed, Execution
@@ -143,7 +144,8 @@ class Author:
         body = execution.inherents({"timestamp": moment})
         for inherent in body:
             execution.apply(inherent)
-        skipped, turn, ended = 0, self._clock.monotonic(), NO_MORE_TRANSACTIONS
+        skipped, ended = 0, NO_MORE_TRANSACTIONS
+        pause = self._clock.monotonic() + BREATH
         for transaction, extrinsic in self._pool.best_first():
             if self._clock.wall_ms() >= deadline_ms:
                 ended = HIT_DEADLINE
@@ -151,9 +153,10 @@ class Author:
             if skipped >= MAX_SKIPPED:
                 ended = HIT_WEIGHT_LIMIT
                 break
-            if self._clock.monotonic() - turn > BREATH:
+            if (stopped := self._clock.monotonic()) > pause:
                 await asyncio.sleep(0)
-                turn = self._clock.monotonic()
+                resumed = self._clock.monotonic()
+                pause = resumed + max(BREATH, resumed - stopped)  # a flood gets half of the time, not all
             if self._apply(execution, transaction, extrinsic):
                 body.append(extrinsic)
             else:
@@ -168,6 +171,8 @@ class Author:
             if refused.reason != "ExhaustsResources":
                 self._pool.report_invalid(transaction)
             return False
+        except StorageError:
+            raise
         except Exception:
             log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
             self._pool.report_invalid(transaction)

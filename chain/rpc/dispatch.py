@@ -39,8 +39,9 @@ class Methods:
     """names that mean something on one connection only"""
 
     def __contains__(self, name: object) -> bool:
-        groups = (self.handlers, self.subscribe, self.unsubscribe, self.bound)
-        return any(name in group for group in groups)
+        return (
+            name in self.handlers or name in self.subscribe or name in self.unsubscribe or name in self.bound
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Dispatcher:
     async def answer(self, message: bytes, subscriber: Subscriber | None) -> Answer:
         """Answer one message; `subscriber` is None where nothing can be pushed, that is over HTTP."""
         try:
-            request = json.loads(message, parse_constant=_refuse_constant)
+            request = _DECODER.decode(message.decode())
         except (ValueError, RecursionError):
             return Answer(_failure(None, RpcError(errors.PARSE_ERROR, "Parse error")))
         starts: list[Start] = []
@@ -115,7 +116,7 @@ class Dispatcher:
                 raise over_limit(errors.RESPONSE_TOO_BIG, "Response is too big", self._max_response)
         except RpcError as problem:
             return _failure(identifier, problem)
-        return f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{found}}}'
+        return f'{{"jsonrpc":"2.0","id":{encode(identifier)},"result":{found}}}'
 
     async def _observed(
         self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
@@ -178,7 +179,7 @@ async def is_done(name: str, work: Awaitable[None]) -> bool:
 
 def encode(value: Json) -> str:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _read(request: Json, room: int) -> tuple[str, Params]:
@@ -206,3 +207,8 @@ def _failure(identifier: str | int | None, problem: RpcError) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""made once: what json.loads would make for every message"""

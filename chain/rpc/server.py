@@ -7,6 +7,7 @@ await server.run()          serves subscriptions until cancelled, then closes ev
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -39,6 +40,8 @@ log = logging.getLogger("rpc")
 NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec)
 BODY_TIMEOUT = 30.0
 """seconds for the body of a POST to arrive"""
+TURN = 0.0005
+"""seconds one WebSocket may be answered before the others have their turn"""
 CLOSE_TIMEOUT = 2.0
 """seconds a WebSocket client has to answer our goodbye"""
 SPARE_CONNECTIONS = 32
@@ -160,8 +163,7 @@ class RpcServer:
         if request.content_type not in ("application/json", "application/json-rpc"):
             return _plain(415, "The content type is not allowed. Content-Type: application/json is required")
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _read_body(request, self._config.max_request)
+            body = await _read_body(request, self._config.max_request)
         except TimeoutError:
             return _plain(408, f"The request did not arrive within {BODY_TIMEOUT:.0f} s")
         if body is None:
@@ -199,6 +201,7 @@ class RpcServer:
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(outbox.drain(socket.send_str))
             session = Session(self._hub, self._node, outbox, tasks, self._config.max_subscriptions)
+            turn = time.perf_counter()
             try:
                 async for message in socket:
                     if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -208,10 +211,18 @@ class RpcServer:
                         await outbox.reply(answer.text)
                     for start in answer.starts:
                         start()
-                    await asyncio.sleep(0)  # buffered messages do not suspend: let others have their turn
+                    turn = await _pause(turn)
             finally:
                 session.close()
                 sender.cancel()
+
+
+async def _pause(turn: float) -> float:
+    """Let others have their turn when ours is over: buffered messages do not suspend; return its start."""
+    if time.perf_counter() - turn < TURN:
+        return turn
+    await asyncio.sleep(0)
+    return time.perf_counter()
 
 
 def all_methods(unsafe: bool) -> Methods:
@@ -232,14 +243,21 @@ def all_methods(unsafe: bool) -> Methods:
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
-    """Return the body, None when it is longer than the limit."""
+    """Return the body, None when it is longer than the limit.
+
+    Raises: TimeoutError.
+    """
     if request.content_length is not None and request.content_length > limit:
         return None
+    if request.content.is_eof():  # it came with the head, as short ones do
+        whole = request.content.read_nowait()
+        return whole if len(whole) <= limit else None
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            return None
+    async with asyncio.timeout(BODY_TIMEOUT):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                return None
     return bytes(body)
 
 

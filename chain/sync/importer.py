@@ -89,6 +89,7 @@ class Importer:
     def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
         state = self._store.state_at(header.parent_hash)
         supplied: Mapping[str, Any] = {"timestamp": now_ms}
+        self._executor.expect(state, self._header(header.parent_hash), body)
         return self._executor.execute(state, header, body, supplied)
 
     def _import(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -119,7 +120,7 @@ class Importer:
 
     def _header(self, block: Hash) -> Header:
         header = self._store.header(block)
-        assert header is not None, "the best chain is stored"
+        assert header is not None, "what a block is built on is stored"
         return header
 
 

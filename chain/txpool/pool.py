@@ -439,9 +439,9 @@ class Pool:
         self._settle([entry])
 
     def _condemn(self, transaction: Hash, problem: TransactionRejected) -> None:
-        """Ban what is invalid; what cannot be judged may come again at once."""
+        """Ban what is invalid; what cannot be judged, or comes too early, may come again at once."""
         self.counters.invalid += 1
-        if problem.kind == "invalid":
+        if problem.kind == "invalid" and not problem.early:
             self._bans.add(transaction)
         log.debug("transaction 0x%s refused: %s", transaction.hex(), problem)
 

@@ -46,6 +46,8 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
         ("node --bogus", "assay: unrecognized arguments: --bogus. Try `assay --help`."),
         ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
          "`assay node --help`."),
+        ("node --dev --signature-workers 99", "assay node: argument --signature-workers: '99' is neither "
+         "auto nor 0 to 8. Try `assay node --help`."),
         ("node --dev --rpc-max-connections 0", "assay node: argument --rpc-max-connections: '0' is not "
          "between 1 and 65536. Try `assay node --help`."),
         ("node --dev --rpc-max-response-size 1025", "assay node: argument --rpc-max-response-size: '1025' is "
@@ -60,6 +62,7 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
          "directory: '/no/such.json'; give dev, local or a JSON file"),
         ("build-spec --chain nowhere", "assay: cannot read chain 'nowhere': [Errno 2] No such file or "
          "directory: 'nowhere'; give dev, local or a JSON file"),
+        ("up --rounds 3", "assay: --rounds says when --exit ends the run; add --exit"),
         ("key inspect nonsense",
          "assay: the phrase is not 12 to 24 English BIP-39 words with a valid checksum"),
         ("key inspect 0x12", "assay: a seed is 0x and 64 hexadecimal digits"),

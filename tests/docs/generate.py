@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from chain.cli import COMMANDS, PROGRAMS
+from chain.cli import COMMANDS, PROGRAMS, load
 from chain.keystore import KEY_KINDS
 from chain.metrics import Metrics, Reading
 from chain.rpc.policy import UNSAFE
@@ -103,7 +103,7 @@ def commands() -> str:
 
 
 def _described(name: str) -> argparse.ArgumentParser:
-    module = COMMANDS[name]
+    module = load(name)
     parser = argparse.ArgumentParser(prog=f"assay {name}", description=module.__doc__)
     module.describe(parser)
     return parser
