@@ -124,7 +124,8 @@ class Node:
                 home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
             )
             opened.callback(store.close)
-            _check_genesis(config.spec, store)
+            if store.finalized == store.genesis_hash:  # later its state may have been pruned
+                _check_genesis(config.spec, store)
             node = cls(config, store, keys, guard, node_key, clock or RealClock())
             opened.callback(node._signatures.close)
             recovered = node.importer.recover()

@@ -7,11 +7,14 @@ assay node --chain local --alice     the local chain's authority
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
+
+import uvloop
 
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
@@ -40,6 +43,8 @@ DEFAULTS = RpcConfig()
 MIB = 1 << 20
 MAX_MIB = 1024
 """largest request or response that may be asked for; each is in memory as a whole"""
+GC_THRESHOLDS = (50_000, 20, 20)
+"""objects, rounds, rounds; Python's are for programs that make few objects"""
 DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
@@ -160,7 +165,8 @@ def run(parsed: argparse.Namespace) -> int:
     if config.prometheus_port is not None:
         ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
     try:
-        asyncio.run(_serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:
@@ -181,7 +187,15 @@ async def _serve(config: NodeConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with Node.open(config) as node:
+            _settle_memory()
             await node.run()
+
+
+def _settle_memory() -> None:
+    """Spare the garbage collector what lives as long as the node, and most of its rounds over the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _first(problem: BaseException) -> BaseException:
