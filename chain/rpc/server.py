@@ -18,13 +18,26 @@ from chain.rpc.dispatch import Dispatcher, Handler, Methods, encode
 from chain.rpc.door import DEFAULT_ORIGINS, Door, Origins
 from chain.rpc.errors import Json, over_limit
 from chain.rpc.hub import Hub
-from chain.rpc.methods import archive, author, chain, chain_spec, payment, state, system
+from chain.rpc.methods import (
+    archive,
+    author,
+    babe,
+    chain,
+    chain_spec,
+    childstate,
+    grandpa,
+    payment,
+    state,
+    system,
+)
 from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, Outbox
-from chain.rpc.params import Params
+from chain.rpc.params import MAX_RESPONSE, Params
+from chain.rpc.policy import UNSAFE, RpcMethods, denier, serves_unsafe
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
 
 log = logging.getLogger("rpc")
 
+NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec)
 BODY_TIMEOUT = 30.0
 """seconds for the body of a POST to arrive"""
 TURN = 0.0005
@@ -43,10 +56,12 @@ class RpcConfig:
 
     host: str = "127.0.0.1"
     port: int = 9944  # 0 takes a free one
+    methods: RpcMethods = "auto"
     origins: tuple[str, ...] = DEFAULT_ORIGINS  # web pages allowed; ("all",) allows every page
     max_connections: int = 100  # WebSockets and HTTP requests in progress
     max_request: int = 15 * 1024 * 1024  # bytes of one message
-    max_batch: int = 100  # requests
+    max_response: int = MAX_RESPONSE  # bytes of one answer, or of all answers to a batch
+    max_batch: int = 100  # requests; 0 refuses batches
     max_subscriptions: int = 1024  # per connection
     max_queued_messages: int = MAX_MESSAGES  # per connection, before a slow client is cut off
     max_queued_bytes: int = MAX_BYTES
@@ -60,7 +75,8 @@ class RpcServer:
         self._config = config
         self._observer = observer
         self._hub = Hub(node)
-        self._dispatcher = Dispatcher(node, all_methods(), config.max_batch, observer)
+        methods = all_methods(serves_unsafe(config.methods, config.host))
+        self._dispatcher = Dispatcher(node, methods, config.max_batch, config.max_response, observer)
         self._origins = Origins(config.origins)
         self._busy = 0
         self._sockets: set[web.WebSocketResponse] = set()
@@ -209,11 +225,13 @@ async def _pause(turn: float) -> float:
     return time.perf_counter()
 
 
-def all_methods() -> Methods:
-    """Return every name this server answers to."""
+def all_methods(unsafe: bool) -> Methods:
+    """Return every name this server answers to; unsafe methods are refused, yet listed, unless served."""
     handlers: dict[str, Handler] = {}
-    for namespace in (chain, state, author, system, payment, archive, chain_spec):
+    for namespace in NAMESPACES:
         handlers |= namespace.METHODS
+    if not unsafe:
+        handlers |= {method: denier(method) for method in UNSAFE}
 
     async def rpc_methods(node: Backend, params: Params) -> Json:
         """Return all names, those of subscriptions included."""

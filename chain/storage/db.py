@@ -278,6 +278,11 @@ def _column_options(name: str) -> Any:
 _block_cache = Cache(BLOCK_CACHE_BYTES)
 
 
+def cache_bytes() -> int:
+    """Return how much of the block cache, which all columns share, is in use."""
+    return int(_block_cache.get_usage())
+
+
 def _open_failure(path: Path, problem: str) -> str:
     if "lock" in problem.lower():
         return _in_use(path)

@@ -12,6 +12,7 @@ from chain.consensus.slots import slot_at, verify_header
 from chain.env import Clock
 from chain.errors import UnknownBlock
 from chain.executor import Executor
+from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
@@ -129,9 +130,3 @@ def pre_digest_slot(header: Header) -> int:
         return pre_digest_of(header).slot
     except ValueError:
         return 0
-
-
-def short(block: bytes) -> str:
-    """Return a hash as logs show it."""
-    text = block.hex()
-    return f"0x{text[:4]}…{text[-4:]}"

@@ -97,7 +97,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def author_of(authored: Authored, guard: Guard, pool: Waiting) -> Author:
     """Return an author with Alice's key."""
-    return Author(authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count: None)
+    return Author(
+        authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count, ended: None
+    )
 
 
 async def run_until_done(author: Author, done: asyncio.Event) -> None:
