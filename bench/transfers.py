@@ -27,7 +27,8 @@ from runtime.pallets.system import (
     LengthPerClass,
     LimitsPerClass,
 )
-from runtime.primitives.crypto import Sr25519
+from runtime.primitives import crypto
+from runtime.primitives.crypto import Sr25519, Verify
 from runtime.primitives.era import IMMORTAL
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header, PreRuntime
@@ -136,10 +137,10 @@ class Slot:
 
 
 def build(
-    state: State, parent: Header, slot: Slot, extrinsics: list[bytes]
+    state: State, parent: Header, slot: Slot, extrinsics: list[bytes], verify: Verify = crypto.verify
 ) -> tuple[Header, list[bytes], Changes]:
     """Return a sealed block and what it changes."""
-    execution = EXECUTIVE.open(state, parent.number + 1, parent.hash(), Digest([slot.pre_digest]))
+    execution = EXECUTIVE.open(state, parent.number + 1, parent.hash(), Digest([slot.pre_digest]), verify)
     body = [*execution.inherents({"timestamp": slot.ms}), *extrinsics]
     for extrinsic in body:
         assert execution.apply(extrinsic) is None, "a transfer failed"

@@ -59,8 +59,8 @@ async def opened(
     clock: JumpingClock,
     *,
     authority: str | None = "//Alice",
-    state_pruning: Pruning | None = None,
     prometheus_port: int | None = None,
+    state_pruning: Pruning | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node on the test chain; the clock runs as long as it is open."""
     config = NodeConfig(
