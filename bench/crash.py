@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -46,6 +47,8 @@ DISK = 24
 """MiB of a small disk"""
 ROOM = 600_000
 """bytes left on it at most"""
+TOLD_EVERY = 25
+"""trials between two lines on standard error"""
 PATIENCE = 120.0
 """seconds any step may take"""
 
@@ -211,6 +214,9 @@ class Campaign:
 
     def _note(self, kind: str, verdict: tuple[str, Any]) -> None:
         self.verdicts[f"{kind} {verdict[0]}"] += 1
+        done = sum(self._outcomes(kind).values())
+        if done % TOLD_EVERY == 0:
+            print(f"{kind}: {done} done, {len(self.findings)} findings", file=sys.stderr)
         if verdict[0] in ("wrong", "crashed"):
             self.findings.append(f"{kind}: {verdict}")
 

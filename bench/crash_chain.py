@@ -16,13 +16,14 @@ from chain.consensus.grandpa.solo import finalise
 from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock, RealDisk
+from chain.errors import StorageError
 from chain.executor import Executor
 from chain.keys import Keypair
 from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage import store as store_module
 from chain.storage.blocks import Blocks
-from chain.storage.db import FLAT, META, TRIE, Batch, Database, StorageError
+from chain.storage.db import FLAT, META, TRIE, Batch, Database
 from chain.storage.pruning import Pruning
 from chain.storage.state import View
 from chain.storage.store import ChainStore
@@ -43,6 +44,8 @@ LONGEST_WAIT = 12
 """blocks between two justifications"""
 LAYERS = 6
 """blocks in memory before the disk runs ahead of finality; a node's 256 would never be reached here"""
+GENESIS = ChainSpec.load("dev").state()
+"""made once, before processes are forked off"""
 MODES = ("archive", "archive-canonical", "20", "400")
 """state pruning, one for each chain in turn: with and without a history, forks kept and dropped"""
 
@@ -71,7 +74,7 @@ def make(file: Path, count: int, seed: int) -> None:
     author, sender = Keypair.from_suri("//Alice", "ed25519"), Keypair.from_suri("//Alice", "sr25519")
     guard = Guard.open(RealDisk(file.parent / "guard"))
     guard.admit_voter(author.public)
-    store = ChainStore.open(file.parent / "made", ChainSpec.load("dev").state())
+    store = ChainStore.open(file.parent / "made", GENESIS)
     door, executor = importer(store), Executor()
     slot, nonce, wait = FIRST_SLOT, 0, 3
     blocks: list[SignedBlock] = []
@@ -118,7 +121,7 @@ def make(file: Path, count: int, seed: int) -> None:
 def opened(database: Path, mode: str) -> ChainStore:
     """Open the database of a campaign."""
     store_module.MAX_LAYERS = LAYERS
-    return ChainStore.open(database, ChainSpec.load("dev").state(), states=Pruning.parse(mode))
+    return ChainStore.open(database, GENESIS, states=Pruning.parse(mode))
 
 
 def importer(store: ChainStore) -> Importer:

@@ -36,7 +36,7 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "held-out loss, nats per byte, before round 1 and after each",
+        "held-out loss, nats per token, before round 1 and after each",
         lambda f: " → ".join(f"{loss:.2f}" for loss in f["held_out_loss"]),
     ),
     Row(

@@ -8,10 +8,10 @@ from pathlib import Path
 from chain.commands.failure import USAGE, Failure
 from chain.commands.node import DEFAULT_BASE
 from chain.env_real import RealClock
+from chain.errors import StorageError
 from chain.executor import Executor, RuntimeMissing
 from chain.notifications import Notifications
 from chain.spec import ChainSpec, SpecError
-from chain.storage.db import StorageError
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
 from runtime.frame.executive import BlockRejected

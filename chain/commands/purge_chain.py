@@ -9,7 +9,8 @@ import shutil
 
 from chain.commands import database
 from chain.commands.failure import Failure
-from chain.storage.db import StorageError, locked
+from chain.errors import StorageError
+from chain.storage.db import locked
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

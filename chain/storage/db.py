@@ -15,6 +15,8 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.errors import StorageError
+
 log = logging.getLogger("db")
 
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
@@ -42,10 +44,6 @@ BLOOM_BITS = 10
 
 BEYOND_KEYS = b"\xff" * 64
 """No key is as high: those of the state begin with a hash, or with a colon."""
-
-
-class StorageError(Exception):
-    """The database cannot be opened, read or written; the node must stop."""
 
 
 class Batch:
@@ -278,6 +276,11 @@ def _column_options(name: str) -> Any:
 
 
 _block_cache = Cache(BLOCK_CACHE_BYTES)
+
+
+def cache_bytes() -> int:
+    """Return how much of the block cache, which all columns share, is in use."""
+    return int(_block_cache.get_usage())
 
 
 def _open_failure(path: Path, problem: str) -> str:

@@ -11,8 +11,9 @@ Source: paritytech/polkadot-sdk substrate/client/state-db (PruningMode), substra
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.errors import StorageError
 from chain.storage.blocks import Blocks
-from chain.storage.db import HISTORY, META, UNDO, Batch, Database, StorageError
+from chain.storage.db import HISTORY, META, UNDO, Batch, Database
 from chain.storage.disk_chain import read_undo
 from chain.storage.state import Disk, history_stem
 from runtime.primitives.types import BlockNumber

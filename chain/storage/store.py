@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
-from chain.storage.db import META, Batch, Database, StorageError
+from chain.storage.db import META, Batch, Database
 from chain.storage.disk_chain import Move, rewound, write_state
 from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.pruning import Modes, Pruner, Pruning, agree

@@ -59,6 +59,7 @@ async def opened(
     clock: JumpingClock,
     *,
     authority: str | None = "//Alice",
+    prometheus_port: int | None = None,
     state_pruning: Pruning | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node on the test chain; the clock runs as long as it is open."""
@@ -69,7 +70,7 @@ async def opened(
         validator=authority is not None,
         state_pruning=state_pruning,
         rpc=RpcConfig(port=0),
-        prometheus_port=None,
+        prometheus_port=prometheus_port,
     )
     async with Node.open(config, clock) as node:
         turning = asyncio.create_task(clock.run())

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.process import DEADLINE, NodeProcess, assay, flags_of, run, running, write_spec
@@ -70,3 +71,15 @@ def test_a_signal_ends_the_node_and_its_temporary_data(
             assert node.wait() == 0
         assert "Traceback" not in node.output()
     assert list(scratch.iterdir()) == []
+
+
+def test_ctrl_c_reaches_the_signature_workers_too_and_ends_them_quietly(tmp_path: Path) -> None:
+    flags = flags_of(write_spec(tmp_path / "spec.json"))
+    with running(tmp_path / "log", *flags, "--signature-workers", "2") as node:
+        children = psutil.Process(node.pid).children()
+        assert len(children) == 3  # one counts what multiprocessing shares
+        os.killpg(node.pid, signal.SIGINT)  # as a terminal does
+        assert node.wait() == 0
+        ended, _ = psutil.wait_procs(children, DEADLINE)
+        assert len(ended) == 3
+        assert "Traceback" not in node.output()

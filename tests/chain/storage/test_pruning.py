@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.errors import StateDiscarded
+from chain.errors import StateDiscarded, StorageError
 from chain.storage import pruning, store
-from chain.storage.db import BODIES, FORKS, HISTORY, JUSTIFICATIONS, UNDO, StorageError
+from chain.storage.db import BODIES, FORKS, HISTORY, JUSTIFICATIONS, UNDO
 from chain.storage.pruning import NAMED, Modes, Pruning
 from chain.storage.store import ChainStore
 from runtime.primitives.header import GRANDPA_ENGINE, Consensus

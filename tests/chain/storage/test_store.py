@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
-from chain.storage.db import META, Database, StorageError
+from chain.storage.db import META, Database
 from chain.storage.pruning import NAMED
 from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
