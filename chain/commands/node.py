@@ -87,6 +87,9 @@ def _describe_identity(group: argparse._ArgumentGroup) -> None:
         )
     group.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
     passwords.describe(group)
+    group.add_argument(
+        "--keystore-path", type=Path, metavar="PATH", help="session keys [keystore in the data directory]"
+    )
     group.add_argument("--name", help="the node's name in logs and metrics")
     identity = group.add_mutually_exclusive_group()
     identity.add_argument(
@@ -104,6 +107,7 @@ def _describe_output(group: argparse._ArgumentGroup) -> None:
         help="processes that verify signatures; auto takes cores beyond the second [auto]",
     )  # fmt: skip
     group.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    group.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
     group.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     group.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
     group.add_argument("--detailed-log-output", action="store_true", help="show level and target")
@@ -159,7 +163,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise Failure(str(problem), USAGE) from problem
     ensure_free(config.rpc.host, config.rpc.port, "--rpc-port")
     if config.prometheus_port is not None:
-        ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
+        ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
@@ -232,6 +236,8 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         node_key=_node_key(parsed),
         rpc=_rpc_config(parsed, host, origins),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
+        prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
+        keystore_path=parsed.keystore_path,
     )
 
 

@@ -8,7 +8,7 @@ the general codecs in scale.py, which composes layouts; here is only how to get 
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -103,8 +103,9 @@ def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
 
 
 def flat_tuple(parts: list[Layout]) -> Layout:
-    """Return the layout of a tuple of leaves."""
-    return _layout(tuple(leaf for part in parts for leaf in part.leaves), tuple, tuple)
+    """Return the layout of a tuple of leaves; no attributes lead to them, so no composite takes it up."""
+    found = _layout(tuple(leaf for part in parts for leaf in part.leaves), tuple, tuple)
+    return replace(found, leaves=())
 
 
 def is_leaf(part: Layout) -> bool:

@@ -74,8 +74,8 @@ class Codec(Generic[T]):
     """The two directions of one type.
 
     `least` is the fewest bytes a value takes; `layout` says where they lie, if that is fixed;
-    `constant` values are bounded and cannot be changed by who holds one: equal bytes may share one. `kinds` are
-    then the types of the value and of its attributes by path, where each has one; `encode` takes others too.
+    `constant` values are bounded and cannot be changed by who holds one: equal bytes may share one. `kinds`
+    are then the types of the value and of its attributes by path, where each has one; `encode` takes others.
     """
 
     write: Encoder
@@ -427,7 +427,7 @@ def _option(some: Codec[Any]) -> Codec[Any]:
 
 
 def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
-    laid = [(attribute, part.layout) for attribute, part in parts if part.layout is not None]
+    laid = [(name, part.layout) for name, part in parts if part.layout is not None and part.layout.leaves]
     if parts and len(laid) == len(parts):
         return _fixed(layout.composite(cls, laid), _is_constant(cls, parts), _kinds(cls, parts))
     writers = [(attribute, part.write) for attribute, part in parts]
