@@ -8,11 +8,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench clean
+.PHONY: help setup up test clients check fix bench fuzz hostile clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
-		| while IFS='|' read -r name words; do printf 'make %-6s %s\n' "$$name" "$$words"; done
+		| while IFS='|' read -r name words; do printf 'make %-7s %s\n' "$$name" "$$words"; done
 
 setup: $(STAMP)  ## make .venv and install (TORCH_INDEX=URL: torch from that wheel index; PYTHON=path)
 
@@ -53,6 +53,12 @@ bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/res
 	@for name in runtime first_light; do \
 		$(BIN)/python -m bench.$$name $(if $(RECORD),--json bench/results/$$name.json) $(ARGS) || exit 1; done
 	@$(if $(RECORD),$(BIN)/python -m bench.table --update)
+
+fuzz: setup  ## a million inputs for every decoder (RECORD=1: into bench/results; ARGS="--minutes 10")
+	@$(BIN)/python -m bench.fuzz $(if $(RECORD),--json bench/results/fuzz.json) $(ARGS)
+
+hostile: setup  ## attack a node and measure what it costs it (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.hostile $(if $(RECORD),--json bench/results/hostile.json) $(ARGS)
 
 clean:  ## remove .venv, caches and build outputs
 	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
