@@ -92,8 +92,13 @@ def encode_record(branch: Branch) -> bytes:
 
 
 def decode_record(record: bytes) -> Branch:
-    """Return the branch of a record of the database."""
+    """Return the branch of a record of the database.
+
+    Raises: ProofError when there is none in it.
+    """
     node = decode_node(record[2:])
+    if not node.bitmap:
+        raise ProofError("a record of the trie holds a leaf instead of a branch")
     inner = int.from_bytes(record[:2], "little")
     return Branch(node.partial, node.value, list(node.children), node.bitmap, inner)
 

@@ -41,7 +41,7 @@ from tests.e2e.field import (
 
 
 async def too_many_subscriptions(field: Field) -> dict[str, int]:
-    """Ten clients take all the subscriptions they may, read nothing of them for a while, and ask for more."""
+    """Clients take all the subscriptions they may, read nothing of them for a while, and ask for more."""
     refused = 0
 
     async def hold(number: int) -> None:
@@ -60,9 +60,10 @@ async def too_many_subscriptions(field: Field) -> dict[str, int]:
                     refused += 1
             await field.over()
 
-    await together(10, hold)
-    expect(refused, 60)
-    return {"subscriptions": 10_240, "refused": refused}
+    clients = min(10, field.crowd)
+    await together(clients, hold)
+    expect(refused, 6 * clients)
+    return {"subscriptions": 1_024 * clients, "refused": refused}
 
 
 async def deaf_subscribers(field: Field) -> dict[str, int]:
@@ -85,7 +86,7 @@ async def deaf_subscribers(field: Field) -> dict[str, int]:
                     await field.over(writer)
                 writer.transport.abort()
 
-    await together(90, ignore)
+    await together(min(90, field.crowd), ignore)
     return {"connections": opened}
 
 
@@ -136,8 +137,8 @@ async def follow_flood(field: Field) -> dict[str, int]:
                     stopped += code is None
                 await asyncio.sleep(0.05)
 
-    await together(24, follow)
-    return {"follows": 96, "refused": refused, "stopped": int(stopped > 0)}
+    await together(min(24, field.crowd), follow)
+    return {"follows": 4 * min(24, field.crowd), "refused": refused, "stopped": int(stopped > 0)}
 
 
 # Transactions.
@@ -234,7 +235,7 @@ async def costly_calls(field: Field) -> dict[str, int]:
                 expect(answer.get("error", {}).get("code"), *codes)
                 counted["calls"] += 1
 
-    await together(10, ask)
+    await together(min(10, field.crowd), ask)
     return dict(counted)
 
 
@@ -248,5 +249,5 @@ async def rpc_flood(field: Field) -> dict[str, int]:
             answers = await field.post(many if number % 2 else request("system_health"))
             counted["answers"] += len(answers) if isinstance(answers, list) else 1
 
-    await together(50, send)
+    await together(min(50, field.crowd), send)
     return dict(counted)

@@ -291,7 +291,7 @@ async def deaf_posts(field: Field) -> dict[str, int]:
             await field.over(writer)
             writer.transport.abort()
 
-    await together(90, ignore)
+    await together(min(90, field.crowd), ignore)
     return {"connections": asked}
 
 
@@ -320,5 +320,5 @@ async def unfinished_uploads(field: Field) -> dict[str, int]:
             await field.over(writer)
             writer.transport.abort()
 
-    await together(60, stall)
-    return {"connections": 60, "uploaded": sent}
+    await together(min(60, field.crowd), stall)
+    return {"connections": min(60, field.crowd), "uploaded": sent}

@@ -42,6 +42,8 @@ class Field:
     http: aiohttp.ClientSession
     genesis: Hash
     until: float  # time.monotonic()
+    crowd: int = 100  # how many clients a crowd has, at most
+    _tried: bool = False
 
     @property
     def url(self) -> str:
@@ -50,8 +52,9 @@ class Field:
 
     @property
     def goes_on(self) -> bool:
-        """Say whether there is time left."""
-        return time.monotonic() < self.until
+        """Say whether there is time left, or nobody has tried yet."""
+        tried, self._tried = self._tried, True
+        return not tried or time.monotonic() < self.until
 
     async def over(self, writer: asyncio.StreamWriter | None = None) -> None:
         """Wait until the time is over, or the node hangs up."""
@@ -90,11 +93,11 @@ Attack = Callable[[Field], Awaitable[dict[str, int]]]
 
 
 @contextlib.asynccontextmanager
-async def entered(port: int, genesis: Hash, seconds: float) -> Any:
+async def entered(port: int, genesis: Hash, seconds: float, crowd: int = 100) -> Any:
     """Open a Field; the time runs from here."""
     limits = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(PATIENCE)) as http:
-        yield Field(port, http, genesis, time.monotonic() + seconds)
+        yield Field(port, http, genesis, time.monotonic() + seconds, crowd)
 
 
 def request(method: str, *params: object, id: object = 1) -> bytes:

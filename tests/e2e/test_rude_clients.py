@@ -25,6 +25,8 @@ GROWTH = 200 << 20
 """bytes of memory that rude clients may cost"""
 BRIEFLY = 0.5
 """seconds of each attack; bench/hostile.py attacks for longer and counts missed slots"""
+CROWD = 3
+"""clients of those attacks that are many"""
 
 
 def quiet() -> contextlib.suppress:
@@ -150,6 +152,8 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         yield process
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # attackers do not say goodbye
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_refused_rightly_and_costs_little(victim: NodeProcess, name: str) -> None:
     genesis = Hash(bytes.fromhex(victim.rpc("chain_getBlockHash", 0)[2:]))
@@ -157,7 +161,7 @@ def test_an_attack_is_refused_rightly_and_costs_little(victim: NodeProcess, name
     Path(f"/proc/{victim.pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
 
     async def attack() -> dict[str, int]:
-        async with entered(victim.port, genesis, BRIEFLY) as field:
+        async with entered(victim.port, genesis, BRIEFLY, CROWD) as field:
             return await ATTACKS[name](field)
 
     assert any(asyncio.run(attack()).values()), "nothing was tried"

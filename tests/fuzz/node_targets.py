@@ -18,7 +18,7 @@ from chain.storage.trie import Branch, decode_record, encode_record
 from runtime.frame.testing import MemoryState
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.trie import ProofError, encode_branch, node_value
+from runtime.primitives.trie import ProofError, encode_branch, encode_leaf, node_value
 from runtime.runtime import VERSION
 from tests.chain.exports import export
 from tests.fuzz.engine import Target
@@ -68,12 +68,13 @@ def targets() -> list[Target]:
 def _specification() -> Target:
     text = files("genesis").joinpath("dev.json").read_text()
     small = json.dumps(json.loads(text), separators=(",", ":")).encode()
+    endless = small.replace(b'"EpochDuration":30', b'"EpochDuration":1e999')
 
     def read(data: bytes) -> Any:
         return ChainSpec.parse(data.decode("utf-8", "replace"), "fuzz").state()
 
     return Target(
-        "spec.json", read, (SpecError,), (small,), words=JSON_WORDS, quick=150, long=100_000,
+        "spec.json", read, (SpecError,), (small, endless), words=JSON_WORDS, quick=150, long=100_000,
         why_loose="JSON has many spellings",
     )  # fmt: skip
 
@@ -162,6 +163,7 @@ def _branches() -> Target:
     seeds = [
         b"\x03\x00" + encode_branch("12", node_value(b"v"), 0b11, children[:2]),
         b"\x00\x80" + encode_branch("", node_value(b"w" * 40), 0xFFFF, children),
+        b"\x03\x00" + encode_leaf("a4", node_value(b"no branch")),
     ]
 
     def write(branch: Branch) -> bytes:
