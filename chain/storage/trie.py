@@ -18,6 +18,7 @@ from runtime.primitives.trie import (
     HEX,
     INLINE_NODE_LIMIT,
     NodeValue,
+    ProofError,
     common_length,
     decode_node,
     encode_branch,
