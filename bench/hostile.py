@@ -31,7 +31,7 @@ SLOT_MS = 2_000
 MOST_SECONDS = 60
 PAUSE = 0.25
 """seconds between two questions of the honest client"""
-SETTLE = 4.0
+SETTLE = 2.0
 """seconds after an attack in which the node gets its breath back; not measured"""
 LOG = codec(DigestItem)
 

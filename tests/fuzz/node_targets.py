@@ -1,26 +1,29 @@
 """Decoders of chain/: chain specifications, keys, key files, database records, the guard's file."""
 
+import io
 import json
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from chain.block_files import BlockFileError, SignedBlock, read_binary, read_json, write_binary, write_json
 from chain.consensus.guard import GUARD_FILE, Guard, GuardError
+from chain.errors import StorageError
 from chain.executor import Executor, RuntimeMissing
 from chain.keys import Keypair, SuriError
 from chain.keystore import BABE_KEY, Keystore, KeystoreError
 from chain.polkadot_json import PolkadotJsonError, open_export
 from chain.spec import ChainSpec, SpecError
-from chain.storage.db import StorageError
 from chain.storage.disk_chain import pack_changes, unpack_changes
 from chain.storage.state import pack_old, unpack_old
-from chain.storage.trie import Branch, decode_record, encode_record
+from chain.storage.trie import Branch
 from runtime.frame.testing import MemoryState
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.trie import ProofError, encode_branch, encode_leaf, node_value
 from runtime.runtime import VERSION
 from tests.chain.exports import export
+from tests.fuzz.chain import chain
 from tests.fuzz.engine import Target
 
 JSON_WORDS = tuple(
@@ -61,7 +64,7 @@ def targets() -> list[Target]:
     """Return the targets of this module."""
     return [
         _specification(), _raw_specification(), _uris(), _key_files(), _exports(), _manifest(), _branches(),
-        _undo(), _history(), _bodies(), _guard(),
+        _undo(), _history(), _bodies(), _guard(), _binary_blocks(), _json_blocks(),
     ]  # fmt: skip
 
 
@@ -166,10 +169,7 @@ def _branches() -> Target:
         b"\x03\x00" + encode_leaf("a4", node_value(b"no branch")),
     ]
 
-    def write(branch: Branch) -> bytes:
-        return encode_record(branch)
-
-    return Target("db.branch", decode_record, (ProofError,), tuple(seeds), write)
+    return Target("db.branch", Branch.of, (ProofError,), tuple(seeds), Branch.record)
 
 
 def _undo() -> Target:
@@ -209,4 +209,43 @@ def _guard() -> Target:
     return Target(
         "guard.file", read, (GuardError,), (made, made[:32] + b"\0\0"),
         why_loose="its records are SCALE, which the registry's target writes again",
+    )  # fmt: skip
+
+
+def _blocks() -> list[SignedBlock]:
+    known = chain()
+    signed = [SignedBlock(header, body, None) for header, body in known.blocks]
+    return [*signed[:-1], SignedBlock(*known.blocks[-1], known.justification)]
+
+
+def _binary_blocks() -> Target:
+    made = io.BytesIO()
+    write_binary(made, 3, iter(_blocks()))
+
+    def write(blocks: list[SignedBlock]) -> bytes:
+        again = io.BytesIO()
+        write_binary(again, len(blocks), iter(blocks))
+        return again.getvalue()
+
+    def read(data: bytes) -> list[SignedBlock]:
+        return list(read_binary(io.BytesIO(data)))
+
+    assert write(read(made.getvalue())) == made.getvalue()
+    return Target(
+        "blocks.binary", read, (BlockFileError,), (made.getvalue(), bytes(8)), quick=800, long=300_000,
+        why_loose="proofs of other engines are passed over, and so is what follows the last block",
+    )  # fmt: skip
+
+
+def _json_blocks() -> Target:
+    made = io.BytesIO()
+    write_json(made, 3, iter(_blocks()))
+
+    def read(data: bytes) -> list[SignedBlock]:
+        return list(read_json(io.BytesIO(data)))
+
+    return Target(
+        "blocks.json", read, (BlockFileError,), (made.getvalue(), b""), words=JSON_WORDS, quick=400,
+        long=100_000,
+        why_loose="JSON has many spellings",
     )  # fmt: skip

@@ -41,7 +41,9 @@ class Peer:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._opened = contextlib.AsyncExitStack()
-        config = NodeConfig(ChainSpec.load("dev"), rpc=RpcConfig(port=0), prometheus_port=None)
+        config = NodeConfig(
+            ChainSpec.load("dev"), rpc=RpcConfig(port=0, methods="unsafe"), prometheus_port=None
+        )
         self.node: Node = self._loop.run_until_complete(self._opened.enter_async_context(Node.open(config)))
         self.best = "0x" + self.node.store.best.hex()
         self.subscription = ""
@@ -192,7 +194,7 @@ def _values() -> list[Callable[[Peer], Any]]:
 
 def _parameters() -> Target:
     """The first byte chooses the method, each other one a parameter."""
-    methods = all_methods()
+    methods = all_methods(unsafe=True)
     names = sorted([*methods.handlers, *methods.subscribe, *methods.unsubscribe, *methods.bound])
     values = _values()
     seeds = tuple(bytes([at, *(at * 7 + more * 31 & 0xFF for more in range(4))]) for at in range(len(names)))
