@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 
-from chain.errors import TrieTooFar
+from chain.errors import StorageError, TrieTooFar
 from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
 from chain.storage.trie import (
     Branches,
@@ -404,5 +404,10 @@ def pack_old(value: bytes | None) -> bytes:
 
 
 def unpack_old(record: bytes) -> bytes | None:
-    """Return the old value of a history record."""
+    """Return the old value of a history record.
+
+    Raises: StorageError when there is no record in it.
+    """
+    if not record:
+        raise StorageError("a record of the history is damaged: purge the chain and sync again")
     return record[1:] if record[0] else None
