@@ -8,11 +8,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench clean
+.PHONY: help setup up test clients check fix bench differential clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
-		| while IFS='|' read -r name words; do printf 'make %-6s %s\n' "$$name" "$$words"; done
+		| while IFS='|' read -r name words; do printf 'make %-12s %s\n' "$$name" "$$words"; done
 
 setup: $(STAMP)  ## make .venv and install (TORCH_INDEX=URL: torch from that wheel index; PYTHON=path)
 
@@ -53,6 +53,9 @@ bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/res
 	@for name in runtime first_light; do \
 		$(BIN)/python -m bench.$$name $(if $(RECORD),--json bench/results/$$name.json) $(ARGS) || exit 1; done
 	@$(if $(RECORD),$(BIN)/python -m bench.table --update)
+
+differential: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
+	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)
 
 clean:  ## remove .venv, caches and build outputs
 	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
