@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chain.consensus.author import Author, Parent
-from chain.consensus.grandpa.solo import finalise, suffices
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.grandpa.driver import Driver
+from chain.consensus.guard import Guard
 from chain.consensus.slots import Epoch
-from chain.env import Clock
+from chain.env import Clock, Disk
 from chain.env_real import RealClock, RealDisk
 from chain.executor import Executor
 from chain.keys import Keypair
 from chain.keystore import BABE_KEY, GRANDPA_KEY, Keystore
+from chain.ledger import Ledger
 from chain.metrics import Metrics, MetricsServer
 from chain.notifications import Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health
@@ -31,7 +32,6 @@ from chain.txpool.pool import Pool
 from chain.version import VERSION
 from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
-from runtime.primitives.grandpa import JUSTIFICATION
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import AccountId, BlockNumber, Hash
@@ -40,8 +40,6 @@ log = logging.getLogger("node")
 
 IDLE_SECONDS = 5.0
 """seconds between two status lines"""
-GOSSIP_DURATION = 0.333
-"""seconds between a best block and the vote for it: what GRANDPA grants gossip, Substrate's default"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,13 @@ class Node:
     """One running node; `open` makes it, `run` runs it until cancelled."""
 
     def __init__(
-        self, config: NodeConfig, store: ChainStore, keystore: Keystore, guard: Guard, clock: Clock
+        self,
+        config: NodeConfig,
+        store: ChainStore,
+        keystore: Keystore,
+        guard: Guard,
+        votes: Disk,
+        clock: Clock,
     ) -> None:
         self.config = config
         self.store = store
@@ -74,9 +78,10 @@ class Node:
         self.importer = Importer(store, self.executor, self.feed, self._clock)
         self.pool = Pool(self._validate, self._clock.monotonic)
         self._checked: tuple[Hash, Validation] | None = None
-        self._grown = asyncio.Event()
         self._babe = _pairs(keystore, BABE_KEY) if config.validator else []
-        self._grandpa = _pairs(keystore, GRANDPA_KEY) if config.validator else []
+        grandpa = _pairs(keystore, GRANDPA_KEY) if config.validator else []
+        ledger = Ledger(store, self.executor, self.importer, self._settled)
+        self._voter = Driver(ledger, guard, grandpa, self._clock, votes) if grandpa else None
         self._metrics = Metrics(config.spec.id, config.name, VERSION, self._clock.wall_ms() / 1000)
         self.rpc = RpcServer(self._backend(), config.rpc, self._metrics)
         self.metrics_server: MetricsServer | None = None
@@ -101,7 +106,8 @@ class Node:
             store = ChainStore.open(home / "db", config.spec.state(), archive=config.archive)
             opened.callback(store.close)
             _check_genesis(config.spec, store)
-            node = cls(config, store, keystore, guard, clock or RealClock())
+            votes = RealDisk(home / "grandpa")
+            node = cls(config, store, keystore, guard, votes, clock or RealClock())
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
@@ -135,8 +141,8 @@ class Node:
             tasks.create_task(self._report(), name="informant")
             if self._babe:
                 tasks.create_task(self._author().run(), name="author")
-            if self._grandpa:
-                tasks.create_task(self._vote(), name="voter")
+            if self._voter is not None:
+                tasks.create_task(self._voter.run(), name="voter")
 
     # What an author needs: chain.consensus.author.Chain.
 
@@ -168,33 +174,15 @@ class Node:
         self.pool.on_imported(block, body, [])
         self._metrics.best_block(self.store.best_number)
         self._metrics.ready_transactions(self.pool.ready_count)
-        self._grown.set()
+        if self._voter is not None:
+            self._voter.chain_changed()
         return block
 
     # Finality.
 
-    async def _vote(self) -> None:
-        """Finalise the best block one gossip duration after growth, where this node's voters suffice."""
-        self._grown.set()  # a restart may find blocks that wait
-        while True:
-            await self._grown.wait()
-            self._grown.clear()
-            await self._clock.sleep(GOSSIP_DURATION)
-            header = self.store.header(self.store.best)
-            assert header is not None, "the best block is stored"
-            if header.number > self.store.finalized_number:
-                self._finalise(header)
-
-    def _finalise(self, header: Header) -> None:
-        voters, set_id = self.executor.grandpa_set(self.store.state_at(self.store.finalized))
-        if not suffices(self._grandpa, voters):
-            return
-        try:
-            proof = finalise(self._guard, self._grandpa, voters, set_id, header)
-        except GuardError as refused:
-            log.error("#%d is not finalised: %s", header.number, refused)
-            return
-        for block in self.importer.finalize(header.hash(), JUSTIFICATION.encode(proof)):
+    def _settled(self, blocks: list[Hash]) -> None:
+        """Tell the pool and the metrics which blocks have become final."""
+        for block in blocks:
             self.pool.on_finalized(block, self.store.body(block) or [])
         self._metrics.finalized_block(self.store.finalized_number)
 

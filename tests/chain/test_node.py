@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.node import GOSSIP_DURATION, Node, NodeConfig
+from chain.consensus.grandpa.voter import GOSSIP_DURATION
+from chain.node import Node, NodeConfig
 from chain.rpc.server import RpcConfig
 from runtime.primitives.types import Hash
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, spec_with_slots

@@ -153,8 +153,14 @@ class Voter:
         return self._import(vote) + self._advance()
 
     def signed(self, vote: Vote) -> list[Effect]:
-        """Handle a vote of a local voter that the guard has signed."""
-        return [*self._import(vote), self._save(), Send(vote), *self._advance()]
+        """Handle a vote of a local voter that the guard has signed.
+
+        The guard knows the last vote of a key; a prevote is saved here before the precommit takes its place.
+        """
+        effects = self._import(vote)
+        if isinstance(vote.message.message, Prevote):
+            effects.append(self._save())
+        return [*effects, Send(vote), *self._advance()]
 
     def commit(self, message: CommitMessage) -> list[Effect]:
         """Handle a commit whose signatures are good."""
