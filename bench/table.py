@@ -36,13 +36,23 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "held-out loss, nats per byte, before round 1 and after each",
+        "held-out loss, nats per token, before round 1 and after each",
         lambda f: " → ".join(f"{loss:.2f}" for loss in f["held_out_loss"]),
     ),
     Row(
         "first_light",
         "most memory resident, MiB",
         lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
+    ),
+    Row(
+        "grandpa_round",
+        "a GRANDPA vote, 300 voters and 10,000 unfinalised blocks; targets far apart",
+        lambda f: f"{f['vote_us_one_target']} µs; {f['vote_us_targets_over_10000_blocks']} µs",
+    ),
+    Row(
+        "grandpa_round",
+        "random rounds played against the paper's definitions (`make differential`)",
+        lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
     ),
     Row(
         "runtime",

@@ -5,6 +5,10 @@ import enum
 from runtime.primitives.types import Hash
 
 
+class StorageError(Exception):
+    """The database cannot be opened, read or written; the node must stop."""
+
+
 class UnknownBlock(LookupError):
     """This node has no header of that block."""
 

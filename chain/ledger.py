@@ -19,7 +19,7 @@ class Ledger:
         store: ChainStore,
         executor: Executor,
         importer: Importer,
-        settled: Callable[[list[Hash]], None],
+        settled: Callable[[list[Hash], GrandpaJustification], None],
     ) -> None:
         self._store = store
         self._executor = executor
@@ -68,7 +68,8 @@ class Ledger:
 
         Raises: JustificationError, StorageError.
         """
-        self._settled(self._importer.finalize(justification.commit.target_hash, justification.encode()))
+        target = justification.commit.target_hash
+        self._settled(self._importer.finalize(target, justification.encode()), justification)
 
     def _contains(self, head: Hash, block: Hash, number: int) -> bool:
         while (header := self._store.header(head)) and header.number > number:

@@ -108,6 +108,10 @@ class ChainSpec:
         """Whether keys need no password and guard records are made without silence."""
         return self.chain_type in ("Development", "Local")
 
+    def home(self, base: Path) -> Path:
+        """Return where a node keeps this chain's database, keys and guard: Substrate's place."""
+        return base / "chains" / self.id
+
     def state(self) -> dict[bytes, bytes]:
         """Return the raw genesis state.
 

@@ -49,12 +49,16 @@ class Outbox:
 
     async def reply(self, text: str) -> None:
         """Queue a reply, waiting until the client has read half of what is queued."""
+        if not self._room.is_set():
+            await self._wait()
+        self.notify(text)
+
+    async def _wait(self) -> None:
         try:
             async with asyncio.timeout(REPLY_TIMEOUT):
                 await self._room.wait()
         except TimeoutError:
             self._cut(f"nothing read for {REPLY_TIMEOUT:.0f} s")
-        self.notify(text)
 
     async def drain(self, send: Callable[[str], Awaitable[None]]) -> None:
         """Send what is queued, for ever; ends when the connection is gone."""

@@ -7,6 +7,7 @@ await server.run()          serves subscriptions until cancelled, then closes ev
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -17,15 +18,30 @@ from chain.rpc.dispatch import Dispatcher, Handler, Methods, encode
 from chain.rpc.door import DEFAULT_ORIGINS, Door, Origins
 from chain.rpc.errors import Json, over_limit
 from chain.rpc.hub import Hub
-from chain.rpc.methods import archive, author, chain, chain_spec, payment, state, system
+from chain.rpc.methods import (
+    archive,
+    author,
+    babe,
+    chain,
+    chain_spec,
+    childstate,
+    grandpa,
+    payment,
+    state,
+    system,
+)
 from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, Outbox
-from chain.rpc.params import Params
+from chain.rpc.params import MAX_RESPONSE, Params
+from chain.rpc.policy import UNSAFE, RpcMethods, denier, serves_unsafe
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
 
 log = logging.getLogger("rpc")
 
+NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec)
 BODY_TIMEOUT = 30.0
 """seconds for the body of a POST to arrive"""
+TURN = 0.0005
+"""seconds one WebSocket may be answered before the others have their turn"""
 CLOSE_TIMEOUT = 2.0
 """seconds a WebSocket client has to answer our goodbye"""
 SPARE_CONNECTIONS = 32
@@ -40,10 +56,12 @@ class RpcConfig:
 
     host: str = "127.0.0.1"
     port: int = 9944  # 0 takes a free one
+    methods: RpcMethods = "auto"
     origins: tuple[str, ...] = DEFAULT_ORIGINS  # web pages allowed; ("all",) allows every page
     max_connections: int = 100  # WebSockets and HTTP requests in progress
     max_request: int = 15 * 1024 * 1024  # bytes of one message
-    max_batch: int = 100  # requests
+    max_response: int = MAX_RESPONSE  # bytes of one answer, or of all answers to a batch
+    max_batch: int = 100  # requests; 0 refuses batches
     max_subscriptions: int = 1024  # per connection
     max_queued_messages: int = MAX_MESSAGES  # per connection, before a slow client is cut off
     max_queued_bytes: int = MAX_BYTES
@@ -57,7 +75,8 @@ class RpcServer:
         self._config = config
         self._observer = observer
         self._hub = Hub(node)
-        self._dispatcher = Dispatcher(node, all_methods(), config.max_batch, observer)
+        methods = all_methods(serves_unsafe(config.methods, config.host))
+        self._dispatcher = Dispatcher(node, methods, config.max_batch, config.max_response, observer)
         self._origins = Origins(config.origins)
         self._busy = 0
         self._sockets: set[web.WebSocketResponse] = set()
@@ -144,8 +163,7 @@ class RpcServer:
         if request.content_type not in ("application/json", "application/json-rpc"):
             return _plain(415, "The content type is not allowed. Content-Type: application/json is required")
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _read_body(request, self._config.max_request)
+            body = await _read_body(request, self._config.max_request)
         except TimeoutError:
             return _plain(408, f"The request did not arrive within {BODY_TIMEOUT:.0f} s")
         if body is None:
@@ -183,6 +201,7 @@ class RpcServer:
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(outbox.drain(socket.send_str))
             session = Session(self._hub, self._node, outbox, tasks, self._config.max_subscriptions)
+            turn = time.perf_counter()
             try:
                 async for message in socket:
                     if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -192,17 +211,27 @@ class RpcServer:
                         await outbox.reply(answer.text)
                     for start in answer.starts:
                         start()
-                    await asyncio.sleep(0)  # buffered messages do not suspend: let others have their turn
+                    turn = await _pause(turn)
             finally:
                 session.close()
                 sender.cancel()
 
 
-def all_methods() -> Methods:
-    """Return every name this server answers to."""
+async def _pause(turn: float) -> float:
+    """Let others have their turn when ours is over: buffered messages do not suspend; return its start."""
+    if time.perf_counter() - turn < TURN:
+        return turn
+    await asyncio.sleep(0)
+    return time.perf_counter()
+
+
+def all_methods(unsafe: bool) -> Methods:
+    """Return every name this server answers to; unsafe methods are refused, yet listed, unless served."""
     handlers: dict[str, Handler] = {}
-    for namespace in (chain, state, author, system, payment, archive, chain_spec):
+    for namespace in NAMESPACES:
         handlers |= namespace.METHODS
+    if not unsafe:
+        handlers |= {method: denier(method) for method in UNSAFE}
 
     async def rpc_methods(node: Backend, params: Params) -> Json:
         """Return all names, those of subscriptions included."""
@@ -214,14 +243,21 @@ def all_methods() -> Methods:
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
-    """Return the body, None when it is longer than the limit."""
+    """Return the body, None when it is longer than the limit.
+
+    Raises: TimeoutError.
+    """
     if request.content_length is not None and request.content_length > limit:
         return None
+    if request.content.is_eof():  # it came with the head, as short ones do
+        whole = request.content.read_nowait()
+        return whole if len(whole) <= limit else None
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            return None
+    async with asyncio.timeout(BODY_TIMEOUT):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                return None
     return bytes(body)
 
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
-from runtime.primitives.header import Header, decode_header
+from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header, decode_header
 from runtime.primitives.scale import codec
 from runtime.primitives.types import BlockNumber, Hash
 
 _BODY = codec(list[bytes])
 _UNFINALIZED = b"unfinalized/"
 """prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
+
+VOTER_CHANGES = (b"\x01", b"\x02")
+"""how a scheduled or forced change of GRANDPA's voters begins in a digest"""
 
 
 class Blocks:
@@ -74,7 +77,31 @@ class Blocks:
         """Remove a block of an abandoned fork."""
         for column in (HEADERS, BODIES, JUSTIFICATIONS):
             batch.delete(column, block)
-        batch.delete(META, _marker(block, header.number))
+        self.settle(batch, block, header)
+
+    def retire(self, batch: Batch, block: Hash, header: Header, *, body: bool) -> None:
+        """Keep a block of an abandoned fork, with its body if wanted."""
+        if not body:
+            batch.delete(BODIES, block)
+        self.settle(batch, block, header)
+
+    def forget(self, batch: Batch, number: BlockNumber) -> None:
+        """Remove the body of a final block, and its justification unless the next voters hang on it."""
+        block = self.hash_at(number)
+        assert block is not None, f"the final block {number} is missing"
+        header = self.header(block)
+        assert header is not None, f"the header of 0x{block.hex()} is missing"
+        batch.delete(BODIES, block)
+        if not changes_voters(header):
+            batch.delete(JUSTIFICATIONS, block)
+
+
+def changes_voters(header: Header) -> bool:
+    """Say whether a block hands over to other voters: its justification proves who they are, for ever."""
+    return any(
+        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in VOTER_CHANGES
+        for log in header.digest.logs
+    )
 
 
 def _marker(block: Hash, number: BlockNumber) -> bytes:

@@ -4,8 +4,9 @@ A subclass names every pallet and nothing else does (runtime/runtime.py). Dispat
 may carry calls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
 from runtime.frame.declare import DispatchClass, Origin, Pays, Root, Signed, SignedOrigin, Unsigned
@@ -21,7 +22,7 @@ from runtime.frame.errors import (
     PalletError,
     SystemError_,
 )
-from runtime.frame.pallet import CallSpec, Pallet, constant_key, is_lookup, spec_of
+from runtime.frame.pallet import CallSpec, Pallet, Plan, constant_key, is_lookup, spec_of
 from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
@@ -98,9 +99,14 @@ class DispatchInfo:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a call goes: the pallet's attribute on the runtime, the declaration, the compiled arguments."""
+    """Where a call goes: the pallet's attribute on the runtime, the declaration, the compiled arguments.
+
+    `method` takes the runtime; `info` is that of every such call, unless the weight depends on the arguments.
+    """
 
     attribute: str
+    method: Callable[[Any], Callable[..., None]]
+    info: DispatchInfo | None
     spec: CallSpec
     codec: Codec[tuple[Any, ...]]
     lookups: tuple[int, ...]
@@ -115,6 +121,7 @@ class Runtime:
 
     declared: ClassVar[dict[str, Pallet[Any, Any]]]
     codecs: ClassVar[Codecs]
+    plans: ClassVar[dict[int, Plan]]
     targets: ClassVar[dict[tuple[int, int], Target]]
     event_writers: ClassVar[dict[type, tuple[bytes, Codec[Any]]]]
     event_readers: ClassVar[dict[tuple[int, int], Codec[Any]]]
@@ -131,6 +138,7 @@ class Runtime:
         cls.codecs.define(ERA_MARKER, ERA_CODEC)
         cls.codecs.define(EXTRINSIC_MARKER, EXTRINSIC_CODEC)
         cls.codecs.define(EVENTS_MARKER, Codec(_write_records, cls._read_records, 1))
+        cls.plans = {pallet.index: pallet.plan(cls.codecs) for pallet in cls.declared.values()}
         cls.targets, cls.event_writers, cls.event_readers, cls.error_index = {}, {}, {}, {}
         for attribute, pallet in cls.declared.items():
             spec = spec_of(type(pallet))
@@ -180,7 +188,7 @@ class Runtime:
             phase = b"\x00" + self.extrinsic_index.to_bytes(4, "little")
         else:
             phase = b"\x01" if self.finalizing else b"\x02"
-        self.overlay.events.append(phase + head + codec.encode(event) + b"\x00")
+        self.overlay.events.append(b"".join((phase, head, codec.encode(event), b"\x00")))
 
     @classmethod
     def _read_records(cls, source: Input) -> list[EventRecord]:
@@ -221,9 +229,12 @@ class Runtime:
 
     def info(self, call: Call) -> DispatchInfo:
         """Return weight, class and fee policy of a call."""
-        mark = self.targets[call.pallet, call.index].spec.mark
-        weight = mark.weight if isinstance(mark.weight, Weight) else mark.weight(self, *call.arguments)
-        return DispatchInfo(weight, mark.dispatch_class, mark.pays)
+        target = self.targets[call.pallet, call.index]
+        if target.info is not None:
+            return target.info
+        mark = target.spec.mark
+        assert not isinstance(mark.weight, Weight), "a fixed weight has its info ready"
+        return DispatchInfo(mark.weight(self, *call.arguments), mark.dispatch_class, mark.pays)
 
     def dispatch(self, call: Call, origin: Origin) -> None:
         """Execute a call; a refused one leaves the state as it was.
@@ -236,10 +247,9 @@ class Runtime:
         if filters and not all(each.permits(self, call) for each in filters):
             raise DispatchError(SystemError_.CallFiltered)
         target = self.targets[call.pallet, call.index]
-        method = getattr(getattr(self, target.attribute), target.spec.method)
         self.overlay.begin()
         try:
-            method(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
+            target.method(self)(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
         except EncodeError as problem:
             self.overlay.rollback()
             raise DispatchError(Arithmetic(ArithmeticError_.Overflow)) from problem
@@ -301,7 +311,10 @@ def _write_records(records: list[bytes], out: bytearray) -> None:
 def _target(codecs: Codecs, attribute: str, call: CallSpec) -> Target:
     lookups = tuple(at for at, (_, annotation) in enumerate(call.parameters) if is_lookup(annotation))
     wire: Any = tuple[tuple(call.wire_types)] if call.wire_types else tuple[()]  # type: ignore[misc]
-    return Target(attribute, call, codecs.of(wire), lookups)
+    mark, method, info = call.mark, attrgetter(f"{attribute}.{call.method}"), None
+    if isinstance(mark.weight, Weight):
+        info = DispatchInfo(mark.weight, mark.dispatch_class, mark.pays)
+    return Target(attribute, method, info, call, codecs.of(wire), lookups)
 
 
 def _to_wire(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.frame.admission import Admission
 from runtime.frame.base import Call, Runtime
 from runtime.frame.declare import DispatchClass, SignedOrigin, Unsigned
 from runtime.frame.errors import DispatchError, InvalidDigest
-from runtime.frame.extension import Extension, Standing, Submission
+from runtime.frame.extension import Extension
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
+from runtime.primitives import crypto
+from runtime.primitives.crypto import Claim, Verify
 from runtime.primitives.header import Digest, Header, PreRuntime
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.transaction import FOREVER, TransactionRejected, ValidTransaction
+from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.trie import ordered_root
-from runtime.primitives.types import ZERO_HASH, AccountId, BlockNumber, Hash
+from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
 
 
 class BlockFault(enum.StrEnum):
@@ -59,12 +62,24 @@ class Executive:
         self.extensions = extensions
         self.format = Format(runtime, extensions)
 
-    def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> "Execution":
+    def open(
+        self,
+        state: State,
+        number: BlockNumber,
+        parent: Hash,
+        digest: Digest,
+        verify: Verify = crypto.verify,
+    ) -> "Execution":
         """Start block `number` on its parent's state."""
-        return Execution(self, state, number, parent, digest)
+        return Execution(self, state, number, parent, digest, verify)
 
     def execute_block(
-        self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
+        self,
+        state: State,
+        header: Header,
+        body: list[bytes],
+        supplied: Mapping[str, Any],
+        verify: Verify = crypto.verify,
     ) -> Executed:
         """Execute a foreign block on its parent's state; `supplied` is what this node knows for inherents.
 
@@ -73,65 +88,93 @@ class Executive:
         claimed, _ = header.unsealed()
         given = Digest([log for log in claimed.digest.logs if isinstance(log, PreRuntime)])
         try:
-            execution = self.open(state, claimed.number, claimed.parent_hash, given)
+            execution = self.open(state, claimed.number, claimed.parent_hash, given, verify)
         except InvalidDigest as problem:
             raise BlockRejected(BlockFault.DIGEST, str(problem)) from problem
-        execution.check_inherents(body, supplied)
-        for extrinsic in body:
-            execution.include(extrinsic)
+        decoded = [_decode(self.format, extrinsic) for extrinsic in body]
+        execution.check_inherents(decoded, supplied)
+        for encoded, extrinsic in zip(body, decoded, strict=True):
+            execution.include(encoded, extrinsic)
         executed = execution.finish()
         _compare(executed.header, claimed)
         return executed
 
-    def validate(self, state: State, parent: Header, extrinsic: bytes) -> ValidTransaction:
+    def validate(
+        self, state: State, parent: Header, extrinsic: bytes, verify: Verify = crypto.verify
+    ) -> ValidTransaction:
         """Say where a transaction would belong in a pool of this block's children.
 
         Raises: TransactionRejected.
         """
-        return self.validation(state, parent).check(extrinsic)
+        return self.validation(state, parent, verify).check(extrinsic)
 
-    def validation(self, state: State, parent: Header) -> "Validation":
+    def validation(self, state: State, parent: Header, verify: Verify = crypto.verify) -> "Validation":
         """Return a checker of transactions for the children of a block; it may be used many times."""
         runtime = self.runtime(Overlay(state))
         runtime.system.initialize(parent.number + 1, parent.hash(), Digest([]))
-        return Validation(self, runtime)
+        return Validation(runtime, self.admission(runtime, verify))
+
+    def admission(self, runtime: Runtime, verify: Verify) -> Admission:
+        """Return the checks of transactions, bound to a block."""
+        return Admission(self.format, self.extensions, runtime, verify)
 
 
 class Validation:
     """Checks transactions against one state without changing it."""
 
-    def __init__(self, executive: Executive, runtime: Runtime) -> None:
-        self._executive = executive
+    def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self._runtime = runtime
-        self._extensions = [extension.bind(runtime) for extension in executive.extensions]
+        self._admission = admission
 
     def check(self, encoded: bytes) -> ValidTransaction:
         """Say where a transaction belongs in the pool.
 
         Raises: TransactionRejected.
         """
-        extrinsic = decode_transaction(self._executive.format, encoded)
+        extrinsic = self._admission.decode(encoded)
         if extrinsic.signature is None:
             raise TransactionRejected("unknown", "NoUnsignedValidator")
         if self._runtime.info(extrinsic.call).class_ is DispatchClass.Mandatory:
             raise TransactionRejected("invalid", "MandatoryValidation")
-        _, _, standing = admit(self._executive, self._runtime, self._extensions, extrinsic)
+        _, standing = self._admission.admit(extrinsic, extrinsic.signature)
         return ValidTransaction(
             standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
         )
+
+    def claims(self, body: list[bytes]) -> list[Claim]:
+        """Return what the signatures of these extrinsics say, so that many can be verified at once.
+
+        Execution asks for each claim again, and for others where a block changes what is signed along: so
+        verdicts may be kept by claim and never be wrong. What cannot be verified is left out.
+        """
+        claims = []
+        for encoded in body:
+            try:
+                extrinsic = self._admission.decode(encoded)
+                if extrinsic.signature is not None:
+                    claims.append(self._admission.claim(extrinsic, extrinsic.signature))
+            except TransactionRejected:
+                continue
+        return claims
 
 
 class Execution:
     """A block under execution."""
 
     def __init__(
-        self, executive: Executive, state: State, number: BlockNumber, parent: Hash, digest: Digest
+        self,
+        executive: Executive,
+        state: State,
+        number: BlockNumber,
+        parent: Hash,
+        digest: Digest,
+        verify: Verify,
     ) -> None:
         self._executive = executive
         self._overlay = Overlay(state)
         self._body: list[bytes] = []
         self.runtime = executive.runtime(self._overlay)
-        self._extensions = [extension.bind(self.runtime) for extension in executive.extensions]
+        self._admission = executive.admission(self.runtime, verify)
         last = self.runtime.system.number.get()
         if number != last + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{number} on the state of block {last}")
@@ -151,14 +194,13 @@ class Execution:
                 made.append(self._executive.format.bare(self.runtime.call(pallet.name, name, *arguments)))
         return made
 
-    def check_inherents(self, body: list[bytes], supplied: Mapping[str, Any]) -> None:
+    def check_inherents(self, body: list[Extrinsic], supplied: Mapping[str, Any]) -> None:
         """Check that a block's bare extrinsics are the inherents, first and in order.
 
         Raises: BlockRejected.
         """
-        decoded = [_decode(self._executive.format, extrinsic) for extrinsic in body]
-        bare = [extrinsic for extrinsic in decoded if extrinsic.signature is None]
-        if any(extrinsic.signature is not None for extrinsic in decoded[: len(bare)]):
+        bare = [extrinsic for extrinsic in body if extrinsic.signature is None]
+        if any(extrinsic.signature is not None for extrinsic in body[: len(bare)]):
             raise BlockRejected(BlockFault.INHERENT, "a signed extrinsic comes before an inherent")
         givers, wanted = [], []
         for pallet in self.runtime.pallets:
@@ -176,14 +218,13 @@ class Execution:
             if problem is not None:
                 raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
 
-    def include(self, encoded: bytes) -> None:
+    def include(self, encoded: bytes, extrinsic: Extrinsic) -> None:
         """Apply an extrinsic of a foreign block.
 
         Raises: BlockRejected.
         """
-        _decode(self._executive.format, encoded)
         try:
-            self.apply(encoded)
+            self._apply(encoded, extrinsic)
         except TransactionRejected as refused:
             detail = f"extrinsic {len(self._body)}: {refused.describe()}"
             raise BlockRejected(BlockFault.REFUSED, detail) from refused
@@ -193,7 +234,9 @@ class Execution:
 
         Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
         """
-        extrinsic = decode_transaction(self._executive.format, encoded)
+        return self._apply(encoded, self._admission.decode(encoded))
+
+    def _apply(self, encoded: bytes, extrinsic: Extrinsic) -> DispatchError | None:
         self.runtime.extrinsic_index = len(self._body)
         self._overlay.begin()
         try:
@@ -208,22 +251,20 @@ class Execution:
         return error
 
     def _apply_decoded(self, extrinsic: Extrinsic) -> DispatchError | None:
-        if extrinsic.signature is None:
+        signature = extrinsic.signature
+        if signature is None:
             self._apply_inherent(extrinsic.call)
             return None
-        sender, submission, _ = admit(self._executive, self.runtime, self._extensions, extrinsic)
+        submission, _ = self._admission.admit(extrinsic, signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
-        values = list(zip(self._extensions, extrinsic.signature.extra, strict=True))
-        for extension, extra in values:
-            extension.prepare(submission, extra)
+        self._admission.prepare(submission, signature.extra)
         error = None
         try:
-            self.runtime.dispatch(extrinsic.call, SignedOrigin(sender))
+            self.runtime.dispatch(extrinsic.call, SignedOrigin(submission.sender))
         except DispatchError as refused:
             error = refused
-        for extension, extra in values:
-            extension.settle(submission, extra, error)
+        self._admission.settle(submission, signature.extra, error)
         kind = None if error is None else self.runtime.error_kind(error)
         self.runtime.system.note_applied(submission.info, kind)
         return error
@@ -247,35 +288,6 @@ class Execution:
         number, parent, digest = self.runtime.system.finish(self._overlay.events)
         header = Header(parent, number, self._overlay.root(), ordered_root(self._body), digest)
         return Executed(header, self._overlay.changes)
-
-
-def admit(
-    executive: Executive, runtime: Runtime, extensions: list[Extension], extrinsic: Extrinsic
-) -> tuple[AccountId, Submission, Standing]:
-    """Check signature and extensions of a signed extrinsic.
-
-    Raises: TransactionRejected.
-    """
-    assert extrinsic.signature is not None
-    sender = executive.format.authenticate(extrinsic.signature, extrinsic.call, extensions)
-    submission = Submission(sender, extrinsic.call, runtime.info(extrinsic.call), extrinsic.length)
-    standing = Standing(0, [], [], FOREVER)
-    for extension, extra in zip(extensions, extrinsic.signature.extra, strict=True):
-        extension.validate(submission, extra, standing)
-    return sender, submission, standing
-
-
-def decode_transaction(form: Format, encoded: bytes) -> Extrinsic:
-    """Decode what claims to be an extrinsic.
-
-    Raises: TransactionRejected.
-    """
-    try:
-        return form.decode(encoded)
-    except DecodeError as malformed:
-        raise TransactionRejected(
-            "invalid", "Call", text=f"The extrinsic does not decode: {malformed}"
-        ) from malformed
 
 
 def _decode(form: Format, encoded: bytes) -> Extrinsic:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
-from runtime.frame.extension import Extension
-from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519, verify
+from runtime.frame.extension import Extension, adds_bytes
+from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, Input, codec, read_compact, write_compact
-from runtime.primitives.transaction import TransactionRejected
-from runtime.primitives.types import AccountId, Address32, Id, MultiAddress
+from runtime.primitives.types import AccountId, Id, MultiAddress
 
 VERSION = 4
 SIGNED_BIT = 0x80
@@ -34,11 +33,15 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Extrinsic:
-    """A decoded extrinsic; `length` counts its bytes with the length prefix."""
+    """A decoded extrinsic; `length` counts its bytes with the length prefix.
+
+    `signed` is what of its bytes the signature covers: call ++ extra.
+    """
 
     signature: Signature | None
     call: Call
     length: int
+    signed: bytes
 
 
 class Format:
@@ -46,6 +49,7 @@ class Format:
 
     def __init__(self, runtime: type[Runtime], extensions: tuple[Extension, ...]) -> None:
         self._extras = [runtime.codecs.of(extension.extra) for extension in extensions]
+        self._sent = [at for at, extension in enumerate(extensions) if adds_bytes(extension.extra)]
         self._implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
         self._call = runtime.codecs.of(RuntimeCall)
 
@@ -61,14 +65,22 @@ class Format:
         version = source.take(1)[0]
         if version & ~SIGNED_BIT != VERSION:
             raise DecodeError(f"extrinsic version {version & ~SIGNED_BIT} is not {VERSION}")
-        signature = None
+        signature, start = None, source.offset
         if version & SIGNED_BIT:
-            address, signed = ADDRESS.read(source), SIGNATURE.read(source)
-            signature = Signature(address, signed, tuple([extra.read(source) for extra in self._extras]))
+            address, proof = ADDRESS.read(source), SIGNATURE.read(source)
+            start = source.offset
+            signature = Signature(address, proof, self._read_extra(source))
+        end = source.offset
         call = self._call.read(source)
         if source.left():
             raise DecodeError(f"{source.left()} bytes are left over after the call")
-        return Extrinsic(signature, call, len(encoded))
+        return Extrinsic(signature, call, len(encoded), encoded[end:] + encoded[start:end])
+
+    def _read_extra(self, source: Input) -> tuple[Any, ...]:
+        extra: list[Any] = [()] * len(self._extras)
+        for at in self._sent:
+            extra[at] = self._extras[at].read(source)
+        return tuple(extra)
 
     def bare(self, call: Call) -> bytes:
         """Encode an unsigned extrinsic, such as an inherent."""
@@ -81,10 +93,8 @@ class Format:
 
     def payload(self, call: Call, extra: tuple[Any, ...], implied: tuple[Any, ...]) -> bytes:
         """Return the bytes that are signed: call ++ extra ++ implied, hashed when long."""
-        out = bytearray(self._call.encode(call) + self._extra_bytes(extra))
-        for implicit, value in zip(self._implicits, implied, strict=True):
-            implicit.write(value, out)
-        return bytes(out) if len(out) <= RAW_PAYLOAD_LIMIT else blake2_256(bytes(out))
+        encoded = [codec.encode(value) for codec, value in zip(self._implicits, implied, strict=True)]
+        return payload(self._call.encode(call) + self._extra_bytes(extra), encoded)
 
     def _extra_bytes(self, extra: tuple[Any, ...]) -> bytes:
         out = bytearray()
@@ -92,19 +102,11 @@ class Format:
             each.write(value, out)
         return bytes(out)
 
-    def authenticate(self, signature: Signature, call: Call, extensions: list[Extension]) -> AccountId:
-        """Return the account that signed.
 
-        Raises: TransactionRejected.
-        """
-        if not isinstance(signature.address, Id | Address32):
-            raise TransactionRejected("unknown", "CannotLookup")
-        sender = AccountId(signature.address._0)
-        pairs = zip(extensions, signature.extra, strict=True)
-        implied = tuple([extension.implied(extra) for extension, extra in pairs])
-        if not verify(signature.signature, self.payload(call, signature.extra, implied), sender):
-            raise TransactionRejected("invalid", "BadProof")
-        return sender
+def payload(signed: bytes, implied: list[bytes]) -> bytes:
+    """Return the bytes that are signed: what an extrinsic sends of them, and what is only implied."""
+    whole = b"".join((signed, *implied))
+    return whole if len(whole) <= RAW_PAYLOAD_LIMIT else blake2_256(whole)
 
 
 def _prefixed(body: bytes) -> bytes:

@@ -9,9 +9,9 @@ from typing import Any, Generic, Protocol, Self, TypeVar, Union, get_args, get_o
 from runtime.frame.declare import CallMark, ConstantMark, CoupledMark
 from runtime.frame.errors import DispatchError, PalletError
 from runtime.frame.state import Overlay
-from runtime.frame.storage import DoubleMap, Map, NMap, StorageItem, Value, item_prefix
+from runtime.frame.storage import DoubleMap, Map, NMap, Place, StorageItem, Value, item_prefix, place
 from runtime.primitives.hashing import twox_128
-from runtime.primitives.scale import Codecs
+from runtime.primitives.scale import Codec, Codecs
 from runtime.primitives.shapes import Lookup, shape_of, wire_name
 from runtime.primitives.types import MultiAddress, Weight
 
@@ -73,12 +73,25 @@ class PalletSpec:
     couplings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is the same in every block: where items and constants lie, and their codecs."""
+
+    storage: tuple[tuple[str, type, Place], ...]
+    constants: tuple[tuple[str, bytes, Codec[Any], Any], ...]
+
+
 class Host(Protocol):
     """What a bound pallet needs of the runtime around it."""
 
     @property
     def overlay(self) -> Overlay:
         """The block's changes."""
+        ...
+
+    @property
+    def plans(self) -> Mapping[int, Plan]:
+        """How each pallet is bound, by its index."""
         ...
 
     @property
@@ -136,17 +149,28 @@ class Pallet(Generic[E, R]):
         bound = type(self).__new__(type(self))
         bound.index, bound.name, bound.couplings = self.index, self.name, self.couplings
         bound.host = host
-        spec = spec_of(type(self))
-        for item in spec.storage:
-            codecs = tuple(host.codecs.of(annotation) for annotation in (*item.keys, item.value))
-            prefix = item_prefix(self.name, item.name)
-            setattr(bound, item.attribute, item.kind(host.overlay, prefix, codecs, item.item))
-        for constant in spec.constants:
-            raw = host.overlay.get(constant_key(self.name, constant.name))
-            placed = self.couplings.get(constant.attribute, constant.default)
-            value = placed if raw is None else host.codecs.of(constant.annotation).decode(raw)
-            setattr(bound, constant.attribute, value)
+        plan = host.plans[self.index]
+        for attribute, kind, at in plan.storage:
+            setattr(bound, attribute, kind(host.overlay, at))
+        for attribute, key, codec, placed in plan.constants:
+            raw = host.overlay.get(key)
+            setattr(bound, attribute, placed if raw is None else codec.decode(raw))
         return bound
+
+    def plan(self, codecs: Codecs) -> Plan:
+        """Return what binding this pallet to a block takes, in a runtime with these codecs."""
+        spec = spec_of(type(self))
+        storage = []
+        for item in spec.storage:
+            parts = tuple(codecs.of(annotation) for annotation in (*item.keys, item.value))
+            at = place(item_prefix(self.name, item.name), parts, item.item)
+            storage.append((item.attribute, item.kind, at))
+        constants = []
+        for constant in spec.constants:
+            placed = self.couplings.get(constant.attribute, constant.default)
+            key, codec = constant_key(self.name, constant.name), codecs.of(constant.annotation)
+            constants.append((constant.attribute, key, codec, placed))
+        return Plan(tuple(storage), tuple(constants))
 
     host: Host
 

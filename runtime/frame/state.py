@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from heapq import merge
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from runtime.primitives.types import Hash
 
@@ -26,11 +26,10 @@ class State(Protocol):
         ...
 
 
-class _Absent:
-    """Marks a key the overlay had not changed before."""
-
-
-_ABSENT = _Absent()
+_ABSENT: Final[Any] = object()
+"""Marks a key the overlay has not changed, or not read, before."""
+KEPT_READS = 1 << 15
+"""Values of the state below that an overlay remembers; a block reads the same few keys again and again."""
 
 
 class Overlay:
@@ -43,13 +42,22 @@ class Overlay:
         self._state = state
         self.changes: Changes = {}
         self.events: list[bytes] = []
-        self._undo: list[tuple[bytes, bytes | _Absent | None]] = []
+        self._read: Changes = {}
+        self._undo: list[tuple[bytes, bytes | None]] = []
         self._marks: list[tuple[int, int]] = []
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key, changes of this block included."""
         value = self.changes.get(key, _ABSENT)
-        return self._state.get(key) if isinstance(value, _Absent) else value
+        if value is _ABSENT:
+            value = self._read.get(key, _ABSENT)
+        return self._look_up(key) if value is _ABSENT else value
+
+    def _look_up(self, key: bytes) -> bytes | None:
+        if len(self._read) >= KEPT_READS:
+            self._read.clear()
+        value = self._read[key] = self._state.get(key)
+        return value
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Set a key, or delete it with None."""
@@ -81,7 +89,7 @@ class Overlay:
         mark, events = self._marks.pop()
         while len(self._undo) > mark:
             key, old = self._undo.pop()
-            if isinstance(old, _Absent):
+            if old is _ABSENT:
                 del self.changes[key]
             else:
                 self.changes[key] = old

@@ -6,6 +6,7 @@ FRAME's StorageValue, StorageMap, StorageDoubleMap.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from runtime.frame.state import Overlay
@@ -22,6 +23,8 @@ PREFIX_SIZE: dict[Hasher, int] = {blake2_128_concat: 16, twox_64_concat: 8, iden
 """Bytes a hasher puts before the key itself."""
 MAX_KEYS = 4
 """Keys of the widest NMap."""
+KEPT = 4096
+"""Hashed keys, and decoded values, remembered for each item."""
 REQUIRED: Any = object()
 """Marks storage without a default: reading what is absent with [] is a bug, `get` gives None."""
 
@@ -57,34 +60,68 @@ def _fresh(default: Any) -> Any:
     return default.copy() if isinstance(default, list | dict) else default
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a map: its part of the storage key, `skip` bytes of hash and maybe the key itself."""
+
+    part: Callable[[Any], bytes]
+    read: Callable[[Input], Any]
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item lies in the storage of one runtime, and how its keys and values become bytes."""
+
+    prefix: bytes
+    keys: tuple[Key, ...]
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    default: Any
+
+
+def place(prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem) -> Place:
+    """Return the place of an item; `codecs` are those of its keys and, last, of its values.
+
+    What is computed from bytes alone, and cannot be changed by who holds it, is remembered: hashed keys, and
+    decoded values.
+    """
+    *keys, value = codecs
+    parts = (_key(codec, hasher) for codec, hasher in zip(keys, item.hashers, strict=False))
+    decode = lru_cache(KEPT)(value.decode) if value.constant else value.decode
+    return Place(prefix, tuple(parts), value.encode, decode, item.default)
+
+
+def _key(codec: Codec[Any], hasher: Hasher) -> Key:
+    return Key(lru_cache(KEPT)(lambda key: hasher(codec.encode(key))), codec.read, PREFIX_SIZE[hasher])
+
+
 class Value(Generic[V]):
     """One value under one key."""
 
-    def __init__(
-        self, overlay: Overlay, prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem
-    ) -> None:
+    def __init__(self, overlay: Overlay, place: Place) -> None:
         self._overlay = overlay
-        self.key = prefix
-        self._codec: Codec[V] = codecs[-1]
-        self._default = item.default
+        self._place = place
+        self.key = place.prefix
 
     def get(self) -> V:
         """Return the value, or the default."""
         raw = self._overlay.get(self.key)
         if raw is not None:
-            return self._codec.decode(raw)
-        assert self._default is not REQUIRED, "this value has no default: it is set at genesis"
-        default: V = _fresh(self._default)
+            value: V = self._place.decode(raw)
+            return value
+        assert self._place.default is not REQUIRED, "this value has no default: it is set at genesis"
+        default: V = _fresh(self._place.default)
         return default
 
     def find(self) -> V | None:
         """Return what is stored, never the default."""
         raw = self._overlay.get(self.key)
-        return None if raw is None else self._codec.decode(raw)
+        return None if raw is None else self._place.decode(raw)
 
     def put(self, value: V) -> None:
         """Set the value."""
-        self._overlay.put(self.key, self._codec.encode(value))
+        self._overlay.put(self.key, self._place.encode(value))
 
     def kill(self) -> None:
         """Remove the value."""
@@ -98,32 +135,30 @@ class Value(Generic[V]):
 class _Keyed(Generic[V]):
     """What maps of any arity share: raw keys in, values out."""
 
-    def __init__(
-        self, overlay: Overlay, prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem
-    ) -> None:
+    def __init__(self, overlay: Overlay, place: Place) -> None:
         self._overlay = overlay
-        self.prefix = prefix
-        *self._keys, self._value = codecs
-        self._default = item.default
-        self._hashers = item.hashers
-        self._skips = [PREFIX_SIZE[hasher] for hasher in item.hashers]
+        self._place = place
+        self.prefix = place.prefix
 
     def _part(self, position: int, key: Any) -> bytes:
-        return self._hashers[position](self._keys[position].encode(key))
+        return self._place.keys[position].part(key)
 
     def _read(self, raw_key: bytes) -> V | None:
         raw = self._overlay.get(raw_key)
-        return None if raw is None else self._value.decode(raw)
+        return None if raw is None else self._place.decode(raw)
 
     def _read_or_default(self, raw_key: bytes) -> V:
         raw = self._overlay.get(raw_key)
         if raw is not None:
-            value: V = self._value.decode(raw)
+            value: V = self._place.decode(raw)
             return value
-        if self._default is REQUIRED:
+        if self._place.default is REQUIRED:
             raise KeyError(raw_key.hex())
-        default: V = _fresh(self._default)
+        default: V = _fresh(self._place.default)
         return default
+
+    def _write(self, raw_key: bytes, value: V) -> None:
+        self._overlay.put(raw_key, self._place.encode(value))
 
     def _remove(self, raw_key: bytes) -> None:
         self._overlay.put(raw_key, None)
@@ -132,9 +167,9 @@ class _Keyed(Generic[V]):
         for raw_key in list(self._overlay.keys(prefix)):
             source = Input(raw_key, len(prefix))
             found = []
-            for position in range(first, len(self._keys)):
-                source.take(self._skips[position])
-                found.append(self._keys[position].read(source))
+            for key in self._place.keys[first:]:
+                source.take(key.skip)
+                found.append(key.read(source))
             yield found, raw_key
 
 
@@ -143,7 +178,7 @@ class Map(_Keyed[V], Generic[K, V]):
 
     def raw_key(self, key: K) -> bytes:
         """Return the storage key of an entry."""
-        return self.prefix + self._part(0, key)
+        return self.prefix + self._place.keys[0].part(key)
 
     def __getitem__(self, key: K) -> V:
         return self._read_or_default(self.raw_key(key))
@@ -153,7 +188,7 @@ class Map(_Keyed[V], Generic[K, V]):
         return self._read(self.raw_key(key))
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._overlay.put(self.raw_key(key), self._value.encode(value))
+        self._write(self.raw_key(key), value)
 
     def __delitem__(self, key: K) -> None:
         self._remove(self.raw_key(key))
@@ -200,7 +235,7 @@ class DoubleMap(_Keyed[V], Generic[K1, K2, V]):
         return self._read(self.raw_key(first, second))
 
     def __setitem__(self, keys: tuple[K1, K2], value: V) -> None:
-        self._overlay.put(self.raw_key(*keys), self._value.encode(value))
+        self._write(self.raw_key(*keys), value)
 
     def __delitem__(self, keys: tuple[K1, K2]) -> None:
         self._remove(self.raw_key(*keys))
@@ -252,7 +287,7 @@ class NMap(_Keyed[V], Generic[K, V]):
         return self._read(self.raw_key(keys))
 
     def __setitem__(self, keys: K, value: V) -> None:
-        self._overlay.put(self.raw_key(keys), self._value.encode(value))
+        self._write(self.raw_key(keys), value)
 
     def __delitem__(self, keys: K) -> None:
         self._remove(self.raw_key(keys))

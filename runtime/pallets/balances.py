@@ -203,13 +203,14 @@ class Balances(
         """Set the regular balance of a given account; issuance follows."""
         wanted = new_free if new_free >= self.existential_deposit else 0
         self.total_issuance.put(self.total_issuance.get() - self.free(who) + wanted)
-        self._write(who, replace(self._data(who), free=wanted))
+        before = self.accounts.account[who]
+        self._write(who, before, before.data.with_free(wanted))
         self.deposit(BalanceSet(who, wanted))
 
     @call(10, weight=db(reads=1, writes=1))
     def burn_(self, who: Signed, value: Compact[Balance], keep_alive: bool) -> None:
         """Burn the specified liquid free balance from the origin account."""
-        self._withdraw(who, value, keep_alive=keep_alive)
+        self._destroy(who, value, keep_alive=keep_alive)
         self.deposit(Burned(who, value))
 
     # What other pallets use: runtime.frame.traits.Currency.
@@ -276,7 +277,7 @@ class Balances(
 
         Raises: DispatchError.
         """
-        self._withdraw(who, value, keep_alive=True)
+        self._destroy(who, value, keep_alive=True)
         self.deposit(Burned(who, value))
 
     def reserve(self, who: AccountId, value: Balance) -> None:
@@ -285,24 +286,29 @@ class Balances(
         Raises: DispatchError.
         """
         ensure(self.usable(who) >= value, Error.InsufficientBalance)
-        data = self._data(who)
-        self._write(who, replace(data, free=data.free - value, reserved=data.reserved + value))
+        before = self.accounts.account[who]
+        data = before.data
+        changed = replace(data, free=data.free - value, reserved=data.reserved + value)
+        self._write(who, before, changed)
         self.deposit(Reserved(who, value))
 
     def unreserve(self, who: AccountId, value: Balance) -> Balance:
         """Free what was set aside, as far as there is any; return the amount freed."""
-        data = self._data(who)
+        before = self.accounts.account[who]
+        data = before.data
         freed = min(value, data.reserved)
-        self._write(who, replace(data, free=data.free + freed, reserved=data.reserved - freed))
+        changed = replace(data, free=data.free + freed, reserved=data.reserved - freed)
+        self._write(who, before, changed)
         self.deposit(Unreserved(who, freed))
         return freed
 
     def burn_reserved(self, who: AccountId, value: Balance) -> Balance:
         """Destroy what was set aside, as far as there is any; return the amount burnt."""
-        data = self._data(who)
+        before = self.accounts.account[who]
+        data = before.data
         burnt = min(value, data.reserved)
         self.total_issuance.put(self.total_issuance.get() - burnt)
-        self._write(who, replace(data, reserved=data.reserved - burnt))
+        self._write(who, before, replace(data, reserved=data.reserved - burnt))
         self.deposit(Slashed(who, burnt))
         return burnt
 
@@ -316,7 +322,9 @@ class Balances(
             self.locks[who] = kept
         else:
             del self.locks[who]
-        self._write(who, replace(self._data(who), frozen=max((lock.amount for lock in kept), default=0)))
+        before = self.accounts.account[who]
+        frozen = max((lock.amount for lock in kept), default=0)
+        self._write(who, before, replace(before.data, frozen=frozen))
 
     # The ledger itself.
 
@@ -333,21 +341,24 @@ class Balances(
             Token(TokenError.Frozen if data.free - data.frozen < value else TokenError.NotExpendable)
         )
 
-    def _withdraw(self, who: AccountId, value: Balance, *, keep_alive: bool) -> None:
+    def _destroy(self, who: AccountId, value: Balance, *, keep_alive: bool) -> None:
+        """Take usable money out of an account and out of the issuance."""
         self._ensure_usable(who, value, keep_alive=keep_alive)
         self._change_free(who, -value)
         self.total_issuance.put(self.total_issuance.get() - value)
 
     def _change_free(self, who: AccountId, difference: int) -> None:
-        data = self._data(who)
-        self._write(who, replace(data, free=data.free + difference))
-
-    def _write(self, who: AccountId, after: AccountData) -> None:
-        """Write account data; create or reap the account and keep its reference counts true."""
         before = self.accounts.account[who]
+        self._write(who, before, before.data.with_free(before.data.free + difference))
+
+    def _write(self, who: AccountId, before: AccountInfo, after: AccountData) -> None:
+        """Write account data; create or reap the account and keep its reference counts true."""
         held_before = bool(before.data.reserved or before.data.frozen)
         held_after = bool(after.reserved or after.frozen)
         existed, lives = self._lives(before.data), self._lives(after)
+        if existed and lives and held_before == held_after:
+            self.accounts.account[who] = before.with_data(after)
+            return
         if lives and not existed:
             self.accounts.add_provider(who)
             self.deposit(Endowed(who, after.free))
@@ -358,7 +369,7 @@ class Balances(
         if not lives:
             self._reap(who, after.free, existed)
             return
-        self.accounts.account[who] = replace(self.accounts.account[who], data=after)
+        self.accounts.account[who] = self.accounts.account[who].with_data(after)
 
     def _lives(self, data: AccountData) -> bool:
         """Say whether there is enough to keep an account; other pallets may keep it for other reasons."""
@@ -369,7 +380,7 @@ class Balances(
             self.total_issuance.put(self.total_issuance.get() - dust)
             self.deposit(DustLost(who, dust))
         if existed:
-            self.accounts.account[who] = replace(self.accounts.account[who], data=AccountData())
+            self.accounts.account[who] = self.accounts.account[who].with_data(AccountData())
             self.accounts.remove_provider(who)
 
     def try_state(self) -> None:

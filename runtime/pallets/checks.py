@@ -6,7 +6,6 @@ Source: frame_system's extensions; a permuted list breaks the signatures of clie
 import enum
 from typing import Annotated, Any
 
-from runtime.frame.declare import DispatchClass
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.pallets.system import System
 from runtime.primitives.era import Era, MortalEra
@@ -116,8 +115,9 @@ class CheckWeight(_SystemExtension):
         used = getattr(self.system.block_weight.get(), name)
         wanted = used + limits.base_extrinsic + submission.info.weight
         length = self.system.all_extrinsics_len.get() + submission.length
-        too_heavy = limits.max_total is not None and (
-            wanted.ref_time > limits.max_total.ref_time or wanted.proof_size > limits.max_total.proof_size
+        most = limits.max_total
+        too_heavy = most is not None and (
+            wanted.ref_time > most.ref_time or wanted.proof_size > most.proof_size
         )
         if too_heavy or length > getattr(self.system.block_length.max, name):
             raise TransactionRejected("invalid", "ExhaustsResources")
@@ -126,7 +126,7 @@ class CheckWeight(_SystemExtension):
         """Count the extrinsic."""
         info = submission.info
         base = getattr(self.system.block_weights.per_class, info.class_.name.lower()).base_extrinsic
-        self.system.note_weight(base + info.weight, DispatchClass(info.class_))
+        self.system.note_weight(base + info.weight, info.class_)
         self.system.all_extrinsics_len.put(self.system.all_extrinsics_len.get() + submission.length)
 
 

@@ -9,6 +9,7 @@ are the calls' own, made again before inclusion, so a free call that gets into a
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from runtime.frame.errors import DispatchError, PalletError
@@ -48,6 +49,9 @@ NUMBERS: dict[PalletError, int] = {
 }
 """What clients match on: the numbers never change."""
 
+EARLY = (2, 3, 6)
+"""Round, phase and beacon come when they come: a call sent before them is good later, as it is."""
+
 PRIORITY = 1 << 62
 """Rounds have deadlines, and each uid has one of these calls at a time: no tip outbids them."""
 TAG = codec(tuple[u8, u8, u16, u32, AccountId])
@@ -64,7 +68,7 @@ class CheckFreeCalls(Extension):
     def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
         """Refuse what would fail; tell the pool that the rest is urgent, unique and short-lived."""
         call = submission.call
-        check = self._checks().get((call.pallet, self.runtime.targets[call.pallet, call.index].spec.name))
+        check = self._checks.get((call.pallet, call.index))
         if check is None:
             return
         netuid, round = call.arguments[:2]
@@ -76,18 +80,22 @@ class CheckFreeCalls(Extension):
         standing.longevity = min(standing.longevity, self.training.blocks_left(netuid))
         standing.provides.append(TAG.encode((call.pallet, call.index, netuid, round, submission.sender)))
 
-    def _checks(self) -> dict[tuple[int, str], Callable[..., object]]:
-        """Return the check of each free call by pallet index and name."""
-        return {
+    @cached_property
+    def _checks(self) -> dict[tuple[int, int], Callable[..., object]]:
+        """The check of each free call by the indices of pallet and call."""
+        named: dict[tuple[int, str], Callable[..., object]] = {
             (self.model_updates.index, "commit"): self.model_updates.check_commit,
             (self.model_updates.index, "reveal"): self.model_updates.check_reveal,
             (self.verification.index, "commit_scores"): self.verification.check_commit_scores,
             (self.verification.index, "reveal_scores"): self.verification.check_reveal_scores,
             (self.training.index, "attest_root"): self.training.check_attest_root,
         }
+        targets = {(place[0], target.spec.name): place for place, target in self.runtime.targets.items()}
+        return {targets[name]: check for name, check in named.items()}
 
 
 def rejection(refused: DispatchError, netuid: int) -> TransactionRejected:
     """Return a pallet's refusal as the pool says it."""
     text = refused.reason.value.replace("<netuid>", str(netuid))
-    return TransactionRejected("invalid", "Custom", NUMBERS[refused.reason], text)
+    number = NUMBERS[refused.reason]
+    return TransactionRejected("invalid", "Custom", number, text, early=number in EARLY)

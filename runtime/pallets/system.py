@@ -36,6 +36,16 @@ class WeightPerClass:
     operational: Weight = Weight()
     mandatory: Weight = Weight()
 
+    def plus(self, weight: Weight, of: DispatchClass) -> "WeightPerClass":
+        """Return the same with more weight used by a class."""
+        match of:
+            case DispatchClass.Normal:
+                return WeightPerClass(self.normal + weight, self.operational, self.mandatory)
+            case DispatchClass.Operational:
+                return WeightPerClass(self.normal, self.operational + weight, self.mandatory)
+            case DispatchClass.Mandatory:
+                return WeightPerClass(self.normal, self.operational, self.mandatory + weight)
+
 
 @struct("frame_system::limits::WeightsPerClass")
 class ClassLimits:
@@ -210,11 +220,8 @@ class System(
 
     def note_weight(self, weight: Weight, dispatch_class: DispatchClass) -> None:
         """Count weight that was used."""
-        if weight == Weight():
-            return
-        used = self.block_weight.get()
-        name = dispatch_class.name.lower()
-        self.block_weight.put(replace(used, **{name: getattr(used, name) + weight}))
+        if weight.ref_time or weight.proof_size:
+            self.block_weight.put(self.block_weight.get().plus(weight, dispatch_class))
 
     def note_applied(self, info: DispatchInfo, error: DispatchErrorKind | None) -> None:
         """Close an extrinsic with its last event."""
@@ -247,7 +254,7 @@ class System(
     def bump_nonce(self, who: AccountId) -> None:
         """Count a transaction of the account."""
         info = self.account[who]
-        self.account[who] = replace(info, nonce=info.nonce + 1)
+        self.account[who] = info.with_nonce(info.nonce + 1)
 
     def add_provider(self, who: AccountId) -> None:
         """Say that something keeps the account alive."""

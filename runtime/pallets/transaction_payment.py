@@ -103,8 +103,17 @@ class TransactionPayment(Pallet[TransactionFeePaid, NoError]):
         """Return what an extrinsic costs; `length` in bytes."""
         if info.pays_fee is Pays.No:
             return FeeDetails(None, tip)
-        weight_fee = info.weight.ref_time * WEIGHT_FEE * self.next_fee_multiplier.get() // ONE
-        return FeeDetails(InclusionFee(BASE_FEE, length * LENGTH_FEE, min(weight_fee, MAX_BALANCE)), tip)
+        return FeeDetails(InclusionFee(BASE_FEE, length * LENGTH_FEE, self._weight_fee(info.weight)), tip)
+
+    def fee(self, info: DispatchInfo, length: int, tip: Balance) -> Balance:
+        """Return the total of `details`, without making them: an extrinsic asks for it three times."""
+        inclusion = 0
+        if info.pays_fee is not Pays.No:
+            inclusion = BASE_FEE + length * LENGTH_FEE + self._weight_fee(info.weight)
+        return min(tip + inclusion, MAX_BALANCE)
+
+    def _weight_fee(self, weight: Weight) -> Balance:
+        return min(weight.ref_time * WEIGHT_FEE * self.next_fee_multiplier.get() // ONE, MAX_BALANCE)
 
     def on_finalize(self, now: int) -> None:
         """Let the price of weight follow how full this block is."""
@@ -158,4 +167,4 @@ class ChargeTransactionPayment(Extension):
         self.payment.deposit(TransactionFeePaid(submission.sender, fee, extra))
 
     def _fee(self, submission: Submission, tip: Any) -> Balance:
-        return self.payment.details(submission.info, submission.length, tip).total()
+        return self.payment.fee(submission.info, submission.length, tip)

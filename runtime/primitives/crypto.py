@@ -4,7 +4,8 @@ ed25519 follows ZIP-215, as Substrate does. ecdsa recovers the key: a high s wil
 27..30. Source: sp_runtime::MultiSignature; ZIP-215; sp_io::crypto::secp256k1_ecdsa_recover_compressed.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import ed25519_zebra
 import sr25519
@@ -40,6 +41,18 @@ ETHEREUM_RECOVERY = 27
 """What wallets of Ethereum's family add to a recovery id."""
 
 MultiSignature = Annotated[Ed25519 | Sr25519 | Ecdsa, Variants("sp_runtime::MultiSignature")]
+
+
+class Claim(NamedTuple):
+    """That this signature of the message is the signer's; it is true or false on every fork alike."""
+
+    signature: MultiSignature
+    message: bytes
+    signer: AccountId
+
+
+Verify = Callable[[MultiSignature, bytes, AccountId], bool]
+"""What says whether a claim is true: `verify`, or what remembers its verdicts."""
 
 
 def verify(signature: MultiSignature, message: bytes, signer: AccountId) -> bool:

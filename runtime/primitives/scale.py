@@ -7,12 +7,13 @@ left before anything is allocated, and nesting is bounded. Source: Polkadot spec
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from runtime.primitives import shapes
+from runtime.primitives import layout, shapes
+from runtime.primitives.layout import MISFITS, Layout
 from runtime.primitives.shapes import Shape, shape_of
 
 MAX_DEPTH = 64
@@ -58,27 +59,44 @@ class Input:
         return len(self.data) - self.offset
 
 
+def read_byte(source: Input) -> int:
+    """Read one byte."""
+    start = source.offset
+    if start >= len(source.data):
+        raise DecodeError(f"needs 1 bytes at offset {start}, 0 are left")
+    source.offset = start + 1
+    return source.data[start]
+
+
 Encoder = Callable[[Any, bytearray], None]
 Decoder = Callable[[Input], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """The two directions of one type, and the fewest bytes a value takes."""
+    """The two directions of one type.
+
+    `least` is the fewest bytes a value takes; `layout` says where they lie, if that is fixed;
+    `constant` values cannot be changed by who holds one, so equal bytes may share one.
+    """
 
     write: Encoder
     read: Decoder
     least: int
+    layout: Layout | None = None
+    constant: bool = False
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
 
         Raises: EncodeError when the value is out of its type's range.
         """
-        out = bytearray()
         try:
+            if self.layout is not None:
+                return self.layout.pack(value)
+            out = bytearray()
             self.write(value, out)
-        except (OverflowError, AttributeError, TypeError, UnicodeEncodeError) as problem:
+        except (*MISFITS, UnicodeEncodeError) as problem:
             raise EncodeError(f"{value!r} does not fit: {problem}") from problem
         return bytes(out)
 
@@ -87,6 +105,9 @@ class Codec(Generic[T]):
 
         Raises: DecodeError.
         """
+        if self.layout is not None and len(data) == self.layout.size:
+            unpacked: T = self.layout.unpack(data, 0)
+            return unpacked
         source = Input(data)
         value: T = self.read(source)
         if source.offset != len(data):
@@ -115,17 +136,17 @@ class Codecs:
     def _compile(self, shape: Shape) -> Codec[Any]:
         match shape:
             case shapes.Integer(size):
-                return _integer(size)
+                return _fixed(layout.integer(size))
             case shapes.CompactInteger(size):
                 return _compact(size)
             case shapes.Boolean():
-                return Codec(_write_bool, _read_bool, 1)
+                return Codec(_write_bool, _read_bool, 1, constant=True)
             case shapes.Text(limit):
                 return _text(limit)
             case shapes.Bytes(limit):
                 return _bytes(limit)
             case shapes.Array(size, _):
-                return _array(size)
+                return _fixed(layout.array(size))
             case shapes.Sequence(element, limit):
                 return _sequence(self.of(element), limit)
             case shapes.Mapping(key, value):
@@ -162,24 +183,25 @@ class Codecs:
             )
             for case in shape.cases
         }
+        writers = {cls: (tag, body.write) for cls, (tag, body) in bodies.items()}
         readers = {tag: body.read for tag, body in bodies.values()}
 
         def write(value: Any, out: bytearray) -> None:
             try:
-                tag, body = bodies[type(value)]
+                tag, body = writers[type(value)]
             except KeyError as problem:
                 raise EncodeError(f"{value!r} is no case of {shape.path}") from problem
             out.append(tag)
-            body.write(value, out)
+            body(value, out)
 
         def read(source: Input) -> Any:
-            tag = source.take(1)[0]
+            tag = read_byte(source)
             reader = readers.get(tag)
             if reader is None:
                 raise DecodeError(f"{shape.path} has no variant {tag}")
             return reader(source)
 
-        return Codec(write, read, 1)
+        return Codec(write, read, 1, constant=all(body.constant for _, body in bodies.values()))
 
 
 def nested(read: Decoder, source: Input) -> Any:
@@ -195,19 +217,21 @@ def nested(read: Decoder, source: Input) -> Any:
     return value
 
 
-def _integer(size: int) -> Codec[int]:
-    def write(value: int, out: bytearray) -> None:
-        out += value.to_bytes(size, "little")
+def _fixed(found: Layout, constant: bool = True) -> Codec[Any]:
+    size, pack, unpack = found.size, found.pack, found.unpack
 
-    def read(source: Input) -> int:
+    def write(value: Any, out: bytearray) -> None:
+        out += pack(value)
+
+    def read(source: Input) -> Any:
         start = source.offset
         end = start + size
         if end > len(source.data):
             raise DecodeError(f"needs {size} bytes at offset {start}, {len(source.data) - start} are left")
         source.offset = end
-        return int.from_bytes(source.data[start:end], "little")
+        return unpack(source.data, start)
 
-    return Codec(write, read, size)
+    return Codec(write, read, size, found, constant)
 
 
 def write_compact(value: int, out: bytearray) -> None:
@@ -230,7 +254,7 @@ def write_compact(value: int, out: bytearray) -> None:
 
 def read_compact(source: Input) -> int:
     """Read an integer in its only valid (shortest) compact form."""
-    first = source.take(1)[0]
+    first = read_byte(source)
     mode = first & 3
     if mode == 0:
         return first >> 2
@@ -262,7 +286,7 @@ def _compact(size: int) -> Codec[int]:
             raise DecodeError(f"compact integer {value} does not fit {size} bytes")
         return value
 
-    return Codec(write, read, 1)
+    return Codec(write, read, 1, constant=True)
 
 
 def _write_bool(value: bool, out: bytearray) -> None:
@@ -270,7 +294,7 @@ def _write_bool(value: bool, out: bytearray) -> None:
 
 
 def _read_bool(source: Input) -> bool:
-    flag = source.take(1)[0]
+    flag = read_byte(source)
     if flag > 1:
         raise DecodeError(f"{flag} is no bool")
     return flag == 1
@@ -295,7 +319,7 @@ def _bytes(limit: int | None) -> Codec[bytes]:
     def read(source: Input) -> bytes:
         return source.take(_length(source, 1, limit))
 
-    return Codec(write, read, 1)
+    return Codec(write, read, 1, constant=True)
 
 
 def _text(limit: int | None) -> Codec[str]:
@@ -310,19 +334,7 @@ def _text(limit: int | None) -> Codec[str]:
         except UnicodeDecodeError as problem:
             raise DecodeError(f"text is not UTF-8: {problem}") from problem
 
-    return Codec(write, read, 1)
-
-
-def _array(size: int) -> Codec[bytes]:
-    def write(value: bytes, out: bytearray) -> None:
-        if len(value) != size:
-            raise EncodeError(f"{len(value)} bytes where {size} are needed")
-        out += value
-
-    def read(source: Input) -> bytes:
-        return source.take(size)
-
-    return Codec(write, read, size)
+    return Codec(write, read, 1, constant=True)
 
 
 def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:
@@ -357,6 +369,9 @@ def _mapping(key: Codec[Any], value: Codec[Any]) -> Codec[dict[Any, Any]]:
 
 
 def _tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
+    leaves = [part.layout for part in parts if part.layout is not None and layout.is_leaf(part.layout)]
+    if parts and len(leaves) == len(parts):
+        return _fixed(layout.flat_tuple(leaves))
     writers = [part.write for part in parts]
     readers = [part.read for part in parts]
 
@@ -372,7 +387,11 @@ def _tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
     def read(source: Input) -> tuple[Any, ...]:
         return tuple([part(source) for part in readers])
 
-    return Codec(write, read, sum(part.least for part in parts))
+    return Codec(write, read, sum(part.least for part in parts), constant=_constant(parts))
+
+
+def _constant(parts: Iterable[Codec[Any]]) -> bool:
+    return all(part.constant for part in parts)
 
 
 def _option(some: Codec[Any]) -> Codec[Any]:
@@ -384,15 +403,18 @@ def _option(some: Codec[Any]) -> Codec[Any]:
             some.write(value, out)
 
     def read(source: Input) -> Any:
-        flag = source.take(1)[0]
+        flag = read_byte(source)
         if flag > 1:
             raise DecodeError(f"{flag} is no Option")
         return some.read(source) if flag else None
 
-    return Codec(write, read, 1)
+    return Codec(write, read, 1, constant=some.constant)
 
 
 def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
+    laid = [(attribute, part.layout) for attribute, part in parts if part.layout is not None]
+    if parts and len(laid) == len(parts):
+        return _fixed(layout.composite(cls, laid), _is_constant(cls, parts))
     writers = [(attribute, part.write) for attribute, part in parts]
     readers = [part.read for _, part in parts]
 
@@ -403,7 +425,14 @@ def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
     def read(source: Input) -> Any:
         return cls(*[part(source) for part in readers])
 
-    return Codec(write, read, sum(part.least for _, part in parts))
+    least = sum(part.least for _, part in parts)
+    return Codec(write, read, least, constant=_is_constant(cls, parts))
+
+
+def _is_constant(cls: type, parts: list[tuple[str, Codec[Any]]]) -> bool:
+    """Say whether values are frozen to the core."""
+    frozen: bool = cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return frozen and all(part.constant for _, part in parts)
 
 
 def _plain_enum(shape: shapes.TaggedUnion) -> Codec[Any]:
@@ -415,12 +444,12 @@ def _plain_enum(shape: shapes.TaggedUnion) -> Codec[Any]:
         out.append(value.value)
 
     def read(source: Input) -> Any:
-        tag = source.take(1)[0]
+        tag = read_byte(source)
         if tag not in members:
             raise DecodeError(f"{shape.path} has no variant {tag}")
         return members[tag]
 
-    return Codec(write, read, 1)
+    return Codec(write, read, 1, constant=True)
 
 
 _shared = Codecs()

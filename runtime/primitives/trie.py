@@ -32,6 +32,9 @@ HEX = "0123456789abcdef"
 LEAF, LEAF_HASHED, BRANCH, BRANCH_VALUE, BRANCH_HASHED = 0x40, 0x20, 0x80, 0xC0, 0x10
 _CAPACITY = {LEAF: 63, LEAF_HASHED: 31, BRANCH: 63, BRANCH_VALUE: 63, BRANCH_HASHED: 15}
 """kind of node -> the partial key length at which further bytes follow the header"""
+COMMON_KEY = 256
+"""nibbles; the headers of shorter partial keys are at hand"""
+BRANCH_CAPACITY = _CAPACITY[BRANCH]
 _NO_CHILDREN: list[bytes | None] = [None] * 16
 _BYTE = [bytes([value]) for value in range(256)]
 
@@ -88,13 +91,27 @@ def reference(node: bytes) -> bytes:
     return _BYTE[len(node) << 2] + node
 
 
+def is_leaf(node: bytes) -> bool:
+    """Tell a leaf from a branch by its header."""
+    return LEAF_HASHED <= node[0] < BRANCH
+
+
 def _head(kind: int, partial: str) -> bytes:
-    count, capacity = len(partial), _CAPACITY[kind]
+    count, counts = len(partial), _COUNTS[kind]
     packed = bytes.fromhex("0" + partial if count & 1 else partial)
+    return (counts[count] if count < COMMON_KEY else _count(kind, count)) + packed
+
+
+def _count(kind: int, count: int) -> bytes:
+    """Return a header: the kind of node, the nibbles of its partial key."""
+    capacity = _CAPACITY[kind]
     if count < capacity:
-        return _BYTE[kind | count] + packed
+        return _BYTE[kind | count]
     whole, rest = divmod(count - capacity, 255)
-    return _BYTE[kind | capacity] + b"\xff" * whole + _BYTE[rest] + packed
+    return _BYTE[kind | capacity] + b"\xff" * whole + _BYTE[rest]
+
+
+_COUNTS = {kind: [_count(kind, count) for count in range(COMMON_KEY)] for kind in _CAPACITY}
 
 
 def trie_root(pairs: Mapping[bytes, bytes], version: int = 1) -> Hash:

@@ -47,10 +47,10 @@ class Weight:
 
     def __add__(self, other: "Weight") -> "Weight":
         """Add, up to the largest weight there is: callers may claim any for the calls they carry."""
-        return Weight(
-            min(self.ref_time + other.ref_time, MAX_WEIGHT),
-            min(self.proof_size + other.proof_size, MAX_WEIGHT),
-        )
+        ref_time, proof_size = self.ref_time + other.ref_time, self.proof_size + other.proof_size
+        if ref_time > MAX_WEIGHT or proof_size > MAX_WEIGHT:
+            return Weight(min(ref_time, MAX_WEIGHT), min(proof_size, MAX_WEIGHT))
+        return Weight(ref_time, proof_size)
 
 
 @variant
@@ -106,6 +106,10 @@ class AccountData:
     frozen: Balance = 0
     flags: u128 = 1 << 127
 
+    def with_free(self, free: Balance) -> "AccountData":
+        """Return the same with another free balance; ledgers do this all day, and `replace` is slow."""
+        return AccountData(free, self.reserved, self.frozen, self.flags)
+
 
 @struct("frame_system::AccountInfo")
 class AccountInfo:
@@ -116,3 +120,11 @@ class AccountInfo:
     providers: u32 = 0
     sufficients: u32 = 0
     data: AccountData = AccountData()
+
+    def with_nonce(self, nonce: Nonce) -> "AccountInfo":
+        """Return the same with another nonce."""
+        return AccountInfo(nonce, self.consumers, self.providers, self.sufficients, self.data)
+
+    def with_data(self, data: AccountData) -> "AccountInfo":
+        """Return the same with other balances."""
+        return AccountInfo(self.nonce, self.consumers, self.providers, self.sufficients, data)

@@ -54,7 +54,11 @@ class JumpingClock:
 
 @asynccontextmanager
 async def opened(
-    base: Path, clock: JumpingClock, *, authority: str | None = "//Alice"
+    base: Path,
+    clock: JumpingClock,
+    *,
+    authority: str | None = "//Alice",
+    prometheus_port: int | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node on the test chain; the clock runs as long as it is open."""
     config = NodeConfig(
@@ -63,7 +67,7 @@ async def opened(
         authority=authority,
         validator=authority is not None,
         rpc=RpcConfig(port=0),
-        prometheus_port=None,
+        prometheus_port=prometheus_port,
     )
     async with Node.open(config, clock) as node:
         turning = asyncio.create_task(clock.run())

@@ -90,13 +90,18 @@ class Driver:
     ) -> None:
         self._ledger = ledger
         self._guard = guard
-        self._keypairs = {pair.public: pair for pair in keypairs}
+        self._keypairs = keypairs  # may grow
         self._clock = clock
         self._disk = disk
         self._gossip = gossip
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
+
+    @property
+    def voter(self) -> Voter | None:
+        """The voter of the current set, once the driver runs."""
+        return self._voter
 
     async def run(self) -> None:
         """Vote until cancelled."""
@@ -143,12 +148,13 @@ class Driver:
     # The voter of the current set.
 
     def _follow_set(self) -> None:
-        """Have a voter for the set that votes above the last final block."""
+        """Have a voter for the set that votes above the last final block, with all keys there are for it."""
         authorities, set_id = self._ledger.voters()
+        local = [pair.public for pair in self._keypairs]
         if self._voter is not None and self._voter.set_id == set_id:
+            self._voter.admit(local)
             return
         voters = VoterSet(authorities)
-        local = [public for public in self._keypairs if public in voters.weights]
         record = self._load(set_id) or self._fresh(voters, local, set_id)
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
@@ -162,7 +168,7 @@ class Driver:
             for public in local
             if (vote := self._guard.last_vote(public)) and vote.set_id == set_id
         ]
-        decides = sum(voters.weights[public] for public in local) >= voters.threshold
+        decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         first = 1 + max(rounds, default=0) if decides else 1
         return VoterRecord.fresh(set_id, self._ledger.final(), first)
 
@@ -221,7 +227,7 @@ class Driver:
         return []
 
     def _sign(self, cast: Cast) -> Vote | None:
-        pair = self._keypairs[cast.voter]
+        pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
             signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
         except GuardError as refused:

@@ -129,6 +129,14 @@ class Round:
             for voter, second in ballots.second.items()
         ]
 
+    def weight(self, phase: int) -> int:
+        """Return the weight of who has voted in a phase."""
+        return self._ballots[phase].seen
+
+    def missing(self, phase: int) -> list[bytes]:
+        """Return who has not voted in a phase."""
+        return [voter for voter in self.voters.ids if voter not in self._ballots[phase].first]
+
     def everybody_prevoted(self) -> bool:
         """Say whether no prevote is missing, so that the ghost cannot rise any more."""
         return self._ballots[PREVOTE].seen == self.voters.total

@@ -90,7 +90,8 @@ class Voter:
     ) -> None:
         self.set_id = record.set_id
         self.voters = voters
-        self.local = [public for public in local if public in voters.weights]
+        self.local: list[bytes] = []
+        self.admit(local)
         self.final = final
         self._chain = chain
         self._completed = None if record.completed is None else self._restored(record.completed)
@@ -103,8 +104,11 @@ class Voter:
         self._commit: CommitMessage | None = None  # the highest that was sent or heard
         self._asked: dict[str, float] = {}
         self._granted: dict[str, float] = {}
-        weight = sum(voters.weights[public] for public in self.local)
-        self._alone = weight >= voters.threshold
+
+    def admit(self, local: Iterable[bytes]) -> None:
+        """Vote with these keys, too, as far as they are of the set."""
+        known = self.voters.weights
+        self.local += [public for public in local if public in known and public not in self.local]
 
     @property
     def round(self) -> int:
@@ -115,6 +119,12 @@ class Voter:
     def rounds(self) -> Sequence[Round]:
         """The rounds whose votes count: the completed one, if any, and the current one."""
         return [self._current] if self._completed is None else [self._completed, self._current]
+
+    @property
+    def background(self) -> Sequence[Round]:
+        """The completed round, as long as its estimate is not final."""
+        done = self._completed is None or self._is_final(self._estimate)
+        return [] if done else self.rounds[:-1]
 
     # Events.
 
@@ -315,7 +325,8 @@ class Voter:
 
     def _begin(self) -> list[Effect]:
         self._stage = Stage.STARTED
-        waits = (1, 1) if self._alone else (2, 4)
+        weight = sum(self.voters.weights[public] for public in self.local)
+        waits = (1, 1) if weight >= self.voters.threshold else (2, 4)
         effects: list[Effect] = [
             SetTimer(Timer(self.set_id, self.round, due), times * GOSSIP_DURATION)
             for due, times in zip((Due.PREVOTE, Due.PRECOMMIT), waits, strict=True)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from runtime.frame.declare import Pays
-from runtime.frame.executive import Execution
 from runtime.pallets.staking import Staked
 from runtime.pallets.transaction_payment import BASE_FEE, LENGTH_FEE, FeeDetails, InclusionFee
 from runtime.primitives.header import Digest
@@ -47,7 +46,7 @@ def test_without_an_author_the_fee_is_destroyed() -> None:
     chain = Chain()
     chain.build()
     paid = chain.sign(BOB, transfer(CAROL, ASY), tip=5)
-    execution = Execution(EXECUTIVE, chain.state, 2, chain.head.hash(), Digest([]))
+    execution = EXECUTIVE.open(chain.state, 2, chain.head.hash(), Digest([]))
     balances = execution.runtime.balances  # type: ignore[attr-defined]
     before = balances.total_issuance.get()
     execution.apply(paid)

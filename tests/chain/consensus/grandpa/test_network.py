@@ -12,7 +12,7 @@ from tests.chain.consensus.grandpa.network import Network
 
 @pytest.mark.parametrize("seed", range(5))
 def test_storms_break_nothing_and_finality_comes_back(seed: int) -> None:
-    """`make storms` weathers 500 of each kind; bench/results/grandpa_network.json has the last run."""
+    """`make storms` weathers 200 more; bench/results/grandpa_network.json has the last run."""
     assert scenarios.storm(seed).final[1] > 20
 
 

@@ -1,0 +1,141 @@
+"""Fixed layouts: types whose values all take the same bytes, packed and unpacked in one step.
+
+    AccountInfo = u32 u32 u32 u32 | u128 u128 u128 u128  ->  struct "<IIII16s16s16s16s"
+
+Leaves are integers and byte arrays; composites of them are flattened, however nested. The bytes are those of
+the general codecs in scale.py, which composes layouts; here is only how to get at them faster.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""Bytes of an integer -> its letter in a format of struct; wider ones are bytes there."""
+
+
+class Unfit(ValueError):
+    """A byte array has another length."""
+
+
+MISFITS = (Unfit, OverflowError, AttributeError, TypeError, struct.error)
+"""What packing raises when a value is not of its type or out of its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An integer or a byte array, and by which attributes of the whole value one gets to it."""
+
+    path: str
+    size: int
+    is_integer: bool
+
+    @property
+    def letter(self) -> str:
+        """Return how struct calls it."""
+        return INTEGERS[self.size] if self.is_integer and self.size in INTEGERS else f"{self.size}s"
+
+
+Build = Callable[[list[Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A fixed layout: `pack` raises one of MISFITS, `unpack` takes bytes it may read `size` of."""
+
+    size: int
+    pack: Callable[[Any], bytes]
+    unpack: Callable[[bytes, int], Any]
+    leaves: tuple[Leaf, ...]
+    build: Build
+
+
+def integer(size: int) -> Layout:
+    """Return the layout of a little-endian unsigned integer."""
+
+    def pack(value: int) -> bytes:
+        return value.to_bytes(size, "little")
+
+    def unpack(source: bytes, at: int) -> int:
+        return int.from_bytes(source[at : at + size], "little")
+
+    return Layout(size, pack, unpack, (Leaf("", size, True),), _only)
+
+
+def array(size: int) -> Layout:
+    """Return the layout of a byte array."""
+
+    def pack(value: bytes) -> bytes:
+        if len(value) != size:
+            raise Unfit(f"{len(value)} bytes where {size} are needed")
+        return bytes(value)
+
+    def unpack(source: bytes, at: int) -> bytes:
+        return source[at : at + size]
+
+    return Layout(size, pack, unpack, (Leaf("", size, False),), _only)
+
+
+def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
+    """Return the layout of a dataclass from those of its attributes."""
+    leaves = tuple(
+        Leaf(f"{attribute}.{leaf.path}".removesuffix("."), leaf.size, leaf.is_integer)
+        for attribute, part in parts
+        for leaf in part.leaves
+    )
+    paths = [leaf.path for leaf in leaves]
+    getter = attrgetter(*paths)
+    flatten = getter if len(paths) > 1 else lambda value: (getter(value),)
+    return _layout(leaves, flatten, _builder(cls, [part for _, part in parts]))
+
+
+def flat_tuple(parts: list[Layout]) -> Layout:
+    """Return the layout of a tuple of leaves."""
+    return _layout(tuple(leaf for part in parts for leaf in part.leaves), tuple, tuple)
+
+
+def is_leaf(part: Layout) -> bool:
+    """Say whether a layout is that of an integer or a byte array."""
+    return part.build is _only
+
+
+def _only(flat: list[Any]) -> Any:
+    return flat[0]
+
+
+def _builder(cls: type, parts: list[Layout]) -> Build:
+    if all(is_leaf(part) for part in parts):
+        return lambda flat: cls(*flat)
+    spans, at = [], 0
+    for part in parts:
+        spans.append((part.build, at, at + len(part.leaves)))
+        at += len(part.leaves)
+    return lambda flat: cls(*[build(flat[start:end]) for build, start, end in spans])
+
+
+def _layout(leaves: tuple[Leaf, ...], flatten: Callable[[Any], tuple[Any, ...]], build: Build) -> Layout:
+    packer = struct.Struct("<" + "".join(leaf.letter for leaf in leaves))
+    join, split = packer.pack, packer.unpack_from
+    wide = [
+        (at, leaf.size) for at, leaf in enumerate(leaves) if leaf.is_integer and leaf.size not in INTEGERS
+    ]
+    arrays = [(at, leaf.size) for at, leaf in enumerate(leaves) if not leaf.is_integer]
+
+    def pack(value: Any) -> bytes:
+        flat = [*flatten(value)]
+        for at, size in wide:
+            flat[at] = flat[at].to_bytes(size, "little")
+        for at, size in arrays:  # struct itself would cut or pad
+            if len(flat[at]) != size:
+                raise Unfit(f"{len(flat[at])} bytes where {size} are needed")
+        return join(*flat)
+
+    def unpack(source: bytes, start: int) -> Any:
+        flat = [*split(source, start)]
+        for at, _ in wide:
+            flat[at] = int.from_bytes(flat[at], "little")
+        return build(flat)
+
+    return Layout(packer.size, pack, unpack, leaves, build)
