@@ -9,7 +9,7 @@ completed take the place of what was lost. A node whose own keys decide goes on 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from chain.consensus.grandpa.effects import (
@@ -44,6 +44,7 @@ from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
+from runtime.primitives.types import Hash
 
 log = logging.getLogger("grandpa")
 
@@ -155,33 +156,36 @@ class Driver:
             self._voter.admit(local)
             return
         voters = VoterSet(authorities)
-        record = self._load(set_id) or self._fresh(voters, local, set_id)
+        decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
+        record = self._load(set_id, decides)
+        if record is None:
+            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            record = VoterRecord.fresh(set_id, self._ledger.final(), first)
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
 
-    def _fresh(self, voters: VoterSet, local: Sequence[bytes], set_id: int) -> VoterRecord:
-        """Return the start of a set; where the local voters decide, after what they have signed."""
-        rounds = [
-            vote.round
-            for public in local
-            if (vote := self._guard.last_vote(public)) and vote.set_id == set_id
-        ]
-        decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
-        first = 1 + max(rounds, default=0) if decides else 1
-        return VoterRecord.fresh(set_id, self._ledger.final(), first)
-
-    def _recalled(self, voter: Voter) -> Iterable[Vote]:
-        """Yield the last votes in the guard that a crash may have kept out of the voter's file."""
-        for public in voter.local:
-            last = self._guard.last_vote(public)
-            if last and last.payload and last.set_id == voter.set_id and abs(last.round - voter.round) <= 1:
+    def _last_votes(self, set_id: int) -> Iterator[Vote]:
+        """Yield the last vote of every key in a set."""
+        for pair in self._keypairs:
+            last = self._guard.last_vote(pair.public)
+            if last is not None and last.payload and last.set_id == set_id:
                 message = MESSAGE.decode(last.payload[:-_ROUND_AND_SET_SIZE])
-                yield Vote(last.round, last.set_id, SignedMessage(message, last.signature, public))
+                yield Vote(last.round, set_id, SignedMessage(message, last.signature, pair.public))
 
-    def _load(self, set_id: int) -> VoterRecord | None:
-        """Return what was saved for a set, None where it is not for this chain as it is now."""
+    def _recalled(self, voter: Voter) -> list[Vote]:
+        """Return the votes that a crash may have kept out of the voter's file."""
+        votes = self._last_votes(voter.set_id)
+        return [
+            vote for vote in votes if vote.message.id in voter.local and abs(vote.round - voter.round) <= 1
+        ]
+
+    def _load(self, set_id: int, decides: bool) -> VoterRecord | None:
+        """Return what was saved for a set, None where it is not for this chain as it is now.
+
+        A node whose own keys decide would wait for ever in a round where it voted for blocks since purged.
+        """
         content = self._disk.read(VOTER_FILE) or b""
         checksum, body = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
         if not content or blake2_256(body) != checksum:
@@ -192,8 +196,14 @@ class Driver:
             log.warning("%s is of another version and is made anew: %s", VOTER_FILE, problem)
             return None
         base = self._ledger.header(record.current.base_hash)
-        is_ours = record.set_id == set_id and base is not None and base.number <= self._ledger.final()[1]
-        return record if is_ours else None
+        if record.set_id != set_id or base is None or base.number > self._ledger.final()[1]:
+            return None
+        own = [vote.message for vote in self._last_votes(set_id) if vote.round >= record.current.number]
+        targets = {vote.message.target_hash for vote in (*record.current.votes, *own)}
+        return None if decides and any(map(self._is_missing, targets)) else record
+
+    def _is_missing(self, block: Hash) -> bool:
+        return self._ledger.header(block) is None
 
     # Effects.
 

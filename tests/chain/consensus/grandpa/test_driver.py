@@ -235,23 +235,27 @@ class StoppingDisk(RealDisk):
         super().replace(name, content)
 
 
-@pytest.mark.parametrize("writes", range(5))
-async def test_a_crash_at_any_write_never_stops_finality(tmp_path: Path, writes: int) -> None:
-    """The best chain is another one after the crash: what was signed before it stays."""
-    ledger = LedgerInMemory(EQUAL[:1])
-    ledger.grow(salt=1)
-    disk = StoppingDisk(tmp_path / "grandpa")
+async def vote_until_the_power_is_gone(home: Path, ledger: LedgerInMemory, writes: int) -> None:
+    """Run a node that decides alone until it has written its file so many times, on two blocks."""
+    clock, disk = StepClock(), StoppingDisk(home / "grandpa")
     disk.writes_left = writes
-    clock = StepClock()
-    with guarded(tmp_path, PAIRS[0]) as guard:
+    ledger.grow(salt=1)
+    with guarded(home, PAIRS[0]) as guard:
         driver = Driver(ledger, guard, PAIRS[:1], clock, disk)
         running = asyncio.create_task(driver.run())
         await clock.to(1)
-        ledger.grow()
+        ledger.grow(salt=1)
         driver.chain_changed()
         await clock.to(2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("writes", range(5))
+async def test_a_crash_at_any_write_never_stops_finality(tmp_path: Path, writes: int) -> None:
+    """Where nothing was final yet, the best chain is another one after the crash."""
+    ledger = LedgerInMemory(EQUAL[:1])
+    await vote_until_the_power_is_gone(tmp_path, ledger, writes)
     before = ledger.final()[1]
     if not before:
         ledger.best = (GENESIS.hash(), 0)
@@ -261,6 +265,17 @@ async def test_a_crash_at_any_write_never_stops_finality(tmp_path: Path, writes:
         ledger.grow()
         await vote_alone(tmp_path, ledger, 3, PAIRS[0])
     assert ledger.final()[1] > before
+
+
+@pytest.mark.parametrize("writes", range(5))
+async def test_a_purged_chain_is_finalised_anew_in_later_rounds(tmp_path: Path, writes: int) -> None:
+    old = LedgerInMemory(EQUAL[:1])
+    await vote_until_the_power_is_gone(tmp_path, old, writes)
+    ledger = LedgerInMemory(EQUAL[:1])
+    ledger.grow(salt=3)
+    await vote_alone(tmp_path, ledger, 3, PAIRS[0])
+    assert ledger.final() == ledger.best
+    assert ledger.proofs[-1].round > max((proof.round for proof in old.proofs), default=0)
 
 
 async def test_without_its_file_a_deciding_voter_goes_on_after_what_it_signed(tmp_path: Path) -> None:
