@@ -10,6 +10,8 @@ from tests.chain.consensus.grandpa.network import GENESIS, Network, Peer
 
 SETTLED = 90.0
 """seconds after all faults are over in which finality must have come back"""
+CALM = 20.0
+"""seconds for which the network goes on in any case, so that late damage shows"""
 BLOCK_EVERY = 2.0
 """seconds"""
 
@@ -68,11 +70,17 @@ def settle(network: Network) -> None:
     for peer in network.peers:
         if not peer.up:
             peer.start()
-    network.run(network.now + SETTLED)
-    best = max(peer.view.best[1] for peer in network.honest)
-    lags = [best - peer.view.final[1] for peer in network.honest]
-    if max(lags) > 2:
-        raise Stuck(f"seed {network.seed}: final blocks lie {lags} below the best")
+    end = network.now + SETTLED
+    network.run(network.now + CALM)
+    while max(lags := [head(network) - peer.view.final[1] for peer in network.honest]) > 2:
+        if network.now >= end:
+            raise Stuck(f"seed {network.seed}: final blocks lie {lags} below the best")
+        network.run(network.now + 1)
+
+
+def head(network: Network) -> int:
+    """Return the height of the best block of anybody honest."""
+    return max(peer.view.best[1] for peer in network.honest)
 
 
 def split_brain(**options: Any) -> Network:
@@ -168,10 +176,12 @@ def crashes(**options: Any) -> Network:
 
 
 def set_changes(**options: Any) -> Network:
-    """Voters change every fifth block."""
+    """Voters change every fifth block; a cut leaves several changes to be made one after the other."""
     network = Network(5, [1] * 4, change_every=5, **options).start()
     network.produce(1.0, 100.0)
-    network.run(20)
+    network.run(8)
+    network.partition(["v0", "v1"], ["v2", "v3"])
+    network.run(25)
     settle(network)
     return network
 
