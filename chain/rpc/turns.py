@@ -15,6 +15,7 @@ async def about_a_trie(work: Callable[[], T]) -> T:
     """Return what a question about branches of a state answers."""
     return await asyncio.get_running_loop().run_in_executor(_TRIES, work)
 
+
 ROUND = 0.01
 """seconds that all answers together may take of one round of the event loop; the last one may exceed it"""
 
