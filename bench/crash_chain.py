@@ -10,9 +10,10 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from chain.consensus.grandpa.solo import finalise
+
 from bench.runtime import destination, genesis, signed
 from chain.block_files import SignedBlock, read_binary, write_binary
-from chain.consensus.grandpa.solo import finalise
 from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock, RealDisk

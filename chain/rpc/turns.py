@@ -1,6 +1,20 @@
 """Fairness on the one event loop: whatever clients ask for, authoring and short requests get their turn."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_TRIES = ThreadPoolExecutor(1, "trie")
+"""The trie of a state deep in the history may take seconds: one at a time, off the loop."""
+
+
+async def about_a_trie(work: Callable[[], T]) -> T:
+    """Return what a question about branches of a state answers."""
+    return await asyncio.get_running_loop().run_in_executor(_TRIES, work)
+
 
 ROUND = 0.01
 """seconds that all answers together may take of one round of the event loop; the last one may exceed it"""

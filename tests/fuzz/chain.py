@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from chain.consensus.grandpa.solo import finalise
+
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
 from chain.keys import Keypair
