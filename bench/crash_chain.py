@@ -10,9 +10,10 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from chain.consensus.grandpa.solo import finalise
+
 from bench.runtime import destination, genesis, signed
 from chain.block_files import SignedBlock, read_binary, write_binary
-from chain.consensus.grandpa.solo import finalise
 from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock, RealDisk
@@ -27,7 +28,7 @@ from chain.storage.db import FLAT, META, TRIE, Batch, Database
 from chain.storage.pruning import Pruning
 from chain.storage.state import View
 from chain.storage.store import ChainStore
-from chain.storage.trie import encode_record, record_key, update
+from chain.storage.trie import record_key, update
 from chain.sync.importer import Importer
 from runtime.primitives.grandpa import JUSTIFICATION
 from runtime.primitives.header import Digest
@@ -234,7 +235,7 @@ def _examine_disk(database: Database) -> None:
     flat = {key: database.get(FLAT, key) or b"" for key in database.keys(FLAT, b"")}
     _ensure(trie_root(flat) == header.state_root, f"the flat state is not that of block {header.number}")
     root, branches = update(View((), None), flat)
-    built = {record_key(path): encode_record(branch) for path, branch in branches.items() if branch}
+    built = {record_key(path): record for path, record in branches.items() if record}
     stored = {key: database.get(TRIE, key) for key in database.keys(TRIE, b"")}
     _ensure(root == header.state_root, "the trie's update and the naive trie differ")
     _ensure(stored == built, f"the branches are not those of block {header.number}")

@@ -57,6 +57,16 @@ ROWS = (
         lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
     ),
     Row(
+        "grandpa_round",
+        "a GRANDPA vote, 300 voters and 10,000 unfinalised blocks; targets far apart",
+        lambda f: f"{f['vote_us_one_target']} µs; {f['vote_us_targets_over_10000_blocks']} µs",
+    ),
+    Row(
+        "grandpa_round",
+        "random rounds played against the paper's definitions (`make differential`)",
+        lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
+    ),
+    Row(
         "runtime",
         "signed transfers executed per second, one core, state in memory",
         lambda f: f"{f['transfers_per_second']:,}",

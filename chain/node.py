@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chain.consensus.author import Author, Parent
-from chain.consensus.grandpa.solo import finalise, suffices
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.grandpa.driver import Driver
+from chain.consensus.guard import Guard
 from chain.consensus.slots import Epoch
-from chain.env import Clock
+from chain.env import Clock, Disk
 from chain.env_real import RealClock, RealDisk, RealRng
 from chain.executor import Executor
 from chain.keys import Keypair
 from chain.keystore import KEY_KINDS, Keystore
+from chain.ledger import Ledger
 from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.node_key import load_node_key, peer_id
@@ -39,7 +40,7 @@ from chain.txpool.pool import Pool
 from chain.version import VERSION
 from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
-from runtime.primitives.grandpa import JUSTIFICATION
+from runtime.primitives.grandpa import GrandpaJustification
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import AccountId, BlockNumber, Hash
@@ -48,8 +49,6 @@ log = logging.getLogger("node")
 
 IDLE_SECONDS = 5.0
 """seconds between two status lines"""
-GOSSIP_DURATION = 0.333
-"""seconds between a best block and the vote for it: what GRANDPA grants gossip, Substrate's default"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ class Node:
         keys: SessionKeys,
         guard: Guard,
         node_key: Keypair,
+        votes: Disk,
         clock: Clock,
     ) -> None:
         self.config = config
@@ -91,12 +91,13 @@ class Node:
         self._clock = clock
         self._signatures = Signatures(config.signature_workers)
         self.executor = Executor(self._signatures)
-        self._operator = NodeOperator(peer_id(node_key.public), keys, guard, store, self.executor)
         self.feed = Notifications()
         self.importer = Importer(store, self.executor, self.feed, self._clock)
+        ledger = Ledger(store, self.executor, self.importer, self._settled)
+        self._voter = Driver(ledger, guard, keys.voters, self._clock, votes)
+        self._operator = NodeOperator(peer_id(node_key.public), keys, self._voter, store, self.executor)
         self.pool = Pool(self._validate, self._clock.monotonic)
         self._checked: tuple[Hash, Validation] | None = None
-        self._grown = asyncio.Event()
         self._metrics = Metrics(config.spec.id, config.name, VERSION, self._clock.wall_ms() / 1000)
         self._metrics.follow(self._reading)
         self.rpc = RpcServer(self._backend(), config.rpc, self._metrics)
@@ -126,7 +127,8 @@ class Node:
             opened.callback(store.close)
             if store.finalized == store.genesis_hash:  # later its state may have been pruned
                 _check_genesis(config.spec, store)
-            node = cls(config, store, keys, guard, node_key, clock or RealClock())
+            votes = RealDisk(home / "grandpa")
+            node = cls(config, store, keys, guard, node_key, votes, clock or RealClock())
             opened.callback(node._signatures.close)
             recovered = node.importer.recover()
             if recovered:
@@ -160,7 +162,7 @@ class Node:
             works = {"json-rpc": self.rpc.run(), "informant": self._report()}
             if self.config.validator:
                 self._warn_of_idle_keys()
-                works |= {"babe-worker": self._author().run(), "grandpa-voter": self._vote()}
+                works |= {"babe-worker": self._author().run(), "grandpa-voter": self._voter.run()}
             for name, work in works.items():
                 tasks.create_task(observed(name, work, self._metrics), name=name)
 
@@ -176,9 +178,8 @@ class Node:
         for kind, pairs, authorities, idle in duties:
             if not {pair.public for pair in pairs} & {public for public, _ in authorities}:
                 log.warning(
-                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s before "
-                    "Session.set_keys names its keys (author_rotateKeys makes some) and a session begins",
-                    len(pairs), kind, idle,
+                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s until it "
+                    "is given such a key, by author_insertKey or `assay key insert`", len(pairs), kind, idle,
                 )  # fmt: skip
 
     # What an author needs: chain.consensus.author.Chain.
@@ -210,33 +211,12 @@ class Node:
         block = self.importer.import_own(header, body, changes)
         self._metrics.block_imported(self._clock.monotonic() - began)
         self.pool.on_imported(block, body, [])
-        self._grown.set()
+        self._voter.chain_changed()
         return block
 
-    # Finality.
-
-    async def _vote(self) -> None:
-        """Finalise the best block one gossip duration after growth, where this node's voters suffice."""
-        self._grown.set()  # a restart may find blocks that wait
-        while True:
-            await self._grown.wait()
-            self._grown.clear()
-            await self._clock.sleep(GOSSIP_DURATION)
-            header = self.store.header(self.store.best)
-            assert header is not None, "the best block is stored"
-            if header.number > self.store.finalized_number:
-                self._finalise(header)
-
-    def _finalise(self, header: Header) -> None:
-        voters, set_id = self.executor.grandpa_set(self.store.state_at(self.store.finalized))
-        if not suffices(self._keys.voters, voters):
-            return
-        try:
-            proof = finalise(self._guard, self._keys.voters, voters, set_id, header)
-        except GuardError as refused:
-            log.error("#%d is not finalised: %s", header.number, refused)
-            return
-        for block in self.importer.finalize(header.hash(), JUSTIFICATION.encode(proof)):
+    def _settled(self, blocks: list[Hash], proof: GrandpaJustification) -> None:
+        """Tell the pool and the metrics which blocks have become final, and by which round."""
+        for block in blocks:
             self.pool.on_finalized(block, self.store.body(block) or [])
         self._metrics.round_completed(proof.round, len(proof.commit.precommits))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.errors import StateDiscarded
-from chain.node import GOSSIP_DURATION, Node, NodeConfig
+from chain.node import Node, NodeConfig
 from chain.rpc.server import RpcConfig
 from chain.storage.pruning import Pruning
 from runtime.primitives.types import Hash

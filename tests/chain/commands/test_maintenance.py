@@ -21,16 +21,12 @@ from chain.block_files import (
     write_json,
 )
 from chain.cli import main
-from chain.consensus.grandpa.solo import finalise
-from chain.consensus.guard import Guard
-from chain.env_real import RealDisk
 from chain.storage.db import Database
 from chain.storage.disk_chain import write_state
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
-from runtime.primitives.grandpa import JUSTIFICATION
 from runtime.primitives.scale import codec
-from tests.chain.chains import ALICE, Chain, spec_with_slots
+from tests.chain.chains import Chain, justified, spec_with_slots
 
 FIRST_SLOT = 850_000_000
 """in the past of any real clock"""
@@ -63,19 +59,14 @@ def spec(tmp_path: Path) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of nine blocks with remarks in them, six of them final."""
     directory = tmp_path_factory.mktemp("made")
-    guard = Guard.open(RealDisk(directory / "guard"))
-    guard.admit_voter(ALICE.public)
     chain = Chain(directory / "db")
     for number in range(1, BLOCKS + 1):
         block = chain.grow(FIRST_SLOT + number, (chain.remark(number - 1),))
         header = chain.store.header(block)
         assert header is not None
         if number in (2, FINAL):
-            voters, set_id = chain.executor.grandpa_set(chain.store.state_at(chain.store.finalized))
-            proof = finalise(guard, [ALICE], voters, set_id, header)
-            chain.importer.finalize(block, JUSTIFICATION.encode(proof))
+            chain.importer.finalize(block, justified(header, number).encode())
     chain.store.close()
-    guard.close()
     return directory / "db"
 
 
