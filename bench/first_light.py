@@ -8,7 +8,6 @@ the start of that process. Block rates count finalised blocks over RPC.
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,6 @@ PAUSE = 0.1
 MOST_SECONDS = 300.0
 """before the run is given up"""
 MIB = 1 << 20
-PAID = re.compile(r"💰 .* paid ([0-9.]+) ASY")
-CLOSED = "🧠 round 1 closed"
 JOURNAL = Path("judge-alice", "rounds.jsonl")
 """where a judge writes down the held-out loss of every model"""
 
@@ -43,7 +40,7 @@ class Seen:
     first_block: float | None = None
     first_round: float | None = None
     first_payout: float | None = None
-    losses: list[float] = field(default_factory=list)  # nats per byte, before round 1 and after each
+    losses: list[float] = field(default_factory=list)  # nats per token, before round 1 and after each
     heights: list[tuple[float, int]] = field(default_factory=list)  # finalised
     memory: dict[str, int] = field(default_factory=dict)  # process -> most bytes resident
 
@@ -98,16 +95,15 @@ def read_lines(process: subprocess.Popen[str], began: float, seen: Seen) -> None
     """Note when the screen shows the first closed round and the first payout."""
     assert process.stdout is not None
     for raw in process.stdout:
-        line, now = json.loads(raw)["line"], time.monotonic() - began
-        paid = PAID.search(line)
-        if CLOSED in line:
+        line, now = json.loads(raw), time.monotonic() - began
+        if line["event"] == "round_closed":
             seen.first_round = seen.first_round or now
-        if paid and float(paid[1]) > 0:
+        if line["event"] == "epoch" and line["paid"] > 0:
             seen.first_payout = seen.first_payout or now
 
 
 def losses(journal: Path) -> list[float]:
-    """Return the held-out losses a judge published, in nats per byte."""
+    """Return the held-out losses a judge published, in nats per token."""
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     return [round(each["held_out_loss"], 3) for each in entries if each["event"] == "model"]
 

@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ class Row:
     say: Callable[[dict[str, Any]], str]
 
 
+def _throughput(name: str, figures: dict[str, Any]) -> str:
+    ours, theirs = figures[f"assay_{name}"], figures.get(f"anvil_{name}")
+    said = f"{ours['transfers_per_second']:,} ({ours['cpu_us_per_transfer']} µs of CPU time each)"
+    return said if theirs is None else f"{said}; {theirs['transfers_per_second']:,}"
+
+
+def _reads(figures: dict[str, Any], peer: str) -> str:
+    rates = [figures.get(f"{peer}_header_{transport}_per_second") for transport in ("http", "websocket")]
+    return ", ".join("not measured" if rate is None else f"{rate:,}" for rate in rates)
+
+
 ROWS = (
     Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
     Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
@@ -36,13 +48,23 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "held-out loss, nats per byte, before round 1 and after each",
+        "held-out loss, nats per token, before round 1 and after each",
         lambda f: " → ".join(f"{loss:.2f}" for loss in f["held_out_loss"]),
     ),
     Row(
         "first_light",
         "most memory resident, MiB",
         lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
+    ),
+    Row(
+        "grandpa_round",
+        "a GRANDPA vote, 300 voters and 10,000 unfinalised blocks; targets far apart",
+        lambda f: f"{f['vote_us_one_target']} µs; {f['vote_us_targets_over_10000_blocks']} µs",
+    ),
+    Row(
+        "grandpa_round",
+        "random rounds played against the paper's definitions (`make differential`)",
+        lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
     ),
     Row(
         "runtime",
@@ -61,13 +83,86 @@ ROWS = (
         lambda f: f"{f['encode_us']} µs; {f['encode_scalecodec_us']} µs ({f['encode_ratio']}x)",
     ),
     Row(
-        "runtime",
-        "state root, per changed key",
-        lambda f: (
-            f"{f['root_us_per_changed_key']} µs ({f['changed_keys']:,} of {f['state_keys']:,} keys, RocksDB)"
+        "state",
+        "state root of 2,000 changed accounts, of a hot set of 20,000, by accounts in the state",
+        lambda f: by_size(f, lambda state: f"{state['hot_root_ms']:.0f} ms"),
+    ),
+    Row(
+        "state",
+        "the same root built from all pairs of the state",
+        lambda f: by_size(f, lambda state: f"{state['rebuild_ms']:,.0f} ms"),
+    ),
+    Row(
+        "state",
+        "2,000 accounts drawn from the whole state, nothing cached, then cached as far as 64 MiB reach",
+        lambda f: by_size(f, lambda state: f"{state['cold_root_ms']:.0f}, {state['random_root_ms']:.0f} ms"),
+    ),
+    Row(
+        "state",
+        "writing that block and its finality, two synced batches",
+        lambda f: by_size(f, lambda state: f"{state['random_commit_ms']:.0f} ms"),
+    ),
+    Row("state", "extrinsics root, per transfer", lambda f: f"{f['extrinsics_root_us_per_item']} µs"),
+    Row(
+        "rest",
+        "`assay node --dev` to its first RPC answer; importing its web server alone",
+        lambda f: f"{f['first_answer_s']} s; {f['web_server_s']} s",
+    ),
+    Row(
+        "rest",
+        "memory of a node at rest, MiB, and after ten minutes' blocks",
+        lambda f: f"{f['resident_mib']}; {f['resident_mib_after_blocks']}",
+    ),
+    *(
+        Row(
+            "throughput",
+            f"transfers per second from RPC into sealed blocks, {words}; anvil in the same run",
+            partial(_throughput, name),
+        )
+        for name, words in (("single", "one a request"), ("batched", "a hundred a request"))
+    ),
+    Row(
+        "reads",
+        "header reads per second over HTTP, over one WebSocket; anvil in the same run",
+        lambda f: f"{_reads(f, 'assay')}; {_reads(f, 'anvil')}",
+    ),
+    Row(
+        "imports",
+        "importing blocks of signed transfers, per second of CPU time",
+        lambda f: f"{f['transfers_per_second_cpu']:,} transfers",
+    ),
+    Row(
+        "imports",
+        "where an import's CPU time goes, per transfer",
+        lambda f: ", ".join(f"{name} {us} µs" for name, us in f["stages_cpu_us_per_transfer"].items()),
+    ),
+    Row(
+        "imports",
+        "importing empty blocks, finality included",
+        lambda f: f"{f['empty_blocks']:,} in {f['empty_blocks_seconds_cpu']} s of CPU time",
+    ),
+    Row(
+        "hotset",
+        "executing a transfer on a state of so many accounts, between hot ones; between any",
+        lambda f: ", ".join(
+            f"{int(accounts):,}: {cost['hot']} µs; {cost['random']} µs"
+            for accounts, cost in f["cpu_us_per_transfer"].items()
+        ),
+    ),
+    Row(
+        "hotset",
+        "the state root's part of that",
+        lambda f: ", ".join(
+            f"{int(accounts):,}: {cost['hot_root']} µs; {cost['random_root']} µs"
+            for accounts, cost in f["cpu_us_per_transfer"].items()
         ),
     ),
 )
+
+
+def by_size(figures: dict[str, Any], say: Callable[[dict[str, Any]], str]) -> str:
+    """Return a figure of each measured size of the state."""
+    return "; ".join(f"{say(state)} ({int(count):,})" for count, state in figures["states"].items())
 
 
 def main() -> None:

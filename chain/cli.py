@@ -1,27 +1,35 @@
 """The `assay` command: one verb per job; programs of other rooms start as `python -m ...`.
 
-Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable.
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted.
+This module imports next to nothing: a command is loaded when it is its turn.
 """
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from chain.commands import build_spec, key, node, register, up
 from chain.commands.failure import Failure
 from chain.version import VERSION
 
-COMMANDS: dict[str, ModuleType] = {
-    "up": up,
-    "node": node,
-    "register": register,
-    "key": key,
-    "build-spec": build_spec,
+COMMANDS = {
+    "up": "start a local network and show it work",
+    "node": "run a node",
+    "register": "register a hotkey in a subnet",
+    "key": "make, show and store keys",
+    "build-spec": "print a chain specification",
+    "chain-info": "say what a node's database holds",
+    "check-block": "verify and execute a stored block again",
+    "export-blocks": "write blocks to a file",
+    "import-blocks": "verify, execute and store blocks from a file",
+    "revert": "take unfinalised blocks back",
+    "purge-chain": "delete a node's database, not its keys",
 }
 PROGRAMS = {
     "miner": ("miners.miner", "train on what the chain assigns, publish updates, get paid"),
@@ -29,6 +37,7 @@ PROGRAMS = {
     "provider": ("miners.provider", "serve the training text by hash"),
 }
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
+INTERRUPTED = 130
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -48,29 +57,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse_shadowed_rooms()
         if given and given[0] in PROGRAMS:
             return _start_program(PROGRAMS[given[0]][0], given[1:])
-        parsed = _parser().parse_args(given)
-        code: int = COMMANDS[parsed.command].run(parsed)
+        if given and given[0] in COMMANDS:
+            command = load(given[0])
+            code: int = command.run(_parser({given[0]: command}).parse_args(given))
+            return code
+        _parser({}).parse_args(given)  # explains itself, or what is wrong
     except Failure as failure:
         print(f"assay: {failure}", file=sys.stderr)
         return failure.code
     except KeyboardInterrupt:
-        return 130
-    return code
+        return INTERRUPTED
+    return 0
 
 
-def _parser() -> Parser:
+def load(command: str) -> ModuleType:
+    """Return the module of a command, with `describe` and `run`; SIGINT ends the program meanwhile."""
+    previous = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # an import may swallow exceptions
+    try:
+        return import_module(f"chain.commands.{command.replace('-', '_')}")
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _parser(loaded: dict[str, ModuleType]) -> Parser:
+    """Return a parser that knows all commands, and the flags of those that are loaded."""
     parser = Parser(prog="assay", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"assay {VERSION}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for name, module in COMMANDS.items():
-        module.describe(
-            verbs.add_parser(
-                name,
-                help=module.HELP,
-                description=module.__doc__,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
+    for name, summary in COMMANDS.items():
+        module = loaded.get(name)
+        verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=None if module is None else module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        if module is not None:
+            module.describe(verb)
     for name, (_, described) in PROGRAMS.items():
         verbs.add_parser(name, help=described)
     return parser

@@ -11,13 +11,20 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ssl import SSLError
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from scalecodec.exceptions import InvalidScaleTypeValueException, RemainingScaleBytesNotEmptyException
 from substrateinterface import SubstrateInterface
 from substrateinterface.exceptions import BlockNotFound, SubstrateRequestException
-from websocket import WebSocketException
+from websocket import (
+    WebSocketAddressException,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
 
 log = logging.getLogger("client")
 
@@ -60,10 +67,30 @@ class NodeFailure(Exception):
 class Unreachable(NodeFailure):
     """No node answers at the address."""
 
+
+class Silent(Unreachable):
+    """Nothing answers there."""
+
     def __init__(self, url: str, why: object) -> None:
         super().__init__(
             f"no node answers at {url} ({brief(why)}): start one with `assay node --dev`, or give --url"
         )
+
+
+class NoAddress(Unreachable):
+    """The text is no address of a node."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"{url[:MOST_TEXT]!r} is no node's address: give --url ws://HOST:PORT or wss://HOST:PORT"
+        )
+
+
+class NoNode(Unreachable):
+    """Something answers there, but not as a node does."""
+
+    def __init__(self, url: str, what: str) -> None:
+        super().__init__(f"what answers at {url} {what}: give a node's address with --url")
 
 
 class Unanswered(NodeFailure):
@@ -95,7 +122,7 @@ class Connection:
         Raises: Unreachable, WrongChain.
         """
         if not _is_address(self.url):
-            raise Unreachable(self.url, "an address is ws://HOST:PORT or wss://HOST:PORT")
+            raise NoAddress(self.url)
         strange = f"what answers at {self.url} keeps no Assay chain: give an Assay node's address with --url"
         try:
             pallets = await self._in_worker(
@@ -104,7 +131,7 @@ class Connection:
         except json.JSONDecodeError as problem:
             raise WrongChain(strange) from problem
         except CONNECTION_PROBLEMS as problem:
-            raise Unreachable(self.url, problem) from problem
+            raise _unreachable(self.url, problem) from problem
         except ODD_ANSWERS as problem:
             raise WrongChain(strange) from problem
         if "Training" not in pallets:
@@ -197,6 +224,20 @@ class Connection:
         if interface is not None:
             with suppress(*CONNECTION_PROBLEMS):
                 interface.close()
+
+
+def _unreachable(url: str, problem: Exception) -> Unreachable:
+    """Say what it was that a first connection met with."""
+    match problem:
+        case WebSocketBadStatusException():
+            return NoNode(url, f"speaks HTTP and takes no WebSocket (status {problem.status_code})")
+        case WebSocketAddressException() | WebSocketConnectionClosedException() | WebSocketTimeoutException():
+            return Silent(url, problem)
+        case WebSocketException():
+            return NoNode(url, f"speaks no HTTP ({brief(problem)})")
+        case SSLError():
+            return NoNode(url, f"speaks no TLS this machine trusts ({brief(problem)})")
+    return Silent(url, problem)
 
 
 def brief(problem: object) -> str:

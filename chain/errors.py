@@ -5,6 +5,10 @@ import enum
 from runtime.primitives.types import Hash
 
 
+class StorageError(Exception):
+    """The database cannot be opened, read or written; the node must stop."""
+
+
 class UnknownBlock(LookupError):
     """This node has no header of that block."""
 
@@ -19,6 +23,15 @@ class StateDiscarded(LookupError):
     def __init__(self, block: Hash) -> None:
         super().__init__(f"State already discarded for 0x{block.hex()}")
         self.block = block
+
+
+class TrieTooFar(StateDiscarded):
+    """The state can be read, but to make its trie again is more than one question may cost."""
+
+    def __init__(self) -> None:
+        LookupError.__init__(
+            self, "Too much has changed since that block to prove its state: ask at a newer one"
+        )
 
 
 class SubmitError(Exception):

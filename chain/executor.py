@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from chain.consensus.slots import Epoch
+from chain.signatures import Signatures
 from runtime.apis import answer
+from runtime.frame.errors import DispatchErrorKind
 from runtime.frame.executive import Executed, Execution, Executive, Validation
 from runtime.frame.state import State
 from runtime.genesis import CODE_KEY
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.scale import codec
-from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.types import BlockNumber, Hash
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
@@ -28,6 +30,9 @@ KEPT_METADATA = 16
 
 NONE = b"\x00"
 """The SCALE form of None."""
+_APPLIED, _FAILED, _REFUSED = b"\x00\x00", b"\x00\x01", b"\x01"
+"""How an ApplyExtrinsicResult begins: Ok(Ok), Ok(Err) and Err."""
+_DISPATCH_ERROR = codec(DispatchErrorKind)
 
 MIN_SLOT_MS = 100
 """No node builds, sends and imports a block in less."""
@@ -48,7 +53,8 @@ class RuntimeMissing(Exception):
 class Executor:
     """Runs blocks and answers questions on the state it is given; it holds none."""
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: Signatures | None = None) -> None:
+        self._signatures = signatures or Signatures()
         self._metadata: dict[tuple[bytes, str, bytes], bytes] = {}
 
     def executive(self, state: State) -> Executive:
@@ -80,7 +86,12 @@ class Executor:
 
     def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> Execution:
         """Start building block `number` on its parent's state."""
-        return self.executive(state).open(state, number, parent, digest)
+        return self.executive(state).open(state, number, parent, digest, self._signatures.verify)
+
+    def expect(self, state: State, parent: Header, body: list[bytes]) -> None:
+        """Have the signatures of a block that is about to be executed verified, where that saves time."""
+        if self._signatures.has_workers:
+            self._signatures.expect(self.validation(state, parent).claims(body))
 
     def execute(
         self, state: State, header: Header, body: list[bytes], supplied: Mapping[str, Any]
@@ -89,11 +100,11 @@ class Executor:
 
         Raises: BlockRejected.
         """
-        return self.executive(state).execute_block(state, header, body, supplied)
+        return self.executive(state).execute_block(state, header, body, supplied, self._signatures.verify)
 
     def validation(self, state: State, at: Header) -> Validation:
         """Return a checker of transactions for the children of a block; it may be used many times."""
-        return self.executive(state).validation(state, at)
+        return self.executive(state).validation(state, at, self._signatures.verify)
 
     def validate(self, state: State, at: Header, source: int, extrinsic: bytes) -> ValidTransaction:
         """Say where a transaction belongs in the pool.
@@ -105,12 +116,23 @@ class Executor:
     def call_api(self, state: State, at: Header, name: str, argument: bytes) -> bytes:
         """Answer a runtime API call in SCALE.
 
-        Raises: ApiNotFound, DecodeError.
+        Raises: ApiNotFound, ApiTrap, DecodeError.
         """
         self.executive(state)
         if name == "Metadata_metadata_at_version":
             return self._described(state, name, argument)
         return answer(state, at, name, argument)
+
+    def dry_run(self, state: State, at: Header, extrinsic: bytes) -> bytes:
+        """Return what applying an extrinsic in a block after this one leads to: an ApplyExtrinsicResult."""
+        execution = self.open(state, at.number + 1, at.hash(), Digest([]))
+        try:
+            error = execution.apply(extrinsic)
+        except TransactionRejected as refused:
+            return _REFUSED + refused.encode()
+        if error is None:
+            return _APPLIED
+        return _FAILED + _DISPATCH_ERROR.encode(execution.runtime.error_kind(error))
 
     def metadata(self, state: State) -> bytes:
         """Return the metadata, magic number first."""
@@ -155,6 +177,12 @@ class Executor:
         index = 0 if number == 0 else runtime.babe.epoch_at(slot)
         chosen = current if index <= current.epoch_index else announced
         return Epoch(index, chosen.authorities, chosen.randomness, chosen.config.c)
+
+    def current_epoch(self, state: State) -> tuple[Epoch, int, int]:
+        """Return the epoch of the state's block, its first slot and how many slots it has."""
+        now = AssayRuntime.reading(state).babe.current_epoch()
+        epoch = Epoch(now.epoch_index, now.authorities, now.randomness, now.config.c)
+        return epoch, now.start_slot, now.duration
 
     def _ask(self, state: State, name: str) -> bytes:
         return answer(state, _NO_HEADER, name, b"")

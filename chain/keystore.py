@@ -31,8 +31,22 @@ class Keystore:
         self._disk = disk
         self._password = password
 
+    @property
+    def has_password(self) -> bool:
+        """Whether phrases are kept without their password."""
+        return self._password is not None
+
     def insert(self, key_type: bytes, suri: str, public: bytes | None = None) -> bytes:
         """Store the key of a secret URI and return its public key; `public` is what the caller expects.
+
+        Raises: KeystoreError.
+        """
+        found = self.public_of(key_type, suri, public)
+        self._disk.replace(_name(key_type, found), json.dumps(suri).encode())
+        return found
+
+    def public_of(self, key_type: bytes, suri: str, public: bytes | None = None) -> bytes:
+        """Return the public key that a secret URI would have here; `public` is what the caller expects.
 
         Raises: KeystoreError.
         """
@@ -43,13 +57,11 @@ class Keystore:
             raise KeystoreError(f"cannot insert a {key_type.decode()} key: {problem}") from problem
         if public is not None and public != pair.public:
             raise KeystoreError(f"the secret belongs to 0x{pair.public.hex()}, not to 0x{public.hex()}")
-        self._disk.replace(_name(key_type, pair.public), json.dumps(suri).encode())
         return pair.public
 
-    def generate(self, key_type: bytes, rng: Rng) -> bytes:
-        """Store a new random key and return its public key; a seed could take no password."""
-        suri = new_phrase() if self._password is not None else "0x" + rng.token(32).hex()
-        return self.insert(key_type, suri)
+    def new_secret(self, rng: Rng) -> str:
+        """Return a new random secret URI; a seed could take no password."""
+        return new_phrase() if self._password is not None else "0x" + rng.token(32).hex()
 
     def public_keys(self, key_type: bytes) -> list[bytes]:
         """Return the public keys of a type, sorted."""
@@ -76,7 +88,7 @@ class Keystore:
 def _read(name: str, content: bytes, kind: KeyKind, password: str | None) -> Keypair:
     try:
         suri = json.loads(content)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise KeystoreError(f"key file {name} is corrupt: not JSON; restore it from your backup") from problem
     if not isinstance(suri, str):
         raise KeystoreError(f"key file {name} is corrupt: not a JSON string; restore it from your backup")

@@ -5,10 +5,17 @@ Published dashboards and alert rules query these names, so counters keep them ve
 
 import logging
 import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from chain.notifications import Traffic
 from runtime.primitives.types import BlockNumber
 
 log = logging.getLogger("prometheus")
@@ -17,6 +24,14 @@ CALL_BUCKETS = (25.0, 100.0, 500.0, 1e3, 5e3, 25e3, 100e3, 1e6, 10e6)
 """microseconds, the unit Substrate's dashboards expect of RPC calls"""
 PROPOSER_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """seconds; slots take 2 to 6"""
+IMPORT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""seconds"""
+POLL_BUCKETS = tuple(0.001 * 4**power for power in range(9))
+"""seconds; Substrate's"""
+TASK_LABELS = ("task_name", "task_group", "kind")
+TASK_KIND = ("default", "async")
+FULL_ROLE, AUTHORITY_ROLE = 1, 4
+"""Substrate's numbers for what a node does"""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 IDLE_TIMEOUT = 75.0
 """seconds between two scrapes on one connection"""
@@ -24,13 +39,94 @@ CLOSE_TIMEOUT = 2.0
 """seconds a scrape in progress may take when the node stops"""
 
 _BARE_COUNTERS = (
+    "substrate_proposer_end_proposal_reason",
     "substrate_rpc_calls_started",
     "substrate_rpc_calls_finished",
     "substrate_rpc_sessions_opened",
     "substrate_rpc_sessions_closed",
+    "substrate_sub_txpool_submitted_transactions",
+    "substrate_sub_txpool_validations_scheduled",
+    "substrate_sub_txpool_validations_finished",
+    "substrate_sub_txpool_validations_invalid",
+    "substrate_unbounded_channel_len",
 )
 _TOTAL = re.compile(rf"\b({'|'.join(_BARE_COUNTERS)})_total\b")
 _CREATED = re.compile(r"^(# (HELP|TYPE) )?substrate_\w+_created[ {].*\n", re.MULTILINE)
+
+
+Family = TypeVar("Family", Counter, Histogram)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the parts of the node say when they are looked at."""
+
+    best: BlockNumber = 0
+    finalized: BlockNumber = 0
+    sync_target: BlockNumber = 0
+    leaves: int = 1
+    roles: int = FULL_ROLE
+    ready: int = 0
+    submitted: int = 0
+    validations: int = 0
+    invalid: int = 0
+    cache_bytes: int = 0
+    channels: Mapping[str, Traffic] = field(default_factory=dict)
+
+
+class _Live(Collector):
+    """Series read off the node whenever somebody looks, so that they are never out of date."""
+
+    def __init__(self, chain: str, read: Callable[[], Reading]) -> None:
+        self._chain = chain
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the series as they are now."""
+        now = self._read()
+        heights = {"best": now.best, "finalized": now.finalized, "sync_target": now.sync_target}
+        yield self._gauge("substrate_block_height", "Block height info of the chain", heights, "status")
+        for name, words, value in (
+            ("substrate_number_leaves", "Blocks of the chain without a child", now.leaves),
+            ("substrate_node_roles", "1 for a full node, 4 for an authority", now.roles),
+            ("substrate_ready_transactions_number", "Transactions in the ready queue", now.ready),
+            ("substrate_database_cache_bytes", "Bytes of the database's block cache in use", now.cache_bytes),
+        ):
+            yield self._gauge(name, words, {"": value})
+        pool = "substrate_sub_txpool_"
+        for name, words, value in (
+            ("submitted_transactions", "Transactions the pool took", now.submitted),
+            ("validations_scheduled", "Validations of transactions begun", now.validations),
+            ("validations_finished", "Validations of transactions ended", now.validations),
+            ("validations_invalid", "Transactions found invalid or unknown", now.invalid),
+        ):
+            yield self._counter(pool + name, words, {("",): value})
+        yield self._gauge(
+            "substrate_unbounded_channel_size", "Notifications that wait to be read",
+            {name: each.queued for name, each in now.channels.items()}, "entity",
+        )  # fmt: skip
+        passed: dict[tuple[str, ...], int] = {}
+        for name, each in now.channels.items():
+            for action, count in (
+                ("send", each.sent),
+                ("received", each.received),
+                ("dropped", each.dropped),
+            ):
+                passed[name, action] = count
+        words = "Notifications sent, received and dropped"
+        yield self._counter("substrate_unbounded_channel_len", words, passed, "entity", "action")
+
+    def _gauge(self, name: str, words: str, values: Mapping[str, int], *labels: str) -> Metric:
+        family = GaugeMetricFamily(name, words, labels=["chain", *labels])
+        for label, value in values.items():
+            family.add_metric([self._chain, label][: 1 + len(labels)], value)
+        return family
+
+    def _counter(self, name: str, words: str, values: Mapping[tuple[str, ...], int], *labels: str) -> Metric:
+        family = CounterMetricFamily(name, words, labels=["chain", *labels])
+        for key, value in values.items():
+            family.add_metric([self._chain, *key][: 1 + len(labels)], value)
+        return family
 
 
 class Metrics:
@@ -39,14 +135,39 @@ class Metrics:
     def __init__(self, chain: str, node_name: str, node_version: str, started_at: float) -> None:
         """Create the series; `started_at` is seconds since the Unix epoch."""
         self._chain = chain
+        self._known: dict[tuple[object, ...], Any] = {}
         self._registry = CollectorRegistry()
-        self._height = self._gauge("substrate_block_height", "Block height info of the chain", "status")
-        self._ready = self._gauge("substrate_ready_transactions_number", "Transactions in the ready queue")
+        self._imports = self._histogram(
+            "substrate_block_verification_and_import_time",
+            "Seconds taken to verify and store a block; own ones are only stored",
+            IMPORT_BUCKETS,
+        )
+        self._processed = self._counter(
+            "substrate_import_queue_processed_total", "Blocks offered for import", "result"
+        )
         self._proposed = self._gauge(
             "substrate_proposer_number_of_transactions", "Transactions in the last block proposed"
         )
         self._construction = self._histogram(
             "substrate_proposer_block_constructed", "Seconds taken to construct a block", PROPOSER_BUCKETS
+        )
+        self._full = self._counter(
+            "substrate_proposer_end_proposal_reason", "Why the building of blocks ended", "reason"
+        )
+        grandpa = "substrate_finality_grandpa_"
+        self._round = self._gauge(grandpa + "round", "Highest completed GRANDPA round")
+        self._prevotes = self._counter(grandpa + "prevotes_total", "Prevotes cast by this node")
+        self._precommits = self._counter(grandpa + "precommits_total", "Precommits cast by this node")
+        self._tasks = _TaskSeries(
+            self._counter("substrate_tasks_spawned_total", "Tasks begun", *TASK_LABELS),
+            self._counter("substrate_tasks_ended_total", "Tasks ended", "reason", *TASK_LABELS),
+            self._counter("substrate_tasks_polling_started_total", "Steps of tasks begun", *TASK_LABELS),
+            self._histogram(
+                "substrate_tasks_polling_duration",
+                "Seconds of one step of a task",
+                POLL_BUCKETS,
+                *TASK_LABELS,
+            ),
         )
         self._started = self._counter("substrate_rpc_calls_started", "RPC calls begun", "protocol", "method")
         self._finished = self._counter(
@@ -62,35 +183,48 @@ class Metrics:
         start = self._gauge("substrate_process_start_time_seconds", "Start, seconds since the Unix epoch")
         start.labels(chain).set(started_at)
 
-    def best_block(self, number: BlockNumber) -> None:
-        """Note the height of the best block."""
-        self._height.labels(self._chain, "best").set(number)
+    def follow(self, read: Callable[[], Reading]) -> None:
+        """Look at the node whenever the series are asked for; once only."""
+        self._registry.register(_Live(self._chain, read))
 
-    def finalized_block(self, number: BlockNumber) -> None:
-        """Note the height of the last finalized block."""
-        self._height.labels(self._chain, "finalized").set(number)
+    def block_imported(self, seconds: float) -> None:
+        """Count a block that was stored."""
+        self._imports.labels(self._chain).observe(seconds)
+        self._processed.labels(self._chain, "success").inc()
 
-    def sync_target(self, number: BlockNumber) -> None:
-        """Note the height the node is syncing to."""
-        self._height.labels(self._chain, "sync_target").set(number)
-
-    def ready_transactions(self, count: int) -> None:
-        """Note how many transactions could enter the next block."""
-        self._ready.labels(self._chain).set(count)
-
-    def block_proposed(self, seconds: float, transactions: int) -> None:
-        """Count a block this node built."""
+    def block_proposed(self, seconds: float, transactions: int, ended: str) -> None:
+        """Count a block this node built, and why it took no more transactions."""
         self._construction.labels(self._chain).observe(seconds)
         self._proposed.labels(self._chain).set(transactions)
+        self._full.labels(self._chain, ended).inc()
+
+    def round_completed(self, round_: int, precommits: int) -> None:
+        """Count the votes of this node in a round that has finalised a block."""
+        self._round.labels(self._chain).set(round_)
+        self._prevotes.labels(self._chain)
+        self._precommits.labels(self._chain).inc(precommits)
+
+    def task_spawned(self, name: str) -> None:
+        """Count a task that begins."""
+        self._tasks.spawned.labels(self._chain, name, *TASK_KIND).inc()
+
+    def task_polled(self, name: str, seconds: float) -> None:
+        """Count a step of a task."""
+        self._tasks.started.labels(self._chain, name, *TASK_KIND).inc()
+        self._tasks.duration.labels(self._chain, name, *TASK_KIND).observe(seconds)
+
+    def task_ended(self, name: str, reason: str) -> None:
+        """Count a task that ended."""
+        self._tasks.ended.labels(self._chain, reason, name, *TASK_KIND).inc()
 
     def call_started(self, protocol: str, method: str) -> None:
         """Count an RPC call; only names the node knows arrive here, so labels stay few."""
-        self._started.labels(self._chain, protocol, method).inc()
+        self._series(self._started, protocol, method).inc()
 
     def call_finished(self, protocol: str, method: str, seconds: float, is_error: bool) -> None:
         """Count an answered RPC call."""
-        self._finished.labels(self._chain, protocol, method, str(is_error).lower()).inc()
-        self._call_time.labels(self._chain, protocol, method).observe(seconds * 1e6)
+        self._series(self._finished, protocol, method, str(is_error).lower()).inc()
+        self._series(self._call_time, protocol, method).observe(seconds * 1e6)
 
     def session_opened(self) -> None:
         """Count a new WebSocket connection."""
@@ -105,6 +239,13 @@ class Metrics:
         text = generate_latest(self._registry).decode()
         return _TOTAL.sub(r"\1", _CREATED.sub("", text))
 
+    def _series(self, family: Family, *labels: str) -> Family:
+        """Return one series of a family; prometheus_client checks labels on every look-up, which is slow."""
+        found: Family | None = self._known.get((family, *labels))
+        if found is None:
+            found = self._known[family, *labels] = family.labels(self._chain, *labels)
+        return found
+
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, ["chain", *labels], registry=self._registry)
 
@@ -113,6 +254,16 @@ class Metrics:
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, help_text, ["chain", *labels], buckets=buckets, registry=self._registry)
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskSeries:
+    """What is counted of tasks."""
+
+    spawned: Counter
+    ended: Counter
+    started: Counter
+    duration: Histogram
 
 
 class MetricsServer:

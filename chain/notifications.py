@@ -8,7 +8,7 @@ A block is readable, state included, before its notification is published.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -46,6 +46,16 @@ class FinalityNotification:
     finalized: tuple[Hash, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What went through a broadcast, each notification counted once per subscriber."""
+
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+    queued: int = 0
+
+
 class SlowSubscriber(Exception):
     """The subscriber fell too far behind and was cut off; what it has not read is lost."""
 
@@ -74,7 +84,11 @@ class Subscription(AsyncIterator[T], Generic[T]):
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
+        self._broadcast.received += 1
         return self._queue.popleft()
+
+    def __len__(self) -> int:
+        return len(self._queue)
 
     def close(self) -> None:
         """Stop listening; closing twice is fine."""
@@ -87,6 +101,7 @@ class Subscription(AsyncIterator[T], Generic[T]):
         if len(self._queue) < limit:
             self._queue.append(notification)
             return True
+        self._broadcast.dropped += len(self._queue) + 1
         self._queue.clear()
         self._reason = SlowSubscriber(f"more than {limit} notifications behind")
         return False
@@ -103,9 +118,15 @@ class Broadcast(Generic[T]):
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
         self._limit = limit
         self._subscriptions: list[Subscription[T]] = []
+        self.sent = self.received = self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._subscriptions)
+
+    @property
+    def queued(self) -> int:
+        """How many notifications wait to be read."""
+        return sum(map(len, self._subscriptions))
 
     def subscribe(self) -> Subscription[T]:
         """Return a subscription that sees everything published from now on."""
@@ -115,6 +136,7 @@ class Broadcast(Generic[T]):
 
     def publish(self, notification: T) -> None:
         """Queue a notification for everybody; who has no room left is cut off."""
+        self.sent += len(self._subscriptions)
         self._subscriptions = [each for each in self._subscriptions if each.put(notification, self._limit)]
 
     def forget(self, subscription: Subscription[T]) -> None:
@@ -152,7 +174,18 @@ class Notifications:
         """Publish finality; the store must know of it already."""
         self._finality.publish(notification)
 
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Return what went through each broadcast, under Substrate's names of its channels."""
+        return {
+            "mpsc_import_notification_stream": _traffic(self._imports),
+            "mpsc_finality_notification_stream": _traffic(self._finality),
+        }
+
     def close(self) -> None:
         """End every subscription."""
         self._imports.close()
         self._finality.close()
+
+
+def _traffic(broadcast: Broadcast[T]) -> Traffic:
+    return Traffic(broadcast.sent, broadcast.received, broadcast.dropped, broadcast.queued)

@@ -40,7 +40,9 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """What every specification must have."""
 
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, DispatchError)
+MALFORMED = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, DispatchError,
+)  # fmt: skip
 """What the pallets say to a genesis section they cannot use."""
 
 
@@ -107,6 +109,10 @@ class ChainSpec:
     def is_test_chain(self) -> bool:
         """Whether keys need no password and guard records are made without silence."""
         return self.chain_type in ("Development", "Local")
+
+    def home(self, base: Path) -> Path:
+        """Return where a node keeps this chain's database, keys and guard: Substrate's place."""
+        return base / "chains" / self.id
 
     def state(self) -> dict[bytes, bytes]:
         """Return the raw genesis state.

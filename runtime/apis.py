@@ -43,6 +43,10 @@ class ApiNotFound(KeyError):
     """The runtime has no such API."""
 
 
+class ApiTrap(Exception):
+    """The runtime has such an API, but it cannot answer from state alone."""
+
+
 @struct("sp_core::OpaqueMetadata")
 class OpaqueMetadata:
     """Metadata, magic number first."""
@@ -196,6 +200,10 @@ class GrandpaApi(Bound):
 class SessionKeys(Bound):
     """The keys of a validator's node."""
 
+    def generate_session_keys(self, seed: bytes | None) -> bytes:
+        """Make new keys in the keystore and return the public ones; state alone has no keystore."""
+        raise ApiTrap("a runtime call has no keystore: author_rotateKeys makes new keys")
+
     def decode_session_keys(self, encoded: bytes) -> list[tuple[bytes, KeyTypeId]] | None:
         """Return each public key with its type, None where the bytes are no session keys."""
         try:
@@ -228,7 +236,7 @@ TIP = [extension.name for extension in EXTENSIONS].index("ChargeTransactionPayme
 def answer(state: State, header: Header, name: str, argument: bytes) -> bytes:
     """Call a runtime API on the state of a block.
 
-    Raises: ApiNotFound, DecodeError.
+    Raises: ApiNotFound, ApiTrap, DecodeError.
     """
     if name not in _table():
         raise ApiNotFound(name)

@@ -6,8 +6,6 @@ import json
 from chain.commands.failure import USAGE, Failure
 from chain.spec import ChainSpec, SpecError
 
-HELP = "print a chain specification"
-
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""

@@ -1,10 +1,11 @@
-"""Make, show and store keys: generate, inspect, insert, import.
+"""Make, show and store keys: generate, inspect, insert, import; and node keys.
 
 assay key generate                     a new sr25519 key with its phrase
 assay key inspect //Alice              public key and address of a secret
 assay key inspect 5Grwva...utQY        public key of an address
 assay key insert --key-type babe --suri "phrase" --chain local   a session key for a node's keystore
 assay key import account.json          the secret in an export of polkadot.js
+assay key generate-node-key --file node-key    for `assay node --node-key-file`
 
 A password is part of the secret, as in subkey: the phrase alone opens nothing then. The keystore keeps
 phrases without it, so the node must be given the same password. Off development chains insert wants one.
@@ -12,20 +13,23 @@ phrases without it, so the node must be given the same password. Off development
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import cast, get_args
 
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.node import DEFAULT_BASE
-from chain.env_real import RealDisk
+from chain.consensus.guard import Guard, GuardError
+from chain.env_real import RealDisk, RealRng
 from chain.keys import KeyKind, Keypair, SuriError, new_phrase, plain_seed, with_password
 from chain.keystore import KEY_KINDS, Keystore, KeystoreError
+from chain.node_key import NodeKeyError, parse_node_key, peer_id, read_node_key
 from chain.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
+from chain.session_keys import SessionKeys
 from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 
-HELP = "make, show and store keys"
 NETWORK = "substrate"
 """What subkey calls addresses of format 42."""
 LABELS = {
@@ -55,8 +59,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
     insert.add_argument(
         "-d", "--base-path", type=Path, default=DEFAULT_BASE, metavar="PATH", help=f"[{DEFAULT_BASE}]"
     )
+    insert.add_argument("--keystore-path", type=Path, metavar="PATH", help="[keystore in the data directory]")
     imported = verbs.add_parser("import", help="read a key exported by polkadot.js")
     imported.add_argument("file", type=Path, help="the JSON file")
+    new_node_key = verbs.add_parser("generate-node-key", help="make a key that names a node among peers")
+    new_node_key.add_argument("--file", type=Path, metavar="PATH", help="write it there, not to the terminal")
+    node_key = verbs.add_parser("inspect-node-key", help="show the peer id of a node key")
+    node_key.add_argument("--file", type=Path, metavar="PATH", required=True, help="file with the key")
     for verb in (generate, inspect):
         verb.add_argument("--scheme", choices=get_args(KeyKind), default="sr25519", help="[sr25519]")
     for verb in (generate, inspect, insert, imported):
@@ -67,9 +76,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Do what the verb says and print the key."""
     verbs = {"generate": _generate, "inspect": _inspect, "insert": _insert, "import": _import}
+    node_keys = {"generate-node-key": _generate_node_key, "inspect-node-key": _inspect_node_key}
     try:
+        if parsed.verb in node_keys:
+            node_keys[parsed.verb](parsed)
+            return 0
         shown = verbs[parsed.verb](parsed)
-    except (SuriError, PolkadotJsonError, SpecError) as problem:
+    except (SuriError, PolkadotJsonError, SpecError, NodeKeyError) as problem:
         raise Failure(str(problem), USAGE) from problem
     print(json.dumps(shown) if parsed.json else _text(shown))
     return 0
@@ -101,12 +114,37 @@ def _insert(parsed: argparse.Namespace) -> Shown:
             "--password-filename",
             USAGE,
         )
-    keystore = Keystore(RealDisk(parsed.base_path / "chains" / spec.id / "keystore"), password)
+    home = spec.home(parsed.base_path)
     try:
-        public = keystore.insert(parsed.key_type.encode(), parsed.suri)
+        guard = Guard.open(RealDisk(home / "guard"))
+    except GuardError as problem:
+        raise Failure(f"{problem}; a node that runs takes keys by author_insertKey") from problem
+    try:
+        disk = RealDisk(parsed.keystore_path or home / "keystore")
+        keys = SessionKeys(Keystore(disk, password), guard, RealRng())
+        public = keys.insert(parsed.key_type.encode(), parsed.suri)
     except (KeystoreError, OSError) as problem:
         raise Failure(str(problem)) from problem
+    finally:
+        guard.close()
     return _public(public, public)
+
+
+def _generate_node_key(parsed: argparse.Namespace) -> None:
+    """Print a new secret key, or write it to a file; the peer id goes to standard error, as in Substrate."""
+    secret = RealRng().token(32)
+    if parsed.file is None:
+        print(secret.hex())
+    elif parsed.file.exists():
+        raise Failure(f"{parsed.file} exists already, and a node may be known by it", USAGE)
+    else:
+        RealDisk(parsed.file.absolute().parent).replace(parsed.file.name, secret.hex().encode())
+    print(peer_id(parse_node_key(secret, "the new key").public), file=sys.stderr)
+
+
+def _inspect_node_key(parsed: argparse.Namespace) -> None:
+    """Print the peer id of a node key."""
+    print(peer_id(read_node_key(parsed.file).public))
 
 
 def _import(parsed: argparse.Namespace) -> Shown:

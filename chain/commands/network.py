@@ -132,6 +132,7 @@ def members(ports: Ports, judges: Sequence[str], miners: Sequence[str], home: Pa
     node = Member(
         "node", "node",
         ("-m", "chain", "node", "--chain", "local", "--alice", "--base-path", str(home / "node"),
+         "--state-pruning", "archive",
          "--rpc-port", str(ports.rpc), "--prometheus-port", str(ports.metrics)),
         nice=False,
     )  # fmt: skip

@@ -10,7 +10,7 @@ MAX_SIZE = 4096
 """bytes of a password file"""
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
+def describe(parser: argparse._ActionsContainer) -> None:
     """Add the flags; names are Substrate's."""
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--password-interactive", action="store_true", help="ask for the keys' password")

@@ -14,7 +14,6 @@ from chain.connection import NodeFailure, Unreachable
 from chain.keys import SuriError
 from runtime.primitives import ss58
 
-HELP = "register a hotkey in a subnet"
 LAST_NETUID = 65_535
 PLANCK = 10**12
 """planck per ASY"""

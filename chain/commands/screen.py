@@ -1,4 +1,7 @@
-"""What `assay up` shows: a header, then one line per thing that happened, read from finalised blocks."""
+"""What `assay up` shows: a header, then one line per thing that happened, read from finalised blocks.
+
+Every line is made from named values, so that `--json` prints those and a person reads the sentence.
+"""
 
 import asyncio
 import json
@@ -14,8 +17,6 @@ PLANCK = 10**12
 """planck per ASY"""
 BLOCK_LINE_EVERY = 5
 """blocks between two lines about blocks alone"""
-
-
 JOURNAL_SECONDS = 5.0
 """a judge measures the new model after it has attested it; longer than this its line is not waited for"""
 JOURNAL_PAUSE = 0.1
@@ -32,21 +33,38 @@ class Row:
     role: str
 
 
-def header(version: str, home: str, ports: Ports, rows: list[Row]) -> str:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened: its sentence, and what it was made from."""
+
+    event: str
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return one JSON object on one line."""
+        return json.dumps({"event": self.event, **self.values, "text": self.text}, ensure_ascii=False)
+
+
+def header(version: str, home: str, ports: Ports, rows: list[Row]) -> Line:
     """Return what stands on top."""
+    rpc, metrics = f"ws://127.0.0.1:{ports.rpc}", f"http://127.0.0.1:{ports.metrics}/metrics"
+    text = f"http://127.0.0.1:{ports.provider}"
     lines = [
         f"assay {version}   local network   {home}",
         "",
-        f"  rpc        ws://127.0.0.1:{ports.rpc}        polkadot.js Apps: Development > Local Node",
-        f"  metrics    http://127.0.0.1:{ports.metrics}/metrics",
-        f"  text       http://127.0.0.1:{ports.provider}",
+        f"  rpc        {rpc}        polkadot.js Apps: Development > Local Node",
+        f"  metrics    {metrics}",
+        f"  text       {text}",
         "",
     ]
     for at, row in enumerate(rows):
         label = "accounts" if at == 0 else ""
         short = f"{row.address[:6]}…{row.address[-4:]}"
         lines.append(f"  {label:<10} //{row.name:<10} {short}   {row.balance // PLANCK:>9,} ASY   {row.role}")
-    return "\n".join([*lines, ""])
+    accounts = {row.name: row.address for row in rows}
+    values = {"version": version, "rpc": rpc, "metrics": metrics, "data": text, "accounts": accounts}
+    return Line("started", "\n".join([*lines, ""]), values)
 
 
 @dataclass(slots=True)
@@ -73,10 +91,18 @@ class Screen:
         """Show these addresses by name."""
         self._names.update(names)
 
-    async def lines(self, head: Head) -> list[str]:
-        """Return the lines a finalised block gives rise to."""
-        shown = [] if head.number % BLOCK_LINE_EVERY else [f"🏆 #{head.number}  finalised  {head.hash[:10]}…"]
-        events = await self._chain.events(head)
+    async def lines(self, head: Head) -> list[Line]:
+        """Return the lines a finalised block gives rise to; other subnets' events give none."""
+        shown = []
+        if head.number % BLOCK_LINE_EVERY == 0:
+            shown.append(
+                Line("block", f"🏆 #{head.number}  finalised  {head.hash[:10]}…", {"hash": head.hash})
+            )
+        events = [
+            (name, values)
+            for name, values in await self._chain.events(head)
+            if not isinstance(values, dict) or values.get("netuid", self._netuid) == self._netuid
+        ]
         for name, values in events:
             line = await self._line(name, values)
             if line:
@@ -85,17 +111,24 @@ class Screen:
         for name, values in events:
             if name == "Incentive.EpochRun":
                 shown.append(self._epoch(head, values, paid))
-        elapsed = time.strftime("%H:%M:%S", time.gmtime(time.monotonic() - self._since))
-        return [f"{elapsed} {line}" for line in shown]
+        seconds = int(time.monotonic() - self._since)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        common = {"seconds": seconds, "block": head.number}
+        return [Line(line.event, f"{clock} {line.text}", common | line.values) for line in shown]
 
-    async def _line(self, name: str, values: Any) -> str | None:
+    async def _line(self, name: str, values: Any) -> Line | None:
         match name:
             case "Neurons.NeuronRegistered":
-                return f"🪪  {self._who(values['hotkey'])} registered as uid {values['uid']}"
+                who = self._who(values["hotkey"])
+                kept = {"hotkey": values["hotkey"], "uid": values["uid"]}
+                return Line("registered", f"🪪  {who} registered as uid {values['uid']}", kept)
             case "Training.DatasetSet":
-                return f"📚 text 0x{_short(values['root'])}… named by the provider"
+                named = f"📚 text 0x{_short(values['root'])}… named by the provider"
+                return Line("dataset", named, {"root": values["root"]})
             case "Training.RoundOpened":
-                return f"🚪 round {values['round']} opened on model 0x{_short(values['base_root'])}…"
+                number, root = values["round"], values["base_root"]
+                opened = f"🚪 round {number} opened on model 0x{_short(root)}…"
+                return Line("round_opened", opened, {"round": number, "base_root": root})
             case "ModelUpdates.UpdateRevealed":
                 return await self._revealed(values)
             case "Training.PhaseChanged" if values["phase"] == "Attest":
@@ -103,42 +136,47 @@ class Screen:
             case "Training.RoundClosed":
                 return await self._closed(values)
             case "Training.RoundVoided":
-                return f"⚪ round {values['round']} void: {values['reason']}"
+                number, reason = values["round"], str(values["reason"])
+                voided = f"⚪ round {number} void: {reason}"
+                return Line("round_voided", voided, {"round": number, "reason": reason})
         return None
 
-    async def _revealed(self, values: Any) -> str:
-        update = await self._chain.query(
-            "ModelUpdates.Updates", values["netuid"], values["round"], values["miner"]
-        )
-        return (
-            f"🔏 round {values['round']}  {self._who(values['miner'])} update 0x{_short(update['digest'])}…  "
-            f"{update['length']:,} B"
-        )
+    async def _revealed(self, values: Any) -> Line:
+        number, miner = values["round"], values["miner"]
+        update = await self._chain.query("ModelUpdates.Updates", values["netuid"], number, miner)
+        digest, length = update["digest"], update["length"]
+        text = f"🔏 round {number}  {self._who(miner)} update 0x{_short(digest)}…  {length:,} B"
+        kept = {"round": number, "miner": miner, "digest": digest, "length": length}
+        return Line("update_revealed", text, kept)
 
-    async def _scored(self, number: int) -> str:
+    async def _scored(self, number: int) -> Line:
         found = await self._chain.round(self._netuid, number)
-        accepted = found.accepted if found else []
-        weights = "   ".join(
-            f"{self._who(self._chain.address_of(each.hotkey))} {each.weight * 1_000_000 // 65_535:,} ppm"
-            for each in accepted
+        weights = {
+            self._chain.address_of(each.hotkey): each.weight * 1_000_000 // 65_535
+            for each in (found.accepted if found else [])
+        }
+        shown = "   ".join(f"{self._who(address)} {ppm:,} ppm" for address, ppm in weights.items())
+        return Line(
+            "scored", f"⚖️  round {number}  scores  {shown}", {"round": number, "weights_ppm": weights}
         )
-        return f"⚖️  round {number}  scores  {weights}"
 
-    async def _closed(self, values: Any) -> str:
-        number = values["round"]
+    async def _closed(self, values: Any) -> Line:
+        number, accepted, root = values["round"], values["accepted"], values["new_root"]
         self.progress.rounds += 1
         until = time.monotonic() + JOURNAL_SECONDS
         while number not in self.progress.losses and time.monotonic() < until:
             self._read_journal()
             await asyncio.sleep(JOURNAL_PAUSE)
         before, after = self.progress.losses.get(number - 1), self.progress.losses.get(number)
-        loss = (
-            f"held-out loss {before:.3f} → {after:.3f}   " if before is not None and after is not None else ""
+        known = before is not None and after is not None
+        loss = f"held-out loss {before:.3f} → {after:.3f}   " if known else ""
+        return Line(
+            "round_closed",
+            f"🧠 round {number} closed: {accepted} updates accepted   {loss}model 0x{_short(root)}…",
+            {"round": number, "accepted": accepted, "loss": after, "loss_before": before, "model_root": root},
         )
-        model = f"model 0x{_short(values['new_root'])}…"
-        return f"🧠 round {number} closed: {values['accepted']} updates accepted   {loss}{model}"
 
-    def _epoch(self, head: Head, values: Any, paid: list[Any]) -> str:
+    def _epoch(self, head: Head, values: Any, paid: list[Any]) -> Line:
         if paid:
             self.progress.epochs_paid += 1
         miners = [
@@ -149,10 +187,16 @@ class Screen:
         judges = sum(each["dividend"] for each in paid) / PLANCK
         if judges:
             miners.append(f"validators +{judges:.2f}")
-        return (
+        text = (
             f"💰 epoch at #{head.number}  paid {values['paid'] / PLANCK:.2f} ASY   {'  '.join(miners)}   "
             f"carried {values['carried'] / PLANCK:.2f}"
         )
+        payments = [
+            {"hotkey": each["hotkey"], "incentive": each["incentive"], "dividend": each["dividend"]}
+            for each in paid
+        ]
+        kept = {"paid": values["paid"], "carried": values["carried"], "payments": payments}
+        return Line("epoch", text, kept)
 
     def _read_journal(self) -> None:
         """Read the held-out losses a judge has published so far."""

@@ -8,7 +8,6 @@ assay up --keep ./net          keep data and logs
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -24,13 +23,12 @@ from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
 from chain.commands.network import Network, Ports, members
 from chain.commands.ports import ensure_free
-from chain.commands.screen import Row, Screen, header
+from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
 from chain.keys import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
 
-HELP = "start a local network and show it work"
 JUDGES = ("Alice", "Bob")
 MOST_MINERS = 8
 """development accounts //Miner1 to //Miner8"""
@@ -38,6 +36,8 @@ NETUID = 1
 LAST_PORT = 65_535
 START_SECONDS = 60
 """a node that does not answer this long after its start is given up"""
+INTERRUPTED = 130
+"""exit code of a run that was told to stop before --exit was satisfied"""
 GUARD_SECONDS = 0.5
 """between two looks at the processes"""
 
@@ -61,7 +61,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port-base", type=int, metavar="PORT", help="take ports from here on instead of the usual ones"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line of the screen")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object per event; amounts in planck"
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -74,7 +76,8 @@ def run(parsed: argparse.Namespace) -> int:
         with contextlib.ExitStack() as opened:
             network = Network(_home(parsed, opened))
             opened.callback(network.stop)
-            return asyncio.run(_until_stopped(_watch(parsed, ports, network)))
+            stopped = INTERRUPTED if parsed.exit else 0  # a script must not take half a run for a whole one
+            return asyncio.run(_until_stopped(_watch(parsed, ports, network), stopped))
     except BrokenPipeError:  # nobody reads us any more: `assay up | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -116,6 +119,9 @@ def _check(parsed: argparse.Namespace) -> None:
         raise Failure(f"--timeout is {parsed.timeout:g}, must be above 0", USAGE)
     if parsed.exit and not parsed.rounds:
         raise Failure("--exit needs --rounds N", USAGE)
+    for flag, given in (("--rounds", parsed.rounds), ("--timeout", parsed.timeout)):
+        if given is not None and not parsed.exit:
+            raise Failure(f"{flag} says when --exit ends the run; add --exit", USAGE)
     last = LAST_PORT - len(Ports.at(0).taken_by(len(JUDGES) + MOST_MINERS))
     if parsed.port_base is not None and not 1 <= parsed.port_base <= last:
         raise Failure(f"--port-base is {parsed.port_base}, must be 1 to {last}", USAGE)
@@ -123,23 +129,24 @@ def _check(parsed: argparse.Namespace) -> None:
         raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
 
 
-async def _until_stopped(watching: Coroutine[Any, Any, int]) -> int:
-    """Return the code of the run; Ctrl-C, or the end of the terminal, ends it with 0."""
+async def _until_stopped(watching: Coroutine[Any, Any, int], stopped: int) -> int:
+    """Return the code of the run; Ctrl-C, or the end of the terminal, ends it with `stopped`."""
     task = asyncio.ensure_future(watching)
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(stop, task.cancel)
     try:
         return await task
     except asyncio.CancelledError:
-        print("\nstopping", flush=True)
-        return 0
+        print("\nstopping", file=sys.stderr, flush=True)
+        return stopped
 
 
 async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> int:
     """Start everything, then show blocks and deaths until one of the two says that it is over."""
     judges, miners = JUDGES[: parsed.judges], [f"Miner{number}" for number in range(1, parsed.miners + 1)]
     node, *others = members(ports, judges, miners, network.home)
-    _show(parsed, f"assay {VERSION}   starting a local network; torch takes its time to load")
+    greeting = f"assay {VERSION}   starting a local network; torch takes its time to load"
+    _show(parsed, Line("starting", greeting, {"home": str(network.home)}))
     is_resumed = (network.home / node.name).exists()
     network.start(node)
     async with _connected(f"ws://127.0.0.1:{ports.rpc}", network) as chain:
@@ -174,10 +181,9 @@ async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen,
         next_block = head.number + 1
         done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
         if parsed.exit and done:
-            _show(
-                parsed,
-                f"done: {screen.progress.rounds} rounds closed, {screen.progress.epochs_paid} epochs paid",
-            )
+            rounds, epochs = screen.progress.rounds, screen.progress.epochs_paid
+            kept = {"rounds": rounds, "epochs_paid": epochs}
+            _show(parsed, Line("done", f"done: {rounds} rounds closed, {epochs} epochs paid", kept))
             return 0
     raise AssertionError("the stream of finalised blocks does not end")
 
@@ -193,7 +199,8 @@ async def _guard(parsed: argparse.Namespace, network: Network, node: str, screen
             if name == node:
                 raise Failure(f"the node ended with code {code}: {last}   (log: {network.log_of(name)})")
             how = f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}; its last line"
-            _show(parsed, f"⚠️  {name} {how}: {last}   (log: {network.log_of(name)})")
+            warning = f"⚠️  {name} {how}: {last}   (log: {network.log_of(name)})"
+            _show(parsed, Line("ended", warning, {"name": name, "code": code}))
         if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
             closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
             raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
@@ -225,6 +232,5 @@ async def _row(chain: Chain, name: str, judges: tuple[str, ...]) -> Row:
     return Row(name, address, balance, "data provider" if name == "Provider" else "miner")
 
 
-def _show(parsed: argparse.Namespace, line: str) -> None:
-    print(json.dumps({"line": line}, ensure_ascii=False) if parsed.json else line, flush=True)
-    sys.stdout.flush()
+def _show(parsed: argparse.Namespace, line: Line) -> None:
+    print(line.to_json() if parsed.json else line.text, flush=True)

@@ -12,7 +12,9 @@ from typing import Protocol
 from chain.consensus.guard import Guard, GuardError
 from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
+from chain.errors import StorageError
 from chain.keys import Keypair
+from chain.logs import short
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes
 from runtime.primitives.header import BABE_ENGINE, Digest, Header, Seal
@@ -25,8 +27,15 @@ BUILD_SHARE = 3
 """Building ends a third into the slot, so that the block arrives within it."""
 BREATH = 0.005
 """seconds of building between two turns of the event loop"""
+FIRST = 4
+"""times as long as the others worked in between building goes on: no flood keeps it from filling a block"""
 MAX_SKIPPED = 8
 """Transactions that do not fit any more before the block counts as full."""
+
+HIT_DEADLINE = "hit_deadline"
+HIT_WEIGHT_LIMIT = "hit_block_weight_limit"
+NO_MORE_TRANSACTIONS = "no_more_transactions"
+"""Why a block is not longer, in Substrate's words."""
 
 
 class Waiting(Protocol):
@@ -80,7 +89,7 @@ class Author:
         guard: Guard,
         clock: Clock,
         slot_ms: int,
-        built: Callable[[float, int], None],
+        built: Callable[[float, int, str], None],
     ) -> None:
         self._chain = chain
         self._pool = pool
@@ -108,10 +117,11 @@ class Author:
             log.warning("slot %d is missed: it was over before building could begin", slot)
             return
         number = parent.header.number + 1
-        log.debug("🙌 Starting consensus session on top of parent 0x%s", parent.header.hash().hex())
+        on_top = short(parent.header.hash())
+        log.info("🙌 Starting consensus session on top of parent %s (#%d)", on_top, parent.header.number)
         execution = self._chain.open_block(parent, number, Digest([ours]))
         deadline = slot_start_ms(slot, self._slot_ms) + self._slot_ms // BUILD_SHARE
-        executed, body = await self._propose(execution, moment, deadline)
+        executed, body, ended = await self._propose(execution, moment, deadline)
         try:
             signature = self._guard.sign_seal(keypair, slot, Hash(pre_hash(executed.header)))
         except GuardError as refused:
@@ -123,28 +133,37 @@ class Author:
             "🎁 Prepared block for proposing at %d (%d ms) hash: 0x%s; extrinsics_count: %d",
             number, seconds * 1000, header.hash().hex(), len(body),
         )  # fmt: skip
-        self._built(seconds, len(body))
+        self._built(seconds, len(body), ended)
         self._chain.accept(header, body, executed.changes)
 
     async def _propose(
         self, execution: Execution, moment: int, deadline_ms: int
-    ) -> tuple[Executed, list[bytes]]:
-        """Build a block stamped with a moment (ms) of its slot; the stamp decides nothing else."""
+    ) -> tuple[Executed, list[bytes], str]:
+        """Build a block stamped with a moment (ms) of its slot, and say why it is not longer.
+
+        The stamp decides nothing else.
+        """
         body = execution.inherents({"timestamp": moment})
         for inherent in body:
             execution.apply(inherent)
-        skipped, turn = 0, self._clock.monotonic()
+        skipped, ended = 0, NO_MORE_TRANSACTIONS
+        pause = self._clock.monotonic() + BREATH
         for transaction, extrinsic in self._pool.best_first():
-            if self._clock.wall_ms() >= deadline_ms or skipped >= MAX_SKIPPED:
+            if self._clock.wall_ms() >= deadline_ms:
+                ended = HIT_DEADLINE
                 break
-            if self._clock.monotonic() - turn > BREATH:
+            if skipped >= MAX_SKIPPED:
+                ended = HIT_WEIGHT_LIMIT
+                break
+            if (stopped := self._clock.monotonic()) > pause:
                 await asyncio.sleep(0)
-                turn = self._clock.monotonic()
+                resumed = self._clock.monotonic()
+                pause = resumed + max(BREATH, FIRST * (resumed - stopped))
             if self._apply(execution, transaction, extrinsic):
                 body.append(extrinsic)
             else:
                 skipped += 1
-        return execution.finish(), body
+        return execution.finish(), body, ended
 
     def _apply(self, execution: Execution, transaction: Hash, extrinsic: bytes) -> bool:
         """Apply a transaction; what fails leaves the pool unless it only lacks room."""
@@ -154,6 +173,8 @@ class Author:
             if refused.reason != "ExhaustsResources":
                 self._pool.report_invalid(transaction)
             return False
+        except StorageError:
+            raise
         except Exception:
             log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
             self._pool.report_invalid(transaction)

@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 from chain.errors import UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification, Subscription
-from chain.rpc.errors import client_error
-from runtime.apis import ApiNotFound
+from chain.rpc.errors import RpcError, client_error
+from runtime.apis import ApiNotFound, ApiTrap
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
@@ -95,8 +95,12 @@ class RuntimeCalls(Protocol):
     def call_api(self, state: State, at: Header, name: str, argument: bytes) -> bytes:
         """Answer a runtime API call in SCALE.
 
-        Raises: ApiNotFound; DecodeError when the argument is malformed.
+        Raises: ApiNotFound, ApiTrap; DecodeError when the argument is malformed.
         """
+        ...
+
+    def dry_run(self, state: State, at: Header, extrinsic: bytes) -> bytes:
+        """Return what applying an extrinsic in a child of a block leads to, a SCALE ApplyExtrinsicResult."""
         ...
 
     def metadata(self, state: State) -> bytes:
@@ -137,6 +141,10 @@ class Pool(Protocol):
         """Return the transactions that could enter the next block."""
         ...
 
+    def remove(self, transactions: list[Hash]) -> list[Hash]:
+        """Drop transactions, whose bytes are then banned for a while; return those that were there."""
+        ...
+
     def next_index(self, account: bytes) -> int:
         """Return the state's nonce plus the ready transactions that follow on it without a gap."""
         ...
@@ -147,6 +155,78 @@ class Feed(Protocol):
 
     def imports(self) -> Subscription[ImportNotification]: ...
     def finality(self) -> Subscription[FinalityNotification]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What was said in one phase of a round."""
+
+    current_weight: int
+    missing: tuple[bytes, ...]  # public keys of voters not heard yet
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A GRANDPA round as this voter sees it."""
+
+    number: int
+    total_weight: int
+    threshold_weight: int
+    prevotes: Votes
+    precommits: Votes
+
+
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """The round being voted in, and older ones not finished yet."""
+
+    set_id: int
+    best: Round
+    background: tuple[Round, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """In which slots of an epoch one key may author."""
+
+    primary: tuple[int, ...] = ()
+    secondary: tuple[int, ...] = ()
+    secondary_vrf: tuple[int, ...] = ()
+
+
+class Operator(Protocol):
+    """What this one node is asked by whoever runs it."""
+
+    @property
+    def peer_id(self) -> str:
+        """The node's name among peers."""
+        ...
+
+    def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
+        """Store a session key and sign with it from now on.
+
+        Raises: KeystoreError, OSError.
+        """
+        ...
+
+    def rotate_keys(self) -> bytes:
+        """Make a new session key of every type; return the public keys in the order of the runtime.
+
+        Raises: KeystoreError, OSError.
+        """
+        ...
+
+    def has_key(self, key_type: bytes, public: bytes) -> bool:
+        """Say whether the keystore has a key."""
+        ...
+
+    def round_state(self) -> RoundState | None:
+        """Return where finality stands; None where this node does not vote."""
+        ...
+
+    async def epoch_authorship(self) -> dict[bytes, Slots]:
+        """Return the slots of the current epoch by BABE key of this node."""
+        ...
 
 
 class Observer(Protocol):
@@ -192,6 +272,7 @@ class Backend:
     pool: Pool
     feed: Feed
     health: Callable[[], Health]
+    operator: Operator
 
     def header(self, block: Hash) -> Header:
         """Return a header.
@@ -229,6 +310,11 @@ class Backend:
             raise client_error(
                 f"Execution failed: Other: Exported method {name[:100]} is not found"
             ) from problem
+        except ApiTrap as problem:
+            raise _trap(str(problem)) from problem
         except DecodeError as problem:
-            reason = f"Bad input data provided to {name}: {problem}"
-            raise client_error(f"Execution failed: Execution aborted due to trap: {reason}") from problem
+            raise _trap(f"Bad input data provided to {name}: {problem}") from problem
+
+
+def _trap(reason: str) -> RpcError:
+    return client_error(f"Execution failed: Execution aborted due to trap: {reason}")

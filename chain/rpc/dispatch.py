@@ -12,11 +12,14 @@ from chain.rpc import errors
 from chain.rpc.backend import Backend, Observer
 from chain.rpc.errors import Json, RpcError, known_error, over_limit
 from chain.rpc.params import Params, shorten
+from chain.rpc.turns import Pace
 
 log = logging.getLogger("rpc")
 
-MAX_RESPONSE = 15 * 1024 * 1024
-"""bytes of one response or batch of responses; Substrate's default"""
+MAX_VALUES = 262_144
+"""values in one message; a list of nothing takes two bytes to send and a hundred to keep"""
+_SEPARATORS = (b",", b"[", b"{")
+"""A message has at most one value more than it has of these."""
 
 Handler = Callable[[Backend, Params], Awaitable[Json]]
 Start = Callable[[], None]
@@ -42,8 +45,9 @@ class Methods:
     """names that mean something on one connection only"""
 
     def __contains__(self, name: object) -> bool:
-        groups = (self.handlers, self.subscribe, self.unsubscribe, self.bound)
-        return any(name in group for group in groups)
+        return (
+            name in self.handlers or name in self.subscribe or name in self.unsubscribe or name in self.bound
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +61,35 @@ class Answer:
 class Dispatcher:
     """Answers messages; holds no state of any connection."""
 
-    def __init__(self, node: Backend, methods: Methods, max_batch: int, observer: Observer) -> None:
+    def __init__(
+        self, node: Backend, methods: Methods, max_batch: int, max_response: int, observer: Observer
+    ) -> None:
         self._node = node
         self._methods = methods
         self._max_batch = max_batch
+        self._max_response = max_response
         self._observer = observer
+        self._pace = Pace()
 
     async def answer(self, message: bytes, subscriber: Subscriber | None) -> Answer:
         """Answer one message; `subscriber` is None where nothing can be pushed, that is over HTTP."""
+        await self._pace.wait()
+        if len(message) > MAX_VALUES and sum(map(message.count, _SEPARATORS)) > MAX_VALUES:
+            return Answer(
+                _failure(None, over_limit(errors.REQUEST_TOO_BIG, "Request is too big", MAX_VALUES))
+            )
+        began = time.perf_counter()
         try:
-            request = json.loads(message, parse_constant=_refuse_constant)
+            request = _DECODER.decode(message.decode())
         except (ValueError, RecursionError):
             return Answer(_failure(None, RpcError(errors.PARSE_ERROR, "Parse error")))
+        finally:
+            self._pace.spend(time.perf_counter() - began)
         starts: list[Start] = []
         if isinstance(request, list):
             text = await self._batch(request, subscriber, starts)
         else:
-            text = await self._single(request, subscriber, starts)
+            text = await self._single(request, subscriber, starts, self._max_response)
         return Answer(text, tuple(starts))
 
     async def _batch(
@@ -81,38 +97,41 @@ class Dispatcher:
     ) -> str | None:
         if not batch:
             return _failure(None, RpcError(errors.INVALID_REQUEST, "Invalid request", "the batch is empty"))
+        if not self._max_batch:
+            unsupported = "Batched requests are not supported by this server"
+            return _failure(None, RpcError(errors.BATCHES_NOT_SUPPORTED, unsupported))
         if len(batch) > self._max_batch:
             too_long = "The batch request was too large"
             return _failure(None, over_limit(errors.BATCH_TOO_BIG, too_long, self._max_batch))
         texts: list[str] = []
         size = 0
         for request in batch:
-            text = await self._single(request, subscriber, starts, MAX_RESPONSE - size)
+            text = await self._single(request, subscriber, starts, self._max_response - size)
             if text is not None:
                 texts.append(text)
                 size += len(text)
         return f"[{','.join(texts)}]" if texts else None
 
     async def _single(
-        self, request: Json, subscriber: Subscriber | None, starts: list[Start], room: int = MAX_RESPONSE
+        self, request: Json, subscriber: Subscriber | None, starts: list[Start], room: int
     ) -> str | None:
         """Answer one request while there is room; None for a notification, which is not executed."""
         identifier = request.get("id") if isinstance(request, dict) else None
         if isinstance(identifier, bool) or not isinstance(identifier, str | int | None):
             identifier, request = None, None
         try:
-            method, params = _read(request)
+            method, params = _read(request, room)
             if isinstance(request, dict) and "id" not in request:
                 return None
             if room <= 0:
                 message = "The batch response was too large"
-                raise over_limit(errors.BATCH_RESPONSE_TOO_BIG, message, MAX_RESPONSE)
+                raise over_limit(errors.BATCH_RESPONSE_TOO_BIG, message, self._max_response)
             found = await self._observed(method, params, subscriber, starts)
-            if len(found) > MAX_RESPONSE:
-                raise over_limit(errors.RESPONSE_TOO_BIG, "Response is too big", MAX_RESPONSE)
+            if len(found) > self._max_response:
+                raise over_limit(errors.RESPONSE_TOO_BIG, "Response is too big", self._max_response)
         except RpcError as problem:
             return _failure(identifier, problem)
-        return f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{found}}}'
+        return f'{{"jsonrpc":"2.0","id":{encode(identifier)},"result":{found}}}'
 
     async def _observed(
         self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
@@ -120,6 +139,7 @@ class Dispatcher:
         if method not in self._methods:
             raise RpcError(errors.METHOD_NOT_FOUND, "Method not found", shorten(method))
         protocol = "http" if subscriber is None else "ws"
+        await self._pace.wait()
         self._observer.call_started(protocol, method)
         began, is_error = time.perf_counter(), True
         try:
@@ -127,7 +147,9 @@ class Dispatcher:
             is_error = False
             return found
         finally:
-            self._observer.call_finished(protocol, method, time.perf_counter() - began, is_error)
+            seconds = time.perf_counter() - began
+            self._pace.spend(seconds)
+            self._observer.call_finished(protocol, method, seconds, is_error)
 
     async def _call(
         self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]
@@ -175,10 +197,10 @@ async def is_done(name: str, work: Awaitable[None]) -> bool:
 
 def encode(value: Json) -> str:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
-def _read(request: Json) -> tuple[str, Params]:
+def _read(request: Json, room: int) -> tuple[str, Params]:
     if not isinstance(request, dict):
         raise _invalid("a request is an object with jsonrpc, id (a string or an integer), method, params")
     if request.get("jsonrpc") != "2.0":
@@ -187,10 +209,10 @@ def _read(request: Json) -> tuple[str, Params]:
     if not isinstance(method, str):
         raise _invalid("method must be a string")
     if params is None:
-        return method, Params([])
+        return method, Params([], room)
     if not isinstance(params, list):
         raise errors.invalid_params("params must be an array")
-    return method, Params(params)
+    return method, Params(params, room)
 
 
 def _invalid(reason: str) -> RpcError:
@@ -203,3 +225,8 @@ def _failure(identifier: str | int | None, problem: RpcError) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""made once: what json.loads would make for every message"""

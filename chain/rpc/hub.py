@@ -17,7 +17,7 @@ from chain.rpc.dispatch import encode
 from chain.rpc.errors import Json
 from chain.rpc.head import CODE_KEY, Head
 from chain.rpc.outbox import Outbox
-from chain.rpc.shapes import changes_json, header_json, version_json
+from chain.rpc.shapes import changes_json, header_json, to_hex, version_json
 from chain.rpc.turns import Turns
 
 log = logging.getLogger("rpc")
@@ -34,6 +34,7 @@ class Topic(Enum):
     NEW_HEADS = "chain_newHead"
     ALL_HEADS = "chain_allHead"
     FINALIZED_HEADS = "chain_finalizedHead"
+    JUSTIFICATIONS = "grandpa_justifications"
     RUNTIME_VERSION = "state_runtimeVersion"
     STORAGE = "state_storage"
     EXTRINSIC = "author_extrinsicUpdate"
@@ -196,6 +197,9 @@ class Hub:
             if header is not None:
                 self._send_all(Topic.FINALIZED_HEADS, encode(header_json(header)))
         self._send_all(Topic.FINALIZED_HEADS, encode(header_json(notification.header)))
+        justification = self._node.blocks.justification(notification.hash)
+        if justification is not None:
+            self._send_all(Topic.JUSTIFICATIONS, encode(to_hex(justification)))
 
     async def _compare(self, block: ImportNotification, everything: bool) -> None:
         """Tell storage and version subscribers what is different at a new best block."""

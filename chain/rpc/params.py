@@ -11,6 +11,8 @@ from runtime.primitives.types import AccountId, Hash
 
 MAX_KEYS = 16_384
 """storage keys in one request"""
+MAX_RESPONSE = 15 * 1024 * 1024
+"""bytes of one response or batch of responses; Substrate's default"""
 MAX_BLOCK_NUMBER = 2**32 - 1
 
 _SHOWN = 80
@@ -23,8 +25,10 @@ class Params:
     Raises: RpcError from every method, saying which parameter is wrong and how.
     """
 
-    def __init__(self, values: Sequence[Json]) -> None:
+    def __init__(self, values: Sequence[Json], room: int = MAX_RESPONSE) -> None:
+        """Take the values; `room` is how many bytes the answer may have."""
         self._values = values
+        self.room = room
 
     def get(self, index: int) -> Json:
         """Return a parameter as it came; None when it is missing."""
@@ -35,6 +39,8 @@ class Params:
         value = self.get(index)
         if not isinstance(value, str):
             raise self._wrong(index, name, "must be a string")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):  # JSON allows them, UTF-8 does not
+            raise self._wrong(index, name, "must be Unicode text, without lone surrogates")
         return value
 
     def count(self, index: int, name: str) -> int:

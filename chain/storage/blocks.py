@@ -1,16 +1,24 @@
 """Headers, bodies and justifications by block hash, and the tree of what is not final yet."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
-from runtime.primitives.header import Header, decode_header
+from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header, decode_header
 from runtime.primitives.scale import codec
 from runtime.primitives.types import BlockNumber, Hash
 
 _BODY = codec(list[bytes])
 _UNFINALIZED = b"unfinalized/"
 """prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
+
+VOTER_CHANGES = (b"\x01", b"\x02")
+"""how a scheduled or forced change of GRANDPA's voters begins in a digest"""
+
+
+HEADERS_KEPT = 256
+"""decoded headers; a node at rest answers for its last final block"""
 
 
 class Blocks:
@@ -22,7 +30,7 @@ class Blocks:
     def header(self, block: Hash) -> Header | None:
         """Return a block's header."""
         found = self._database.get(HEADERS, block)
-        return None if found is None else decode_header(found)
+        return None if found is None else _decoded(found)
 
     def body(self, block: Hash) -> list[bytes] | None:
         """Return a block's extrinsics."""
@@ -74,7 +82,37 @@ class Blocks:
         """Remove a block of an abandoned fork."""
         for column in (HEADERS, BODIES, JUSTIFICATIONS):
             batch.delete(column, block)
-        batch.delete(META, _marker(block, header.number))
+        self.settle(batch, block, header)
+
+    def retire(self, batch: Batch, block: Hash, header: Header, *, body: bool) -> None:
+        """Keep a block of an abandoned fork, with its body if wanted."""
+        if not body:
+            batch.delete(BODIES, block)
+        self.settle(batch, block, header)
+
+    def forget(self, batch: Batch, number: BlockNumber) -> None:
+        """Remove the body of a final block, and its justification unless the next voters hang on it."""
+        block = self.hash_at(number)
+        assert block is not None, f"the final block {number} is missing"
+        header = self.header(block)
+        assert header is not None, f"the header of 0x{block.hex()} is missing"
+        batch.delete(BODIES, block)
+        if not changes_voters(header):
+            batch.delete(JUSTIFICATIONS, block)
+
+
+def changes_voters(header: Header) -> bool:
+    """Say whether a block hands over to other voters: its justification proves who they are, for ever."""
+    return any(
+        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in VOTER_CHANGES
+        for log in header.digest.logs
+    )
+
+
+@lru_cache(HEADERS_KEPT)
+def _decoded(encoded: bytes) -> Header:
+    """Return a header; the newest are asked for again and again."""
+    return decode_header(encoded)
 
 
 def _marker(block: Hash, number: BlockNumber) -> bytes:

@@ -4,25 +4,30 @@ Every write is one synced batch over all columns: after a kill or a power loss t
 whole batch. A write that fails, like a read that fails, is a StorageError; the node stops then.
 """
 
+import fcntl
 import logging
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.errors import StorageError
+
 log = logging.getLogger("db")
 
 FLAT, TRIE, UNDO, HISTORY = "flat", "trie", "undo", "history"
+FORKS = "forks"
 HEADERS, BODIES, JUSTIFICATIONS, CANON, META = "headers", "bodies", "justif", "canon", "meta"
-COLUMNS = (FLAT, TRIE, UNDO, HISTORY, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
+COLUMNS = (FLAT, TRIE, UNDO, HISTORY, FORKS, HEADERS, BODIES, JUSTIFICATIONS, CANON, META)
 STATE_COLUMNS = (FLAT, TRIE, UNDO, HISTORY)
 SORTED_COLUMNS = (FLAT, HISTORY)
 """read in order, too"""
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the records' layout; raised when an older node could misread them."""
 _SCHEMA_KEY = b"schema"
 
@@ -31,12 +36,14 @@ MAX_LOG_BYTES = 256 * 1024 * 1024
 MEMTABLE_BYTES = 16 * 1024 * 1024
 """per column family"""
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
+LOCK = "LOCK"
+"""the file that RocksDB locks"""
 BLOOM_BITS = 10
 """per key; one miss in a hundred reads the disk"""
 
 
-class StorageError(Exception):
-    """The database cannot be opened, read or written; the node must stop."""
+BEYOND_KEYS = b"\xff" * 64
+"""No key is as high: those of the state begin with a hash, or with a colon."""
 
 
 class Batch:
@@ -53,6 +60,10 @@ class Batch:
     def delete(self, column: str, key: bytes) -> None:
         """Add a deletion; the key need not exist."""
         self._writes.delete(key, self._handles[column])
+
+    def clear(self, column: str) -> None:
+        """Add the deletion of every key."""
+        self._writes.delete_range(b"", BEYOND_KEYS, self._handles[column])
 
 
 class Snapshot:
@@ -222,6 +233,20 @@ class Database:
             )
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a database that is not opened, as whoever deletes it must.
+
+    Raises: StorageError when it is in use; OSError.
+    """
+    with (path / LOCK).open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise StorageError(_in_use(path)) from problem
+        yield
+
+
 def _close(part: Any) -> None:
     """Close a column or the database."""
     try:
@@ -253,7 +278,16 @@ def _column_options(name: str) -> Any:
 _block_cache = Cache(BLOCK_CACHE_BYTES)
 
 
+def cache_bytes() -> int:
+    """Return how much of the block cache, which all columns share, is in use."""
+    return int(_block_cache.get_usage())
+
+
 def _open_failure(path: Path, problem: str) -> str:
     if "lock" in problem.lower():
-        return f"the database at {path} is in use by another node: stop that one, or choose another base path"
+        return _in_use(path)
     return f"the database at {path} cannot be opened: {problem}"
+
+
+def _in_use(path: Path) -> str:
+    return f"the database at {path} is in use by another node: stop that one, or choose another base path"

@@ -6,25 +6,24 @@ wait for finality, and comes back when another fork turns out to be the one.
 
 from collections.abc import Mapping
 
-from chain.storage.db import FLAT, HISTORY, TRIE, UNDO, Batch, StorageError
-from chain.storage.state import Disk, Overlay, View, history_stem, pack_old
-from chain.storage.trie import Branch, Branches, encode_record, record_key, update
+from chain.errors import StorageError, TrieTooFar
+from chain.storage.db import FLAT, HISTORY, TRIE, UNDO, Batch
+from chain.storage.state import Disk, Overlay, Rewound, View, history_stem, pack_old
+from chain.storage.trie import Branches, Record, record_key, update
 from runtime.frame.state import Changes
 from runtime.primitives.header import Header
 from runtime.primitives.types import BlockNumber, Hash
 
-UNDO_KEPT = 4096
-"""blocks; how far the disk can be taken back"""
 _ABSENT = 0xFFFFFFFF
 
 
 class Move:
     """A path of the disk, collected into one batch; nothing is written here."""
 
-    def __init__(self, disk: Disk, batch: Batch, *, archive: bool) -> None:
+    def __init__(self, disk: Disk, batch: Batch, *, history: bool) -> None:
         self._disk = disk
         self._batch = batch
-        self._archive = archive
+        self._history = history
         self._flat: Changes = {}
         self._trie: Branches = {}
 
@@ -37,13 +36,11 @@ class Move:
             if found != value:
                 old[key] = found
         for key, value in old.items():
-            if self._archive:
+            if self._history:
                 self._batch.put(HISTORY, history_stem(key) + number.to_bytes(4, "big"), pack_old(value))
             self._flat[key] = overlay.changes[key]
         self._trie.update(overlay.branches)
         self._batch.put(UNDO, number.to_bytes(4, "big"), pack_changes(old))
-        if number > UNDO_KEPT:
-            self._batch.delete(UNDO, (number - UNDO_KEPT).to_bytes(4, "big"))
 
     def backward(self, header: Header, parent_root: Hash) -> Overlay:
         """Take a block back; return it as the overlay it was before.
@@ -66,16 +63,16 @@ class Move:
         self._batch.delete(UNDO, header.number.to_bytes(4, "big"))
         return overlay
 
-    def finish(self) -> Mapping[str, Branch | None]:
-        """Add the net change of the state to the batch; return the net change of its branches."""
+    def finish(self) -> tuple[Changes, Branches]:
+        """Add the net change of the state to the batch and return it."""
         write_state(self._batch, self._flat, self._trie)
-        return self._trie
+        return self._flat, self._trie
 
     def _view(self) -> View:
         return View((Overlay(self._flat, self._trie),), self._disk)
 
 
-def write_state(batch: Batch, flat: Mapping[bytes, bytes | None], trie: Mapping[str, Branch | None]) -> None:
+def write_state(batch: Batch, flat: Mapping[bytes, bytes | None], trie: Mapping[str, Record | None]) -> None:
     """Add changes of the state and its branches to a batch."""
     for key, value in flat.items():
         if value is None:
@@ -86,7 +83,7 @@ def write_state(batch: Batch, flat: Mapping[bytes, bytes | None], trie: Mapping[
         if branch is None:
             batch.delete(TRIE, record_key(path))
         else:
-            batch.put(TRIE, record_key(path), encode_record(branch))
+            batch.put(TRIE, record_key(path), branch)
 
 
 def read_undo(disk: Disk, number: BlockNumber) -> Changes:
@@ -98,6 +95,19 @@ def read_undo(disk: Disk, number: BlockNumber) -> Changes:
     if record is None:
         raise StorageError(f"the undo record of block {number} is missing: purge and sync again")
     return unpack_changes(record)
+
+
+def rewound(disk: Disk, number: BlockNumber, head: BlockNumber, *, limit: int | None = None) -> Rewound:
+    """Return what takes the state on disk, of block `head`, back to an older block.
+
+    Raises: StorageError; TrieTooFar when more keys differ than the limit.
+    """
+    changes: Changes = {}
+    for each in range(head, number, -1):
+        changes.update(read_undo(disk, each))
+        if limit is not None and len(changes) > limit:
+            raise TrieTooFar
+    return Rewound(changes, disk)
 
 
 def pack_changes(changes: Changes) -> bytes:

@@ -6,18 +6,18 @@ reader may keep it, or use it in another thread, while blocks are imported and f
 
 import threading
 from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 
+from chain.errors import StorageError, TrieTooFar
 from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
 from chain.storage.trie import (
-    Branch,
     Branches,
+    Record,
     closest_merkle_value,
-    decode_record,
     prove,
     record_key,
     update,
@@ -25,8 +25,16 @@ from chain.storage.trie import (
 from runtime.frame.state import Changes
 from runtime.primitives.types import BlockNumber, Hash
 
-MAX_PAGE = 256
+FIRST_PAGE, MAX_PAGE = 4, 256
 """keys read from the database at a time"""
+REMEMBERED_GENERATIONS = 8
+"""How far behind the disk a reader still shares what is cached."""
+ENTRY_BYTES = 250
+"""what keeping a record takes beside its bytes and those of its key"""
+MAX_REWOUND_KEYS = 100_000
+"""What the trie of one old state may differ by: some seconds of work and a hundred MB."""
+MAX_SCANNED = 1_000_000
+"""Entries of the history that may be passed to find what differs: some ten seconds."""
 REMEMBERED_ROOTS = 8
 """A node computes roots for one or two parents at a time."""
 
@@ -34,14 +42,9 @@ REMEMBERED_ROOTS = 8
 class Overlay:
     """What one or more blocks changed; never modified once made."""
 
-    def __init__(self, changes: Mapping[bytes, bytes | None], branches: Mapping[str, Branch | None]) -> None:
+    def __init__(self, changes: Mapping[bytes, bytes | None], branches: Mapping[str, Record | None]) -> None:
         self.changes = changes
-        self._branches = branches
-
-    @property
-    def branches(self) -> Mapping[str, Branch | None]:
-        """Return the branches that differ from the older state."""
-        return self._branches
+        self.branches = branches
 
     @cached_property
     def _sorted(self) -> list[bytes]:
@@ -66,78 +69,109 @@ def merged(overlays: Iterable[Overlay]) -> Overlay:
     return Overlay(changes, branches)
 
 
-class BranchCache:
-    """Branches of the state on disk, least recently used first out.
+class _Unknown:
+    """Marks what is not at hand."""
 
-    Each is marked with the generation of the disk that first held it, so a reader of an older generation
-    neither sees a newer branch nor leaves an older one behind.
+
+_UNKNOWN = _Unknown()
+
+
+class Cache:
+    """Values by key and branches by path, as they are on disk (None: absent); what was not used lately goes.
+
+    Each reader belongs to a generation of the disk. It neither sees what a later one wrote nor leaves behind
+    what an earlier one read.
     """
 
     def __init__(self, limit: int) -> None:
         self.generation = 0
-        self._limit = limit
-        self._entries: OrderedDict[str, tuple[Branch, int]] = OrderedDict()
+        self._half = limit // 2
+        self._recent: dict[bytes | str, bytes | None] = {}
+        self._recent_bytes = 0
+        self._older: dict[bytes | str, bytes | None] = {}
+        self._written: deque[Set[bytes | str]] = deque(maxlen=REMEMBERED_GENERATIONS)
         self._lock = threading.Lock()
 
-    def get(self, path: str, generation: int) -> Branch | None:
-        """Return the branch a generation has at a path, or None when it is not at hand."""
+    def get(self, key: bytes | str, generation: int) -> bytes | _Unknown | None:
+        """Return what a generation has under a key, if it is at hand."""
+        record = self._recent.get(key, _UNKNOWN)
+        if generation == self.generation and not isinstance(record, _Unknown):
+            return record  # without the lock: `advance` counts the generation up before it keeps anything
         with self._lock:
-            entry = self._entries.get(path)
-            if entry is None or entry[1] > generation:
-                return None
-            self._entries.move_to_end(path)
-            return entry[0]
+            record = self._recent.get(key, _UNKNOWN)
+            if isinstance(record, _Unknown):
+                record = self._older.get(key, _UNKNOWN)
+                if isinstance(record, _Unknown):
+                    return _UNKNOWN
+                self._keep(key, record)
+            if generation != self.generation and self._is_later(key, generation):
+                return _UNKNOWN
+            return record
 
-    def put(self, path: str, branch: Branch, generation: int) -> None:
-        """Keep a branch that a generation read from its disk."""
+    def put(self, key: bytes | str, record: bytes | None, generation: int) -> None:
+        """Keep what a generation read from its disk."""
         with self._lock:
             if generation == self.generation:
+                self._keep(key, record)
+
+    def advance(self, values: Mapping[bytes, bytes | None], branches: Mapping[str, Record | None]) -> None:
+        """Begin the generation that wrote these."""
+        with self._lock:
+            self._written.append({*values, *branches})
+            self.generation += 1
+            for key, value in values.items():
+                self._keep(key, value)
+            for path, branch in branches.items():
                 self._keep(path, branch)
 
-    def advance(self, branches: Mapping[str, Branch | None]) -> None:
-        """Begin the generation that wrote these branches."""
-        with self._lock:
-            self.generation += 1
-            for path, branch in branches.items():
-                if branch is None:
-                    self._entries.pop(path, None)
-                else:
-                    self._keep(path, branch)
+    def _is_later(self, key: bytes | str, generation: int) -> bool:
+        """Say whether a record may be younger than a generation."""
+        behind = self.generation - generation
+        if behind > len(self._written):
+            return True
+        return any(key in self._written[-age] for age in range(1, behind + 1))
 
-    def _keep(self, path: str, branch: Branch) -> None:
-        self._entries[path] = (branch, self.generation)
-        self._entries.move_to_end(path)
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+    def _keep(self, key: bytes | str, record: bytes | None) -> None:
+        before = self._recent.get(key, _UNKNOWN)
+        self._recent[key] = record
+        self._recent_bytes += len(record or b"")
+        self._recent_bytes += len(key) + ENTRY_BYTES if isinstance(before, _Unknown) else -len(before or b"")
+        if self._recent_bytes > self._half:
+            self._older, self._recent, self._recent_bytes = self._recent, {}, 0
 
 
 class Disk:
     """The state on disk as one generation of the database holds it."""
 
-    def __init__(self, snapshot: Snapshot, cache: BranchCache) -> None:
+    def __init__(self, snapshot: Snapshot, cache: Cache) -> None:
         self.snapshot = snapshot
         self._cache = cache
         self._generation = cache.generation
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
-        return self.snapshot.get(FLAT, key)
+        found = self._cache.get(key, self._generation)
+        if isinstance(found, _Unknown):
+            found = self.snapshot.get(FLAT, key)
+            self._cache.put(key, found, self._generation)
+        return found
 
-    def branch(self, path: str) -> Branch | None:
+    def branch(self, path: str) -> Record | None:
         """Return the branch at a path."""
         found = self._cache.get(path, self._generation)
-        if found is not None:
-            return found
-        record = self.snapshot.get(TRIE, record_key(path))
-        if record is None:
-            return None
-        found = decode_record(record)
-        self._cache.put(path, found, self._generation)
+        if isinstance(found, _Unknown):
+            found = self.snapshot.get(TRIE, record_key(path))
+            self._cache.put(path, found, self._generation)
         return found
 
     def keys(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
         """Yield the keys with a prefix, from the first that is not below `start`."""
-        count = 1
+        found = self.snapshot.entry(FLAT, start)
+        if found is None or not found[0].startswith(prefix):
+            return
+        self._cache.put(*found, self._generation)  # who looks for one key reads it next
+        yield found[0]
+        start, count = found[0] + b"\x00", FIRST_PAGE
         while True:
             page = self.snapshot.keys(FLAT, start, count)
             for key in page:
@@ -163,7 +197,7 @@ class View:
                 return overlay.changes[key]
         return self._disk.get(key) if self._disk else None
 
-    def branch(self, path: str) -> Branch | None:
+    def branch(self, path: str) -> Record | None:
         """Return the branch at a path."""
         for overlay in self._overlays:
             if path in overlay.branches:
@@ -205,25 +239,25 @@ class Rewound(Overlay):
     """What takes the state on disk back to an older block; computes its branches when asked for them."""
 
     def __init__(self, changes: Changes, disk: Disk) -> None:
-        super().__init__(changes, {})
+        self.changes = changes
         self._disk = disk
 
     @cached_property
-    def _computed(self) -> Branches:
-        return update(View((), self._disk), self.changes)[1]
-
-    @property
-    def branches(self) -> Mapping[str, Branch | None]:
+    def branches(self) -> Branches:  # type: ignore[override]
         """Return the branches that differ from those on disk."""
-        return self._computed
+        return update(View((), self._disk), self.changes)[1]
 
 
 class HistoryView:
-    """The state at an old height: what the first later change to a key found there, else what is on disk."""
+    """The state at an old height: what the first later change to a key found there, else what is on disk.
 
-    def __init__(self, disk: Disk, number: BlockNumber) -> None:
+    `rewind` is a shorter way to what leads there from the disk, where there are undo records.
+    """
+
+    def __init__(self, disk: Disk, number: BlockNumber, rewind: Callable[[], Rewound] | None = None) -> None:
         self._disk = disk
         self._number = number
+        self._rewind = rewind
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
@@ -235,28 +269,51 @@ class HistoryView:
 
     def scan(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
         """Yield the keys with a prefix, from the first that is not below `start`."""
-        changed = self._changed_later(prefix, start)
-        stored = self._disk.keys(prefix, start)
+        changed = ((key, False, old is not None) for key, old in self._changed_later(prefix, start))
+        stored = ((key, True, True) for key in self._disk.keys(prefix, start))
         previous = None
-        for key, _, existed in merge(changed, ((key, True, True) for key in stored)):
+        for key, _, existed in merge(changed, stored):  # what changed later sorts first
             if key != previous and existed:
                 yield key
             previous = key
 
     def settled(self) -> View:
-        """Return the same state with its trie built from scratch: seconds for a large state."""
-        flat: Changes = {key: self.get(key) for key in self.scan(b"", b"")}
-        return View((Overlay(flat, update(View((), None), flat)[1]),), None)
+        """Return the same state over the branches on disk; the first root or proof works on all that differs.
 
-    def _changed_later(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bool, bool]]:
-        """Yield (key, False: sorts first, whether it had a value then) for each key that changed later."""
-        position, within = _escaped(start), _escaped(prefix)
+        Raises: TrieTooFar.
+        """
+        rewound = self._rewind() if self._rewind else Rewound(self.differences(), self._disk)
+        return View((rewound,), self._disk)
+
+    def differences(self) -> Changes:
+        """Return what leads from the state on disk to this one.
+
+        Raises: TrieTooFar.
+        """
+        changes: Changes = {}
+        for key, old in self._changed_later(b"", b"", MAX_SCANNED):
+            changes[key] = old
+            if len(changes) > MAX_REWOUND_KEYS:
+                raise TrieTooFar
+        return changes
+
+    def _changed_later(
+        self, prefix: bytes, start: bytes, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yield each key that changed later, in order, and its value before.
+
+        Raises: TrieTooFar where more entries of the history are passed than the limit.
+        """
+        position, within, passed = _escaped(start), _escaped(prefix), 0
         while (found := self._disk.snapshot.entry(HISTORY, position)) and found[0].startswith(within):
+            passed += 1
+            if limit is not None and passed > limit:
+                raise TrieTooFar
             stem, number = found[0][:-4], int.from_bytes(found[0][-4:], "big")
             if number <= self._number:
                 position = stem + (self._number + 1).to_bytes(4, "big")
             else:
-                yield _unescaped(stem[:-1]), False, unpack_old(found[1]) is not None
+                yield _unescaped(stem[:-1]), unpack_old(found[1])
                 position = stem + b"\xff"
 
 
@@ -347,5 +404,10 @@ def pack_old(value: bytes | None) -> bytes:
 
 
 def unpack_old(record: bytes) -> bytes | None:
-    """Return the old value of a history record."""
+    """Return the old value of a history record.
+
+    Raises: StorageError when there is no record in it.
+    """
+    if not record:
+        raise StorageError("a record of the history is damaged: purge the chain and sync again")
     return record[1:] if record[0] else None

@@ -8,15 +8,19 @@ Finalising writes {state, trie, undo, history, heads}. After a crash the unfinal
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
-from chain.storage.db import META, Batch, Database, StorageError
-from chain.storage.disk_chain import UNDO_KEPT, Move, read_undo, write_state
+from chain.storage.db import META, Batch, Database
+from chain.storage.disk_chain import Move, rewound, write_state
+from chain.storage.forks import ForkView, fork_changes, put_fork
+from chain.storage.pruning import Modes, Pruner, Pruning, agree
 from chain.storage.state import (
-    BranchCache,
+    MAX_REWOUND_KEYS,
+    Cache,
     Disk,
     HistoryView,
     Overlay,
@@ -26,38 +30,37 @@ from chain.storage.state import (
     View,
     merged,
 )
-from chain.storage.trie import Branch, update
+from chain.storage.trie import Record, update
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
 
-CACHED_BRANCHES = 50_000
-"""About 50 MB."""
+CACHE_BYTES = 64 * 1024 * 1024
+"""Holds the branches and values of some 50,000 accounts; filled as they are used."""
 MAX_LAYERS = 256
 """Blocks of the best chain that wait for finality in memory; beyond, the oldest move to disk."""
 SINGLE_LAYERS = 16
 """A reader looks into about this many overlays; the older ones are merged for it."""
 MERGE_EVERY = 8
 """blocks; consecutive readers share what was merged"""
-RECENT_BLOCKS = 256
-"""How far below the block on disk any node still serves states."""
 FAST_REWIND = 32
-"""Up to this depth an archive takes the disk back in memory, which keeps roots and proofs quick."""
+"""Up to this depth the disk is taken back in memory even with a history: roots and proofs stay quick."""
 KEPT_VIEWS = 4
 """merged overlays, and rewound ones, that are kept for the next reader"""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_GENESIS, _BEST, _FINALIZED, _DISK, _ARCHIVE = b"genesis", b"best", b"finalized", b"disk", b"archive"
+_GENESIS, _BEST, _FINALIZED, _DISK = b"genesis", b"best", b"finalized", b"disk"
 
 
 @dataclass(frozen=True, slots=True)
 class _DiskMove:
     """What a written batch has done to the state on disk."""
 
-    branches: Mapping[str, Branch | None]
+    values: Mapping[bytes, bytes | None]
+    branches: Mapping[str, Record | None]
     taken_back: dict[Hash, Overlay]
     chain: dict[Hash, BlockNumber]
 
@@ -65,7 +68,7 @@ class _DiskMove:
 class ChainStore:
     """Blocks and states of one chain; one task writes, anybody reads."""
 
-    def __init__(self, database: Database, *, archive: bool, cached_branches: int) -> None:
+    def __init__(self, database: Database, modes: Modes, *, cache_bytes: int) -> None:
         self._database = database
         self._blocks = Blocks(database)
         self._genesis = self._head(_GENESIS)
@@ -75,8 +78,8 @@ class ChainStore:
         self._best_number = self._number(self._best)
         self._finalized_number = self._number(self._finalized)
         self._on_disk = self._numbered(self._tree.chain(self._head(_DISK)))
-        self._archive_since = self._keep_archive(archive)
-        self._cache = BranchCache(cached_branches)
+        self._pruner = Pruner(database, self._blocks, modes, self._number(self._disk_head))
+        self._cache = Cache(cache_bytes)
         self._disk = Disk(database.snapshot(), self._cache)
         self._layers: dict[Hash, Overlay] = {}
         self._merged: dict[Hash, Overlay] = {}
@@ -89,11 +92,13 @@ class ChainStore:
         path: Path,
         genesis_state: Mapping[bytes, bytes],
         *,
-        archive: bool = True,
-        cached_branches: int = CACHED_BRANCHES,
+        states: Pruning | None = None,
+        blocks: Pruning | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> "ChainStore":
         """Open the chain in a directory; make the genesis block when there is none.
 
+        The pruning modes (None: as recorded, in a new database Substrate's defaults) cannot change in kind.
         Raises: StorageError, also when the directory holds another chain.
         """
         with ExitStack() as opened:
@@ -107,13 +112,19 @@ class ChainStore:
                     f"the database at {path} was made for another chain, with genesis 0x{found.hex()}: "
                     "choose another base path, or purge the chain"
                 )
-            store = cls(database, archive=archive, cached_branches=cached_branches)
+            modes = agree(database, path, states, blocks)
+            store = cls(database, modes, cache_bytes=cache_bytes)
             opened.pop_all()
         return store
 
     def close(self) -> None:
         """Close the database; states read from it are unusable afterwards."""
         self._database.close()
+
+    @property
+    def modes(self) -> Modes:
+        """What is kept of the past."""
+        return self._pruner.modes
 
     @property
     def genesis_hash(self) -> Hash:
@@ -237,7 +248,7 @@ class ChainStore:
         move = None if block in self._on_disk else self._move_disk(block, batch)
         abandoned = self._tree.abandoned_by(block)
         for each in abandoned:
-            self._blocks.discard(batch, each, self._known(each))
+            self._abandon(batch, each, move)
         for each in chain:
             self._blocks.settle(batch, each, self._known(each))
         keeps_best = self._best == block or self._best in self._tree.above(block)
@@ -245,7 +256,9 @@ class ChainStore:
         self._put_best(batch, best, self._known(best))
         batch.put(META, _FINALIZED, block)
         best_number, number = self._known(best).number, self._known(block).number
+        self._pruner.add_to(batch, self._disk, self._finalized_number, number)
         self._database.write(batch)
+        self._pruner.follow()
         if move is not None:
             self._disk_moved(move)
         self._best, self._best_number = best, best_number
@@ -254,6 +267,33 @@ class ChainStore:
         self._on_disk = {each: height for each, height in self._on_disk.items() if height > number}
         self._layers = {each: overlay for each, overlay in self._layers.items() if each in self._tree}
         return chain
+
+    def revert(self, count: int) -> list[Hash]:
+        """Take the best chain back by so many blocks, not below the final one; return what is forgotten.
+
+        Forks that reach higher than the new best block lose what is above it, too.
+        Raises: StorageError.
+        """
+        target = max(self._finalized_number, self._best_number - count)
+        best = self.hash_at(target)
+        assert best is not None, f"block {target} of the best chain is missing"
+        gone = [block for block in self._tree if self._number(block) > target]
+        batch = self._database.batch()
+        stays = [block for block, number in self._on_disk.items() if number <= target]
+        move = None
+        if len(stays) < len(self._on_disk):
+            move = self._move_disk(stays[-1] if stays else self._finalized, batch)
+        for block in gone:
+            self._blocks.discard(batch, block, self._known(block))
+        self._put_best(batch, best, self._known(best))
+        self._database.write(batch)
+        if move is not None:
+            self._disk_moved(move)
+        self._best, self._best_number = best, target
+        kept = [(block, self._known(block)) for block in self._tree if block not in gone]
+        self._tree = Tree(self._finalized, iter(kept))
+        self._layers = {each: overlay for each, overlay in self._layers.items() if each in self._tree}
+        return gone
 
     def _head(self, name: bytes) -> Hash:
         found = self._database.get(META, name)
@@ -274,20 +314,6 @@ class ChainStore:
     def _numbered(self, chain: list[Hash]) -> dict[Hash, BlockNumber]:
         return {block: self._number(block) for block in chain}
 
-    def _keep_archive(self, archive: bool) -> BlockNumber | None:
-        """Return where the history begins; a run without archive breaks it off."""
-        found = self._database.get(META, _ARCHIVE)
-        if archive == (found is not None):
-            return None if found is None else int.from_bytes(found, "big")
-        batch = self._database.batch()
-        since = self._number(self._disk_head)
-        if archive:
-            batch.put(META, _ARCHIVE, since.to_bytes(4, "big"))
-        else:
-            batch.delete(META, _ARCHIVE)
-        self._database.write(batch)
-        return since if archive else None
-
     @property
     def _disk_head(self) -> Hash:
         return next(reversed(self._on_disk), self._finalized)
@@ -301,8 +327,14 @@ class ChainStore:
     def _is_final(self, block: Hash) -> bool:
         if block in self._tree:
             return False
+        return self._final_number(block) is not None
+
+    def _final_number(self, block: Hash) -> BlockNumber | None:
+        """Return the height of a final block, None when it is not one."""
         header = self._blocks.header(block)
-        return header is not None and header.number <= self._finalized_number
+        if header is None or header.number > self._finalized_number or self.hash_at(header.number) != block:
+            return None
+        return header.number
 
     def _execute(self, header: Header, changes: Changes) -> Overlay:
         """Return the overlay of a block, with the root that its author computed."""
@@ -317,6 +349,17 @@ class ChainStore:
             found, said = computed.root.hex(), header.state_root.hex()
             raise AssertionError(f"block {number} leads to root 0x{found}, its header says 0x{said}")
         return Overlay(computed.changes, computed.branches)
+
+    def _abandon(self, batch: Batch, block: Hash, move: "_DiskMove | None") -> None:
+        """Forget a block of a fork that has lost, or keep what an archive keeps of it."""
+        modes, header = self._pruner.modes, self._known(block)
+        if not (modes.states.forks or modes.blocks.forks):
+            self._blocks.discard(batch, block, header)
+            return
+        self._blocks.retire(batch, block, header, body=modes.blocks.forks)
+        overlay = self._layers.get(block) or (move.taken_back.get(block) if move else None)
+        if modes.states.forks and overlay is not None:
+            put_fork(batch, block, overlay)
 
     def _put_best(self, batch: Batch, block: Hash, header: Header) -> None:
         """Make a block the best: rewrite the heights at which its chain is not the best one yet."""
@@ -336,15 +379,29 @@ class ChainStore:
             return View(overlays, self._disk)
         number = self._number_on_disk(base)
         if number is None:
-            raise self._no_state(block)
-        head = self._number(self._disk_head)
-        depth = head - number
-        has_history = self._archive_since is not None and number >= self._archive_since
-        if has_history and not layers and depth > FAST_REWIND:
-            return HistoryView(self._disk, number)
-        if depth > (UNDO_KEPT if layers or number >= self._finalized_number else RECENT_BLOCKS):
+            return self._fork_view(block)
+        head, finalized = self._number(self._disk_head), self._finalized_number
+        has_history = not layers and self._pruner.has_history(number, finalized)
+        if has_history and head - number > FAST_REWIND:
+            has_undo = self._pruner.has_undo(number, finalized)
+            shorter = partial(rewound, self._disk, number, head, limit=MAX_REWOUND_KEYS) if has_undo else None
+            return HistoryView(self._disk, number, shorter)
+        if not self._pruner.has_undo(number, finalized):
             raise StateDiscarded(block)
         return View((*overlays, self._rewind(number, head)), self._disk)
+
+    def _fork_view(self, block: Hash) -> ForkView:
+        """Return the state of a block of an abandoned fork."""
+        path, below = [], block
+        while (number := self._number_on_disk(below)) is None:
+            changes = fork_changes(self._database, below)
+            if changes is None:
+                raise self._no_state(block)
+            path.append(Overlay(changes, {}))
+            below = self._known(below).parent_hash
+        if not self._pruner.has_history(number, self._finalized_number):
+            raise StateDiscarded(block)
+        return ForkView(merged(reversed(path)), self._disk, number)
 
     def _layers_down(self, block: Hash) -> tuple[list[Hash], Hash]:
         """Return the blocks in memory from this one down, and the block below them."""
@@ -370,16 +427,12 @@ class ChainStore:
         """Return the height of a block that the disk has gone through."""
         if block in self._on_disk:
             return self._on_disk[block]
-        header = None if block in self._tree else self._blocks.header(block)
-        return header.number if header and header.number <= self._finalized_number else None
+        return None if block in self._tree else self._final_number(block)
 
     def _rewind(self, number: BlockNumber, head: BlockNumber) -> Rewound:
         found = self._rewound.get(number)
         if found is None:
-            changes: Changes = {}
-            for each in range(head, number, -1):
-                changes.update(read_undo(self._disk, each))
-            found = Rewound(changes, self._disk)
+            found = rewound(self._disk, number, head)
             _keep(self._rewound, number, found)
         return found
 
@@ -395,7 +448,7 @@ class ChainStore:
     def _move_disk(self, target: Hash, batch: Batch) -> _DiskMove:
         """Add to a batch what takes the disk to a block: back to the fork, then forward."""
         chain = self._tree.chain(target)
-        move = Move(self._disk, batch, archive=self._archive_since is not None)
+        move = Move(self._disk, batch, history=self._pruner.keeps_history)
         taken_back, on_the_way = {}, set(chain)
         for block in [each for each in reversed(self._on_disk) if each not in on_the_way]:
             header = self._known(block)
@@ -406,11 +459,11 @@ class ChainStore:
                     raise StateDiscarded(block)
                 move.forward(self._number(block), self._layers[block])
         batch.put(META, _DISK, target)
-        return _DiskMove(move.finish(), taken_back, self._numbered(chain))
+        return _DiskMove(*move.finish(), taken_back, self._numbered(chain))
 
     def _disk_moved(self, move: _DiskMove) -> None:
         """Follow a written batch in memory."""
-        self._cache.advance(move.branches)
+        self._cache.advance(move.values, move.branches)
         self._disk = Disk(self._database.snapshot(), self._cache)
         self._on_disk = move.chain
         kept = {block: overlay for block, overlay in self._layers.items() if block not in move.chain}

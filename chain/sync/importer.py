@@ -12,6 +12,7 @@ from chain.consensus.slots import slot_at, verify_header
 from chain.env import Clock
 from chain.errors import UnknownBlock
 from chain.executor import Executor
+from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
@@ -32,7 +33,7 @@ class Importer:
         self._executor = executor
         self._feed = feed
         self._clock = clock
-        self._slot_ms = executor.slot_duration(store.state_at(store.genesis_hash))
+        self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
         """Execute again what a restart left unapplied; return how many blocks that were."""
@@ -88,6 +89,7 @@ class Importer:
     def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
         state = self._store.state_at(header.parent_hash)
         supplied: Mapping[str, Any] = {"timestamp": now_ms}
+        self._executor.expect(state, self._header(header.parent_hash), body)
         return self._executor.execute(state, header, body, supplied)
 
     def _import(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -118,7 +120,7 @@ class Importer:
 
     def _header(self, block: Hash) -> Header:
         header = self._store.header(block)
-        assert header is not None, "the best chain is stored"
+        assert header is not None, "what a block is built on is stored"
         return header
 
 
@@ -128,9 +130,3 @@ def pre_digest_slot(header: Header) -> int:
         return pre_digest_of(header).slot
     except ValueError:
         return 0
-
-
-def short(block: bytes) -> str:
-    """Return a hash as logs show it."""
-    text = block.hex()
-    return f"0x{text[:4]}…{text[-4:]}"

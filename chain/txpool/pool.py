@@ -154,6 +154,15 @@ class Pool:
         self._bans.add(transaction)
         self._discard(entry, INVALID)
 
+    def remove(self, transactions: list[Hash]) -> list[Hash]:
+        """Drop and ban transactions on request; return those that were there. What follows them waits."""
+        found = [each for each in transactions if each in self._entries]
+        for transaction in found:
+            self._bans.add(transaction)
+            if (entry := self._entries.get(transaction)) is not None:
+                self._discard(entry, INVALID)
+        return found
+
     def on_imported(
         self, block: Hash, extrinsics: list[bytes], retracted: list[tuple[Hash, list[bytes]]]
     ) -> None:
@@ -430,9 +439,9 @@ class Pool:
         self._settle([entry])
 
     def _condemn(self, transaction: Hash, problem: TransactionRejected) -> None:
-        """Ban what is invalid; what cannot be judged may come again at once."""
+        """Ban what is invalid; what cannot be judged, or comes too early, may come again at once."""
         self.counters.invalid += 1
-        if problem.kind == "invalid":
+        if problem.kind == "invalid" and not problem.early:
             self._bans.add(transaction)
         log.debug("transaction 0x%s refused: %s", transaction.hex(), problem)
 

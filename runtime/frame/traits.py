@@ -8,10 +8,14 @@ from runtime.primitives.header import Digest, DigestItem
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash, Weight
 
 
-class SystemHost(Protocol):
-    """What the executive needs of the System pallet."""
+class BlockNumberProvider(Protocol):
+    """Where the number of the current block lies: the System pallet."""
 
     number: Value[BlockNumber]
+
+
+class SystemHost(BlockNumberProvider, Protocol):
+    """What the executive needs of the System pallet."""
 
     def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
         """Open a block."""
@@ -75,4 +79,20 @@ class Currency(Protocol):
 
     def set_lock(self, identifier: bytes, who: AccountId, amount: Balance) -> None:
         """Keep an amount from being spent; zero lifts the lock. `identifier` has 8 bytes."""
+        ...
+
+
+class Reserves(Protocol):
+    """Deposits in the native token, in planck. Source: FRAME's ReservableCurrency."""
+
+    def reserve(self, who: AccountId, value: Balance) -> None:
+        """Set usable money aside. Raises: DispatchError."""
+        ...
+
+    def unreserve(self, who: AccountId, value: Balance) -> Balance:
+        """Free what was set aside, as far as there is any; return the amount freed."""
+        ...
+
+    def reserved(self, who: AccountId) -> Balance:
+        """Return what is set aside."""
         ...

@@ -49,6 +49,9 @@ NUMBERS: dict[PalletError, int] = {
 }
 """What clients match on: the numbers never change."""
 
+EARLY = (2, 3, 6)
+"""Round, phase and beacon come when they come: a call sent before them is good later, as it is."""
+
 PRIORITY = 1 << 62
 """Rounds have deadlines, and each uid has one of these calls at a time: no tip outbids them."""
 TAG = codec(tuple[u8, u8, u16, u32, AccountId])
@@ -94,4 +97,5 @@ class CheckFreeCalls(Extension):
 def rejection(refused: DispatchError, netuid: int) -> TransactionRejected:
     """Return a pallet's refusal as the pool says it."""
     text = refused.reason.value.replace("<netuid>", str(netuid))
-    return TransactionRejected("invalid", "Custom", NUMBERS[refused.reason], text)
+    number = NUMBERS[refused.reason]
+    return TransactionRejected("invalid", "Custom", number, text, early=number in EARLY)

@@ -10,7 +10,8 @@ from typing import Protocol
 from runtime.frame.declare import Pays, Signed, call, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, NMap, Value, storage
+from runtime.frame.storage import DoubleMap, NMap, storage
+from runtime.frame.traits import BlockNumberProvider
 from runtime.primitives.commitments import Salt, update_commitment
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import struct, u16, u32
@@ -20,10 +21,8 @@ BY_MINER = (twox_64_concat, twox_64_concat, blake2_128_concat)
 """Netuids and rounds are the chain's own numbers; a hotkey is anybody's choice."""
 
 
-class ChainOf(Protocol):
+class ChainOf(BlockNumberProvider, Protocol):
     """Names the chain and counts its blocks."""
-
-    number: Value[BlockNumber]
 
     def genesis_hash(self) -> Hash:
         """Return the hash of block 0."""

@@ -6,13 +6,14 @@ account = blake2_256("modlpy/utilisuba" ++ signatories, sorted ++ threshold): no
 from bisect import bisect_left
 from dataclasses import replace
 from itertools import pairwise
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
 from runtime.frame.declare import Signed, SignedOrigin, call, constant, coupled, db, event
 from runtime.frame.errors import DispatchError, DispatchResult, Err, Ok, PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Value, storage
+from runtime.frame.storage import DoubleMap, storage
+from runtime.frame.traits import BlockNumberProvider, Reserves
 from runtime.primitives.hashing import blake2_128_concat, blake2_256, twox_64_concat
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Fixed, struct, u16, u32
@@ -105,28 +106,6 @@ class Error(PalletError):
     AlreadyStored = "The data to be stored is already stored."
 
 
-class Reserves(Protocol):
-    """Deposits, in planck."""
-
-    def reserve(self, who: AccountId, value: Balance) -> None:
-        """Set usable money aside. Raises: DispatchError."""
-        ...
-
-    def unreserve(self, who: AccountId, value: Balance) -> Balance:
-        """Free what was set aside."""
-        ...
-
-    def reserved(self, who: AccountId) -> Balance:
-        """Return what is set aside."""
-        ...
-
-
-class Height(Protocol):
-    """What is needed of the System pallet."""
-
-    number: Value[BlockNumber]
-
-
 def _weight_one(runtime: Runtime, others: list[AccountId], inner: Call) -> Weight:
     return db(reads=1, writes=1) + runtime.info(inner).weight
 
@@ -140,7 +119,7 @@ def _weight_operate(
 class Multisig(Pallet[NewMultisig | MultisigApproval | MultisigExecuted | MultisigCancelled, Error]):
     """Open operations, and the deposits of those who opened them."""
 
-    system: Height = coupled()
+    system: BlockNumberProvider = coupled()
     currency: Reserves = coupled()
     deposit_base: Balance = constant(200_000_000_000)
     deposit_factor: Balance = constant(50_000_000_000)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Protocol
 from runtime.frame.declare import Signed, call, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Map, Value, storage
-from runtime.frame.traits import Currency
+from runtime.frame.storage import DoubleMap, Map, storage
+from runtime.frame.traits import BlockNumberProvider, Currency
 from runtime.pallets.subnets import PPM, Hyperparameters, Network
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u128
@@ -135,12 +135,6 @@ class Error(PalletError):
     )
 
 
-class Clock(Protocol):
-    """Where the number of the current block lies."""
-
-    number: Value[BlockNumber]
-
-
 class SubnetsOf(Protocol):
     """What is asked of the Subnets pallet."""
 
@@ -190,7 +184,7 @@ class Neurons(
 ):
     """Hotkeys, coldkeys and uids of every subnet; registration, endpoints and identities."""
 
-    system: Clock = coupled()
+    system: BlockNumberProvider = coupled()
     subnets: SubnetsOf = coupled()
     currency: Currency = coupled()
     staking: Stakes = coupled()

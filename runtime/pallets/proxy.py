@@ -6,13 +6,14 @@ do no more than both; `pures` remembers who paid for a pure account, so each dep
 
 import enum
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
 from runtime.frame.declare import CallFilter, Signed, SignedOrigin, call, constant, coupled, db, event
 from runtime.frame.errors import DispatchError, DispatchResult, Err, Ok, PalletError, ensure
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import Map, Value, storage
+from runtime.frame.storage import Map, storage
+from runtime.frame.traits import BlockNumberProvider, Reserves
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Compact, struct, u16, u32
@@ -133,28 +134,6 @@ class Error(PalletError):
     NoSelfProxy = "Cannot add self as proxy."
 
 
-class Reserves(Protocol):
-    """Deposits, in planck."""
-
-    def reserve(self, who: AccountId, value: Balance) -> None:
-        """Set usable money aside. Raises: DispatchError."""
-        ...
-
-    def unreserve(self, who: AccountId, value: Balance) -> Balance:
-        """Free what was set aside."""
-        ...
-
-    def reserved(self, who: AccountId) -> Balance:
-        """Return what is set aside."""
-        ...
-
-
-class Height(Protocol):
-    """What is needed of the System pallet."""
-
-    number: Value[BlockNumber]
-
-
 @dataclass(frozen=True)
 class Reach:
     """What a proxy type may call: whole pallets by name, without the calls `but` names as "Pallet.call"."""
@@ -200,7 +179,7 @@ Pending = tuple[Annotated[list[Announcement], Bounded(MAX_PENDING)], Balance]
 class Proxy(Pallet[ProxyExecuted | PureCreated | Announced | ProxyAdded | ProxyRemoved, Error]):
     """Who may act for whom, what was announced, and the deposits for both."""
 
-    system: Height = coupled()
+    system: BlockNumberProvider = coupled()
     currency: Reserves = coupled()
     reaches: dict[ProxyType, Reach] = coupled()
     proxy_deposit_base: Balance = constant(200_000_000_000)

@@ -7,12 +7,13 @@ the subnet's next epoch. Inside the freeze window before an epoch nothing can be
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from runtime.frame.declare import Origin, Root, SignedOrigin, call, constant, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Map, Value, storage
+from runtime.frame.storage import DoubleMap, Map, storage
+from runtime.frame.traits import BlockNumberProvider
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u64, u128
 from runtime.primitives.ss58 import account_of
@@ -256,12 +257,6 @@ class Error(PalletError):
     Paused = "The subnet is paused; wait until root has unpaused it."
 
 
-class Clock(Protocol):
-    """Where the number of the current block lies."""
-
-    number: Value[BlockNumber]
-
-
 class Subnets(
     Pallet[
         NetworkAdded
@@ -275,7 +270,7 @@ class Subnets(
 ):
     """Subnets, their owners and hyperparameters, and when their epochs are."""
 
-    system: Clock = coupled()
+    system: BlockNumberProvider = coupled()
     max_subnets: u16 = constant(32)
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)

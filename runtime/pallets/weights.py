@@ -10,7 +10,8 @@ from typing import Annotated, Any, Protocol
 from runtime.frame.declare import Signed, call, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Value, storage
+from runtime.frame.storage import DoubleMap, storage
+from runtime.frame.traits import BlockNumberProvider
 from runtime.pallets.subnets import MOST_UIDS, Hyperparameters
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, u16, u64
@@ -45,12 +46,6 @@ class Error(PalletError):
     AllZero = "No value is above zero; weigh at least one neuron."
     OldVersion = "version_key is below the subnet's weights_version; update the validator software."
     TooSoon = "The last row is too recent; wait for the subnet's weights_rate_limit (blocks)."
-
-
-class Clock(Protocol):
-    """Where the number of the current block lies."""
-
-    number: Value[BlockNumber]
 
 
 class SubnetsOf(Protocol):
@@ -93,7 +88,7 @@ def set_weights_weight(runtime: Any, netuid: int, uids: list[int], values: list[
 class Weights(Pallet[WeightsSet, Error]):
     """The rows of weights, and when each was set."""
 
-    system: Clock = coupled()
+    system: BlockNumberProvider = coupled()
     subnets: SubnetsOf = coupled()
     neurons: NeuronsOf = coupled()
     permits: Permits = coupled()

@@ -94,6 +94,58 @@ class GrandpaJustification:
         return JUSTIFICATION.encode(self)
 
 
+@variant
+class PrevoteEquivocation:
+    """Two prevotes of one voter in one round."""
+
+    round_number: u64
+    identity: Ed25519Public
+    first: tuple[Prevote, Signature64]
+    second: tuple[Prevote, Signature64]
+
+
+@variant
+class PrecommitEquivocation:
+    """Two precommits of one voter in one round."""
+
+    round_number: u64
+    identity: Ed25519Public
+    first: tuple[Precommit, Signature64]
+    second: tuple[Precommit, Signature64]
+
+
+@struct("sp_consensus_grandpa::EquivocationProof")
+class EquivocationProof:
+    """Two votes of one voter where one is allowed."""
+
+    set_id: u64
+    equivocation: Annotated[
+        PrevoteEquivocation | PrecommitEquivocation, Variants("sp_consensus_grandpa::Equivocation")
+    ]
+
+    @classmethod
+    def of(cls, set_id: int, round_: int, first: SignedMessage, second: SignedMessage) -> "EquivocationProof":
+        """Return the proof against who cast these votes of one phase."""
+        one, other = first.message, second.message
+        if isinstance(one, Prevote) and isinstance(other, Prevote):
+            prevotes = (one, first.signature), (other, second.signature)
+            return cls(set_id, PrevoteEquivocation(round_, first.id, *prevotes))
+        assert isinstance(one, Precommit)
+        assert isinstance(other, Precommit)
+        precommits = (one, first.signature), (other, second.signature)
+        return cls(set_id, PrecommitEquivocation(round_, first.id, *precommits))
+
+    def is_valid(self) -> bool:
+        """Say whether both signatures are the accused voter's and the votes differ."""
+        accused = self.equivocation
+        return accused.first[0] != accused.second[0] and all(
+            verify_ed25519(
+                signature, localized_payload(vote, accused.round_number, self.set_id), accused.identity
+            )
+            for vote, signature in (accused.first, accused.second)
+        )
+
+
 @struct("sp_consensus_grandpa::ScheduledChange")
 class Change:
     """New voters, a number of blocks after the one that says so."""
@@ -147,6 +199,7 @@ MESSAGE = codec(Message)
 SIGNED_MESSAGE = codec(SignedMessage)
 JUSTIFICATION = codec(GrandpaJustification)
 CONSENSUS_LOG = codec(ConsensusLog)
+EQUIVOCATION_PROOF = codec(EquivocationProof)
 
 
 class Flaw(enum.StrEnum):

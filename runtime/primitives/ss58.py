@@ -36,7 +36,7 @@ def encode(account: bytes, prefix: int = GENERIC_PREFIX) -> str:
 def encode_key(public: bytes, prefix: int = GENERIC_PREFIX) -> str:
     """Return the text of a public key; only one of 32 bytes is the address of an account."""
     body = _prefix_bytes(prefix) + public
-    return _to_base58(body + _checksum(body))
+    return to_base58(body + _checksum(body))
 
 
 def decode(text: str) -> tuple[int, AccountId]:
@@ -71,7 +71,8 @@ def _checksum(body: bytes) -> bytes:
     return blake2b(b"SS58PRE" + body).digest()[:_CHECKSUM]
 
 
-def _to_base58(raw: bytes) -> str:
+def to_base58(raw: bytes) -> str:
+    """Return bytes in base 58, without any checksum."""
     number = int.from_bytes(raw, "big")
     digits = []
     while number:

@@ -50,14 +50,20 @@ class ValidTransaction:
 
 
 class TransactionRejected(Exception):
-    """The runtime does not take this transaction; `code` numbers the Custom reasons only."""
+    """The runtime does not take this transaction; `code` numbers the Custom reasons only.
 
-    def __init__(self, kind: Kind, reason: str, code: int = 0, text: str = "") -> None:
+    An `early` one may be good at a later block just as it is.
+    """
+
+    def __init__(
+        self, kind: Kind, reason: str, code: int = 0, text: str = "", *, early: bool = False
+    ) -> None:
         assert reason in REASONS[kind], f"{reason} is no reason of {kind}"
         assert 0 <= code < 256, f"{code} is no u8"
         self.kind = kind
         self.reason = reason
         self.code = code
+        self.early = early
         self.text = text or REASONS[kind][reason].docs
         super().__init__(self.describe())
 

@@ -19,6 +19,13 @@ from runtime.frame.state import Overlay
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.crypto import Sr25519
 from runtime.primitives.era import IMMORTAL
+from runtime.primitives.grandpa import (
+    Commit,
+    GrandpaJustification,
+    Precommit,
+    SignedPrecommit,
+    localized_payload,
+)
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
@@ -38,6 +45,13 @@ def spec_with_slots() -> ChainSpec:
     constants["Timestamp"]["MinimumPeriod"] = SLOT_MS // 2
     source["genesis"]["runtimeGenesis"]["config"]["constants"] = constants
     return ChainSpec.parse(json.dumps(source), "test")
+
+
+def justified(header: Header, round_: int, set_id: int = 0, key: Keypair = ALICE) -> GrandpaJustification:
+    """Return the proof that a block is final where one voter decides."""
+    vote = Precommit(header.hash(), header.number)
+    signed = SignedPrecommit(vote, key.sign(localized_payload(vote, round_, set_id)), key.public)
+    return GrandpaJustification(round_, Commit(vote.target_hash, vote.target_number, [signed]), [])
 
 
 @dataclass

@@ -11,6 +11,7 @@ from chain.consensus.author import Author, Parent
 from chain.consensus.guard import Guard
 from chain.consensus.slots import Epoch
 from chain.env_real import RealDisk
+from chain.errors import StorageError
 from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution
 from runtime.frame.state import Changes
@@ -96,7 +97,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def author_of(authored: Authored, guard: Guard, pool: Waiting) -> Author:
     """Return an author with Alice's key."""
-    return Author(authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count: None)
+    return Author(
+        authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count, ended: None
+    )
 
 
 async def run_until_done(author: Author, done: asyncio.Event) -> None:
@@ -169,3 +172,25 @@ async def test_the_guards_refusal_skips_the_slot(
     assert pre_digest_slot(first) == FIRST_SLOT + 3
     refusals = [message for message in caplog.messages if "is not sealed" in message]
     assert len(refusals) == 2
+
+
+class Unplugged(Waiting):
+    """A queue whose transaction comes just after the disk has gone."""
+
+    def __init__(self, chain: Chain, extrinsic: bytes) -> None:
+        super().__init__(extrinsic)
+        self.chain = chain
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Take the disk away, then yield what waits."""
+        self.chain.store.close()
+        yield from super().best_first()
+
+
+async def test_a_storage_failure_stops_the_author(chain: Chain, guard: Guard) -> None:
+    pool = Unplugged(chain, chain.remark(0))
+    author = author_of(Authored(chain, wanted=1), guard, pool)
+    with pytest.raises(StorageError, match="the database is closed"):
+        async with asyncio.timeout(10):
+            await author.run()
+    assert pool.reported == []

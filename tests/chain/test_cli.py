@@ -46,14 +46,23 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
         ("node --bogus", "assay: unrecognized arguments: --bogus. Try `assay --help`."),
         ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
          "`assay node --help`."),
+        ("node --dev --signature-workers 99", "assay node: argument --signature-workers: '99' is neither "
+         "auto nor 0 to 8. Try `assay node --help`."),
         ("node --dev --rpc-max-connections 0", "assay node: argument --rpc-max-connections: '0' is not "
          "between 1 and 65536. Try `assay node --help`."),
+        ("node --dev --rpc-max-response-size 1025", "assay node: argument --rpc-max-response-size: '1025' is "
+         "not between 1 and 1024. Try `assay node --help`."),
+        ("node --dev --node-key 12", "assay: --node-key holds no node key: it must be 32 bytes or 64 "
+         "hexadecimal digits; `assay key generate-node-key` makes one"),
+        ("node --dev --node-key-file /no/such", "assay: cannot read the node key: [Errno 2] No such file or "
+         "directory: '/no/such'"),
         ("node --dev -l nonsense", f"assay: log level 'nonsense' {LEVELS}"),
         ("node --dev -l babe=", f"assay: log level '' {LEVELS}"),
         ("node --chain /no/such.json", "assay: cannot read chain '/no/such.json': [Errno 2] No such file or "
          "directory: '/no/such.json'; give dev, local or a JSON file"),
         ("build-spec --chain nowhere", "assay: cannot read chain 'nowhere': [Errno 2] No such file or "
          "directory: 'nowhere'; give dev, local or a JSON file"),
+        ("up --rounds 3", "assay: --rounds says when --exit ends the run; add --exit"),
         ("key inspect nonsense",
          "assay: the phrase is not 12 to 24 English BIP-39 words with a valid checksum"),
         ("key inspect 0x12", "assay: a seed is 0x and 64 hexadecimal digits"),

@@ -65,16 +65,46 @@ async def test_an_address_that_is_none_is_said(url: str) -> None:
     with pytest.raises(Unreachable) as refused:
         async with Chain.connect(url, "//Alice"):
             pass
-    assert str(refused.value) == (
-        f"no node answers at {url} (an address is ws://HOST:PORT or wss://HOST:PORT): "
-        "start one with `assay node --dev`, or give --url"
-    )
+    rule = "is no node's address: give --url ws://HOST:PORT or wss://HOST:PORT"
+    assert str(refused.value) == f"{url!r} {rule}"
 
 
 async def test_a_closed_port_is_said() -> None:
     with pytest.raises(Unreachable, match=r"no node answers at ws://127\.0\.0\.1:1 \(.*refused"):
         async with Chain.connect("ws://127.0.0.1:1", "//Alice"):
             pass
+
+
+async def test_a_name_nobody_has_is_said() -> None:
+    with pytest.raises(Unreachable, match=r"no node answers at ws://no\.such\.host\.invalid:1 \("):
+        async with Chain.connect("ws://no.such.host.invalid:1", "//Alice"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("scheme", "greeting", "said"),
+    [
+        ("ws", b"HTTP/1.1 200 OK\r\n\r\n", "speaks HTTP and takes no WebSocket (status 200)"),
+        ("ws", b"HTTP/1.1 404 Not Found\r\n\r\n", "speaks HTTP and takes no WebSocket (status 404)"),
+        ("ws", b"SSH-2.0-OpenSSH_9\r\n", "speaks no HTTP (Invalid status line: 'SSH-2.0-OpenSSH_9')"),
+        ("wss", b"HTTP/1.1 400 Bad Request\r\n\r\n", "speaks no TLS this machine trusts ("),
+    ],
+)
+async def test_what_answers_instead_of_a_node_is_said(scheme: str, greeting: bytes, said: str) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(greeting)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(Unreachable) as refused:
+            async with Chain.connect(url, "//Alice"):
+                pass
+    assert str(refused.value).startswith(f"what answers at {url} {said}")
+    assert str(refused.value).endswith(": give a node's address with --url")
 
 
 async def test_what_talks_about_something_else_is_no_assay_chain(

@@ -8,6 +8,7 @@ import pytest
 
 from chain.cli import main
 from chain.commands import password as passwords
+from chain.consensus.guard import Guard, SlotRecord
 from chain.env_real import RealDisk
 from chain.keys import DEV_PHRASE, Keypair
 from chain.keystore import BABE_KEY, Keystore
@@ -25,9 +26,9 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]
     return printed
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run the command, which must fail as a usage error; return its line."""
-    assert main(["key", *arguments]) == USAGE
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = USAGE) -> str:
+    """Run the command, which must fail, as a usage error by default; return its line."""
+    assert main(["key", *arguments]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     return captured.err.removeprefix("assay: ").removesuffix("\n")
@@ -123,6 +124,40 @@ def test_a_key_goes_into_the_nodes_keystore(capsys: pytest.CaptureFixture[str], 
     assert kept.public_keys(BABE_KEY) == [public]
     assert found["publicKey"] == "0x" + public.hex()
     assert "secretKeyUri" not in found
+
+
+def test_a_key_s_guard_record_is_born_with_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    flags = ("--key-type", "babe", "--suri", "//Alice", "--chain", "dev", "-d", str(tmp_path))
+    shown(capsys, "insert", *flags)
+    guard = Guard.open(RealDisk(tmp_path / "chains" / "dev" / "guard"))
+    assert guard.last_slot(Keypair.from_suri("//Alice", "ed25519").public) == SlotRecord()
+    line = refused(capsys, "insert", *flags, code=1)
+    assert "is another node running with the same keys?" in line
+    assert line.endswith("a node that runs takes keys by author_insertKey")
+    guard.close()
+
+
+def test_a_keystore_may_lie_elsewhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    flags = ("--key-type", "babe", "--suri", "//Alice", "--chain", "dev", "-d", str(tmp_path / "base"))
+    shown(capsys, "insert", *flags, "--keystore-path", str(tmp_path / "keys"))
+    assert len(Keystore(RealDisk(tmp_path / "keys")).public_keys(BABE_KEY)) == 1
+    assert not (tmp_path / "base" / "chains" / "dev" / "keystore").exists()
+
+
+def test_a_node_key_is_made_and_inspected(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "new" / "node-key"
+    assert main(["key", "generate-node-key", "--file", str(path)]) == 0
+    made = capsys.readouterr()
+    assert main(["key", "inspect-node-key", "--file", str(path)]) == 0
+    assert (made.out, made.err) == ("", capsys.readouterr().out)
+    assert made.err.startswith("12D3KooW")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert refused(capsys, "generate-node-key", "--file", str(path)).startswith(f"{path} exists already")
+    assert main(["key", "generate-node-key"]) == 0
+    printed = capsys.readouterr()
+    path.write_text(printed.out)
+    assert main(["key", "inspect-node-key", "--file", str(path)]) == 0
+    assert capsys.readouterr().out == printed.err
 
 
 def test_off_development_chains_a_key_wants_a_password(

@@ -39,7 +39,7 @@ def test_a_stored_key_signs_after_a_restart(keystore: Keystore, tmp_path: Path) 
 
 
 def test_generated_keys_differ_and_can_be_read_back(keystore: Keystore) -> None:
-    first, second = (keystore.generate(BABE_KEY, RealRng()) for _ in range(2))
+    first, second = (keystore.insert(BABE_KEY, keystore.new_secret(RealRng())) for _ in range(2))
     assert first != second
     assert keystore.keypair(BABE_KEY, first).public == first
     assert keystore.public_keys(BABE_KEY) == sorted([first, second])
@@ -115,7 +115,7 @@ def test_a_password_opens_what_it_locked(tmp_path: Path) -> None:
 
 def test_a_keystore_with_a_password_makes_phrases_and_takes_no_seed(tmp_path: Path) -> None:
     locked = Keystore(RealDisk(tmp_path), "pw")
-    public = locked.generate(BABE_KEY, RealRng())
+    public = locked.insert(BABE_KEY, locked.new_secret(RealRng()))
     (content,) = [each.read_text() for each in tmp_path.iterdir()]
     assert len(content.split(" ")) == 12
     assert locked.keypair(BABE_KEY, public).public == public

@@ -2,12 +2,13 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from chain.logs import LogSpecError, set_up
+from chain.logs import LogSpecError, add, reset, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,43 @@ def test_a_strangers_malformed_http_is_not_logged_but_a_bug_is(capsys: pytest.Ca
     complaints = capsys.readouterr().err
     assert "a bug" in complaints
     assert "nonsense" not in complaints
+
+
+def test_levels_are_added_and_reset_while_the_node_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("info,babe=warn")
+    add("sync=debug,babe=debug")
+    for target in ("sync", "babe"):
+        logging.getLogger(target).debug("seen of %s", target)
+    reset()
+    for target in ("sync", "babe"):
+        logging.getLogger(target).debug("hidden")
+    logging.getLogger("babe").info("hidden")
+    logging.getLogger("sync").info("seen at last")
+    seen = [line[20:] for line in capsys.readouterr().err.splitlines()]
+    assert seen == ["seen of sync", "seen of babe", "seen at last"]
+
+
+def test_a_bad_level_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("warn")
+    for pattern in ("sync=debug,babe=loud", ",".join(f"t{number}=info" for number in range(300))):
+        with pytest.raises(LogSpecError):
+            add(pattern)
+    logging.getLogger("sync").info("hidden")
+    assert capsys.readouterr().err == ""
+
+
+def test_colours_mark_what_an_operator_may_act_on(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(colour=True)
+    logging.getLogger("sync").info("plain")
+    logging.getLogger("sync").warning("yellow")
+    plain, yellow = capsys.readouterr().err.splitlines()
+    assert plain.startswith("\x1b[2m20")
+    assert plain.endswith("\x1b[0m plain")
+    assert yellow.startswith("\x1b[33m20")
+    assert yellow.endswith(" yellow\x1b[0m")
+
+
+def test_detail_shows_level_and_target(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(detailed=True)
+    logging.getLogger("sync").info("words")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO sync: words\n", capsys.readouterr().err)

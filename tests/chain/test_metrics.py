@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chain.metrics import Metrics, MetricsServer
+from chain.metrics import Metrics, MetricsServer, Reading
 
 
 def samples(text):
@@ -31,11 +31,8 @@ def test_a_fresh_node_shows_what_it_is():
 
 def test_heights_pool_and_proposer():
     node = metrics()
-    node.best_block(41)
-    node.finalized_block(39)
-    node.sync_target(50)
-    node.ready_transactions(3)
-    node.block_proposed(0.02, 7)
+    node.follow(lambda: Reading(best=41, finalized=39, sync_target=50, ready=3))
+    node.block_proposed(0.02, 7, "hit_deadline")
     found = samples(node.render())
     heights = {
         labels[0][1]: value for (name, labels), value in found.items() if name == "substrate_block_height"
@@ -44,6 +41,7 @@ def test_heights_pool_and_proposer():
     assert found["substrate_ready_transactions_number", ()] == 3
     assert found["substrate_proposer_number_of_transactions", ()] == 7
     assert found["substrate_proposer_block_constructed_count", ()] == 1
+    assert found["substrate_proposer_end_proposal_reason_total", (("reason", "hit_deadline"),)] == 1
     assert found["substrate_proposer_block_constructed_sum", ()] == 0.02
 
 
@@ -67,7 +65,7 @@ def test_counters_keep_substrates_names():
         "# TYPE substrate_rpc_calls_started counter",
     ]
     assert [line for line in counters if line not in text.splitlines()] == []
-    assert "_total" not in text
+    assert [line for line in text.splitlines() if "_total" in line and "rpc" in line] == []
     assert "_created" not in text
     found = samples(text)
     ws = ("method", "system_chain")
@@ -78,7 +76,7 @@ def test_counters_keep_substrates_names():
 
 async def test_the_page_is_served_on_its_own_port():
     node = metrics()
-    node.best_block(7)
+    node.follow(lambda: Reading(best=7))
     server = MetricsServer(node, port=0)
     await server.start()
     async with aiohttp.ClientSession() as http:

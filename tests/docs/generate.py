@@ -13,11 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from chain.cli import COMMANDS, PROGRAMS
+from chain.cli import COMMANDS, PROGRAMS, load
 from chain.keystore import KEY_KINDS
-from chain.metrics import Metrics
+from chain.metrics import Metrics, Reading
+from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
-from chain.rpc.subscriptions import SUBSCRIBE, UNSUBSCRIBE
+from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
 from miners import miner, provider
 from miners.config import parser_of
 from runtime.frame.pallet import spec_of
@@ -25,6 +26,7 @@ from runtime.pallets.free_calls import NUMBERS
 from runtime.pallets.subnets import Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
+from tests.e2e import matrix
 from validators import validator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +104,7 @@ def commands() -> str:
 
 
 def _described(name: str) -> argparse.ArgumentParser:
-    module = COMMANDS[name]
+    module = load(name)
     parser = argparse.ArgumentParser(prog=f"assay {name}", description=module.__doc__)
     module.describe(parser)
     return parser
@@ -216,6 +218,7 @@ def pallets() -> str:
 def metrics() -> str:
     """Return the series of the node, from an exporter without a node."""
     fresh = Metrics("local", "node", "0", 0.0)
+    fresh.follow(Reading)
     lines = ["| series | kind | meaning |", "|---|---|---|"]
     words = dict(re.findall(r"^# HELP (\w+) (.+)$", fresh.render(), re.MULTILINE))
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", fresh.render(), re.MULTILINE):
@@ -226,9 +229,14 @@ def metrics() -> str:
 def rpc_methods() -> str:
     """Return the JSON-RPC methods by namespace."""
     spaces: dict[str, list[str]] = {}
-    for name in sorted((*all_methods().handlers, *SUBSCRIBE, *UNSUBSCRIBE)):
+    for name in sorted((*all_methods(unsafe=True).handlers, *SUBSCRIBE, *UNSUBSCRIBE, *BOUND)):
         spaces.setdefault(name.split("_")[0], []).append(name)
     return "\n".join(f"- {', '.join(f'`{name}`' for name in names)}" for names in spaces.values())
+
+
+def unsafe_methods() -> str:
+    """Return the methods that only the operator may call."""
+    return ", ".join(f"`{name}`" for name in sorted(UNSAFE))
 
 
 def key_types() -> str:
@@ -241,6 +249,7 @@ def key_types() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "clients": matrix.table,
     "commands": commands,
     "key_types": key_types,
     "metrics": metrics,
@@ -248,6 +257,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "presets": presets,
     "refusals": refusals,
     "rpc_methods": rpc_methods,
+    "unsafe_methods": unsafe_methods,
     "void_reasons": void_reasons,
 }
 

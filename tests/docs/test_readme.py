@@ -100,7 +100,7 @@ def test_the_screen_has_todays_header() -> None:
         for each in found
         if each
     ]
-    expected = header(VERSION, home, Ports.at(None), rows).splitlines()
+    expected = header(VERSION, home, Ports.at(None), rows).text.splitlines()
     assert len(rows) == 5
     assert shown[: len(expected)] == expected
 

@@ -1,16 +1,27 @@
 """How the `assay` command ends, as a shell sees it; tests/chain/test_cli.py has the mistakes one by one."""
 
+import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.e2e.process import NodeProcess, flags_of, run, running, write_spec
+from tests.e2e.process import DEADLINE, NodeProcess, assay, flags_of, run, running, write_spec
 
 pytestmark = pytest.mark.e2e
 
-REFUSED, USAGE = 1, 2
+REFUSED, USAGE, INTERRUPTED = 1, 2, 130
+SLOW_LIBRARY = """
+import signal
+try:
+    print("loading", flush=True)
+    signal.pause()
+except BaseException:
+    pass
+"""
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
@@ -28,6 +39,23 @@ def test_a_taken_port_names_who_holds_it(node: NodeProcess) -> None:
     )
 
 
+def test_an_interrupt_while_the_program_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text(SLOW_LIBRARY)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        assay("node", "--dev"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "loading\n"
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=DEADLINE) == ("", "")
+    assert program.returncode == INTERRUPTED
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_and_its_temporary_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -43,3 +71,15 @@ def test_a_signal_ends_the_node_and_its_temporary_data(
             assert node.wait() == 0
         assert "Traceback" not in node.output()
     assert list(scratch.iterdir()) == []
+
+
+def test_ctrl_c_reaches_the_signature_workers_too_and_ends_them_quietly(tmp_path: Path) -> None:
+    flags = flags_of(write_spec(tmp_path / "spec.json"))
+    with running(tmp_path / "log", *flags, "--signature-workers", "2") as node:
+        children = psutil.Process(node.pid).children()
+        assert len(children) == 3  # one counts what multiprocessing shares
+        os.killpg(node.pid, signal.SIGINT)  # as a terminal does
+        assert node.wait() == 0
+        ended, _ = psutil.wait_procs(children, DEADLINE)
+        assert len(ended) == 3
+        assert "Traceback" not in node.output()

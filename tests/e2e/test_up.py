@@ -1,5 +1,6 @@
 """The main job, as a stranger runs it: `assay up` trains, judges and pays; a wallet reads the chain."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from substrateinterface import SubstrateInterface
@@ -26,7 +28,7 @@ PATIENCE = 600
 class Run:
     """A finished `assay up`, and a client of the chain it left."""
 
-    screen: str
+    lines: list[dict[str, Any]]
     home: Path
     client: SubstrateInterface
 
@@ -43,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     base = _free_block(8)
     done = subprocess.run(
         [sys.executable, "-m", "chain", "up", "--rounds", str(ROUNDS), "--exit", "--keep", str(home),
-         "--port-base", str(base), "--timeout", str(PATIENCE)],
+         "--port-base", str(base), "--timeout", str(PATIENCE), "--json"],
         capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,11 +53,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     flags = ("--chain", "local", "--base-path", str(home / "node"))
     with running(home / "reader.log", *flags) as node:
         client = SubstrateInterface(url=f"ws://127.0.0.1:{node.port}", auto_discover=False)
-        yield Run(done.stdout, home, client)
+        yield Run([json.loads(line) for line in done.stdout.splitlines()], home, client)
         client.close()
 
 
 def test_the_screen_tells_the_story(run: Run) -> None:
+    screen = "\n".join(line["text"] for line in run.lines)
     for word in (
         "rpc ",
         "//Miner1",
@@ -66,7 +69,20 @@ def test_the_screen_tells_the_story(run: Run) -> None:
         "epoch at",
         "paid",
     ):
-        assert word in run.screen
+        assert word in screen
+
+
+def test_a_program_reads_the_same_story(run: Run) -> None:
+    closed = [line for line in run.lines if line["event"] == "round_closed"][:ROUNDS]
+    assert [line["round"] for line in closed] == list(range(1, ROUNDS + 1))
+    lineage = dict(run.entries("Training", "Lineage", NETUID))
+    assert [line["model_root"] for line in closed] == [lineage[line["round"]]["new_root"] for line in closed]
+    paid = [line for line in run.lines if line["event"] == "epoch" and line["paid"]]
+    assert paid
+    for line in paid:
+        assert sum(each["incentive"] + each["dividend"] for each in line["payments"]) <= line["paid"]
+    last = run.lines[-1]
+    assert (last["event"], last["epochs_paid"]) == ("done", len(paid))
 
 
 def test_every_revealed_hash_is_that_of_the_bytes(run: Run) -> None:

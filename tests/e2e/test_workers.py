@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -268,17 +268,17 @@ def web_server() -> Iterator[int]:
 
 
 def test_what_is_no_node_is_said_in_one_line(web_server: int) -> None:
-    urls: list[tuple[str, Callable[[str], bool]]] = [
-        (f"ws://127.0.0.1:{web_server}", lambda line: "Handshake status 200" in line),
-        (f"ws://127.0.0.1:{free_port()}", lambda line: "Connection refused" in line),
-        ("http://127.0.0.1:1", lambda line: "an address is ws://HOST:PORT" in line),
-    ]
-    for url, expected in urls:
+    other, closed = f"ws://127.0.0.1:{web_server}", f"ws://127.0.0.1:{free_port()}"
+    said = {
+        other: f"what answers at {other} speaks HTTP and takes no WebSocket (status 200): ",
+        closed: f"no node answers at {closed} ([Errno 111] Connection refused): ",
+        "http://127.0.0.1:1": "'http://127.0.0.1:1' is no node's address: ",
+    }
+    for url, expected in said.items():
         done = subprocess.run(
             [sys.executable, "-m", "chain", "register", "--key", "//Dave", "--url", url],
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"assay: no node answers at {url} (")
-        assert expected(line), line
+        assert line.startswith(f"assay: {expected}")

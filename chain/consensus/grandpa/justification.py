@@ -1,30 +1,30 @@
-"""Making the proof that a block is final, from the keys of this node."""
+"""Making the proof that a block is final, from a commit and the headers this node has."""
 
-from collections.abc import Sequence
+from typing import Protocol
 
-from chain.consensus.guard import Guard
-from chain.keys import Keypair
-from runtime.primitives.grandpa import Commit, GrandpaJustification, Precommit, SignedPrecommit
+from runtime.primitives.grandpa import Commit, GrandpaJustification
 from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
 
 
-def justify(
-    guard: Guard, keypairs: Sequence[Keypair], round_: int, set_id: int, header: Header
-) -> GrandpaJustification:
-    """Precommit a block with each of these keys; it is final if they hold the threshold of the set.
+class Headers(Protocol):
+    """The headers of a chain."""
 
-    Raises: GuardError when a key has voted otherwise in this round or a later one.
-    """
-    target = Precommit(header.hash(), header.number)
-    precommits = [
-        SignedPrecommit(target, guard.sign_vote(pair, target, round_, set_id), pair.public)
-        for pair in keypairs
-    ]
-    commit = Commit(target.target_hash, target.target_number, precommits)
-    return GrandpaJustification(round_, commit, [])
+    def header(self, block: Hash) -> Header | None:
+        """Return a block's header."""
 
 
-def next_round(guard: Guard, keypairs: Sequence[Keypair], set_id: int) -> int:
-    """Return the first round in which none of these keys has voted yet; rounds of a set start at 1."""
-    votes = [vote for pair in keypairs if (vote := guard.last_vote(pair.public)) and vote.set_id == set_id]
-    return 1 + max((vote.round for vote in votes), default=0)
+def justify(round_: int, commit: Commit, headers: Headers) -> GrandpaJustification:
+    """Return a commit with the headers from its lowest vote, left out, up to every other."""
+    votes = [signed.precommit for signed in commit.precommits]
+    seen = {min(votes, key=lambda vote: vote.target_number).target_hash}
+    ancestry: list[Header] = []
+    for vote in votes:
+        block = vote.target_hash
+        while block not in seen:
+            header = headers.header(block)
+            assert header is not None, "a commit was counted on blocks that are stored"
+            ancestry.append(header)
+            seen.add(block)
+            block = header.parent_hash
+    return GrandpaJustification(round_, commit, ancestry)

@@ -1,9 +1,11 @@
 """The system_ namespace: what the node says of itself, and nonces."""
 
+from chain import logs
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
-from chain.rpc.errors import Json
+from chain.rpc.errors import Json, invalid_params
 from chain.rpc.params import Params
+from chain.rpc.shapes import to_hex
 
 
 async def chain(node: Backend, params: Params) -> Json:
@@ -53,6 +55,32 @@ async def nothing(node: Backend, params: Params) -> Json:
     return []
 
 
+async def local_peer_id(node: Backend, params: Params) -> Json:
+    """Return the node's name among peers."""
+    return node.operator.peer_id
+
+
+async def dry_run(node: Backend, params: Params) -> Json:
+    """Return what applying an extrinsic in the next block leads to, an ApplyExtrinsicResult in hex."""
+    extrinsic, block = params.hex(0, "extrinsic"), params.optional_hash(1, "at") or node.blocks.best
+    return to_hex(node.runtime.dry_run(node.state(block), node.header(block), extrinsic))
+
+
+async def add_log_filter(node: Backend, params: Params) -> Json:
+    """Add log levels, as `-l` takes them, to those in force."""
+    try:
+        logs.add(params.text(0, "directives"))
+    except logs.LogSpecError as problem:
+        raise invalid_params(str(problem)) from problem
+    return None
+
+
+async def reset_log_filter(node: Backend, params: Params) -> Json:
+    """Return to the log levels the node was started with."""
+    logs.reset()
+    return None
+
+
 async def account_next_index(node: Backend, params: Params) -> Json:
     """Return the next nonce of an account, the ready transactions of the pool counted."""
     return node.pool.next_index(params.account(0, "account"))
@@ -73,8 +101,14 @@ METHODS: dict[str, Handler] = {
     "system_nodeRoles": node_roles,
     "system_health": health,
     "system_syncState": sync_state,
+    "system_localPeerId": local_peer_id,
     "system_localListenAddresses": nothing,
     "system_peers": nothing,
+    "system_reservedPeers": nothing,
+    "system_dryRun": dry_run,
+    "system_dryRunAt": dry_run,
+    "system_addLogFilter": add_log_filter,
+    "system_resetLogFilter": reset_log_filter,
     "system_accountNextIndex": account_next_index,
     "account_nextIndex": account_next_index,
 }

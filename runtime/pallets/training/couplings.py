@@ -3,17 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from runtime.frame.storage import Value
 from runtime.pallets.model_updates import Update
 from runtime.pallets.subnets import Hyperparameters, Network
 from runtime.primitives.commitments import Score
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash
-
-
-class NumberOf(Protocol):
-    """Counts the blocks."""
-
-    number: Value[BlockNumber]
 
 
 class SubnetsOf(Protocol):

@@ -14,11 +14,11 @@ from runtime.frame.declare import Pays, Signed, call, constant, coupled, db
 from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, NMap, storage
+from runtime.frame.traits import BlockNumberProvider
 from runtime.pallets.training.couplings import (
     BeaconOf,
     NeuronOf,
     NeuronsOf,
-    NumberOf,
     PermitsOf,
     ScoresOf,
     SubnetsOf,
@@ -59,7 +59,7 @@ class Training(
 ):
     """The rounds of training subnets, and the append-only lineage of their models."""
 
-    system: NumberOf = coupled()
+    system: BlockNumberProvider = coupled()
     subnets: SubnetsOf = coupled()
     neurons: NeuronsOf = coupled()
     incentive: PermitsOf = coupled()

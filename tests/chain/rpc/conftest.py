@@ -12,17 +12,19 @@ import aiohttp
 import pytest
 
 from chain.errors import StateDiscarded, SubmitError, UnknownBlock
+from chain.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
-from chain.rpc.backend import Backend, ChainInfo, Health
+from chain.rpc.backend import Backend, ChainInfo, Health, RoundState, Slots
 from chain.rpc.server import RpcConfig, RpcServer
-from runtime.apis import ApiNotFound
+from runtime.apis import ApiNotFound, ApiTrap, KeyTypeId
 from runtime.primitives.hashing import blake2_64, blake2_256
 from runtime.primitives.header import Digest, Header, Other
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import ZERO_HASH, Hash, Weight
 
 CODE = b":code"
+DECODED_KEYS = codec(list[tuple[bytes, KeyTypeId]] | None)
 WAIT = 10
 """seconds before a test that hangs fails"""
 
@@ -66,7 +68,7 @@ class Version:
 
 
 class MemoryRuntime:
-    """A runtime that knows four calls."""
+    """A runtime that knows a few calls."""
 
     def call_api(self, state: MemoryState, at: Header, name: str, argument: bytes) -> bytes:
         match name:
@@ -85,6 +87,12 @@ class MemoryRuntime:
                     return bytes(17)
                 parts = (self.fee(argument), 2**70, 0)
                 return b"\1" + b"".join(part.to_bytes(16, "little") for part in parts) + bytes(16)
+            case "Test_trap":
+                raise ApiTrap("no keystore here")
+            case "SessionKeys_decode_session_keys":
+                keys = codec(bytes).decode(argument)
+                pairs = [(keys[:32], b"babe"), (keys[32:], b"gran")]
+                return DECODED_KEYS.encode(pairs if len(keys) == 64 else None)
             case "Test_bug":
                 raise ZeroDivisionError("a secret of this node")
         raise ApiNotFound(name)
@@ -93,6 +101,9 @@ class MemoryRuntime:
         extrinsic, length = argument[:-4], int.from_bytes(argument[-4:], "little")
         assert len(extrinsic) == length
         return 10**18 + length
+
+    def dry_run(self, state: MemoryState, at: Header, extrinsic: bytes) -> bytes:
+        return at.number.to_bytes(1, "little") + extrinsic
 
     def metadata(self, state: MemoryState) -> bytes:
         return b"meta\x0e" + state.entries[CODE]
@@ -143,8 +154,42 @@ class MemoryPool:
     def ready(self) -> list[bytes]:
         return list(self.extrinsics)
 
+    def remove(self, transactions: list[Hash]) -> list[Hash]:
+        held = {Hash(blake2_256(each)): each for each in self.extrinsics}
+        self.extrinsics = [each for found, each in held.items() if found not in transactions]
+        return [each for each in transactions if each in held]
+
     def next_index(self, account: bytes) -> int:
         return account[0] + len(self.extrinsics)
+
+
+class MemoryOperator:
+    """Keeps public keys in a set; a secret URI must be `//` and the public key in hex."""
+
+    def __init__(self) -> None:
+        self.peer_id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+        self.keys: set[tuple[bytes, bytes]] = set()
+        self.round: RoundState | None = None
+        self.slots: dict[bytes, Slots] = {}
+
+    def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
+        if suri != f"//{public.hex()}":
+            raise KeystoreError("the secret belongs to another key")
+        self.keys.add((key_type, public))
+
+    def rotate_keys(self) -> bytes:
+        made = {b"babe": bytes([len(self.keys)]) * 32, b"gran": bytes([len(self.keys) + 1]) * 32}
+        self.keys |= set(made.items())
+        return b"".join(made.values())
+
+    def has_key(self, key_type: bytes, public: bytes) -> bool:
+        return (key_type, public) in self.keys
+
+    def round_state(self) -> RoundState | None:
+        return self.round
+
+    async def epoch_authorship(self) -> dict[bytes, Slots]:
+        return self.slots
 
 
 class MemoryNode:
@@ -158,6 +203,7 @@ class MemoryNode:
         self.discarded: set[Hash] = set()
         self.feed = Notifications(limit=256)
         self.pool = MemoryPool()
+        self.operator = MemoryOperator()
         self.now = Health(peers=0, is_syncing=False, should_have_peers=False)
         self.genesis_hash = self.best = self.finalized = self.build(ZERO_HASH, {CODE: b"\7"})
 
@@ -231,7 +277,9 @@ class MemoryNode:
         """Return the node as the server sees it."""
         properties: dict[str, int | str] = {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "ASY"}
         info = ChainInfo("Assay Test", "Development", properties, "Assay Node", "0.1.0", ("Authority",))
-        return Backend(info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now)
+        return Backend(
+            info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now, self.operator
+        )
 
 
 class Client:

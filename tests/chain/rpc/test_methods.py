@@ -58,7 +58,7 @@ async def test_every_listed_method_exists(served):
     async with served.connect() as client:
         for name in (await served.call("rpc_methods"))["methods"]:
             answer = await client.request(name)
-            assert answer.get("error", {}).get("code") in (None, -32602), name
+            assert answer.get("error", {}).get("code") != -32601, name
 
 
 async def test_the_node_says_what_it_is(served):
@@ -290,13 +290,23 @@ async def test_keys_come_in_pages(served, method):
     assert (await error(served, method, "0x07", -1))["code"] == -32602
 
 
-async def test_all_keys_unless_they_do_not_fit(served, monkeypatch):
+async def test_all_keys(served):
     served.node.grow({i.to_bytes(2, "big"): b"" for i in range(600)})
     assert await served.call("state_getKeys", "0x01") == [f"0x01{i:02x}" for i in range(256)]
     assert len(await served.call("state_getKeys", "")) == 601
-    monkeypatch.setattr("chain.rpc.methods.state.MAX_RESPONSE", 5000)
-    assert (await error(served, "state_getKeys", "0x"))["code"] == -32008
-    assert (await error(served, "state_queryStorageAt", ["0x0000"] * 1000))["code"] == -32008
+
+
+async def test_what_does_not_fit_is_not_gathered(serve):
+    served = await serve(max_response=5000)
+    served.node.grow({i.to_bytes(2, "big"): b"" for i in range(600)})
+    genesis = hexed(served.node.genesis_hash)
+    for request in (
+        ("state_getKeys", "0x"),
+        ("state_getPairs", "0x"),
+        ("state_queryStorageAt", ["0x0000"] * 1000),
+        ("state_queryStorage", [f"0x{i:04x}" for i in range(1000)], genesis),
+    ):
+        assert (await error(served, *request))["code"] == -32008
 
 
 async def test_several_values_keep_the_order_of_their_keys(served):
@@ -386,3 +396,12 @@ def test_any_json_is_a_value_or_a_short_refusal(values):
     readers = (params.text, params.count, params.hex, params.optional_hex, params.optional_hash, params.keys)
     refusals = [each for each in map(outcome, (*readers, params.account)) if isinstance(each, RpcError)]
     assert all(each.code == -32602 and len(str(each.data)) < 400 for each in refusals)
+
+
+@pytest.mark.parametrize(
+    "method", ["state_call", "system_accountNextIndex", "author_hasKey", "author_insertKey"]
+)
+async def test_text_that_is_no_unicode_is_refused(served, method):
+    refusal = await error(served, method, "0x00" if method == "author_hasKey" else "\ud800", "\ud800", "0x")
+    assert refusal["code"] == -32602
+    assert "lone surrogates" in refusal["data"]

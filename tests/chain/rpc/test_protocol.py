@@ -118,8 +118,15 @@ async def test_a_batch_of_100_is_served_and_of_101_refused(served):
     )
 
 
-async def test_a_batch_stops_executing_when_its_answer_is_too_long(served, monkeypatch):
-    monkeypatch.setattr("chain.rpc.dispatch.MAX_RESPONSE", 200)
+async def test_batches_can_be_refused(serve):
+    served = await serve(max_batch=0)
+    message = "Batched requests are not supported by this server"
+    assert (await served.post([HEAD | {"id": 1}]))[1] == failure(-32005, message)
+    assert (await served.post(HEAD | {"id": 1}))[1]["id"] == 1
+
+
+async def test_a_batch_stops_executing_when_its_answer_is_too_long(serve):
+    served = await serve(max_response=200)
     submit = {"jsonrpc": "2.0", "method": "author_submitExtrinsic"}
     batch = [HEAD | {"id": 1}, HEAD | {"id": 2}, submit | {"id": 3, "params": ["0x01"]}]
     _, answer = await served.post(batch)
@@ -127,8 +134,8 @@ async def test_a_batch_stops_executing_when_its_answer_is_too_long(served, monke
     assert served.node.pool.extrinsics == []
 
 
-async def test_a_result_that_is_too_long_is_an_error(served, monkeypatch):
-    monkeypatch.setattr("chain.rpc.dispatch.MAX_RESPONSE", 200)
+async def test_a_result_that_is_too_long_is_an_error(serve):
+    served = await serve(max_response=200)
     assert await served.request("state_call", "Test_echo", "00" * 200) == failure(
         -32008, "Response is too big", "Exceeded max limit of 200", 1
     )
@@ -148,6 +155,15 @@ async def test_a_body_over_the_limit_is_refused(serve, chunked):
         assert response.status == 413
         assert await response.json() == failure(-32007, "Request is too big", "Exceeded max limit of 1000")
     assert (await served.post(json.dumps(HEAD | {"id": 1}).encode().ljust(1000)))[0] == 200
+
+
+@pytest.mark.parametrize("values", [b"[]," * 132_000, b'{"":0},' * 132_000, b"0," * 263_000])
+async def test_a_message_of_too_many_values_is_refused_before_it_is_parsed(served, values):
+    body = b"[" + values + b"0]"
+    refusal = failure(-32007, "Request is too big", "Exceeded max limit of 262144")
+    assert await served.post(body) == (200, refusal)
+    assert (await served.request("state_getStorage", "0x" + "00," * 263_000))["error"]["code"] == -32007
+    assert (await served.request("state_getStorage", "0x" + "00" * 300_000))["result"] is None
 
 
 async def test_a_bug_is_an_internal_error_that_tells_nothing(served, caplog):

@@ -1,101 +1,22 @@
 """The store against plain dicts: every block's state, whatever was imported, finalised or reopened since."""
 
 import random
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
-from chain.storage.db import META, Database, StorageError
-from chain.storage.state import StateAt
+from chain.storage.db import META, Database
+from chain.storage.pruning import NAMED
 from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
-from runtime.primitives.header import Digest, Header, PreRuntime
+from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root, verify_proof
 from runtime.primitives.types import ZERO_HASH, Hash
-
-GENESIS = {b"a": b"1", b"ab": b"2", b"b\x00": b"x" * 40, b"b\x00\xff": b"", b"c" * 20: b"3"}
-KEYS = [
-    b"a",
-    b"ab",
-    b"abc",
-    b"b",
-    b"b\x00",
-    b"b\x00\x00",
-    b"b\x00\xff",
-    b"b\x01",
-    b"c" * 20,
-    b"c" * 19 + b"d",
-    b"",
-]
-Flat = dict[bytes, bytes]
-
-
-def after(flat: Mapping[bytes, bytes], changes: Mapping[bytes, bytes | None]) -> Flat:
-    joined = {**flat, **changes}
-    return {key: value for key, value in joined.items() if value is not None}
-
-
-def make_header(store: ChainStore, parent: Hash, flat: Mapping[bytes, bytes], salt: int = 0) -> Header:
-    above = store.header(parent)
-    assert above is not None
-    digest = Digest([PreRuntime(b"TEST", salt.to_bytes(4, "little"))])
-    return Header(parent, above.number + 1, trie_root(flat), EMPTY_ROOT, digest)
-
-
-class Chain:
-    """A store, and what each of its blocks must hold."""
-
-    def __init__(self, path: Path, **options: bool) -> None:
-        self.path, self.options = path, options
-        self.store = ChainStore.open(path, GENESIS, **options)
-        self.flats: dict[Hash, Flat] = {self.store.genesis_hash: dict(GENESIS)}
-        self.changes: dict[Hash, Changes] = {}
-        self.salt = 0
-
-    def add(self, parent: Hash, changes: Changes, *, best: bool = True) -> Hash:
-        flat = after(self.flats[parent], changes)
-        self.salt += 1
-        header = make_header(self.store, parent, flat, self.salt)
-        self.store.import_block(header, [b"body", bytes([self.salt % 256])], changes, best=best)
-        block = header.hash()
-        self.flats[block], self.changes[block] = flat, changes
-        return block
-
-    def reopen(self) -> None:
-        self.store.close()
-        self.store = ChainStore.open(self.path, GENESIS, **self.options)
-        for block in self.store.unapplied():
-            self.store.restore_layer(block, self.changes[block])
-
-    def check(self, block: Hash, *, proofs: bool = True) -> None:
-        state, flat = self.store.state_at(block), self.flats[block]
-        assert {key: state.get(key) for key in KEYS} == {key: flat.get(key) for key in KEYS}
-        check_keys(state, flat)
-        assert state.root({}) == trie_root(flat)
-        assert state.root({b"new": b"n", b"a": None}) == trie_root(after(flat, {b"new": b"n", b"a": None}))
-        if proofs:
-            assert verify_proof(trie_root(flat), state.prove(KEYS), KEYS) == {
-                key: flat.get(key) for key in KEYS
-            }
-            assert state.closest_merkle_value(b"") == (trie_root(flat) if flat else None)
-
-
-def check_keys(state: StateAt, flat: Mapping[bytes, bytes]) -> None:
-    for prefix in (b"", b"a", b"b", b"b\x00", b"zz"):
-        wanted = sorted(key for key in flat if key.startswith(prefix))
-        assert list(state.keys(prefix)) == wanted
-        for start in (b"a", b"b\x00", b"b\x00\x00"):
-            assert list(state.keys(prefix, start)) == [key for key in wanted if key > start]
-
-
-def random_changes(rng: random.Random) -> Changes:
-    values = [None, b"", b"v", b"w" * 32, b"x" * 33, rng.randbytes(60)]
-    return {key: rng.choice(values) for key in rng.sample(KEYS, rng.randrange(1, 6))}
+from tests.chain.storage.model import GENESIS, KEYS, Chain, after, check_keys, make_header, random_changes
 
 
 def test_genesis_is_the_block_that_clients_expect(tmp_path: Path) -> None:
@@ -163,7 +84,7 @@ def check_everything(chain: Chain) -> None:
 
 
 def test_an_archive_reads_every_height_and_proves_it(tmp_path: Path) -> None:
-    rng, chain = random.Random(7), Chain(tmp_path)
+    rng, chain = random.Random(7), Chain(tmp_path, states=NAMED["archive-canonical"])
     block = chain.store.genesis_hash
     for _ in range(90):
         block = chain.add(block, random_changes(rng))
@@ -264,32 +185,6 @@ def test_long_waits_for_finality_run_the_disk_ahead_and_take_it_back(
     check_everything(chain)
     chain.reopen()
     check_everything(chain)
-    chain.store.close()
-
-
-def test_a_pruned_node_serves_recent_states_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "RECENT_BLOCKS", 5)
-    monkeypatch.setattr(store_module, "FAST_REWIND", 3)
-    rng, chain = random.Random(5), Chain(tmp_path, archive=False)
-    block, blocks = chain.store.genesis_hash, [chain.store.genesis_hash]
-    for _ in range(12):
-        block = chain.add(block, random_changes(rng))
-        chain.store.finalize(block, None)
-        blocks.append(block)
-    for each in blocks[7:]:
-        chain.check(each)
-    with pytest.raises(StateDiscarded, match="^State already discarded for 0x" + blocks[6].hex()):
-        chain.store.state_at(blocks[6])
-    chain.options = {"archive": True}
-    chain.reopen()  # the history begins now: what is older stays discarded
-    for _ in range(40):
-        block = chain.add(block, random_changes(rng))
-        chain.store.finalize(block, None)
-        blocks.append(block)
-    for each in blocks[12:]:
-        chain.check(each)
-    with pytest.raises(StateDiscarded):
-        chain.store.state_at(blocks[11])
     chain.store.close()
 
 
@@ -400,7 +295,7 @@ def test_another_layout_is_refused(tmp_path: Path) -> None:
     batch.put(META, b"schema", (9).to_bytes(4, "little"))
     database.write(batch)
     database.close()
-    with pytest.raises(StorageError, match="has layout 9, this program reads layout 1"):
+    with pytest.raises(StorageError, match="has layout 9, this program reads layout 2"):
         ChainStore.open(tmp_path, GENESIS)
 
 
@@ -419,7 +314,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 
 
 def test_an_old_reader_neither_sees_nor_spoils_a_newer_trie(tmp_path: Path) -> None:
-    store = ChainStore.open(tmp_path, GENESIS, cached_branches=2)  # so small that every walk evicts
+    store = ChainStore.open(tmp_path, GENESIS, cache_bytes=2000)  # so small that every walk evicts
     chain = Chain.__new__(Chain)
     chain.store, chain.flats, chain.changes, chain.salt = store, {store.genesis_hash: dict(GENESIS)}, {}, 0
     rng, block, old = random.Random(1), store.genesis_hash, []

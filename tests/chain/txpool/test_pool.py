@@ -133,6 +133,17 @@ def test_a_transaction_nobody_can_judge_is_not_banned() -> None:
     assert pool.ready() == [transaction]
 
 
+def test_what_comes_too_early_may_come_again_at_once() -> None:
+    transaction = extrinsic(ALICE, 0)
+    too_early = TransactionRejected("invalid", "Custom", 6, "wait for it", early=True)
+    ledger = Ledger(broken={transaction: too_early})
+    pool = Pool(ledger.validate)
+    assert refused(pool, transaction) == (1010, "Invalid Transaction", "Custom error: 6 (wait for it)")
+    ledger.broken.clear()
+    pool.submit(transaction)
+    assert pool.ready() == [transaction]
+
+
 def test_the_ban_list_is_bounded() -> None:
     first, second = extrinsic(ALICE, 0), extrinsic(BOB, 0)
     ledger = Ledger(broken={each: TransactionRejected("invalid", "BadProof") for each in (first, second)})

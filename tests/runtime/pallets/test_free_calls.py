@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import sr25519
 
+from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executive
 from runtime.frame.extension import Standing, Submission
 from runtime.frame.testing import MemoryState
 from runtime.pallets import model_updates, verification
 from runtime.pallets.checks import CheckNonce
-from runtime.pallets.free_calls import NUMBERS, PRIORITY, CheckFreeCalls
+from runtime.pallets.free_calls import NUMBERS, PRIORITY, CheckFreeCalls, rejection
 from runtime.pallets.training import types as training
 from runtime.pallets.training.types import Phase
 from runtime.primitives.babe import SecondaryPlain, pre_digest_item
@@ -109,6 +110,11 @@ def test_commits_and_reveals() -> None:
     assert reveal(0, digest, (1 << 32) - 1, ef_digest, salt) == 9
     bench.reveal(0)
     assert reveal(0, digest, length, ef_digest, salt) == 4
+
+
+def test_only_what_time_can_mend_is_early() -> None:
+    early = {reason.name for reason in NUMBERS if rejection(DispatchError(reason), NETUID).early}
+    assert early == {"WrongRound", "WrongPhase", "BeaconPending"}
 
 
 def test_scores_and_attestations() -> None:

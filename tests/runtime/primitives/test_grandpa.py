@@ -1,6 +1,8 @@
 """GRANDPA: wire forms, and which justifications prove finality."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 from chain.keys import Keypair
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
+    EQUIVOCATION_PROOF,
     MESSAGE,
     SIGNED_MESSAGE,
     Change,
     Commit,
+    EquivocationProof,
     Flaw,
     GrandpaJustification,
     JustificationError,
@@ -30,6 +34,7 @@ from runtime.primitives.grandpa import (
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import ZERO_HASH, Hash
 
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "grandpa.json").read_text())
 ROUND, SET_ID = 9, 3
 VOTERS = [Keypair.from_suri(f"//{name}", "ed25519") for name in ("Alice", "Bob", "Charlie", "Dave")]
 EQUAL = [(pair.public, 1) for pair in VOTERS]
@@ -102,6 +107,39 @@ def test_justification_wire_form_and_signature() -> None:
         ROUND, Commit(C0, 77, [SignedPrecommit(vote, signature, VOTERS[0].public)]), []
     )
     verify_justification(proof, EQUAL[:1], SET_ID, (C0, 77))
+
+
+def test_a_live_justification_of_five_voters_verifies() -> None:
+    live = VECTORS["live_justification"]
+    proof = decode_justification(bytes.fromhex(live["hex"]))
+    assert proof.encode().hex() == live["hex"]
+    assert (proof.round, len(proof.commit.precommits)) == (live["round"], 5)
+    voters = [(signed.id, 1) for signed in proof.commit.precommits]
+    target = Hash(bytes.fromhex(live["target_hash"])), live["target_number"]
+    verify_justification(proof, voters, live["set_id"], target)
+    with pytest.raises(JustificationError) as refused:
+        verify_justification(proof, voters, live["set_id"] + 1, target)
+    assert refused.value.flaw == Flaw.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("vector", VECTORS["equivocation_proofs"], ids=lambda each: each["why"] or "valid")
+def test_what_proves_that_somebody_voted_twice(vector: dict[str, str]) -> None:
+    encoded = bytes.fromhex(vector["hex"])
+    proof: EquivocationProof = EQUIVOCATION_PROOF.decode(encoded)
+    assert EQUIVOCATION_PROOF.encode(proof) == encoded
+    assert proof.is_valid() == vector["valid"]
+
+
+@pytest.mark.parametrize("kind", [Prevote, Precommit])
+def test_two_votes_of_a_voter_make_the_proof_against_it(kind: type[Prevote] | type[Precommit]) -> None:
+    votes = [kind(each, 77) for each in (C0, Hash(b"\xc1" * 32))]
+    first, second = (
+        SignedMessage(vote, VOTERS[0].sign(localized_payload(vote, ROUND, SET_ID)), VOTERS[0].public)
+        for vote in votes
+    )
+    assert EquivocationProof.of(SET_ID, ROUND, first, second).is_valid()
+    assert not EquivocationProof.of(SET_ID, ROUND, first, first).is_valid()
+    assert not EquivocationProof.of(SET_ID, ROUND + 1, first, second).is_valid()
 
 
 def test_scheduled_change_wire_form() -> None:

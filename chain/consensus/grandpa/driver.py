@@ -1,0 +1,256 @@
+"""Runs a voter: gives it time, keys, a disk and a chain, and carries out what it wants done.
+
+    voter.db = blake2-256 of the rest | SCALE of the completed round and the one after
+
+Losing that file loses no safety: the guard still refuses to sign twice, and the votes of a round that others
+completed take the place of what was lost. A node whose own keys decide goes on after its last signed round.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from chain.consensus.grandpa.effects import (
+    VOTER_RECORD,
+    Cast,
+    Effect,
+    Fetch,
+    Finalize,
+    Report,
+    Save,
+    Send,
+    SetTimer,
+    VoterRecord,
+)
+from chain.consensus.grandpa.justification import Headers, justify
+from chain.consensus.grandpa.messages import (
+    GOSSIP_MESSAGE,
+    CatchUp,
+    CatchUpRequest,
+    CommitMessage,
+    GossipMessage,
+    Neighbor,
+    Vote,
+    check_signatures,
+)
+from chain.consensus.grandpa.round import VoterSet
+from chain.consensus.grandpa.voter import Chain, Voter
+from chain.consensus.guard import Guard, GuardError
+from chain.env import Clock, Disk
+from chain.keys import Keypair
+from runtime.primitives.babe import Authorities
+from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import DecodeError
+from runtime.primitives.types import Hash
+
+log = logging.getLogger("grandpa")
+
+VOTER_FILE = "voter.db"
+_CHECKSUM_SIZE = 32
+_ROUND_AND_SET_SIZE = 16
+"""bytes that follow the message in what a voter signs"""
+
+
+class Ledger(Chain, Headers, Protocol):
+    """The chain that is voted on, and its finality."""
+
+    def final(self) -> Block:
+        """Return the last final block."""
+
+    def voters(self) -> tuple[Authorities, int]:
+        """Return who votes above the last final block, and the number of that set."""
+
+    def finalize(self, justification: GrandpaJustification) -> None:
+        """Make the target of a justification final."""
+
+
+class Gossip(Protocol):
+    """The way to other voters; a node without peers has none."""
+
+    def send(self, message: bytes, peer: str | None) -> None:
+        """Send a message to a peer, or to all."""
+
+    def fetch(self, block: Block) -> None:
+        """Get a block from whoever has it."""
+
+
+class Driver:
+    """The voter of this node: one per set, one after the other."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        guard: Guard,
+        keypairs: Sequence[Keypair],
+        clock: Clock,
+        disk: Disk,
+        gossip: Gossip | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._guard = guard
+        self._keypairs = keypairs  # may grow
+        self._clock = clock
+        self._disk = disk
+        self._gossip = gossip
+        self._changed = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._voter: Voter | None = None
+
+    @property
+    def voter(self) -> Voter | None:
+        """The voter of the current set, once the driver runs."""
+        return self._voter
+
+    async def run(self) -> None:
+        """Vote until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._follow_set()
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                self._follow_set()
+                if self._voter is not None:
+                    self._do(self._voter, self._voter.finalized(self._ledger.final()))
+                    self._do(self._voter, self._voter.chain_changed())
+
+    def chain_changed(self) -> None:
+        """Note that blocks were imported, or became final by other proof."""
+        self._changed.set()
+
+    def receive(self, peer: str, data: bytes) -> None:
+        """Handle a gossip message of a peer.
+
+        Raises: DecodeError, Forged.
+        """
+        message: GossipMessage = GOSSIP_MESSAGE.decode(data)
+        voter = self._voter
+        if voter is None or not _is_of(message, voter.set_id):
+            return
+        match message:
+            case Vote():
+                check_signatures(message)
+                effects = voter.vote(message)
+            case CommitMessage():
+                check_signatures(message)
+                effects = voter.commit(message)
+            case Neighbor(packet):
+                effects = voter.neighbor(peer, packet, self._clock.monotonic())
+            case CatchUpRequest():
+                effects = voter.catch_up_request(peer, message, self._clock.monotonic())
+            case CatchUp():
+                check_signatures(message)
+                effects = voter.catch_up(peer, message)
+        self._do(voter, effects)
+
+    # The voter of the current set.
+
+    def _follow_set(self) -> None:
+        """Have a voter for the set that votes above the last final block, with all keys there are for it."""
+        authorities, set_id = self._ledger.voters()
+        local = [pair.public for pair in self._keypairs]
+        if self._voter is not None and self._voter.set_id == set_id:
+            self._voter.admit(local)
+            return
+        voters = VoterSet(authorities)
+        decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
+        record = self._load(set_id, decides)
+        if record is None:
+            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            record = VoterRecord.fresh(set_id, self._ledger.final(), first)
+        self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
+        for vote in self._recalled(voter):
+            self._do(voter, voter.signed(vote))
+        self._do(voter, voter.start())
+
+    def _last_votes(self, set_id: int) -> Iterator[Vote]:
+        """Yield the last vote of every key in a set."""
+        for pair in self._keypairs:
+            last = self._guard.last_vote(pair.public)
+            if last is not None and last.payload and last.set_id == set_id:
+                message = MESSAGE.decode(last.payload[:-_ROUND_AND_SET_SIZE])
+                yield Vote(last.round, set_id, SignedMessage(message, last.signature, pair.public))
+
+    def _recalled(self, voter: Voter) -> list[Vote]:
+        """Return the votes that a crash may have kept out of the voter's file."""
+        votes = self._last_votes(voter.set_id)
+        return [
+            vote for vote in votes if vote.message.id in voter.local and abs(vote.round - voter.round) <= 1
+        ]
+
+    def _load(self, set_id: int, decides: bool) -> VoterRecord | None:
+        """Return what was saved for a set, None where it is not for this chain as it is now.
+
+        A node whose own keys decide would wait for ever in a round where it voted for blocks since purged.
+        """
+        content = self._disk.read(VOTER_FILE) or b""
+        checksum, body = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
+        if not content or blake2_256(body) != checksum:
+            return None
+        try:
+            record: VoterRecord = VOTER_RECORD.decode(body)
+        except DecodeError as problem:
+            log.warning("%s is of another version and is made anew: %s", VOTER_FILE, problem)
+            return None
+        base = self._ledger.header(record.current.base_hash)
+        if record.set_id != set_id or base is None or base.number > self._ledger.final()[1]:
+            return None
+        own = [vote.message for vote in self._last_votes(set_id) if vote.round >= record.current.number]
+        targets = {vote.message.target_hash for vote in (*record.current.votes, *own)}
+        return None if decides and any(map(self._is_missing, targets)) else record
+
+    def _is_missing(self, block: Hash) -> bool:
+        return self._ledger.header(block) is None
+
+    # Effects.
+
+    def _do(self, voter: Voter, effects: list[Effect]) -> None:
+        """Carry out effects and what follows from them, in order; those of a replaced voter are void."""
+        waiting = deque(effects)
+        while waiting and self._voter is voter:
+            waiting.extend(self._carry_out(voter, waiting.popleft()))
+
+    def _carry_out(self, voter: Voter, effect: Effect) -> list[Effect]:
+        match effect:
+            case Cast():
+                vote = self._sign(effect)
+                return [] if vote is None else voter.signed(vote)
+            case SetTimer():
+                assert self._tasks is not None, "effects come while the driver runs"
+                self._tasks.create_task(self._wait(voter, effect))
+            case Finalize():
+                self._ledger.finalize(justify(effect.round, effect.commit, self._ledger))
+                self._follow_set()
+            case Save(record):
+                body = VOTER_RECORD.encode(record)
+                self._disk.replace(VOTER_FILE, blake2_256(body) + body)
+            case Report(proof):
+                accused = proof.equivocation
+                log.warning("0x%s voted twice in round %d", accused.identity.hex(), accused.round_number)
+            case Send(message, peer) if self._gossip is not None:
+                self._gossip.send(GOSSIP_MESSAGE.encode(message), peer)
+            case Fetch(block) if self._gossip is not None:
+                self._gossip.fetch(block)
+        return []
+
+    def _sign(self, cast: Cast) -> Vote | None:
+        pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
+        try:
+            signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
+        except GuardError as refused:
+            log.error("no vote in round %d: %s", cast.round, refused)
+            return None
+        return Vote(cast.round, cast.set_id, SignedMessage(cast.message, signature, cast.voter))
+
+    async def _wait(self, voter: Voter, effect: SetTimer) -> None:
+        await self._clock.sleep(effect.seconds)
+        if self._voter is voter:
+            self._do(voter, voter.timer(effect.timer))
+
+
+def _is_of(message: GossipMessage, set_id: int) -> bool:
+    """Say whether a message is about a set; others are not worth checking signatures."""
+    return (message._0 if isinstance(message, Neighbor) else message).set_id == set_id

@@ -1,0 +1,93 @@
+"""The grandpa_ namespace: proofs of finality, and where the vote stands.
+
+Source: paritytech/polkadot-sdk substrate/client/consensus/grandpa (rpc, finality_proof.rs).
+"""
+
+import asyncio
+from typing import Annotated
+
+from chain.rpc.backend import Backend, Round, Votes
+from chain.rpc.dispatch import Handler
+from chain.rpc.errors import GRANDPA_NOT_READY, GRANDPA_UNPROVABLE, Json, RpcError
+from chain.rpc.params import Params, block_number
+from chain.rpc.shapes import to_hex
+from runtime.primitives import ss58
+from runtime.primitives.header import Header
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import Bounded, struct
+from runtime.primitives.types import Hash
+
+MAX_UNKNOWN_HEADERS = 16_384
+"""in one proof; justifications of this chain lie a few blocks apart"""
+SLICE = 64
+"""headers read before other requests get their turn"""
+
+
+@struct("sc_consensus_grandpa::FinalityProof")
+class FinalityProof:
+    """That a block is final because a later one is: its hash, the votes for it, the headers in between."""
+
+    block: Hash
+    justification: bytes
+    unknown_headers: Annotated[list[Header], Bounded(MAX_UNKNOWN_HEADERS)]
+
+
+FINALITY_PROOF = codec(FinalityProof)
+
+
+async def prove_finality(node: Backend, params: Params) -> Json:
+    """Return the nearest proof that a height is final; null when no votes are kept for it."""
+    number = block_number(params.get(0))
+    top = node.header(node.blocks.finalized).number
+    if number > top:
+        reason = "GRANDPA prove finality rpc failed: Block not yet finalized"
+        raise RpcError(GRANDPA_UNPROVABLE, reason)
+    headers: list[Header] = []
+    for height in range(number, min(top, number + MAX_UNKNOWN_HEADERS) + 1):
+        block = node.blocks.hash_at(height)
+        header = None if block is None else node.blocks.header(block)
+        if block is None or header is None:
+            return None
+        if height > number:
+            headers.append(header)
+        justification = node.blocks.justification(block)
+        if len(headers) % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        if justification is not None:
+            return to_hex(FINALITY_PROOF.encode(FinalityProof(block, justification, headers)))
+    return None
+
+
+async def round_state(node: Backend, params: Params) -> Json:
+    """Return the votes of the current round, and of older ones that go on."""
+    state = node.operator.round_state()
+    if state is None:
+        raise RpcError(GRANDPA_NOT_READY, "GRANDPA RPC endpoint not ready")
+    return {
+        "setId": state.set_id,
+        "best": _round_json(state.best),
+        "background": [_round_json(each) for each in state.background],
+    }
+
+
+def _round_json(round_: Round) -> dict[str, Json]:
+    return {
+        "round": round_.number,
+        "totalWeight": round_.total_weight,
+        "thresholdWeight": round_.threshold_weight,
+        "prevotes": _votes_json(round_.prevotes),
+        "precommits": _votes_json(round_.precommits),
+    }
+
+
+def _votes_json(votes: Votes) -> dict[str, Json]:
+    return {
+        "currentWeight": votes.current_weight,
+        "missing": [ss58.encode(public) for public in votes.missing],
+    }
+
+
+METHODS: dict[str, Handler] = {
+    "grandpa_proveFinality": prove_finality,
+    "grandpa_roundState": round_state,
+}
