@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential storms clean
+.PHONY: help setup up test clients check fix bench differential crash rounds storms clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -50,11 +50,17 @@ fix: setup  ## let ruff mend style and format
 	@$(BIN)/ruff format .
 
 bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/results and the README)
-	@for name in runtime first_light; do \
+	@for name in runtime state imports hotset throughput reads rest first_light; do \
 		$(BIN)/python -m bench.$$name $(if $(RECORD),--json bench/results/$$name.json) $(ARGS) || exit 1; done
 	@$(if $(RECORD),$(BIN)/python -m bench.table --update)
 
-differential: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
+differential: setup clients  ## compare codecs, extrinsics and tries with other people's, at length (RECORD=1: keep)
+	@$(BIN)/python -m bench.differential $(if $(RECORD),--json bench/results/differential.json) $(ARGS)
+
+crash: setup  ## kill importing processes and compare what is left (ARGS="--full 50": full disks too, as root)
+	@$(BIN)/python -m bench.crash $(if $(RECORD),--json bench/results/crash.json) $(ARGS)
+
+rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)
 
 storms: setup  ## put 200 random networks of GRANDPA voters through partitions and crashes (RECORD=1)

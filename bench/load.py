@@ -221,10 +221,8 @@ def main() -> None:
     """Run a plan."""
     plan = Plan(**json.loads(sys.argv[1]))
     seen = asyncio.run(run(plan, Path(plan.requests).read_bytes().splitlines()))
-    shown = {name: value for name, value in vars(seen).items() if name != "room"} | {
-        "refused": len(seen.refused),
-        "refusals": seen.refused[:SHOWN],
-    }
+    shown = {name: value for name, value in vars(seen).items() if name != "room"}
+    shown |= {"refused": len(seen.refused), "refusals": seen.refused[:SHOWN]}
     print(json.dumps(shown))
 
 

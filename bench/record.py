@@ -37,3 +37,11 @@ def finish(name: str, figures: Mapping[str, object], given: argparse.Namespace) 
     print(text)
     if given.json:
         given.json.write_text(text + "\n")
+
+
+def resident_mib(process: int | str = "self") -> int:
+    """Return how much memory a process has resident."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) >> 10
+    raise OSError("the kernel does not tell how much memory is resident")

@@ -51,7 +51,7 @@ ROWS = (
     ),
     Row(
         "grandpa_round",
-        "random rounds played against the paper's definitions (`make differential`)",
+        "random rounds played against the paper's definitions (`make rounds`)",
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
     ),
     Row(
@@ -71,13 +71,42 @@ ROWS = (
         lambda f: f"{f['encode_us']} µs; {f['encode_scalecodec_us']} µs ({f['encode_ratio']}x)",
     ),
     Row(
-        "runtime",
-        "state root, per changed key",
-        lambda f: (
-            f"{f['root_us_per_changed_key']} µs ({f['changed_keys']:,} of {f['state_keys']:,} keys, RocksDB)"
-        ),
+        "state",
+        "state root of 2,000 changed accounts, of a hot set of 20,000, by accounts in the state",
+        lambda f: by_size(f, lambda state: f"{state['hot_root_ms']:.0f} ms"),
+    ),
+    Row(
+        "state",
+        "the same root built from all pairs of the state",
+        lambda f: by_size(f, lambda state: f"{state['rebuild_ms']:,.0f} ms"),
+    ),
+    Row(
+        "state",
+        "2,000 accounts drawn from the whole state, nothing cached, then cached as far as 64 MiB reach",
+        lambda f: by_size(f, lambda state: f"{state['cold_root_ms']:.0f}, {state['random_root_ms']:.0f} ms"),
+    ),
+    Row(
+        "state",
+        "writing that block and its finality, two synced batches",
+        lambda f: by_size(f, lambda state: f"{state['random_commit_ms']:.0f} ms"),
+    ),
+    Row("state", "extrinsics root, per transfer", lambda f: f"{f['extrinsics_root_us_per_item']} µs"),
+    Row(
+        "rest",
+        "`assay node --dev` to its first RPC answer; importing its web server alone",
+        lambda f: f"{f['first_answer_s']} s; {f['web_server_s']} s",
+    ),
+    Row(
+        "rest",
+        "memory of a node at rest, MiB, and after ten minutes' blocks",
+        lambda f: f"{f['resident_mib']}; {f['resident_mib_after_blocks']}",
     ),
 )
+
+
+def by_size(figures: dict[str, Any], say: Callable[[dict[str, Any]], str]) -> str:
+    """Return a figure of each measured size of the state."""
+    return "; ".join(f"{say(state)} ({int(count):,})" for count, state in figures["states"].items())
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from chain.consensus.slots import Epoch, claim
 from chain.consensus.slots import seal as seal_of
 from chain.keys import Keypair
 from runtime.frame.executive import genesis_header
-from runtime.frame.state import Overlay, State
+from runtime.frame.state import Changes, Overlay, State
 from runtime.frame.testing import MemoryState
 from runtime.genesis import genesis_state
 from runtime.pallets.checks import MetadataHashMode
@@ -27,7 +27,8 @@ from runtime.pallets.system import (
     LengthPerClass,
     LimitsPerClass,
 )
-from runtime.primitives.crypto import Sr25519
+from runtime.primitives import crypto
+from runtime.primitives.crypto import Sr25519, Verify
 from runtime.primitives.era import IMMORTAL
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header, PreRuntime
@@ -135,14 +136,17 @@ class Slot:
         return cls(number, number * slot_ms, claimed)
 
 
-def build(state: State, parent: Header, slot: Slot, extrinsics: list[bytes]) -> tuple[Header, list[bytes]]:
-    """Return a sealed block."""
-    execution = EXECUTIVE.open(state, parent.number + 1, parent.hash(), Digest([slot.pre_digest]))
+def build(
+    state: State, parent: Header, slot: Slot, extrinsics: list[bytes], verify: Verify = crypto.verify
+) -> tuple[Header, list[bytes], Changes]:
+    """Return a sealed block and what it changes."""
+    execution = EXECUTIVE.open(state, parent.number + 1, parent.hash(), Digest([slot.pre_digest]), verify)
     body = [*execution.inherents({"timestamp": slot.ms}), *extrinsics]
     for extrinsic in body:
         assert execution.apply(extrinsic) is None, "a transfer failed"
-    header = execution.finish().header
-    return header.sealed(seal_of(header, ALICE)), body
+    executed = execution.finish()
+    header = executed.header.sealed(seal_of(executed.header, ALICE))
+    return header, body, executed.changes
 
 
 def write(path: Path, spec: dict[str, Any]) -> Path:

@@ -67,6 +67,8 @@ class NodeConfig:
     signature_workers: int = 0  # processes that verify signatures; 0 verifies in the node itself
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
+    prometheus_host: str = "127.0.0.1"
+    keystore_path: Path | None = None  # None: a directory beside the database
 
 
 class Node:
@@ -114,7 +116,7 @@ class Node:
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
             home = config.spec.home(base)
-            keystore = Keystore(RealDisk(home / "keystore"), config.password)
+            keystore = Keystore(RealDisk(config.keystore_path or home / "keystore"), config.password)
             guard = Guard.open(RealDisk(home / "guard"))
             opened.callback(guard.close)
             keys = _session_keys(config, keystore, guard)
@@ -123,7 +125,8 @@ class Node:
                 home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
             )
             opened.callback(store.close)
-            _check_genesis(config.spec, store)
+            if store.finalized == store.genesis_hash:  # later its state may have been pruned
+                _check_genesis(config.spec, store)
             votes = RealDisk(home / "grandpa")
             node = cls(config, store, keys, guard, node_key, votes, clock or RealClock())
             opened.callback(node._signatures.close)
@@ -138,9 +141,8 @@ class Node:
         await self.rpc.start()
         opened.push_async_callback(self.rpc.close)
         if self.config.prometheus_port is not None:
-            self.metrics_server = MetricsServer(
-                self._metrics, self.config.rpc.host, self.config.prometheus_port
-            )
+            host, port = self.config.prometheus_host, self.config.prometheus_port
+            self.metrics_server = MetricsServer(self._metrics, host, port)
             await self.metrics_server.start()
             opened.push_async_callback(self.metrics_server.close)
 

@@ -110,10 +110,10 @@ class Signatures:
 
     def _start(self) -> None:
         """Start all workers; they inherit that Ctrl-C is none of their business."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        context = multiprocessing.get_context("spawn")
+        self._workers = ProcessPoolExecutor(self._count, context, end_with_parent)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # making the pool lifts any mask
         try:
-            context = multiprocessing.get_context("spawn")
-            self._workers = ProcessPoolExecutor(self._count, context, end_with_parent)
             self._greeted = [self._workers.submit(verdicts, []) for _ in range(self._count)]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

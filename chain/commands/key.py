@@ -59,6 +59,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     insert.add_argument(
         "-d", "--base-path", type=Path, default=DEFAULT_BASE, metavar="PATH", help=f"[{DEFAULT_BASE}]"
     )
+    insert.add_argument("--keystore-path", type=Path, metavar="PATH", help="[keystore in the data directory]")
     imported = verbs.add_parser("import", help="read a key exported by polkadot.js")
     imported.add_argument("file", type=Path, help="the JSON file")
     new_node_key = verbs.add_parser("generate-node-key", help="make a key that names a node among peers")
@@ -119,7 +120,8 @@ def _insert(parsed: argparse.Namespace) -> Shown:
     except GuardError as problem:
         raise Failure(f"{problem}; a node that runs takes keys by author_insertKey") from problem
     try:
-        keys = SessionKeys(Keystore(RealDisk(home / "keystore"), password), guard, RealRng())
+        disk = RealDisk(parsed.keystore_path or home / "keystore")
+        keys = SessionKeys(Keystore(disk, password), guard, RealRng())
         public = keys.insert(parsed.key_type.encode(), parsed.suri)
     except (KeystoreError, OSError) as problem:
         raise Failure(str(problem)) from problem

@@ -7,11 +7,14 @@ assay node --chain local --alice     the local chain's authority
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
+
+import uvloop
 
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
@@ -40,6 +43,8 @@ DEFAULTS = RpcConfig()
 MIB = 1 << 20
 MAX_MIB = 1024
 """largest request or response that may be asked for; each is in memory as a whole"""
+GC_THRESHOLDS = (50_000, 20, 20)
+"""objects, rounds, rounds; Python's are for programs that make few objects"""
 DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
@@ -82,6 +87,9 @@ def _describe_identity(group: argparse._ArgumentGroup) -> None:
         )
     group.add_argument("--validator", action="store_true", help="author and vote with the keystore's keys")
     passwords.describe(group)
+    group.add_argument(
+        "--keystore-path", type=Path, metavar="PATH", help="session keys [keystore in the data directory]"
+    )
     group.add_argument("--name", help="the node's name in logs and metrics")
     identity = group.add_mutually_exclusive_group()
     identity.add_argument(
@@ -99,6 +107,7 @@ def _describe_output(group: argparse._ArgumentGroup) -> None:
         help="processes that verify signatures; auto takes cores beyond the second [auto]",
     )  # fmt: skip
     group.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    group.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
     group.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     group.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
     group.add_argument("--detailed-log-output", action="store_true", help="show level and target")
@@ -154,9 +163,10 @@ def run(parsed: argparse.Namespace) -> int:
         raise Failure(str(problem), USAGE) from problem
     ensure_free(config.rpc.host, config.rpc.port, "--rpc-port")
     if config.prometheus_port is not None:
-        ensure_free(config.rpc.host, config.prometheus_port, "--prometheus-port")
+        ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
     try:
-        asyncio.run(_serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:
@@ -177,7 +187,15 @@ async def _serve(config: NodeConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with Node.open(config) as node:
+            _settle_memory()
             await node.run()
+
+
+def _settle_memory() -> None:
+    """Spare the garbage collector what lives as long as the node, and most of its rounds over the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _first(problem: BaseException) -> BaseException:
@@ -218,6 +236,8 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         node_key=_node_key(parsed),
         rpc=_rpc_config(parsed, host, origins),
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
+        prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
+        keystore_path=parsed.keystore_path,
     )
 
 

@@ -1,6 +1,7 @@
 """Headers, bodies and justifications by block hash, and the tree of what is not final yet."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
@@ -16,6 +17,10 @@ VOTER_CHANGES = (b"\x01", b"\x02")
 """how a scheduled or forced change of GRANDPA's voters begins in a digest"""
 
 
+HEADERS_KEPT = 256
+"""decoded headers; a node at rest answers for its last final block"""
+
+
 class Blocks:
     """What the database knows about blocks; writes only add to a batch."""
 
@@ -25,7 +30,7 @@ class Blocks:
     def header(self, block: Hash) -> Header | None:
         """Return a block's header."""
         found = self._database.get(HEADERS, block)
-        return None if found is None else decode_header(found)
+        return None if found is None else _decoded(found)
 
     def body(self, block: Hash) -> list[bytes] | None:
         """Return a block's extrinsics."""
@@ -102,6 +107,12 @@ def changes_voters(header: Header) -> bool:
         isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in VOTER_CHANGES
         for log in header.digest.logs
     )
+
+
+@lru_cache(HEADERS_KEPT)
+def _decoded(encoded: bytes) -> Header:
+    """Return a header; the newest are asked for again and again."""
+    return decode_header(encoded)
 
 
 def _marker(block: Hash, number: BlockNumber) -> bytes:

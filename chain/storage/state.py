@@ -24,7 +24,7 @@ from chain.storage.trie import (
 from runtime.frame.state import Changes
 from runtime.primitives.types import BlockNumber, Hash
 
-MAX_PAGE = 256
+FIRST_PAGE, MAX_PAGE = 4, 256
 """keys read from the database at a time"""
 REMEMBERED_GENERATIONS = 8
 """How far behind the disk a reader still shares what is cached."""
@@ -161,7 +161,12 @@ class Disk:
 
     def keys(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
         """Yield the keys with a prefix, from the first that is not below `start`."""
-        count = 1
+        found = self.snapshot.entry(FLAT, start)
+        if found is None or not found[0].startswith(prefix):
+            return
+        self._cache.put(*found, self._generation)  # who looks for one key reads it next
+        yield found[0]
+        start, count = found[0] + b"\x00", FIRST_PAGE
         while True:
             page = self.snapshot.keys(FLAT, start, count)
             for key in page:

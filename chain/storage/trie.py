@@ -22,6 +22,8 @@ from runtime.primitives.trie import (
     EMPTY_ROOT,
     HEX,
     INLINE_NODE_LIMIT,
+    NIBBLES,
+    PAST_HEX,
     NodeValue,
     common_length,
     decode_node,
@@ -33,9 +35,6 @@ from runtime.primitives.trie import (
 )
 from runtime.primitives.types import Hash
 
-NIBBLES = {digit: value for value, digit in enumerate(HEX)}
-PAST_HEX = "g"
-"""sorts after every nibble"""
 HASHED_CHILD = 33
 """bytes of a reference by hash: its compact length, the hash"""
 
@@ -186,14 +185,16 @@ class _Update:
         full = puts[0].key[:depth]
         if len(puts[0].key) == depth:
             value, low = puts[0].value, 1
-        branch = Branch(full[len(path) :], value, [None] * 16, 0, 0)
-        keys = [leaf.key for leaf in puts]
+        bitmap, inner, children = 0, 0, []
         while low < len(puts):
-            child = keys[low][: depth + 1]
-            end = bisect_left(keys, child + PAST_HEX, low)
-            branch.set(int(child[-1], 16), self._build(child, puts[low:end]))
-            low = end
-        return self._write(path, branch.record())
+            child = puts[low].key[: depth + 1]
+            end = bisect_left(puts, (child + PAST_HEX,), low)
+            node = self._build(child, puts[low:end])
+            bit = 1 << NIBBLES[child[-1]]
+            bitmap, inner, low = bitmap | bit, inner if is_leaf(node) else inner | bit, end
+            children.append(reference(node))
+        node = encode_branch(full[len(path) :], value, bitmap, children)
+        return self._write(path, inner.to_bytes(2, "little") + node)
 
     def _write(self, path: str, record: Record) -> bytes:
         """Put a branch where it belongs; return its node."""
@@ -305,21 +306,24 @@ class _Update:
 
 
 def splice(record: Record, nodes: list[tuple[int, bytes | None]]) -> Record | None:
-    """Return a branch of hashed children with some replaced; None if one comes, goes or is not hashed."""
+    """Return a branch of hashed children with nodes put into slots; None if it has other parts or ends."""
     _, bitmap, first_child = shape(record)
     if not first_child:
         return None
-    inner, parts, copied = inner_of(record), [b""], 2
+    inner, taken, copied, parts = inner_of(record), bitmap, first_child, [b""]
     for nibble, node in nodes:
         bit = 1 << nibble
-        if node is None or len(node) <= INLINE_NODE_LIMIT or not bitmap & bit:
-            return None
-        inner = inner & ~bit if is_leaf(node) else inner | bit
         at = first_child + HASHED_CHILD * (bitmap & bit - 1).bit_count()
-        parts += (record[copied : at + 1], blake2_256(node))
-        copied = at + HASHED_CHILD
-    parts[0] = inner.to_bytes(2, "little")
+        parts.append(record[copied:at])
+        copied = at + HASHED_CHILD if bitmap & bit else at
+        taken, inner = taken & ~bit, inner & ~bit
+        if node is not None:
+            taken, inner = taken | bit, inner if is_leaf(node) else inner | bit
+            parts.append(reference(node))
+    if taken.bit_count() < 2:
+        return None
     parts.append(record[copied:])
+    parts[0] = inner.to_bytes(2, "little") + record[2 : first_child - 2] + taken.to_bytes(2, "little")
     return b"".join(parts)
 
 

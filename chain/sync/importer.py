@@ -33,7 +33,7 @@ class Importer:
         self._executor = executor
         self._feed = feed
         self._clock = clock
-        self._slot_ms = executor.slot_duration(store.state_at(store.genesis_hash))
+        self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
         """Execute again what a restart left unapplied; return how many blocks that were."""

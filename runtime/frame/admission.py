@@ -25,7 +25,7 @@ class Admission:
         implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
         placed = list(enumerate(bound))
         self._implying = [
-            (at, each.implied, implicits[at].encode) for at, each in placed if implicits[at].least
+            (at, each.implied, implicits[at].encoder) for at, each in placed if implicits[at].least
         ]
         self._validating = [(at, each.validate) for at, each in placed if _overrides(each, "validate")]
         self._preparing = [(at, each.prepare) for at, each in placed if _overrides(each, "prepare")]

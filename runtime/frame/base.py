@@ -26,11 +26,11 @@ from runtime.frame.pallet import CallSpec, Pallet, Plan, constant_key, is_lookup
 from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
+from runtime.primitives.layout import EncodeError
 from runtime.primitives.scale import (
     Codec,
     Codecs,
     DecodeError,
-    EncodeError,
     Input,
     codec,
     read_compact,
@@ -123,7 +123,7 @@ class Runtime:
     codecs: ClassVar[Codecs]
     plans: ClassVar[dict[int, Plan]]
     targets: ClassVar[dict[tuple[int, int], Target]]
-    event_writers: ClassVar[dict[type, tuple[bytes, Codec[Any]]]]
+    event_writers: ClassVar[dict[type, tuple[bytes, Callable[[Any], bytes]]]]
     event_readers: ClassVar[dict[tuple[int, int], Codec[Any]]]
     error_index: ClassVar[dict[type[PalletError], int]]
 
@@ -145,7 +145,7 @@ class Runtime:
             for call in spec.calls:
                 cls.targets[pallet.index, call.index] = _target(cls.codecs, attribute, call)
             for position, event in enumerate(spec.events):
-                cls.event_writers[event] = bytes([pallet.index, position]), cls.codecs.of(event)
+                cls.event_writers[event] = bytes([pallet.index, position]), cls.codecs.of(event).encoder
                 cls.event_readers[pallet.index, position] = cls.codecs.of(event)
             if spec.error:
                 cls.error_index[spec.error] = pallet.index
@@ -183,12 +183,12 @@ class Runtime:
 
     def deposit_event(self, event: Any) -> None:
         """Append an event record {phase, event, no topics} to the block's log."""
-        head, codec = self.event_writers[type(event)]
+        head, encode = self.event_writers[type(event)]
         if self.extrinsic_index is not None:
             phase = b"\x00" + self.extrinsic_index.to_bytes(4, "little")
         else:
             phase = b"\x01" if self.finalizing else b"\x02"
-        self.overlay.events.append(b"".join((phase, head, codec.encode(event), b"\x00")))
+        self.overlay.events.append(b"".join((phase, head, encode(event), b"\x00")))
 
     @classmethod
     def _read_records(cls, source: Input) -> list[EventRecord]:
@@ -328,7 +328,10 @@ def _to_wire(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 def _resolve(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if not target.lookups:
         return arguments
-    return tuple(_account(each) if at in target.lookups else each for at, each in enumerate(arguments))
+    resolved = list(arguments)
+    for at in target.lookups:
+        resolved[at] = _account(resolved[at])
+    return tuple(resolved)
 
 
 def _account(address: Any) -> AccountId:

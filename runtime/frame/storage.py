@@ -6,7 +6,7 @@ FRAME's StorageValue, StorageMap, StorageDoubleMap.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from runtime.frame.state import Overlay
@@ -83,17 +83,49 @@ class Place:
 def place(prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem) -> Place:
     """Return the place of an item; `codecs` are those of its keys and, last, of its values.
 
-    What is computed from bytes alone, and cannot be changed by who holds it, is remembered: hashed keys, and
+    What follows from bytes alone, and cannot be changed by who holds it, is remembered: hashed keys, and
     decoded values.
     """
     *keys, value = codecs
     parts = (_key(codec, hasher) for codec, hasher in zip(keys, item.hashers, strict=False))
-    decode = lru_cache(KEPT)(value.decode) if value.constant else value.decode
-    return Place(prefix, tuple(parts), value.encode, decode, item.default)
+    encode, decode = _remembering(value) if value.constant else (value.encoder, value.decode)
+    return Place(prefix, tuple(parts), encode, decode, item.default)
 
 
 def _key(codec: Codec[Any], hasher: Hasher) -> Key:
-    return Key(lru_cache(KEPT)(lambda key: hasher(codec.encode(key))), codec.read, PREFIX_SIZE[hasher])
+    return Key(Memo(lambda key: hasher(codec.encode(key))).__getitem__, codec.read, PREFIX_SIZE[hasher])
+
+
+class Memo(dict[Any, Any]):
+    """Results of a pure function by argument; it starts over when it is full."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, argument: Any) -> Any:
+        if len(self) >= KEPT:
+            self.clear()
+        found = self[argument] = self._function(argument)
+        return found
+
+
+def _remembering(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """Return encoder and decoder; what was written need not be decoded, if decoding makes just that."""
+    known, encode = Memo(codec.decode), codec.encoder
+    if not codec.kinds:
+        return encode, known.__getitem__
+    paths, types = zip(*codec.kinds, strict=True)
+    parts = attrgetter(*(f"{path}.__class__".removeprefix(".") for path in paths))
+    exact = types if len(types) > 1 else types[0]
+
+    def note(value: Any) -> bytes:
+        raw = encode(value)
+        if len(known) < KEPT and parts(value) == exact:  # the very types, no kindred ones
+            known[raw] = value
+        return raw
+
+    return note, known.__getitem__
 
 
 class Value(Generic[V]):
@@ -149,9 +181,12 @@ class _Keyed(Generic[V]):
 
     def _read_or_default(self, raw_key: bytes) -> V:
         raw = self._overlay.get(raw_key)
-        if raw is not None:
-            value: V = self._place.decode(raw)
-            return value
+        if raw is None:
+            return self._absent(raw_key)
+        value: V = self._place.decode(raw)
+        return value
+
+    def _absent(self, raw_key: bytes) -> V:
         if self._place.default is REQUIRED:
             raise KeyError(raw_key.hex())
         default: V = _fresh(self._place.default)
@@ -181,14 +216,20 @@ class Map(_Keyed[V], Generic[K, V]):
         return self.prefix + self._place.keys[0].part(key)
 
     def __getitem__(self, key: K) -> V:
-        return self._read_or_default(self.raw_key(key))
+        raw_key = self.prefix + self._place.keys[0].part(key)
+        raw = self._overlay.get(raw_key)
+        if raw is None:
+            return self._absent(raw_key)
+        value: V = self._place.decode(raw)
+        return value
 
     def get(self, key: K) -> V | None:
         """Return what is stored, never the default."""
         return self._read(self.raw_key(key))
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._write(self.raw_key(key), value)
+        place = self._place
+        self._overlay.put(self.prefix + place.keys[0].part(key), place.encode(value))
 
     def __delitem__(self, key: K) -> None:
         self._remove(self.raw_key(key))

@@ -225,22 +225,18 @@ class Balances(
 
     def usable(self, who: AccountId, *, keep_alive: bool = True) -> Balance:
         """Return what may leave the account; locks hold free balance, so stake is never a deposit as well."""
-        info = self.accounts.account[who]
-        untouchable = info.data.frozen
-        if keep_alive or info.consumers:
-            untouchable = max(untouchable, self.existential_deposit)
-        return max(info.data.free - untouchable, 0)
+        return self._usable(self.accounts.account[who], keep_alive)
 
     def move(self, source: AccountId, dest: AccountId, value: Balance, *, keep_alive: bool) -> None:
         """Transfer from one account to another.
 
         Raises: DispatchError.
         """
-        self._ensure_usable(source, value, keep_alive=keep_alive)
+        before = self._ensure_usable(source, value, keep_alive=keep_alive)
         if source != dest:
-            lands = self._lives(self._data(dest)) or value >= self.existential_deposit
-            ensure(lands, Token(TokenError.BelowMinimum))
-            self._change_free(source, -value)
+            if value < self.existential_deposit and not self._lives(self._data(dest)):
+                raise DispatchError(Token(TokenError.BelowMinimum))
+            self._write(source, before, before.data.with_free(before.data.free - value))
             self._change_free(dest, value)  # read again: nothing of dest was held across the debit
         self.deposit(Transfer(source, dest, value))
 
@@ -264,8 +260,8 @@ class Balances(
         Raises: DispatchError.
         """
         if value:
-            self._ensure_usable(who, value, keep_alive=True)
-            self._change_free(who, -value)
+            before = self._ensure_usable(who, value, keep_alive=True)
+            self._write(who, before, before.data.with_free(before.data.free - value))
             self.deposit(Withdraw(who, value))
 
     def forget(self, value: Balance) -> None:
@@ -331,10 +327,18 @@ class Balances(
     def _data(self, who: AccountId) -> AccountData:
         return self.accounts.account[who].data
 
-    def _ensure_usable(self, who: AccountId, value: Balance, *, keep_alive: bool) -> None:
-        if self.usable(who, keep_alive=keep_alive) >= value:
-            return
-        data = self._data(who)
+    def _usable(self, info: AccountInfo, keep_alive: bool) -> Balance:
+        untouchable = info.data.frozen
+        if untouchable < self.existential_deposit and (keep_alive or info.consumers):
+            untouchable = self.existential_deposit
+        return max(info.data.free - untouchable, 0)
+
+    def _ensure_usable(self, who: AccountId, value: Balance, *, keep_alive: bool) -> AccountInfo:
+        """Return the account, from which so much may leave."""
+        info = self.accounts.account[who]
+        if self._usable(info, keep_alive) >= value:
+            return info
+        data = info.data
         if data.free < value:
             raise DispatchError(Token(TokenError.FundsUnavailable))
         raise DispatchError(
@@ -343,8 +347,8 @@ class Balances(
 
     def _destroy(self, who: AccountId, value: Balance, *, keep_alive: bool) -> None:
         """Take usable money out of an account and out of the issuance."""
-        self._ensure_usable(who, value, keep_alive=keep_alive)
-        self._change_free(who, -value)
+        before = self._ensure_usable(who, value, keep_alive=keep_alive)
+        self._write(who, before, before.data.with_free(before.data.free - value))
         self.total_issuance.put(self.total_issuance.get() - value)
 
     def _change_free(self, who: AccountId, difference: int) -> None:

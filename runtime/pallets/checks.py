@@ -100,9 +100,8 @@ class CheckNonce(_SystemExtension):
 
     def prepare(self, submission: Submission, extra: int) -> None:
         """Use the nonce up."""
-        if extra != self.system.next_nonce(submission.sender):
+        if not self.system.use_nonce(submission.sender, extra):
             raise TransactionRejected("invalid", "Future")
-        self.system.bump_nonce(submission.sender)
 
 
 class CheckWeight(_SystemExtension):

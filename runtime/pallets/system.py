@@ -251,10 +251,13 @@ class System(
         """Return the nonce the account's next transaction must carry."""
         return self.account[who].nonce
 
-    def bump_nonce(self, who: AccountId) -> None:
-        """Count a transaction of the account."""
+    def use_nonce(self, who: AccountId, nonce: Nonce) -> bool:
+        """Count a transaction of the account, if it is the next one."""
         info = self.account[who]
-        self.account[who] = info.with_nonce(info.nonce + 1)
+        if nonce != info.nonce:
+            return False
+        self.account[who] = info.with_nonce(nonce + 1)
+        return True
 
     def add_provider(self, who: AccountId) -> None:
         """Say that something keeps the account alive."""

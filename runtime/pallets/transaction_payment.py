@@ -3,7 +3,7 @@
 fee = base + length + multiplier * weight + tip; all of it goes to the block's author.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from runtime.frame.base import DispatchInfo
 from runtime.frame.declare import Pays, constant, coupled, event
@@ -107,9 +107,9 @@ class TransactionPayment(Pallet[TransactionFeePaid, NoError]):
 
     def fee(self, info: DispatchInfo, length: int, tip: Balance) -> Balance:
         """Return the total of `details`, without making them: an extrinsic asks for it three times."""
-        inclusion = 0
-        if info.pays_fee is not Pays.No:
-            inclusion = BASE_FEE + length * LENGTH_FEE + self._weight_fee(info.weight)
+        if info.pays_fee is Pays.No:
+            return min(tip, MAX_BALANCE)
+        inclusion = BASE_FEE + length * LENGTH_FEE + self._weight_fee(info.weight)
         return min(tip + inclusion, MAX_BALANCE)
 
     def _weight_fee(self, weight: Weight) -> Balance:
@@ -140,7 +140,7 @@ class ChargeTransactionPayment(Extension):
 
     def validate(self, submission: Submission, extra: Balance, standing: Standing) -> None:
         """Refuse who cannot pay; rank by tip per share of the block."""
-        fee = self._fee(submission, extra)
+        fee = self.payment.fee(submission.info, submission.length, extra)
         if fee and self.payment.currency.usable(submission.sender) < fee:
             raise TransactionRejected("invalid", "Payment")
         priority = (extra + 1) * self._fitting(submission.info.weight, submission.length)
@@ -153,7 +153,7 @@ class ChargeTransactionPayment(Extension):
 
     def prepare(self, submission: Submission, extra: Balance) -> None:
         """Take the fee."""
-        fee = self._fee(submission, extra)
+        fee = self.payment.fee(submission.info, submission.length, extra)
         try:
             self.payment.currency.withdraw(submission.sender, fee)
         except DispatchError as refused:
@@ -161,10 +161,7 @@ class ChargeTransactionPayment(Extension):
 
     def settle(self, submission: Submission, extra: Balance, error: DispatchError | None) -> None:
         """Hand the fee over and say so."""
-        fee = self._fee(submission, extra)
+        fee = self.payment.fee(submission.info, submission.length, extra)
         if fee:
             self.payment.hand_over(fee)
         self.payment.deposit(TransactionFeePaid(submission.sender, fee, extra))
-
-    def _fee(self, submission: Submission, tip: Any) -> Balance:
-        return self.payment.fee(submission.info, submission.length, tip)

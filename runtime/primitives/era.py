@@ -6,7 +6,8 @@ Source: Polkadot specification, section 3.3.3.3 (mortality); sp_runtime::generic
 from dataclasses import dataclass
 from typing import Annotated
 
-from runtime.primitives.scale import Codec, DecodeError, EncodeError, Input
+from runtime.primitives.layout import EncodeError
+from runtime.primitives.scale import Codec, DecodeError, Input
 from runtime.primitives.shapes import Special
 
 MAX_PERIOD = 1 << 16

@@ -8,7 +8,7 @@ the general codecs in scale.py, which composes layouts; here is only how to get 
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -16,12 +16,12 @@ INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Bytes of an integer -> its letter in a format of struct; wider ones are bytes there."""
 
 
-class Unfit(ValueError):
-    """A byte array has another length."""
+class EncodeError(ValueError):
+    """The value does not fit its type."""
 
 
-MISFITS = (Unfit, OverflowError, AttributeError, TypeError, struct.error)
-"""What packing raises when a value is not of its type or out of its range."""
+MISFITS = (OverflowError, AttributeError, TypeError, struct.error)
+"""What Python raises when a value is not of its type or out of its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,17 @@ class Leaf:
         return INTEGERS[self.size] if self.is_integer and self.size in INTEGERS else f"{self.size}s"
 
 
+def misfit(value: Any, problem: Exception) -> EncodeError:
+    """Return what packing raises instead of a problem of Python's."""
+    return EncodeError(f"{value!r} does not fit: {problem}")
+
+
 Build = Callable[[list[Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A fixed layout: `pack` raises one of MISFITS, `unpack` takes bytes it may read `size` of."""
+    """A fixed layout: `pack` raises EncodeError, `unpack` takes bytes it may read `size` of."""
 
     size: int
     pack: Callable[[Any], bytes]
@@ -56,7 +61,10 @@ def integer(size: int) -> Layout:
     """Return the layout of a little-endian unsigned integer."""
 
     def pack(value: int) -> bytes:
-        return value.to_bytes(size, "little")
+        try:
+            return value.to_bytes(size, "little")
+        except MISFITS as problem:
+            raise misfit(value, problem) from problem
 
     def unpack(source: bytes, at: int) -> int:
         return int.from_bytes(source[at : at + size], "little")
@@ -68,9 +76,12 @@ def array(size: int) -> Layout:
     """Return the layout of a byte array."""
 
     def pack(value: bytes) -> bytes:
-        if len(value) != size:
-            raise Unfit(f"{len(value)} bytes where {size} are needed")
-        return bytes(value)
+        try:
+            if len(value) == size:
+                return bytes(value)
+        except MISFITS as problem:
+            raise misfit(value, problem) from problem
+        raise EncodeError(f"{len(value)} bytes where {size} are needed")
 
     def unpack(source: bytes, at: int) -> bytes:
         return source[at : at + size]
@@ -92,8 +103,9 @@ def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
 
 
 def flat_tuple(parts: list[Layout]) -> Layout:
-    """Return the layout of a tuple of leaves."""
-    return _layout(tuple(leaf for part in parts for leaf in part.leaves), tuple, tuple)
+    """Return the layout of a tuple of leaves; no attributes lead to them, so no composite takes it up."""
+    found = _layout(tuple(leaf for part in parts for leaf in part.leaves), tuple, tuple)
+    return replace(found, leaves=())
 
 
 def is_leaf(part: Layout) -> bool:
@@ -124,13 +136,16 @@ def _layout(leaves: tuple[Leaf, ...], flatten: Callable[[Any], tuple[Any, ...]],
     arrays = [(at, leaf.size) for at, leaf in enumerate(leaves) if not leaf.is_integer]
 
     def pack(value: Any) -> bytes:
-        flat = [*flatten(value)]
-        for at, size in wide:
-            flat[at] = flat[at].to_bytes(size, "little")
-        for at, size in arrays:  # struct itself would cut or pad
-            if len(flat[at]) != size:
-                raise Unfit(f"{len(flat[at])} bytes where {size} are needed")
-        return join(*flat)
+        try:
+            flat = [*flatten(value)]
+            for at, size in wide:
+                flat[at] = flat[at].to_bytes(size, "little")
+            for at, size in arrays:  # struct itself would cut or pad
+                if len(flat[at]) != size:
+                    raise EncodeError(f"{len(flat[at])} bytes where {size} are needed")
+            return join(*flat)
+        except MISFITS as problem:
+            raise misfit(value, problem) from problem
 
     def unpack(source: bytes, start: int) -> Any:
         flat = [*split(source, start)]

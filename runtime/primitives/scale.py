@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from runtime.primitives import layout, shapes
-from runtime.primitives.layout import MISFITS, Layout
+from runtime.primitives.layout import MISFITS, EncodeError, Layout, misfit
 from runtime.primitives.shapes import Shape, shape_of
 
 MAX_DEPTH = 64
@@ -28,10 +28,6 @@ T = TypeVar("T")
 
 class DecodeError(ValueError):
     """The bytes are not an encoding of the type; says what and where."""
-
-
-class EncodeError(ValueError):
-    """The value does not fit its type."""
 
 
 class Input:
@@ -70,6 +66,7 @@ def read_byte(source: Input) -> int:
 
 Encoder = Callable[[Any, bytearray], None]
 Decoder = Callable[[Input], Any]
+Kinds = tuple[tuple[str, type], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,8 @@ class Codec(Generic[T]):
     """The two directions of one type.
 
     `least` is the fewest bytes a value takes; `layout` says where they lie, if that is fixed;
-    `constant` values cannot be changed by who holds one, so equal bytes may share one.
+    `constant` values are bounded and cannot be changed by who holds one: equal bytes may share one. `kinds`
+    are then the types of the value and of its attributes by path, where each has one; `encode` takes others.
     """
 
     write: Encoder
@@ -85,20 +83,26 @@ class Codec(Generic[T]):
     least: int
     layout: Layout | None = None
     constant: bool = False
+    kinds: Kinds = ()
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
 
         Raises: EncodeError when the value is out of its type's range.
         """
+        if self.layout is not None:
+            return self.layout.pack(value)
+        out = bytearray()
         try:
-            if self.layout is not None:
-                return self.layout.pack(value)
-            out = bytearray()
             self.write(value, out)
         except (*MISFITS, UnicodeEncodeError) as problem:
-            raise EncodeError(f"{value!r} does not fit: {problem}") from problem
+            raise misfit(value, problem) from problem
         return bytes(out)
+
+    @property
+    def encoder(self) -> Callable[[T], bytes]:
+        """Return `encode` without a detour."""
+        return self.encode if self.layout is None else self.layout.pack
 
     def decode(self, data: bytes) -> T:
         """Return the value that these bytes, all of them, encode.
@@ -136,17 +140,17 @@ class Codecs:
     def _compile(self, shape: Shape) -> Codec[Any]:
         match shape:
             case shapes.Integer(size):
-                return _fixed(layout.integer(size))
+                return _fixed(layout.integer(size), True, (("", int),))
             case shapes.CompactInteger(size):
                 return _compact(size)
             case shapes.Boolean():
-                return Codec(_write_bool, _read_bool, 1, constant=True)
+                return Codec(_write_bool, _read_bool, 1, constant=True, kinds=(("", bool),))
             case shapes.Text(limit):
                 return _text(limit)
             case shapes.Bytes(limit):
                 return _bytes(limit)
             case shapes.Array(size, _):
-                return _fixed(layout.array(size))
+                return _fixed(layout.array(size), True, (("", bytes),))
             case shapes.Sequence(element, limit):
                 return _sequence(self.of(element), limit)
             case shapes.Mapping(key, value):
@@ -195,10 +199,12 @@ class Codecs:
             body(value, out)
 
         def read(source: Input) -> Any:
-            tag = read_byte(source)
+            start = source.offset
+            tag = source.data[start] if start < len(source.data) else read_byte(source)
             reader = readers.get(tag)
             if reader is None:
                 raise DecodeError(f"{shape.path} has no variant {tag}")
+            source.offset = start + 1
             return reader(source)
 
         return Codec(write, read, 1, constant=all(body.constant for _, body in bodies.values()))
@@ -217,7 +223,7 @@ def nested(read: Decoder, source: Input) -> Any:
     return value
 
 
-def _fixed(found: Layout, constant: bool = True) -> Codec[Any]:
+def _fixed(found: Layout, constant: bool, kinds: Kinds) -> Codec[Any]:
     size, pack, unpack = found.size, found.pack, found.unpack
 
     def write(value: Any, out: bytearray) -> None:
@@ -231,7 +237,7 @@ def _fixed(found: Layout, constant: bool = True) -> Codec[Any]:
         source.offset = end
         return unpack(source.data, start)
 
-    return Codec(write, read, size, found, constant)
+    return Codec(write, read, size, found, constant, kinds)
 
 
 def write_compact(value: int, out: bytearray) -> None:
@@ -254,7 +260,9 @@ def write_compact(value: int, out: bytearray) -> None:
 
 def read_compact(source: Input) -> int:
     """Read an integer in its only valid (shortest) compact form."""
-    first = read_byte(source)
+    start = source.offset
+    first = source.data[start] if start < len(source.data) else read_byte(source)
+    source.offset = start + 1
     mode = first & 3
     if mode == 0:
         return first >> 2
@@ -276,17 +284,24 @@ def _compact(size: int) -> Codec[int]:
     limit = 1 << 8 * size
 
     def write(value: int, out: bytearray) -> None:
-        if value >= limit:
+        if 0 <= value < 64:
+            out.append(value << 2)
+        elif value >= limit:
             raise EncodeError(f"{value} does not fit {size} bytes")
-        write_compact(value, out)
+        else:
+            write_compact(value, out)
 
     def read(source: Input) -> int:
+        start = source.offset
+        if start < len(source.data) and not source.data[start] & 3:
+            source.offset = start + 1
+            return source.data[start] >> 2
         value = read_compact(source)
         if value >= limit:
             raise DecodeError(f"compact integer {value} does not fit {size} bytes")
         return value
 
-    return Codec(write, read, 1, constant=True)
+    return Codec(write, read, 1, constant=True, kinds=(("", int),))
 
 
 def _write_bool(value: bool, out: bytearray) -> None:
@@ -319,7 +334,7 @@ def _bytes(limit: int | None) -> Codec[bytes]:
     def read(source: Input) -> bytes:
         return source.take(_length(source, 1, limit))
 
-    return Codec(write, read, 1, constant=True)
+    return Codec(write, read, 1, constant=limit is not None, kinds=(("", bytes),))
 
 
 def _text(limit: int | None) -> Codec[str]:
@@ -334,7 +349,7 @@ def _text(limit: int | None) -> Codec[str]:
         except UnicodeDecodeError as problem:
             raise DecodeError(f"text is not UTF-8: {problem}") from problem
 
-    return Codec(write, read, 1, constant=True)
+    return Codec(write, read, 1, constant=limit is not None, kinds=(("", str),))
 
 
 def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:
@@ -371,7 +386,7 @@ def _mapping(key: Codec[Any], value: Codec[Any]) -> Codec[dict[Any, Any]]:
 def _tuple(parts: list[Codec[Any]]) -> Codec[tuple[Any, ...]]:
     leaves = [part.layout for part in parts if part.layout is not None and layout.is_leaf(part.layout)]
     if parts and len(leaves) == len(parts):
-        return _fixed(layout.flat_tuple(leaves))
+        return _fixed(layout.flat_tuple(leaves), True, ())
     writers = [part.write for part in parts]
     readers = [part.read for part in parts]
 
@@ -412,9 +427,9 @@ def _option(some: Codec[Any]) -> Codec[Any]:
 
 
 def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
-    laid = [(attribute, part.layout) for attribute, part in parts if part.layout is not None]
+    laid = [(name, part.layout) for name, part in parts if part.layout is not None and part.layout.leaves]
     if parts and len(laid) == len(parts):
-        return _fixed(layout.composite(cls, laid), _is_constant(cls, parts))
+        return _fixed(layout.composite(cls, laid), _is_constant(cls, parts), _kinds(cls, parts))
     writers = [(attribute, part.write) for attribute, part in parts]
     readers = [part.read for _, part in parts]
 
@@ -426,7 +441,7 @@ def _composite(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Codec[Any]:
         return cls(*[part(source) for part in readers])
 
     least = sum(part.least for _, part in parts)
-    return Codec(write, read, least, constant=_is_constant(cls, parts))
+    return Codec(write, read, least, None, _is_constant(cls, parts), _kinds(cls, parts))
 
 
 def _is_constant(cls: type, parts: list[tuple[str, Codec[Any]]]) -> bool:
@@ -435,13 +450,22 @@ def _is_constant(cls: type, parts: list[tuple[str, Codec[Any]]]) -> bool:
     return frozen and all(part.constant for _, part in parts)
 
 
+def _kinds(cls: type, parts: list[tuple[str, Codec[Any]]]) -> Kinds:
+    """Return the kinds of a dataclass, none if a part may be of several."""
+    if not _is_constant(cls, parts) or not all(part.kinds for _, part in parts):
+        return ()
+    below = [(f"{name}.{path}".removesuffix("."), kind) for name, part in parts for path, kind in part.kinds]
+    return (("", cls), *below)
+
+
 def _plain_enum(shape: shapes.TaggedUnion) -> Codec[Any]:
     members = {case.tag: case.cls for case in shape.cases}
 
     def write(value: enum.Enum, out: bytearray) -> None:
-        if members.get(value.value) is not value:
+        tag: int = value._value_
+        if members.get(tag) is not value:
             raise EncodeError(f"{value!r} is no case of {shape.path}")
-        out.append(value.value)
+        out.append(tag)
 
     def read(source: Input) -> Any:
         tag = read_byte(source)

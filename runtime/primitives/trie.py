@@ -28,6 +28,9 @@ EMPTY_NODE = b"\x00"
 EMPTY_ROOT = Hash(blake2_256(EMPTY_NODE))
 
 HEX = "0123456789abcdef"
+NIBBLES = {digit: value for value, digit in enumerate(HEX)}
+PAST_HEX = "g"
+"""sorts after every nibble"""
 
 LEAF, LEAF_HASHED, BRANCH, BRANCH_VALUE, BRANCH_HASHED = 0x40, 0x20, 0x80, 0xC0, 0x10
 _CAPACITY = {LEAF: 63, LEAF_HASHED: 31, BRANCH: 63, BRANCH_VALUE: 63, BRANCH_HASHED: 15}
@@ -63,11 +66,18 @@ def node_value(value: bytes, version: int = 1) -> NodeValue:
     """Return a value as a node of this state version carries it."""
     if version > 0 and len(value) > INLINE_VALUE_LIMIT:
         return NodeValue(blake2_256(value), True)
-    if len(value) < 64:
-        return NodeValue(_BYTE[len(value) << 2] + value, False)
-    wire = bytearray()
-    write_compact(len(value), wire)
-    return NodeValue(bytes(wire) + value, False)
+    size = len(value)
+    return NodeValue((_COMPACT[size] if size < len(_COMPACT) else _compact(size)) + value, False)
+
+
+def _compact(value: int) -> bytes:
+    encoded = bytearray()
+    write_compact(value, encoded)
+    return bytes(encoded)
+
+
+_COMPACT = [_compact(value) for value in range(512)]
+"""the compact form of small numbers, such as the lengths of most values"""
 
 
 def encode_leaf(partial: str, value: NodeValue) -> bytes:
@@ -112,24 +122,23 @@ def _count(kind: int, count: int) -> bytes:
 
 
 _COUNTS = {kind: [_count(kind, count) for count in range(COMMON_KEY)] for kind in _CAPACITY}
+"""kind of node -> its headers by nibbles of the partial key"""
 
 
 def trie_root(pairs: Mapping[bytes, bytes], version: int = 1) -> Hash:
     """Return the root of the trie that holds these pairs."""
-    if not pairs:
-        return EMPTY_ROOT
-    entries = sorted((key.hex(), node_value(value, version)) for key, value in pairs.items())
-    return Hash(blake2_256(_encode([key for key, _ in entries], [value for _, value in entries])))
+    return _root([(key.hex(), node_value(value, version)) for key, value in pairs.items()])
 
 
 def ordered_root(items: list[bytes], version: int = 0) -> Hash:
     """Return the root of a list, keyed by the compact form of each index; `extrinsics_root` is one."""
-    pairs = {}
-    for index, each in enumerate(items):
-        key = bytearray()
-        write_compact(index, key)
-        pairs[bytes(key)] = each
-    return trie_root(pairs, version)
+    return _root([(_compact(index).hex(), node_value(item, version)) for index, item in enumerate(items)])
+
+
+def _root(entries: list[tuple[str, NodeValue]]) -> Hash:
+    entries.sort()
+    keys, values = [key for key, _ in entries], [value for _, value in entries]
+    return Hash(blake2_256(_encode(keys, values, 0, len(keys), 0))) if keys else EMPTY_ROOT
 
 
 def common_length(left: str, right: str, start: int = 0) -> int:
@@ -140,23 +149,24 @@ def common_length(left: str, right: str, start: int = 0) -> int:
     return min(len(left), len(right))
 
 
-def _encode(keys: list[str], values: list[NodeValue], depth: int = 0) -> bytes:
-    """Encode the node over these sorted keys; one call for each branch and leaf on the way down."""
-    if len(keys) == 1:
-        return encode_leaf(keys[0][depth:], values[0])
-    shared = common_length(keys[0], keys[-1], depth)
-    partial, prefix, low = keys[0][depth:shared], keys[0][:shared], 0
+def _encode(keys: list[str], values: list[NodeValue], low: int, high: int, depth: int) -> bytes:
+    """Encode the node over the sorted keys [low, high); one call for each branch and leaf on the way down."""
+    first = keys[low]
+    if low + 1 == high:
+        return encode_leaf(first[depth:], values[low])
+    shared = common_length(first, keys[high - 1], depth)
     value = None
-    if len(keys[0]) == shared:
-        value, low = values[0], 1
+    if len(first) == shared:
+        value, low = values[low], low + 1
     bitmap, children = 0, []
-    while low < len(keys):
-        nibble = int(keys[low][shared], 16)
-        end = bisect_left(keys, prefix + HEX[nibble] + "g", low)
-        bitmap |= 1 << nibble
-        children.append(reference(_encode(keys[low:end], values[low:end], shared + 1)))
+    while low < high:
+        child, end = keys[low][: shared + 1], low + 1
+        if end < high and keys[end].startswith(child):
+            end = bisect_left(keys, child + PAST_HEX, end, high)
+        bitmap |= 1 << NIBBLES[child[shared]]
+        children.append(reference(_encode(keys, values, low, end, shared + 1)))
         low = end
-    return encode_branch(partial, value, bitmap, children)
+    return encode_branch(first[depth:shared], value, bitmap, children)
 
 
 def decode_node(data: bytes) -> Node:

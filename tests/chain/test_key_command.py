@@ -137,6 +137,13 @@ def test_a_key_s_guard_record_is_born_with_it(capsys: pytest.CaptureFixture[str]
     guard.close()
 
 
+def test_a_keystore_may_lie_elsewhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    flags = ("--key-type", "babe", "--suri", "//Alice", "--chain", "dev", "-d", str(tmp_path / "base"))
+    shown(capsys, "insert", *flags, "--keystore-path", str(tmp_path / "keys"))
+    assert len(Keystore(RealDisk(tmp_path / "keys")).public_keys(BABE_KEY)) == 1
+    assert not (tmp_path / "base" / "chains" / "dev" / "keystore").exists()
+
+
 def test_a_node_key_is_made_and_inspected(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "new" / "node-key"
     assert main(["key", "generate-node-key", "--file", str(path)]) == 0

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
+from chain.errors import StateDiscarded
 from chain.node import Node, NodeConfig
 from chain.rpc.server import RpcConfig
+from chain.storage.pruning import Pruning
 from runtime.primitives.types import Hash
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, spec_with_slots
 
@@ -59,6 +61,7 @@ async def opened(
     *,
     authority: str | None = "//Alice",
     prometheus_port: int | None = None,
+    state_pruning: Pruning | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node on the test chain; the clock runs as long as it is open."""
     config = NodeConfig(
@@ -66,6 +69,7 @@ async def opened(
         base_path=base,
         authority=authority,
         validator=authority is not None,
+        state_pruning=state_pruning,
         rpc=RpcConfig(port=0),
         prometheus_port=prometheus_port,
     )
@@ -109,6 +113,20 @@ async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start
         running = asyncio.create_task(node.run())
         assert (await anext(finality)).hash == head
         running.cancel()
+
+
+async def test_a_pruned_node_starts_again_without_its_first_states(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    for _ in range(2):
+        async with opened(tmp_path, clock, state_pruning=Pruning(1)) as node, asyncio.timeout(10):
+            finality = node.feed.finality()
+            running = asyncio.create_task(node.run())
+            for _ in range(3):
+                await anext(finality)
+            running.cancel()
+            with pytest.raises(StateDiscarded):
+                node.store.state_at(node.store.genesis_hash)
+    assert node.store.finalized_number >= 6
 
 
 async def test_a_node_without_keys_neither_authors_nor_votes(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from runtime.pallets.free_calls import NUMBERS
 from runtime.pallets.subnets import Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
+from tests.e2e import matrix
 from validators import validator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,6 +249,7 @@ def key_types() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "clients": matrix.table,
     "commands": commands,
     "key_types": key_types,
     "metrics": metrics,

@@ -13,7 +13,8 @@ ALICE = "0x88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee"
 
 def test_rotated_keys_survive_a_restart_and_an_inserted_authority_authors(tmp_path: Path) -> None:
     spec, base = write_spec(tmp_path / "spec.json"), tmp_path / "base"
-    flags = ["--chain", str(spec), "--base-path", str(base), "--validator"]
+    keystore = tmp_path / "keys"
+    flags = ["--chain", str(spec), "--base-path", str(base), "--validator", "--keystore-path", str(keystore)]
     with running(tmp_path / "log", *flags) as node:
         keys = node.rpc("author_rotateKeys")
         assert len(keys) == 2 + 2 * 64
@@ -22,7 +23,7 @@ def test_rotated_keys_survive_a_restart_and_an_inserted_authority_authors(tmp_pa
         assert "the keystore has 0 BABE keys, none of them of an authority" in node.output()
     chain = base / "chains" / "dev"
     assert (chain / "network" / "secret_ed25519").stat().st_size == 32
-    files = sorted(each.name for each in (chain / "keystore").iterdir())
+    files = sorted(each.name for each in keystore.iterdir())
     assert files == sorted([f"62616265{keys[2:66]}", f"6772616e{keys[66:]}"])
     with running(tmp_path / "log", *flags) as node:
         assert node.rpc("author_hasSessionKeys", keys)

@@ -119,7 +119,7 @@ async def query_storage(node: Backend, params: Params) -> Json:
     known: dict[bytes, bytes | None] = {}
     found: list[Json] = []
     size = looked = 0
-    for block in _range(node, first, last):
+    for block in await _range(node, first, last):
         state = node.state(block)
         changes: list[tuple[bytes, bytes | None]] = []
         for key in keys:
@@ -129,12 +129,13 @@ async def query_storage(node: Backend, params: Params) -> Json:
                 changes.append((key, value))
                 size += 2 * (len(key) + len(value or b"")) + 12
             await _take_turn(looked, size, params.room)
+        await asyncio.sleep(0)
         if changes:
             found.append(changes_json(block, changes))
     return found
 
 
-def _range(node: Backend, first: Hash, last: Hash) -> list[Hash]:
+async def _range(node: Backend, first: Hash, last: Hash) -> list[Hash]:
     """Return the blocks from one to its descendant.
 
     Raises: RpcError, UnknownBlock.
@@ -146,6 +147,8 @@ def _range(node: Backend, first: Hash, last: Hash) -> list[Hash]:
     while header.number > bottom.number:
         found.append(header.parent_hash)
         header = node.header(header.parent_hash)
+        if len(found) % SLICE == 0:
+            await asyncio.sleep(0)
     if found[-1] != first:
         raise _bad_range(bottom, node.header(last), "the second block does not descend from the first")
     return found[::-1]

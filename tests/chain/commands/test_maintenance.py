@@ -249,7 +249,8 @@ def test_pruned_bodies_are_not_exported(home: Home, other: Home, tmp_path: Path,
     file = str(tmp_path / "blocks")
     assay(home, "export-blocks", file)
     other.open(states=Pruning(2), blocks=Pruning(1)).close()
-    assert assay(other, "import-blocks", file)[0] == 0
+    for _ in range(2):  # the genesis state is gone the second time
+        assert assay(other, "import-blocks", file)[0] == 0
     said = "the body of block 1 has been pruned: export from a later one"
     assert assay(other, "export-blocks") == (REFUSED, b"", f"assay: {said}\n")
     assert assay(other, "export-blocks", "--from", "5", file)[0] == 0

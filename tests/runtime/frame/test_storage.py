@@ -1,19 +1,36 @@
 """Storage items: keys clients compute themselves, defaults, iteration, clearing."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import pytest
 
 from runtime.frame.base import Runtime
 from runtime.frame.errors import NoError
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Map, NMap, Value, item_prefix, storage
+from runtime.frame.storage import KEPT, DoubleMap, Map, NMap, Value, item_prefix, storage
 from runtime.frame.testing import Externalities
 from runtime.pallets.system import System
 from runtime.primitives.hashing import blake2_128_concat, identity, twox_64_concat
-from runtime.primitives.shapes import u8, u16, u32
+from runtime.primitives.shapes import Fixed, struct, u8, u16, u32
 from runtime.primitives.types import AccountId, Hash
 from tests.runtime.bench import Chain
+
+
+@struct("tests::Spot")
+class Spot:
+    """A place on the shelf."""
+
+    x: u32
+    name: Annotated[bytes, Fixed(2)]
+
+
+@dataclass
+class LooseSpot:
+    """What encodes like a spot."""
+
+    x: int
+    name: bytearray
 
 
 class Shelf(Pallet[None, NoError]):
@@ -27,6 +44,7 @@ class Shelf(Pallet[None, NoError]):
     places: DoubleMap[u16, str, u32] = storage(hashers=(twox_64_concat, blake2_128_concat))
     votes: NMap[tuple[u16, u32, u8], bytes] = storage()
     lists: Map[u8, list[u8]] = storage(default=[])
+    spots: Map[u32, Spot] = storage(hasher=identity)
 
 
 class Small(Runtime):
@@ -56,6 +74,45 @@ def test_a_default_that_is_changed_stays_the_default(shelf: Any) -> None:
     shelf.names.get().append("x")
     shelf.lists[3].append(5)
     assert (shelf.names.get(), shelf.lists[3]) == ([], [])
+
+
+def test_what_is_read_may_be_changed_without_changing_what_is_stored(shelf: Any) -> None:
+    names = ["a"]
+    shelf.names.put(names)
+    names.append("b")
+    shelf.names.get().append("c")
+    assert shelf.names.get() == ["a"]
+    shelf.lists[1] = [1]
+    shelf.lists[1].append(2)
+    assert (shelf.lists[1], shelf.lists.get(1)) == ([1], [1])
+
+
+def test_what_is_read_is_what_decoding_makes_whatever_was_written(shelf: Any) -> None:
+    shelf.count.put(True)
+    assert type(shelf.count.get()) is int
+    owner = bytearray(32)
+    shelf.owners[Hash(bytes(32))] = owner
+    owner[0] = 1
+    assert shelf.owners[Hash(bytes(32))] == bytes(32)
+    assert type(shelf.owners[Hash(bytes(32))]) is bytes
+    shelf.spots[1] = LooseSpot(True, bytearray(b"ab"))
+    assert shelf.spots[1] == Spot(1, b"ab")
+    assert [type(part) for part in (shelf.spots[1].x, shelf.spots[1].name)] == [int, bytes]
+
+
+def test_more_is_stored_than_is_remembered(shelf: Any) -> None:
+    for key in range(KEPT + 100):
+        shelf.spots[key] = Spot(key, b"ab")
+    assert [shelf.spots[key].x for key in range(KEPT + 100)] == list(range(KEPT + 100))
+
+
+def test_a_rollback_takes_back_what_was_read_since(shelf: Any) -> None:
+    shelf.spots[1] = Spot(1, b"ab")
+    shelf.host.overlay.begin()
+    shelf.spots[1] = Spot(2, b"cd")
+    assert shelf.spots[1] == Spot(2, b"cd")
+    shelf.host.overlay.rollback()
+    assert shelf.spots[1] == Spot(1, b"ab")
 
 
 def test_keys_are_prefix_then_hashed_keys(shelf: Any) -> None:

@@ -164,7 +164,7 @@ def test_a_transfer_to_oneself_changes_nothing(ext: Externalities, name: str, va
 
 
 def test_who_sends_itself_everything_keeps_its_account(ext: Externalities) -> None:
-    ext.runtime.system.bump_nonce(ALICE)
+    ext.runtime.system.use_nonce(ALICE, 0)
     before = ext.state_root()
     assert_ok(ext, ALICE, "Balances", "transfer_allow_death", ALICE, 1000)
     assert_ok(ext, ALICE, "Balances", "transfer_all", ALICE, False)

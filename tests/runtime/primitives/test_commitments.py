@@ -6,7 +6,7 @@ import pytest
 
 from runtime.primitives.commitments import MAX_SCORES, Score, score_commitment, update_commitment
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.scale import EncodeError
+from runtime.primitives.layout import EncodeError
 from runtime.primitives.types import AccountId, Hash
 
 GENESIS = Hash(b"\x01" * 32)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.primitives.era import ERA_CODEC, IMMORTAL, MAX_PERIOD, MortalEra
-from runtime.primitives.scale import DecodeError, EncodeError
+from runtime.primitives.layout import EncodeError
+from runtime.primitives.scale import DecodeError
 
 CASES = json.loads((Path(__file__).parents[2] / "vectors" / "primitives.json").read_text())["mortal_era"]
 periods = st.integers(2, 16).map(lambda power: 1 << power)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.primitives.scale import DecodeError, EncodeError, Input, codec
+from runtime.primitives.layout import EncodeError
+from runtime.primitives.scale import DecodeError, Input, codec
 from runtime.primitives.shapes import (
     Array,
     Composite,
@@ -151,6 +152,20 @@ def test_no_leaf_takes_more_than_its_bytes(leaf: int, excess: int, negative: boo
         codec(Outer).encode(value)
     with pytest.raises(EncodeError):
         codec(tuple[bool, Outer]).encode((True, value))
+
+
+@struct("tests::Range")
+class Range:
+    name: u8
+    ends: tuple[u16, u16]
+
+
+@given(st.integers(0, 255), st.tuples(st.integers(0, 65535), st.integers(0, 65535)))
+def test_a_tuple_inside_of_a_struct_is_written_by_the_general_codec(name: int, ends: tuple[int, int]) -> None:
+    value = Range(name, ends)
+    assert codec(Range).layout is None
+    assert codec(Range).encode(value) == one_by_one(Range, value)
+    assert codec(Range).decode(one_by_one(Range, value)) == value
 
 
 def test_only_what_is_frozen_counts_as_constant() -> None:

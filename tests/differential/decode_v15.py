@@ -1,7 +1,6 @@
-"""Decode samples with the client's own codecs, by the types of metadata V15; prints their values.
+"""Decode samples with cyscale, the codecs of async-substrate-interface, by metadata V15; prints values.
 
-stdin: {"metadata": hex, "samples": [[where, hex], ...]}, where as in
-["storage", "System", "Account"], ["input", "Core", "version", 0], ["output", "Core", "version"], ["call"].
+stdin: {"metadata": hex, "samples": [[place, hex], ...]}, places as in tests/differential/samples.py.
 """
 
 import json
@@ -20,10 +19,11 @@ def find(listed: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def type_of(metadata: dict[str, Any], where: list[Any]) -> int:
     """Return the type id of a place."""
     match where:
-        case ["storage", pallet, item]:
-            entry = find(find(metadata["pallets"], pallet)["storage"]["entries"], item)
-            kind = entry["type"]
-            found = kind["Plain"] if "Plain" in kind else kind["Map"]["value"]
+        case ["storage" | "key" as kind, pallet, item]:
+            entry = find(find(metadata["pallets"], pallet)["storage"]["entries"], item)["type"]
+            found = entry["Plain"] if "Plain" in entry else entry["Map"]["key" if kind == "key" else "value"]
+        case ["events"]:
+            return type_of(metadata, ["storage", "System", "Events"])
         case ["constant", pallet, name]:
             found = find(find(metadata["pallets"], pallet)["constants"], name)["type"]
         case ["input", api, function, position]:

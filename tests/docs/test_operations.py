@@ -1,0 +1,93 @@
+"""What operators install: dashboard and alert rules ask for what exists, the unit starts what exists."""
+
+import argparse
+import configparser
+import json
+import re
+import shlex
+from collections.abc import Iterator
+
+from chain.commands import node
+from chain.metrics import Metrics, Reading
+from tests.docs.pages import ROOT
+
+GRAFANA = ROOT / "docs" / "grafana"
+PACKAGING = ROOT / "packaging"
+PROMQL = frozenset({"by", "ignoring", "and", "sum", "rate", "increase", "delta", "histogram_quantile"})
+
+
+def series() -> set[str]:
+    """Return every name that a query may use: those of the page, and the parts of histograms."""
+    page = Metrics("local", "node", "0", 0.0)
+    page.follow(Reading)
+    found = set()
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", page.render(), re.MULTILINE):
+        found |= {name} if kind != "histogram" else {f"{name}_{part}" for part in ("bucket", "sum", "count")}
+    return found
+
+
+def labels_of(expression: str) -> set[str]:
+    """Return the labels an expression compares or groups by."""
+    compared = re.findall(r"[{,](\w+)=", expression)
+    grouped = [
+        name
+        for names in re.findall(r"(?:by|ignoring) ?\(([\w, ]+)\)", expression)
+        for name in names.split(", ")
+    ]
+    return {*compared, *grouped}
+
+
+def names_in(expression: str) -> set[str]:
+    """Return the series an expression asks for."""
+    bare = re.sub(r"\{[^}]*\}|\[\w+\]|(?:by|ignoring) ?\([\w, ]+\)", " ", expression)
+    return set(re.findall(r"\b[a-z]\w+\b", bare)) - PROMQL
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield where a query stands and what it says."""
+    board = json.loads((GRAFANA / "node.json").read_text())
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+    rules = (GRAFANA / "alerts.yml").read_text()
+    yield from re.findall(r"- alert: (\w+)\n +expr: (.+)\n", rules)
+
+
+def test_every_query_asks_for_series_that_exist() -> None:
+    known, asked = series(), dict(queries())
+    assert {
+        where: sorted(names_in(said) - known) for where, said in asked.items() if names_in(said) - known
+    } == {}
+    assert len(asked) > 20
+
+
+def test_every_query_uses_labels_that_exist() -> None:
+    known = {
+        "chain", "status", "reason", "method", "is_error", "task_name", "entity", "le", "instance",
+    }  # fmt: skip
+    assert {label for _, said in queries() for label in labels_of(said)} <= known
+
+
+def test_panels_have_places_of_their_own() -> None:
+    panels = json.loads((GRAFANA / "node.json").read_text())["panels"]
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_the_unit_starts_the_node_with_flags_it_has() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read_string((PACKAGING / "assay-node.service").read_text())
+    program, command, *flags = shlex.split(unit["Service"]["ExecStart"])
+    assert (program, command, flags.pop()) == ("/usr/bin/assay", "node", "$ASSAY_NODE_FLAGS")
+    (line,) = re.findall(r"^ASSAY_NODE_FLAGS=(.+)$", (PACKAGING / "assay-node.env").read_text(), re.MULTILINE)
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    node.describe(parser)
+    parsed = parser.parse_args([*flags, *shlex.split(shlex.split(line)[0])])
+    assert (parsed.validator, parsed.rpc_methods, str(parsed.base_path)) == (True, "safe", "/var/lib/assay")
+    assert unit["Service"]["EnvironmentFile"] == "-/etc/default/assay-node"
+    assert unit["Service"]["StateDirectory"] == "assay"
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"  # a usage error does not go away by itself
+    for directive in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictNamespaces"):
+        assert unit["Service"][directive] == "true"
+    assert unit["Service"]["ProtectSystem"] == "strict"
