@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential crash rounds storms clean
+.PHONY: help setup up test clients check fix bench differential rounds storms crash fuzz hostile clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -59,6 +59,12 @@ differential: setup clients  ## compare codecs, extrinsics and tries with other 
 
 crash: setup  ## kill importing processes and compare what is left (ARGS="--full 50": full disks too, as root)
 	@$(BIN)/python -m bench.crash $(if $(RECORD),--json bench/results/crash.json) $(ARGS)
+
+fuzz: setup  ## a million inputs for every decoder (RECORD=1: into bench/results; ARGS="--minutes 10")
+	@$(BIN)/python -m bench.fuzz $(if $(RECORD),--json bench/results/fuzz.json) $(ARGS)
+
+hostile: setup  ## attack a node and measure what it costs it (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.hostile $(if $(RECORD),--json bench/results/hostile.json) $(ARGS)
 
 rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)

@@ -25,7 +25,7 @@ from chain.storage.db import FLAT, META, TRIE, Batch, Database
 from chain.storage.pruning import Pruning
 from chain.storage.state import View
 from chain.storage.store import ChainStore
-from chain.storage.trie import encode_record, record_key, update
+from chain.storage.trie import record_key, update
 from chain.sync.importer import Importer
 from runtime.primitives.header import Digest
 from runtime.primitives.trie import trie_root
@@ -228,7 +228,7 @@ def _examine_disk(database: Database) -> None:
     flat = {key: database.get(FLAT, key) or b"" for key in database.keys(FLAT, b"")}
     _ensure(trie_root(flat) == header.state_root, f"the flat state is not that of block {header.number}")
     root, branches = update(View((), None), flat)
-    built = {record_key(path): encode_record(branch) for path, branch in branches.items() if branch}
+    built = {record_key(path): record for path, record in branches.items() if record}
     stored = {key: database.get(TRIE, key) for key in database.keys(TRIE, b"")}
     _ensure(root == header.state_root, "the trie's update and the naive trie differ")
     _ensure(stored == built, f"the branches are not those of block {header.number}")

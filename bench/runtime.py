@@ -10,7 +10,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,15 +25,18 @@ from chain.keys import Keypair
 from chain.storage.store import ChainStore
 from runtime.apis import answer
 from runtime.frame.base import Call
-from runtime.frame.executive import genesis_header
+from runtime.frame.executive import Executed, genesis_header
 from runtime.frame.testing import MemoryState
 from runtime.genesis import genesis_state
 from runtime.pallets.checks import MetadataHashMode
-from runtime.primitives.crypto import Sr25519
+from runtime.primitives import crypto
+from runtime.primitives.crypto import MultiSignature, Sr25519, Verify
 from runtime.primitives.era import IMMORTAL
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header, PreRuntime
-from runtime.primitives.types import AccountId
+from runtime.primitives.scale import Input
+from runtime.primitives.trie import ordered_root
+from runtime.primitives.types import ZERO_HASH, AccountId, Hash
 from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
 
 TRANSFERS = 500
@@ -42,26 +45,38 @@ STATE_KEYS = 100_000
 CHANGED_KEYS = 2_000
 FIRST_SLOT = 1_000
 SLOT_MS = 2_000
+SUPPLIED = {"timestamp": FIRST_SLOT * SLOT_MS}
+"""What the author knows: ms since the Unix epoch"""
 ONE_ASY = 10**12
 """planck"""
 
 
+class Rootless(MemoryState):
+    """A state in memory that makes no roots: those have a measurement of their own."""
+
+    def root(self, changes: Mapping[bytes, bytes | None]) -> Hash:
+        """Return zeros."""
+        return ZERO_HASH
+
+
 @dataclass(frozen=True)
 class Chain:
-    """The development chain at genesis, in memory."""
+    """The development chain at genesis, in memory, and //Alice's claim of the first slot."""
 
     state: MemoryState
     genesis: Header
+    slot_claim: PreRuntime
 
 
 def main() -> None:
     """Measure everything."""
     given = parser(__doc__).parse_args()
     chain = genesis()
-    batch = transfers(chain)
-    figures: dict[str, float] = {"transfers": len(batch), "extrinsic_bytes": len(batch[0])}
-    figures |= measure_execution(chain, batch)
-    figures |= measure_codecs(chain, batch[0])
+    batches = [transfers(chain, number) for number in range(PASSES)]
+    figures: dict[str, float] = {"transfers": TRANSFERS, "extrinsic_bytes": len(batches[0][0])}
+    figures |= measure_execution(chain, batches)
+    figures |= {f"stage_{name}": each for name, each in measure_stages(chain, batches[0]).items()}
+    figures |= measure_codecs(chain, batches[0][0])
     figures |= measure_roots()
     finish("runtime", figures, given)
 
@@ -69,19 +84,23 @@ def main() -> None:
 def genesis() -> Chain:
     """Return the development chain before its first block."""
     spec = json.loads(files("genesis").joinpath("dev.json").read_text())
-    state = MemoryState(genesis_state(spec["genesis"]["runtimeGenesis"]["config"], "dev"))
-    return Chain(state, genesis_header(state.root({})))
+    state = Rootless(genesis_state(spec["genesis"]["runtimeGenesis"]["config"], "dev"))
+    babe = AssayRuntime.reading(state).babe
+    epoch = Epoch(0, babe.authorities.get(), babe.randomness.get())
+    made = claim(Keypair.from_suri("//Alice", "ed25519"), FIRST_SLOT, epoch)
+    assert made is not None, "//Alice is the only authority"
+    return Chain(state, genesis_header(state.root({})), made)
 
 
-def transfers(chain: Chain) -> list[bytes]:
+def transfers(chain: Chain, batch: int) -> list[bytes]:
     """Return transfers from //Alice, each to an account that does not exist yet."""
     alice = Keypair.from_suri("//Alice", "sr25519")
-    return [signed(chain, alice, nonce, destination(nonce)) for nonce in range(TRANSFERS)]
+    return [signed(chain, alice, nonce, destination(batch, nonce)) for nonce in range(TRANSFERS)]
 
 
-def destination(number: int) -> Call:
+def destination(batch: int, number: int) -> Call:
     """Return a transfer of one ASY to a fresh account."""
-    account = AccountId(blake2_256(b"bench" + number.to_bytes(4, "little")))
+    account = AccountId(blake2_256(b"bench" + batch.to_bytes(4, "little") + number.to_bytes(4, "little")))
     return AssayRuntime.call("Balances", "transfer_keep_alive", account, ONE_ASY)
 
 
@@ -94,35 +113,87 @@ def signed(chain: Chain, by: Keypair, nonce: int, call: Call) -> bytes:
     return EXECUTIVE.format.signed(call, AccountId(by.public), signature, extra)
 
 
-def measure_execution(chain: Chain, batch: list[bytes]) -> dict[str, float]:
-    """Return signed transfers per second, checks and signatures included, and the share of a block's end."""
-    seconds, ends = [], []
-    for _ in range(PASSES):
-        began = time.thread_time()
-        execution = EXECUTIVE.open(chain.state, 1, chain.genesis.hash(), Digest([pre_digest(chain)]))
-        for inherent in execution.inherents({"timestamp": FIRST_SLOT * SLOT_MS}):
-            execution.apply(inherent)
-        for extrinsic in batch:
-            assert execution.apply(extrinsic) is None, "a transfer failed"
-        applied = time.thread_time()
-        execution.finish()
-        ends.append(time.thread_time() - applied)
-        seconds.append(applied - began)
-    checked = EXECUTIVE.validation(chain.state, chain.genesis)
+def measure_execution(chain: Chain, batches: list[list[bytes]]) -> dict[str, float]:
+    """Return transfers per second when building and importing blocks, and what is left without signatures.
+
+    Each pass has transfers of its own, so that nothing is known from the pass before; no state root is made.
+    """
+    built, imported, unsigned = (
+        [build(chain, batch, crypto.verify)[2] for batch in batches],
+        [execute(chain, batch, crypto.verify) for batch in batches],
+        [execute(chain, batch, trusting) for batch in batches],
+    )
+    first = [batch[0] for batch in batches]
     return {
-        "transfers_per_second": round(len(batch) / median(seconds)),
-        "validation_us": round(1e6 * timed(lambda: checked.check(batch[0]), 200), 1),
-        "block_end_ms": round(1e3 * median(ends), 1),
+        "transfers_per_second": round(TRANSFERS / median(built)),
+        "imported_per_second": round(TRANSFERS / median(imported)),
+        "imported_per_second_unsigned": round(TRANSFERS / median(unsigned)),
+        "import_us_unsigned": round(1e6 * median(unsigned) / TRANSFERS, 1),
+        "validation_us": check(chain, first, crypto.verify),
+        "validation_us_unsigned": check(chain, first, trusting),
+        "empty_block_ms": round(1e3 * timed(lambda: build(chain, [], trusting), 10), 2),
     }
 
 
-def pre_digest(chain: Chain) -> PreRuntime:
-    """Return //Alice's claim of the first slot."""
-    runtime = AssayRuntime.reading(chain.state)
-    epoch = Epoch(0, runtime.babe.authorities.get(), runtime.babe.randomness.get())
-    made = claim(Keypair.from_suri("//Alice", "ed25519"), FIRST_SLOT, epoch)
-    assert made is not None, "//Alice is the only authority"
-    return made
+def build(chain: Chain, batch: list[bytes], verify: Verify) -> tuple[Executed, list[bytes], float]:
+    """Return block 1 with these transfers, its body, and the seconds applying them took."""
+    execution = EXECUTIVE.open(chain.state, 1, chain.genesis.hash(), Digest([chain.slot_claim]), verify)
+    inherents = execution.inherents(SUPPLIED)
+    for inherent in inherents:
+        execution.apply(inherent)
+    began = time.thread_time()
+    errors = [execution.apply(each) for each in batch]
+    seconds = time.thread_time() - began
+    assert not any(errors), "a transfer failed"
+    return execution.finish(), [*inherents, *batch], seconds
+
+
+def execute(chain: Chain, batch: list[bytes], verify: Verify) -> float:
+    """Return the seconds it takes to execute a foreign block."""
+    executed, body, _ = build(chain, batch, trusting)
+    began = time.thread_time()
+    EXECUTIVE.execute_block(chain.state, executed.header, body, SUPPLIED, verify)
+    return time.thread_time() - began
+
+
+def check(chain: Chain, transactions: list[bytes], verify: Verify) -> float:
+    """Return microseconds to check a transaction for the pool."""
+    validation = EXECUTIVE.validation(chain.state, chain.genesis, verify)
+    seconds = timed(lambda: [validation.check(each) for each in transactions], 40)
+    return round(1e6 * seconds / len(transactions), 1)
+
+
+def trusting(signature: MultiSignature, message: bytes, signer: AccountId) -> bool:
+    """Believe every claim: what is left is the cost of everything else."""
+    return True
+
+
+def measure_stages(chain: Chain, batch: list[bytes]) -> dict[str, float]:
+    """Return microseconds per transfer of each stage of an import."""
+    execution = EXECUTIVE.open(chain.state, 1, chain.genesis.hash(), Digest([chain.slot_claim]), trusting)
+    runtime = execution.runtime
+    admission = EXECUTIVE.admission(runtime, trusting)
+    decoded = [EXECUTIVE.format.decode(each) for each in batch]
+    signed = [(each, each.signature) for each in decoded if each.signature is not None]
+    claims = [admission.claim(*each) for each in signed]
+    seconds = {
+        "decode": timed(lambda: [EXECUTIVE.format.decode(each) for each in batch], 1),
+        "authenticate": timed(lambda: [admission.claim(*each) for each in signed], 1),
+        "signature": timed(lambda: [crypto.verify(*claim) for claim in claims], 1),
+    }
+    seconds["execute"] = median(build(chain, batch, trusting)[2] for _ in range(PASSES))
+    for inherent in execution.inherents(SUPPLIED):
+        execution.apply(inherent)
+    for each in batch:
+        execution.apply(each)
+    events = [runtime.read_record(Input(record)).event for record in runtime.overlay.events]
+    seconds["events"] = timed(lambda: [runtime.deposit_event(event) for event in events], 1)
+    seconds["execute"] -= seconds["decode"] + seconds["authenticate"] + seconds["events"]
+    seconds["extrinsics_root"] = timed(lambda: ordered_root(batch), 1)
+    began = time.thread_time()
+    execution.finish()
+    seconds["finish"] = time.thread_time() - began - seconds["extrinsics_root"]
+    return {f"{name}_us": round(1e6 * each / len(batch), 1) for name, each in seconds.items()}
 
 
 def measure_codecs(chain: Chain, encoded: bytes) -> dict[str, float]:

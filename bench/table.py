@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ class Row:
     benchmark: str
     what: str
     say: Callable[[dict[str, Any]], str]
+
+
+def _throughput(name: str, figures: dict[str, Any]) -> str:
+    ours, theirs = figures[f"assay_{name}"], figures.get(f"anvil_{name}")
+    said = f"{ours['transfers_per_second']:,} ({ours['cpu_us_per_transfer']} µs of CPU time each)"
+    return said if theirs is None else f"{said}; {theirs['transfers_per_second']:,}"
+
+
+def _reads(figures: dict[str, Any], peer: str) -> str:
+    rates = [figures.get(f"{peer}_header_{transport}_per_second") for transport in ("http", "websocket")]
+    return ", ".join("not measured" if rate is None else f"{rate:,}" for rate in rates)
 
 
 ROWS = (
@@ -100,6 +112,50 @@ ROWS = (
         "rest",
         "memory of a node at rest, MiB, and after ten minutes' blocks",
         lambda f: f"{f['resident_mib']}; {f['resident_mib_after_blocks']}",
+    ),
+    *(
+        Row(
+            "throughput",
+            f"transfers per second from RPC into sealed blocks, {words}; anvil in the same run",
+            partial(_throughput, name),
+        )
+        for name, words in (("single", "one a request"), ("batched", "a hundred a request"))
+    ),
+    Row(
+        "reads",
+        "header reads per second over HTTP, over one WebSocket; anvil in the same run",
+        lambda f: f"{_reads(f, 'assay')}; {_reads(f, 'anvil')}",
+    ),
+    Row(
+        "imports",
+        "importing blocks of signed transfers, per second of CPU time",
+        lambda f: f"{f['transfers_per_second_cpu']:,} transfers",
+    ),
+    Row(
+        "imports",
+        "where an import's CPU time goes, per transfer",
+        lambda f: ", ".join(f"{name} {us} µs" for name, us in f["stages_cpu_us_per_transfer"].items()),
+    ),
+    Row(
+        "imports",
+        "importing empty blocks, finality included",
+        lambda f: f"{f['empty_blocks']:,} in {f['empty_blocks_seconds_cpu']} s of CPU time",
+    ),
+    Row(
+        "hotset",
+        "executing a transfer on a state of so many accounts, between hot ones; between any",
+        lambda f: ", ".join(
+            f"{int(accounts):,}: {cost['hot']} µs; {cost['random']} µs"
+            for accounts, cost in f["cpu_us_per_transfer"].items()
+        ),
+    ),
+    Row(
+        "hotset",
+        "the state root's part of that",
+        lambda f: ", ".join(
+            f"{int(accounts):,}: {cost['hot_root']} µs; {cost['random_root']} µs"
+            for accounts, cost in f["cpu_us_per_transfer"].items()
+        ),
     ),
 )
 

@@ -25,6 +25,15 @@ class StateDiscarded(LookupError):
         self.block = block
 
 
+class TrieTooFar(StateDiscarded):
+    """The state can be read, but to make its trie again is more than one question may cost."""
+
+    def __init__(self) -> None:
+        LookupError.__init__(
+            self, "Too much has changed since that block to prove its state: ask at a newer one"
+        )
+
+
 class SubmitError(Exception):
     """The pool refuses a transaction; the three fields are the JSON-RPC error object as clients know it."""
 

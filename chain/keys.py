@@ -81,6 +81,8 @@ class Keypair:
         """
         if not suri:  # it would be the development phrase, which everybody knows
             raise SuriError("an empty secret URI names no key")
+        if any("\ud800" <= letter <= "\udfff" for letter in suri):  # what Python makes of other bytes
+            raise SuriError("a secret URI is UTF-8 text")
         parts = _URI.fullmatch(suri) if len(suri) <= MAX_SURI else None
         if parts is None:
             raise SuriError(

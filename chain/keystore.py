@@ -88,7 +88,7 @@ class Keystore:
 def _read(name: str, content: bytes, kind: KeyKind, password: str | None) -> Keypair:
     try:
         suri = json.loads(content)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise KeystoreError(f"key file {name} is corrupt: not JSON; restore it from your backup") from problem
     if not isinstance(suri, str):
         raise KeystoreError(f"key file {name} is corrupt: not a JSON string; restore it from your backup")

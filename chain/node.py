@@ -178,9 +178,8 @@ class Node:
         for kind, pairs, authorities, idle in duties:
             if not {pair.public for pair in pairs} & {public for public, _ in authorities}:
                 log.warning(
-                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s before "
-                    "Session.set_keys names its keys (author_rotateKeys makes some) and a session begins",
-                    len(pairs), kind, idle,
+                    "⚠️ the keystore has %d %s keys, none of them of an authority: this validator %s until it "
+                    "is given such a key, by author_insertKey or `assay key insert`", len(pairs), kind, idle,
                 )  # fmt: skip
 
     # What an author needs: chain.consensus.author.Chain.

@@ -1,6 +1,7 @@
 """What the node answers to whoever runs it: keys, votes, slots. Satisfies chain.rpc.backend.Operator."""
 
 import asyncio
+import logging
 
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.round import PRECOMMIT, PREVOTE
@@ -12,6 +13,8 @@ from chain.rpc.backend import Round, RoundState, Slots, Votes
 from chain.session_keys import SessionKeys
 from chain.storage.store import ChainStore
 from runtime.primitives.babe import PRE_DIGEST, Primary
+
+log = logging.getLogger("keystore")
 
 
 class NodeOperator:
@@ -32,13 +35,16 @@ class NodeOperator:
         Raises: KeystoreError, OSError.
         """
         self._keys.insert(key_type, suri, public)
+        log.info("🔑 A client inserted the %s key 0x%s", key_type.decode(), public.hex())
 
     def rotate_keys(self) -> bytes:
         """Make a new session key of every type; return the public keys in the order of the runtime.
 
         Raises: KeystoreError, OSError.
         """
-        return self._keys.rotate()
+        made = self._keys.rotate()
+        log.info("🔑 A client made the session keys 0x%s", made.hex())
+        return made
 
     def has_key(self, key_type: bytes, public: bytes) -> bool:
         """Say whether the keystore has a key."""

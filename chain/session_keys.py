@@ -70,7 +70,7 @@ class SessionKeys:
         return found
 
     def rotate(self) -> bytes:
-        """Make a new key of every type; return the public keys as Session.set_keys takes them.
+        """Make a new key of every type; return the public keys, BABE's first.
 
         Raises: KeystoreError.
         """

@@ -40,7 +40,9 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """What every specification must have."""
 
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, DispatchError)
+MALFORMED = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, DispatchError,
+)  # fmt: skip
 """What the pallets say to a genesis section they cannot use."""
 
 

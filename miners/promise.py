@@ -12,7 +12,7 @@ from miners.files import write_whole
 from miners.parameters import TrainingParameters
 from runtime.primitives.commitments import update_commitment
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import ZERO_HASH, AccountId, Hash
 
 PROMISE_FILE = "promise.json"
 BLOB_FILE = "promise.blob"
@@ -64,8 +64,9 @@ class Promises:
         """Return the promise that is open and its blob; None when there is none, or not whole."""
         try:
             promise = Promise(**json.loads((self._home / PROMISE_FILE).read_text()))
+            promise.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
             blob = (self._home / BLOB_FILE).read_bytes()
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError, RecursionError):
             return None
         return (promise, blob) if blake2_256(blob).hex() == promise.digest else None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from miners.files import write_whole
 from runtime.primitives.commitments import Score, score_commitment
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import ZERO_HASH, AccountId, Hash
 
 ENVELOPE_FILE = "scores.json"
 
@@ -49,8 +49,9 @@ class Envelope:
         """Return this hotkey's scores of a round, where they were kept."""
         try:
             found = json.loads(self._path.read_text())
-            scores = [Score(**row) for row in found.pop("scores")]
-            sealed = Sealed(scores=scores, **found)
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            scores = [Score(**row) for row in found["scores"]]
+            sealed = Sealed(**{**found, "scores": scores})
+            sealed.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
+        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return sealed if (sealed.round, sealed.hotkey) == (number, hotkey.hex()) else None

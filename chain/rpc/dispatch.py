@@ -12,8 +12,14 @@ from chain.rpc import errors
 from chain.rpc.backend import Backend, Observer
 from chain.rpc.errors import Json, RpcError, known_error, over_limit
 from chain.rpc.params import Params, shorten
+from chain.rpc.turns import Pace
 
 log = logging.getLogger("rpc")
+
+MAX_VALUES = 262_144
+"""values in one message; a list of nothing takes two bytes to send and a hundred to keep"""
+_SEPARATORS = (b",", b"[", b"{")
+"""A message has at most one value more than it has of these."""
 
 Handler = Callable[[Backend, Params], Awaitable[Json]]
 Start = Callable[[], None]
@@ -63,13 +69,22 @@ class Dispatcher:
         self._max_batch = max_batch
         self._max_response = max_response
         self._observer = observer
+        self._pace = Pace()
 
     async def answer(self, message: bytes, subscriber: Subscriber | None) -> Answer:
         """Answer one message; `subscriber` is None where nothing can be pushed, that is over HTTP."""
+        await self._pace.wait()
+        if len(message) > MAX_VALUES and sum(map(message.count, _SEPARATORS)) > MAX_VALUES:
+            return Answer(
+                _failure(None, over_limit(errors.REQUEST_TOO_BIG, "Request is too big", MAX_VALUES))
+            )
+        began = time.perf_counter()
         try:
             request = _DECODER.decode(message.decode())
         except (ValueError, RecursionError):
             return Answer(_failure(None, RpcError(errors.PARSE_ERROR, "Parse error")))
+        finally:
+            self._pace.spend(time.perf_counter() - began)
         starts: list[Start] = []
         if isinstance(request, list):
             text = await self._batch(request, subscriber, starts)
@@ -124,6 +139,7 @@ class Dispatcher:
         if method not in self._methods:
             raise RpcError(errors.METHOD_NOT_FOUND, "Method not found", shorten(method))
         protocol = "http" if subscriber is None else "ws"
+        await self._pace.wait()
         self._observer.call_started(protocol, method)
         began, is_error = time.perf_counter(), True
         try:
@@ -131,7 +147,9 @@ class Dispatcher:
             is_error = False
             return found
         finally:
-            self._observer.call_finished(protocol, method, time.perf_counter() - began, is_error)
+            seconds = time.perf_counter() - began
+            self._pace.spend(seconds)
+            self._observer.call_finished(protocol, method, seconds, is_error)
 
     async def _call(
         self, method: str, params: Params, subscriber: Subscriber | None, starts: list[Start]

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
+from chain.rpc.budget import Budget
+
 ALL = "all"
 DEFAULT_ORIGINS = (
     "http://localhost:*",
@@ -44,11 +46,35 @@ def _pattern(allowed: str) -> re.Pattern[str]:
     return re.compile(re.escape(allowed))
 
 
+class Connection(web.RequestHandler):
+    """One TCP connection, whose bytes count from their arrival until they are answered."""
+
+    __slots__ = ("budget", "received")
+    budget: Budget
+    received: int  # bytes not answered yet
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the socket."""
+        self.received += len(data)
+        if self.transport is not None:
+            self.budget.add(self.transport, len(data))
+        super().data_received(data)
+
+    def answered(self) -> None:
+        """Note that what was received is needed no more."""
+        if self.transport is not None:
+            self.budget.drop(self.transport, self.received)
+        self.received = 0
+
+
 class Door(web.Server):
     """An HTTP server that refuses TCP connections above a limit and drops those that say nothing."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], max_connections: int
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        max_connections: int,
+        budget: Budget,
     ) -> None:
         super().__init__(
             handler,
@@ -58,6 +84,13 @@ class Door(web.Server):
             auto_decompress=False,
         )
         self._limit = max_connections
+        self._budget = budget
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the handler of a new connection."""
+        made = Connection(self, loop=self._loop, **self._kwargs)
+        made.budget, made.received = self._budget, 0
+        return made
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or cut it when there are too many."""
@@ -69,3 +102,9 @@ class Door(web.Server):
         for option, value in DEAD_PEER.items():
             if hasattr(socket, option):
                 peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        if handler.transport is not None:
+            self._budget.forget(handler.transport)
+        super().connection_lost(handler, exc)

@@ -14,12 +14,17 @@ REPLY_TIMEOUT = 30.0
 
 
 class Outbox:
-    """A connection's send queue; `abort` cuts the connection."""
+    """A connection's send queue; `abort` cuts the connection, `grown` hears of bytes that come and go."""
 
     def __init__(
-        self, abort: Callable[[], None], max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES
+        self,
+        abort: Callable[[], None],
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+        grown: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._abort = abort
+        self._grown = grown
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._queue: deque[str] = deque()
@@ -43,17 +48,20 @@ class Outbox:
             return
         self._queue.append(text)
         self._bytes += len(text)
+        self._grown(len(text))
         self._filled.set()
         if self._crowded():
             self._room.clear()
 
     async def reply(self, text: str) -> None:
         """Queue a reply, waiting until the client has read half of what is queued."""
-        if not self._room.is_set():
-            await self._wait()
+        await self.room()
         self.notify(text)
 
-    async def _wait(self) -> None:
+    async def room(self) -> None:
+        """Wait until the client has read half of what is queued."""
+        if self._room.is_set():
+            return
         try:
             async with asyncio.timeout(REPLY_TIMEOUT):
                 await self._room.wait()
@@ -75,6 +83,7 @@ class Outbox:
                 await send(text)
             except ConnectionError:
                 self._cut("the client is gone")
+            self._grown(-len(text))
 
     def _crowded(self) -> bool:
         return len(self._queue) * 2 > self._max_messages or self._bytes * 2 > self._max_bytes
@@ -84,6 +93,7 @@ class Outbox:
             return
         self._closed = True
         self._queue.clear()
+        self._grown(-self._bytes)
         self._bytes = 0
         self._room.set()
         self._filled.set()

@@ -39,6 +39,8 @@ class Params:
         value = self.get(index)
         if not isinstance(value, str):
             raise self._wrong(index, name, "must be a string")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):  # JSON allows them, UTF-8 does not
+            raise self._wrong(index, name, "must be Unicode text, without lone surrogates")
         return value
 
     def count(self, index: int, name: str) -> int:

@@ -8,14 +8,17 @@ await server.run()          serves subscriptions until cancelled, then closes ev
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from chain.rpc import errors
 from chain.rpc.backend import Backend, Observer
+from chain.rpc.budget import Budget
 from chain.rpc.dispatch import Dispatcher, Handler, Methods, encode
-from chain.rpc.door import DEFAULT_ORIGINS, Door, Origins
+from chain.rpc.door import DEFAULT_ORIGINS, Connection, Door, Origins
 from chain.rpc.errors import Json, over_limit
 from chain.rpc.hub import Hub
 from chain.rpc.methods import (
@@ -30,7 +33,7 @@ from chain.rpc.methods import (
     state,
     system,
 )
-from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, Outbox
+from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, REPLY_TIMEOUT, Outbox
 from chain.rpc.params import MAX_RESPONSE, Params
 from chain.rpc.policy import UNSAFE, RpcMethods, denier, serves_unsafe
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
@@ -46,6 +49,8 @@ CLOSE_TIMEOUT = 2.0
 """seconds a WebSocket client has to answer our goodbye"""
 SPARE_CONNECTIONS = 32
 """TCP connections above the limit that are accepted to be told so, and for health checks"""
+LARGE_ANSWER = 256 * 1024
+"""bytes; what is shorter goes to the kernel at once, or nearly so"""
 PREFLIGHT_AGE = 3600
 """seconds a browser may remember what we allow"""
 
@@ -78,6 +83,7 @@ class RpcServer:
         methods = all_methods(serves_unsafe(config.methods, config.host))
         self._dispatcher = Dispatcher(node, methods, config.max_batch, config.max_response, observer)
         self._origins = Origins(config.origins)
+        self._budget = Budget()
         self._busy = 0
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.ServerRunner | None = None
@@ -94,7 +100,7 @@ class RpcServer:
         Raises: OSError when the address cannot be used.
         """
         self._hub.open()
-        door = Door(self._serve, self._config.max_connections + SPARE_CONNECTIONS)
+        door = Door(self._serve, self._config.max_connections + SPARE_CONNECTIONS, self._budget)
         self._runner = web.ServerRunner(door, shutdown_timeout=CLOSE_TIMEOUT)
         await self._runner.setup()
         try:
@@ -135,11 +141,31 @@ class RpcServer:
         self._busy += 1
         try:
             response = await self._serve_allowed(request)
+            if origin is not None and not response.prepared:
+                response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+            if isinstance(response, web.Response) and (response.content_length or 0) > LARGE_ANSWER:
+                await self._deliver(request, response, response.content_length or 0)
+        except ConnectionError:
+            return _plain(400, "The connection was lost")  # nobody reads this
         finally:
             self._busy -= 1
-        if origin is not None and not response.prepared:
-            response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+            _answered(request)
         return response
+
+    async def _deliver(self, request: web.BaseRequest, response: web.Response, size: int) -> None:
+        """Send a large answer, which counts until the client has read it; who does not is cut off."""
+        transport = request.transport
+        if transport is None:
+            return
+        self._budget.add(transport, size)
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT):
+                await response.prepare(request)
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            transport.abort()
+        finally:
+            self._budget.drop(transport, size)
 
     async def _serve_allowed(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":
@@ -186,27 +212,37 @@ class RpcServer:
         transport = request.transport
         if transport is None:
             return socket
-        outbox = Outbox(transport.abort, self._config.max_queued_messages, self._config.max_queued_bytes)
+
+        def grown(size: int) -> None:
+            if size > 0:
+                self._budget.add(transport, size)
+            else:
+                self._budget.drop(transport, -size)
+
+        messages, size = self._config.max_queued_messages, self._config.max_queued_bytes
+        outbox = Outbox(transport.abort, messages, size, grown)
         self._sockets.add(socket)
         self._observer.session_opened()
         try:
-            await self._converse(socket, outbox)
+            await self._converse(socket, outbox, partial(_answered, request))
         finally:
             self._observer.session_closed()
             self._sockets.discard(socket)
         return socket
 
-    async def _converse(self, socket: web.WebSocketResponse, outbox: Outbox) -> None:
+    async def _converse(
+        self, socket: web.WebSocketResponse, outbox: Outbox, answered: Callable[[], None]
+    ) -> None:
         """Answer a WebSocket client until it leaves or is cut off."""
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(outbox.drain(socket.send_str))
             session = Session(self._hub, self._node, outbox, tasks, self._config.max_subscriptions)
             turn = time.perf_counter()
             try:
-                async for message in socket:
-                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        break
-                    answer = await self._dispatcher.answer(message.data, session)
+                while (message := await _receive(socket)) is not None:
+                    await outbox.room()  # before there is one more answer to keep
+                    answer = await self._dispatcher.answer(message, session)
+                    answered()
                     if answer.text is not None:
                         await outbox.reply(answer.text)
                     for start in answer.starts:
@@ -215,6 +251,22 @@ class RpcServer:
             finally:
                 session.close()
                 sender.cancel()
+
+
+def _answered(request: web.BaseRequest) -> None:
+    """Note that a client's bytes are needed no more."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.answered()
+
+
+async def _receive(socket: web.WebSocketResponse) -> bytes | None:
+    """Return the next message, None when the client has left; it may do so before its ping is answered."""
+    try:
+        message = await socket.receive()
+    except ConnectionError:
+        return None
+    found: bytes | None = message.data if message.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
+    return found
 
 
 async def _pause(turn: float) -> float:

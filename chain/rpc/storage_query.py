@@ -3,17 +3,16 @@
 Source: paritytech/json-rpc-interface-spec, chainHead_v1_storage and archive_v1_storage.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 from chain.rpc.backend import ProvableState
 from chain.rpc.errors import Json, invalid_params
 from chain.rpc.params import Params, shorten
 from chain.rpc.shapes import to_hex
-from chain.rpc.turns import Turns
+from chain.rpc.turns import Turns, about_a_trie
 from runtime.primitives.hashing import blake2_256
 
 Kind = Literal["value", "hash", "closestDescendantMerkleValue", "descendantsValues", "descendantsHashes"]
@@ -23,9 +22,6 @@ MAX_ITEMS = 1024
 PAGE_ITEMS = 256
 PAGE_BYTES = 256 * 1024
 """A page ends with the answer that makes it longer than this."""
-
-_TRIES = ThreadPoolExecutor(1, "trie")
-"""The trie of a state deep in the history is built anew, which takes seconds: one at a time, off the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +85,9 @@ async def _answers(
     state: ProvableState, items: Sequence[StorageItem]
 ) -> AsyncIterator[tuple[dict[str, Json], int]]:
     """Yield each answer and about how many bytes it has."""
-    loop = asyncio.get_running_loop()
     for item in items:
         if item.kind == "closestDescendantMerkleValue":
-            merkle = await loop.run_in_executor(_TRIES, state.closest_merkle_value, item.key)
+            merkle = await about_a_trie(partial(state.closest_merkle_value, item.key))
             if merkle is not None:
                 yield {"key": to_hex(item.key), "closestDescendantMerkleValue": to_hex(merkle)}, 128
             continue

@@ -6,9 +6,9 @@ wait for finality, and comes back when another fork turns out to be the one.
 
 from collections.abc import Mapping
 
-from chain.errors import StorageError
+from chain.errors import StorageError, TrieTooFar
 from chain.storage.db import FLAT, HISTORY, TRIE, UNDO, Batch
-from chain.storage.state import Disk, Overlay, View, history_stem, pack_old
+from chain.storage.state import Disk, Overlay, Rewound, View, history_stem, pack_old
 from chain.storage.trie import Branches, Record, record_key, update
 from runtime.frame.state import Changes
 from runtime.primitives.header import Header
@@ -95,6 +95,19 @@ def read_undo(disk: Disk, number: BlockNumber) -> Changes:
     if record is None:
         raise StorageError(f"the undo record of block {number} is missing: purge and sync again")
     return unpack_changes(record)
+
+
+def rewound(disk: Disk, number: BlockNumber, head: BlockNumber, *, limit: int | None = None) -> Rewound:
+    """Return what takes the state on disk, of block `head`, back to an older block.
+
+    Raises: StorageError; TrieTooFar when more keys differ than the limit.
+    """
+    changes: Changes = {}
+    for each in range(head, number, -1):
+        changes.update(read_undo(disk, each))
+        if limit is not None and len(changes) > limit:
+            raise TrieTooFar
+    return Rewound(changes, disk)
 
 
 def pack_changes(changes: Changes) -> bytes:

@@ -41,3 +41,10 @@ class ForkView(HistoryView):
         changes = self._fork.changes
         older = (key for key in super().scan(prefix, start) if key not in changes)
         yield from merge(older, (key for key in self._fork.keys(prefix, start) if changes[key] is not None))
+
+    def differences(self) -> Changes:
+        """Return what leads from the state on disk to this one.
+
+        Raises: TrieTooFar.
+        """
+        return {**super().differences(), **self._fork.changes}

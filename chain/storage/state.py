@@ -7,11 +7,12 @@ reader may keep it, or use it in another thread, while blocks are imported and f
 import threading
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 
+from chain.errors import StorageError, TrieTooFar
 from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
 from chain.storage.trie import (
     Branches,
@@ -30,6 +31,10 @@ REMEMBERED_GENERATIONS = 8
 """How far behind the disk a reader still shares what is cached."""
 ENTRY_BYTES = 250
 """what keeping a record takes beside its bytes and those of its key"""
+MAX_REWOUND_KEYS = 100_000
+"""What the trie of one old state may differ by: some seconds of work and a hundred MB."""
+MAX_SCANNED = 1_000_000
+"""Entries of the history that may be passed to find what differs: some ten seconds."""
 REMEMBERED_ROOTS = 8
 """A node computes roots for one or two parents at a time."""
 
@@ -244,11 +249,15 @@ class Rewound(Overlay):
 
 
 class HistoryView:
-    """The state at an old height: what the first later change to a key found there, else what is on disk."""
+    """The state at an old height: what the first later change to a key found there, else what is on disk.
 
-    def __init__(self, disk: Disk, number: BlockNumber) -> None:
+    `rewind` is a shorter way to what leads there from the disk, where there are undo records.
+    """
+
+    def __init__(self, disk: Disk, number: BlockNumber, rewind: Callable[[], Rewound] | None = None) -> None:
         self._disk = disk
         self._number = number
+        self._rewind = rewind
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
@@ -260,28 +269,51 @@ class HistoryView:
 
     def scan(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
         """Yield the keys with a prefix, from the first that is not below `start`."""
-        changed = self._changed_later(prefix, start)
-        stored = self._disk.keys(prefix, start)
+        changed = ((key, False, old is not None) for key, old in self._changed_later(prefix, start))
+        stored = ((key, True, True) for key in self._disk.keys(prefix, start))
         previous = None
-        for key, _, existed in merge(changed, ((key, True, True) for key in stored)):
+        for key, _, existed in merge(changed, stored):  # what changed later sorts first
             if key != previous and existed:
                 yield key
             previous = key
 
     def settled(self) -> View:
-        """Return the same state with its trie built from scratch: seconds for a large state."""
-        flat: Changes = {key: self.get(key) for key in self.scan(b"", b"")}
-        return View((Overlay(flat, update(View((), None), flat)[1]),), None)
+        """Return the same state over the branches on disk; the first root or proof works on all that differs.
 
-    def _changed_later(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bool, bool]]:
-        """Yield (key, False: sorts first, whether it had a value then) for each key that changed later."""
-        position, within = _escaped(start), _escaped(prefix)
+        Raises: TrieTooFar.
+        """
+        rewound = self._rewind() if self._rewind else Rewound(self.differences(), self._disk)
+        return View((rewound,), self._disk)
+
+    def differences(self) -> Changes:
+        """Return what leads from the state on disk to this one.
+
+        Raises: TrieTooFar.
+        """
+        changes: Changes = {}
+        for key, old in self._changed_later(b"", b"", MAX_SCANNED):
+            changes[key] = old
+            if len(changes) > MAX_REWOUND_KEYS:
+                raise TrieTooFar
+        return changes
+
+    def _changed_later(
+        self, prefix: bytes, start: bytes, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yield each key that changed later, in order, and its value before.
+
+        Raises: TrieTooFar where more entries of the history are passed than the limit.
+        """
+        position, within, passed = _escaped(start), _escaped(prefix), 0
         while (found := self._disk.snapshot.entry(HISTORY, position)) and found[0].startswith(within):
+            passed += 1
+            if limit is not None and passed > limit:
+                raise TrieTooFar
             stem, number = found[0][:-4], int.from_bytes(found[0][-4:], "big")
             if number <= self._number:
                 position = stem + (self._number + 1).to_bytes(4, "big")
             else:
-                yield _unescaped(stem[:-1]), False, unpack_old(found[1]) is not None
+                yield _unescaped(stem[:-1]), unpack_old(found[1])
                 position = stem + b"\xff"
 
 
@@ -372,5 +404,10 @@ def pack_old(value: bytes | None) -> bytes:
 
 
 def unpack_old(record: bytes) -> bytes | None:
-    """Return the old value of a history record."""
+    """Return the old value of a history record.
+
+    Raises: StorageError when there is no record in it.
+    """
+    if not record:
+        raise StorageError("a record of the history is damaged: purge the chain and sync again")
     return record[1:] if record[0] else None

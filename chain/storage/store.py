@@ -8,16 +8,18 @@ Finalising writes {state, trie, undo, history, heads}. After a crash the unfinal
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
 from chain.storage.db import META, Batch, Database
-from chain.storage.disk_chain import Move, read_undo, write_state
+from chain.storage.disk_chain import Move, rewound, write_state
 from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
 from chain.storage.state import (
+    MAX_REWOUND_KEYS,
     Cache,
     Disk,
     HistoryView,
@@ -381,7 +383,9 @@ class ChainStore:
         head, finalized = self._number(self._disk_head), self._finalized_number
         has_history = not layers and self._pruner.has_history(number, finalized)
         if has_history and head - number > FAST_REWIND:
-            return HistoryView(self._disk, number)
+            has_undo = self._pruner.has_undo(number, finalized)
+            shorter = partial(rewound, self._disk, number, head, limit=MAX_REWOUND_KEYS) if has_undo else None
+            return HistoryView(self._disk, number, shorter)
         if not self._pruner.has_undo(number, finalized):
             raise StateDiscarded(block)
         return View((*overlays, self._rewind(number, head)), self._disk)
@@ -428,10 +432,7 @@ class ChainStore:
     def _rewind(self, number: BlockNumber, head: BlockNumber) -> Rewound:
         found = self._rewound.get(number)
         if found is None:
-            changes: Changes = {}
-            for each in range(head, number, -1):
-                changes.update(read_undo(self._disk, each))
-            found = Rewound(changes, self._disk)
+            found = rewound(self._disk, number, head)
             _keep(self._rewound, number, found)
         return found
 

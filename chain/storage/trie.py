@@ -25,6 +25,7 @@ from runtime.primitives.trie import (
     NIBBLES,
     PAST_HEX,
     NodeValue,
+    ProofError,
     common_length,
     decode_node,
     encode_branch,
@@ -71,8 +72,13 @@ class Branch:
 
     @classmethod
     def of(cls, record: Record) -> "Branch":
-        """Return the branch of a record."""
+        """Return the branch of a record.
+
+        Raises: ProofError when there is none in it.
+        """
         node = decode_node(record[2:])
+        if not node.bitmap:
+            raise ProofError("a record of the trie holds a leaf instead of a branch")
         return cls(node.partial, node.value, list(node.children), node.bitmap, inner_of(record))
 
     def record(self) -> Record:

@@ -8,14 +8,24 @@ from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 from runtime.frame.declare import Root, Signed, call, constant, coupled, db, event
-from runtime.frame.errors import DispatchError, PalletError, Token, TokenError, ensure
+from runtime.frame.errors import (
+    Arithmetic,
+    ArithmeticError_,
+    DispatchError,
+    PalletError,
+    Token,
+    TokenError,
+    ensure,
+)
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.primitives.shapes import Bounded, Compact, Fixed, struct, u8, u32
-from runtime.primitives.ss58 import account_of
+from runtime.primitives.ss58 import accounts_of
 from runtime.primitives.types import AccountData, AccountId, AccountInfo, Balance, Lookup
 
 LockIdentifier = Annotated[bytes, Fixed(8)]
+MAX_LOCKS = 50
+"""Locks on one account: what the list of them can hold, and what a chain says unless it wants fewer."""
 ALL_REASONS = 2
 """Reasons::All: the lock holds against fees and transfers alike."""
 
@@ -168,15 +178,17 @@ class Balances(
 
     accounts: Accounts = coupled()
     existential_deposit: Balance = constant(1_000_000_000)
-    max_locks: u32 = constant(50)
+    max_locks: u32 = constant(MAX_LOCKS)
 
     total_issuance: Value[Balance] = storage(default=0)
-    locks: Map[AccountId, Annotated[list[BalanceLock], Bounded(50)]] = storage(default=[])
+    locks: Map[AccountId, Annotated[list[BalanceLock], Bounded(MAX_LOCKS)]] = storage(default=[])
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Endow the accounts of `balances`: [[account, planck], ...]."""
-        for account, amount in config.get("balances", []):
-            self.mint(account_of(account), int(amount))
+        listed = config.get("balances", [])
+        accounts = accounts_of([account for account, _ in listed], "balances.balances")
+        for account, (_, amount) in zip(accounts, listed, strict=True):
+            self.mint(account, int(amount))
 
     @call(0, weight=db(reads=2, writes=2))
     def transfer_allow_death(self, who: Signed, dest: Lookup, value: Compact[Balance]) -> None:
@@ -313,6 +325,7 @@ class Balances(
         kept = [lock for lock in self.locks[who] if lock.id != identifier]
         if amount:
             kept.append(BalanceLock(identifier, amount, ALL_REASONS))
+            ensure(len(kept) <= self.max_locks, Arithmetic(ArithmeticError_.Overflow))
             self.deposit(Locked(who, amount))
         if kept:
             self.locks[who] = kept

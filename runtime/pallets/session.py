@@ -12,7 +12,7 @@ from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import struct, u32
-from runtime.primitives.ss58 import account_of
+from runtime.primitives.ss58 import accounts_of
 from runtime.primitives.types import AccountId, Ed25519Public
 
 
@@ -40,10 +40,9 @@ class Session(Pallet[NewSession, NoError]):
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Write `keys`: [[stash, {"babe": 0x.., "grandpa": 0x..}], ...]."""
-        stashes = []
-        for stash, keys in config.get("keys", []):
-            account = account_of(stash)
-            stashes.append(account)
+        listed = config.get("keys", [])
+        stashes = accounts_of([stash for stash, _ in listed], "session.keys")
+        for account, (_, keys) in zip(stashes, listed, strict=True):
             self.next_keys[account] = SessionKeys(
                 bytes.fromhex(keys["babe"][2:]), bytes.fromhex(keys["grandpa"][2:])
             )

@@ -15,7 +15,7 @@ from runtime.frame.storage import Map, Value, storage
 from runtime.frame.traits import Currency
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, Compact, Variants, struct, u32, variant
-from runtime.primitives.ss58 import account_of
+from runtime.primitives.ss58 import accounts_of
 from runtime.primitives.types import AccountId, Balance
 
 LOCK = b"staking "
@@ -116,8 +116,8 @@ class Staking(Pallet[Bonded, Error]):
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Bond `stakers`: [[stash, planck], ...], validators all of them."""
         stakers = config.get("stakers", [])
-        for stash, amount in stakers:
-            account = account_of(stash)
+        stashes = accounts_of([stash for stash, _ in stakers], "staking.stakers")
+        for account, (_, amount) in zip(stashes, stakers, strict=True):
             self._bond(account, int(amount), Staked())
             self.validators[account] = ValidatorPrefs(0, False)
         self.validator_count.put(len(stakers))

@@ -96,3 +96,18 @@ def _from_base58(text: str) -> bytes:
 def account_of(text: str) -> AccountId:
     """Return the account a chain specification names: an SS58 address, or 0x and 64 hex digits."""
     return AccountId(bytes.fromhex(text[2:])) if text.startswith("0x") else decode(text)[1]
+
+
+def accounts_of(texts: list[str], section: str) -> list[AccountId]:
+    """Return the accounts a section of a chain specification names.
+
+    Raises: ValueError where it names one twice, in whatever forms.
+    """
+    first: dict[AccountId, str] = {}
+    for text in texts:
+        account = account_of(text)
+        if account in first:
+            again = "" if text == first[account] else f", first as {first[account]}"
+            raise ValueError(f"{section} lists {text} twice{again}: keep one entry")
+        first[account] = text
+    return list(first)

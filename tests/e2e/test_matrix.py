@@ -37,7 +37,7 @@ KNOWN = (
 """accounts of the client that brings no keys of its own"""
 BURST = 8
 """extrinsics submitted at once: they fill two blocks at most, and one of these has half of them"""
-DEADLINE = 90.0
+DEADLINE = 150.0
 """seconds a program may take on a busy machine"""
 
 

@@ -1,14 +1,20 @@
 """A node keeps authoring, and keeps its manners, whatever comes to its port."""
 
+import asyncio
 import contextlib
 import json
 import random
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.process import DEADLINE, NodeProcess, Refused, eventually
+from runtime.primitives.types import Hash
+from tests.e2e.attacks import ATTACKS
+from tests.e2e.field import entered
+from tests.e2e.process import DEADLINE, NodeProcess, Refused, eventually, flags_of, running, write_spec
 
 pytestmark = pytest.mark.e2e
 
@@ -17,6 +23,10 @@ SILENT = 40
 """connections that say nothing, below the limit of the node"""
 GROWTH = 200 << 20
 """bytes of memory that rude clients may cost"""
+BRIEFLY = 0.5
+"""seconds of each attack; bench/hostile.py attacks for longer and counts missed slots"""
+CROWD = 3
+"""clients of those attacks that are many"""
 
 
 def quiet() -> contextlib.suppress:
@@ -131,3 +141,45 @@ def test_noise_and_silence_hold_nothing_up(node: NodeProcess) -> None:
     eventually(lambda: len(process.net_connections()) <= 3, "the end of closed connections")
     output = node.output()
     assert "Traceback" not in output, output[-4000:]
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node of its own: what the attacks leave in its pool concerns nobody else."""
+    home: Path = tmp_path_factory.mktemp("victim")
+    with running(home / "log", *flags_of(write_spec(home / "spec.json"))) as process:
+        process.wait_height(1)
+        yield process
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # attackers do not say goodbye
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_refused_rightly_and_costs_little(victim: NodeProcess, name: str) -> None:
+    genesis = Hash(bytes.fromhex(victim.rpc("chain_getBlockHash", 0)[2:]))
+    before, said = psutil.Process(victim.pid).memory_info().rss, len(victim.output())
+    Path(f"/proc/{victim.pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
+
+    async def attack() -> dict[str, int]:
+        async with entered(victim.port, genesis, BRIEFLY, CROWD) as field:
+            return await ATTACKS[name](field)
+
+    assert any(asyncio.run(attack()).values()), "nothing was tried"
+    eventually(lambda: health(victim), "an answer to an honest client")
+    victim.wait_height(victim.number() + 1)
+    assert peak(victim.pid) - before < GROWTH
+    output = victim.output()[said:]
+    assert "Traceback" not in output, output[:4000]
+
+
+def health(node: NodeProcess) -> object:
+    """Return the node's health, None while it refuses connections."""
+    with contextlib.suppress(OSError):
+        return node.rpc("system_health")
+    return None
+
+
+def peak(pid: int) -> int:
+    """Return the most memory a process has had, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))

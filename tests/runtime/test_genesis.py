@@ -53,6 +53,26 @@ def test_a_constant_of_the_chain_overrides_the_runtimes() -> None:
     assert trie_root(state) != trie_root(genesis_state(preset(), "x"))
 
 
+TWICE = {
+    "balances.balances": lambda config: config["balances"]["balances"],
+    "session.keys": lambda config: config["session"]["keys"],
+    "staking.stakers": lambda config: config["staking"]["stakers"],
+}
+
+
+@pytest.mark.parametrize("section", TWICE)
+def test_an_account_that_is_listed_twice_is_refused(section: str) -> None:
+    config = preset()
+    listed = TWICE[section](config)
+    who, amount = listed[0]
+    listed.append([who, amount])
+    with pytest.raises(ValueError, match=f"{section} lists {who} twice: keep one entry"):
+        genesis_state(config, "x")
+    listed[-1] = ["0x" + account_of(who).hex(), amount]
+    with pytest.raises(ValueError, match=f"{section} lists 0x[0-9a-f]* twice, first as {who}"):
+        genesis_state(config, "x")
+
+
 def test_block_zero_is_a_plain_header_over_the_state() -> None:
     header = genesis_header(trie_root(genesis_state(preset(), "local")))
     assert (header.number, header.parent_hash, header.digest.logs) == (0, bytes(32), [])

@@ -51,7 +51,7 @@ async def insert_key(node: Backend, params: Params) -> Json:
 
 
 async def rotate_keys(node: Backend, params: Params) -> Json:
-    """Make new session keys and return the public ones, ready for Session.set_keys."""
+    """Make new session keys and return the public ones, in the order of the runtime."""
     try:
         return to_hex(node.operator.rotate_keys())
     except (KeystoreError, OSError) as problem:

@@ -1,6 +1,7 @@
 """The state_ namespace: storage, proofs, metadata and runtime calls at any block whose state is kept."""
 
 import asyncio
+from functools import partial
 from itertools import islice
 
 from chain.rpc.backend import Backend
@@ -8,6 +9,7 @@ from chain.rpc.dispatch import Handler
 from chain.rpc.errors import BAD_RANGE, COUNT_TOO_BIG, RESPONSE_TOO_BIG, Json, RpcError, over_limit
 from chain.rpc.params import Params
 from chain.rpc.shapes import changes_json, optional_hex, to_hex, version_json
+from chain.rpc.turns import about_a_trie
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
@@ -96,7 +98,8 @@ async def get_read_proof(node: Backend, params: Params) -> Json:
     if len(keys) > MAX_PAGE:
         raise RpcError(COUNT_TOO_BIG, f"count exceeds maximum value. value: {len(keys)}, max: {MAX_PAGE}")
     block = params.optional_hash(1, "at") or node.blocks.best
-    return {"at": to_hex(block), "proof": [to_hex(entry) for entry in node.state(block).prove(keys)]}
+    proof = await about_a_trie(partial(node.state(block).prove, keys))
+    return {"at": to_hex(block), "proof": [to_hex(entry) for entry in proof]}
 
 
 async def get_pairs(node: Backend, params: Params) -> Json:

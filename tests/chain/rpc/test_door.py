@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.rpc.budget import Budget
 from chain.rpc.door import DEFAULT_ORIGINS, Origins
 from chain.rpc.server import SPARE_CONNECTIONS
 
@@ -62,6 +63,46 @@ async def test_connections_far_above_the_limit_are_cut(serve):
         writer.close()
         await writer.wait_closed()
     assert await served.call("system_chain") == "Assay Test"
+
+
+PING = b"\x89\x80\0\0\0\0"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def test_who_pings_and_vanishes_leaves_no_trace_in_the_log(served, caplog):
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(PING * 500)
+        await writer.drain()
+        writer.transport.abort()
+    assert await served.call("system_chain") == "Assay Test"
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [HEAD + b"Content-Length: 900000\r\n\r\n", UPGRADE + b"\x81\xff" + bytes(5) + b"\x0f\0\0" + bytes(4)],
+)
+async def test_who_holds_most_of_what_waits_to_be_finished_is_cut_off(serve, monkeypatch, head):
+    monkeypatch.setattr("chain.rpc.server.Budget", lambda: Budget(1_000_000))
+    served = await serve()
+    streams = []
+    for size in (700_000, 200_000, 200_000):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+        writer.write(head + b"x" * size)
+        await writer.drain()
+        streams.append((reader, writer))
+    async with asyncio.timeout(10):
+        cut = await asyncio.gather(streams[0][0].read(), return_exceptions=True)
+    assert isinstance(cut[0], ConnectionError | bytes)
+    assert await served.call("system_chain") == "Assay Test"
+    for _, writer in streams:
+        writer.transport.abort()
 
 
 @given(st.text(max_size=30), st.sampled_from(DEFAULT_ORIGINS))

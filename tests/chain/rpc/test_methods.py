@@ -396,3 +396,12 @@ def test_any_json_is_a_value_or_a_short_refusal(values):
     readers = (params.text, params.count, params.hex, params.optional_hex, params.optional_hash, params.keys)
     refusals = [each for each in map(outcome, (*readers, params.account)) if isinstance(each, RpcError)]
     assert all(each.code == -32602 and len(str(each.data)) < 400 for each in refusals)
+
+
+@pytest.mark.parametrize(
+    "method", ["state_call", "system_accountNextIndex", "author_hasKey", "author_insertKey"]
+)
+async def test_text_that_is_no_unicode_is_refused(served, method):
+    refusal = await error(served, method, "0x00" if method == "author_hasKey" else "\ud800", "\ud800", "0x")
+    assert refusal["code"] == -32602
+    assert "lone surrogates" in refusal["data"]

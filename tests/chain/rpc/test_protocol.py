@@ -157,6 +157,15 @@ async def test_a_body_over_the_limit_is_refused(serve, chunked):
     assert (await served.post(json.dumps(HEAD | {"id": 1}).encode().ljust(1000)))[0] == 200
 
 
+@pytest.mark.parametrize("values", [b"[]," * 132_000, b'{"":0},' * 132_000, b"0," * 263_000])
+async def test_a_message_of_too_many_values_is_refused_before_it_is_parsed(served, values):
+    body = b"[" + values + b"0]"
+    refusal = failure(-32007, "Request is too big", "Exceeded max limit of 262144")
+    assert await served.post(body) == (200, refusal)
+    assert (await served.request("state_getStorage", "0x" + "00," * 263_000))["error"]["code"] == -32007
+    assert (await served.request("state_getStorage", "0x" + "00" * 300_000))["result"] is None
+
+
 async def test_a_bug_is_an_internal_error_that_tells_nothing(served, caplog):
     assert await served.request("state_call", "Test_bug", "0x") == failure(-32603, "Internal error", None, 1)
     assert "a secret of this node" in caplog.text

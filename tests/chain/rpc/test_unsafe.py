@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chain.rpc.backend import Round, RoundState, Slots, Votes
+from chain.rpc.methods.grandpa import FINALITY_PROOF, FinalityProof
 from chain.rpc.policy import UNSAFE, RpcMethods, serves_unsafe
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
@@ -175,3 +176,12 @@ async def test_there_are_no_child_tries(served: Served) -> None:
     assert answer["error"] == {"code": 4003, "message": "Client error: Invalid child storage key"}
     answer = await served.request("childstate_getStorage", child, "0x01", "0x" + "11" * 32)
     assert "unknown Block" in answer["error"]["message"]
+
+
+async def test_a_height_whose_votes_are_not_kept_is_proven_by_the_next_that_has_some(served: Served) -> None:
+    first, second = served.node.grow(), served.node.grow()
+    served.node.finalize(first, second)
+    assert await served.call("grandpa_proveFinality", 1) is None
+    served.node.justifications[second] = b"votes"
+    proof = FINALITY_PROOF.decode(bytes.fromhex((await served.call("grandpa_proveFinality", 1))[2:]))
+    assert proof == FinalityProof(second, b"votes", [served.node.headers[second]])

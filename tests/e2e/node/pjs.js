@@ -29,18 +29,22 @@ class Program {
     return this.api.tx.system.remark(text);
   }
 
-  /** Send an extrinsic; return its receipt when a status is reached, and every status before. */
-  send(extrinsic, signer = this.payer, { until = 'InBlock', ...options } = {}) {
+  /** Send an extrinsic; return its receipt when it is in a block, and that block. */
+  async send(extrinsic, signer = this.payer, options = {}) {
+    return this.included(await this.sign(extrinsic, signer, options));
+  }
+
+  /** Submit what is signed; the client drops the status InBlock where Finalized comes before it has the events. */
+  included(signed) {
     return new Promise((resolve, reject) => {
-      const statuses = [];
-      let stop = null;
-      extrinsic
-        .signAndSend(signer, { nonce: -1, ...options }, (receipt) => {
-          statuses.push(receipt.status.type);
-          if (receipt.status.type === until) resolve({ receipt, statuses, stop: () => stop?.() });
-          else if (receipt.isError) reject(new Error(statuses.join()));
+      signed
+        .send((receipt) => {
+          const { status } = receipt;
+          if (receipt.isError) reject(new Error(status.type));
+          if (status.isInBlock) resolve({ receipt, block: status.asInBlock });
+          if (status.isFinalized) resolve({ receipt, block: status.asFinalized });
         })
-        .then((unsubscribe) => (stop = unsubscribe), reject);
+        .catch(reject);
     });
   }
 
@@ -197,11 +201,7 @@ const CHECKS = {
     const call = program.give(program.fresh('fees'));
     const { partialFee } = await call.paymentInfo(payer, { tip: TIP });
     const extrinsic = await program.sign(call, payer, { tip: TIP });
-    const { block, receipt } = await new Promise((resolve, reject) => {
-      extrinsic
-        .send((answer) => answer.status.isInBlock && resolve({ block: answer.status.asInBlock, receipt: answer }))
-        .catch(reject);
-    });
+    const { block, receipt } = await program.included(extrinsic);
     const parent = (await api.rpc.chain.getHeader(block)).parentHash;
     const then = await api.at(parent);
     const encoded = extrinsic.toU8a();
@@ -232,8 +232,8 @@ const CHECKS = {
 
   async mortality(program) {
     const { api } = program;
-    const { receipt } = await program.send(program.remark('0x01'), program.payer, { era: 16 });
-    const { block } = await api.rpc.chain.getBlock(receipt.status.asInBlock);
+    const { receipt, block: hash } = await program.send(program.remark('0x01'), program.payer, { era: 16 });
+    const { block } = await api.rpc.chain.getBlock(hash);
     const mine = block.extrinsics.find(({ signer, isSigned }) => isSigned && signer.toString() === program.payer.address);
     const dead = await program.sign(program.remark('0x02'), program.payer, {
       era: api.createType('ExtrinsicEra', { current: 1, period: 4 }),
@@ -279,8 +279,7 @@ const CHECKS = {
 
   async failure(program) {
     const { api } = program;
-    const { receipt } = await program.send(api.tx.sudo.sudo(program.remark('0x03')));
-    const block = receipt.status.asInBlock;
+    const { receipt, block } = await program.send(api.tx.sudo.sudo(program.remark('0x03')));
     const { parentHash } = await api.rpc.chain.getHeader(block);
     const lost = (await program.free(program.payer, parentHash)) - (await program.free(program.payer, block));
     const paid = program.event(receipt, api.events.transactionPayment.TransactionFeePaid).actualFee.toBigInt();

@@ -22,6 +22,7 @@ from runtime.frame.errors import (
 from runtime.frame.pallet import Pallet
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.balances import (
+    MAX_LOCKS,
     Balances,
     BalanceSet,
     Burned,
@@ -239,6 +240,21 @@ def test_what_is_staked_is_not_a_deposit_as_well(ext: Externalities) -> None:
     balances.burn_reserved(ALICE, 400)
     assert free(ext, ALICE) == 600
     ext.runtime.try_state()
+
+
+def test_an_account_has_as_many_locks_as_the_constant_says() -> None:
+    listed = {"balances": {"balances": [["0x" + ALICE.hex(), 1000]]}}
+    few = Externalities(Ledger, genesis=listed | {"constants": {"Balances": {"MaxLocks": 2}}})
+    for chain, most in ((Externalities(Ledger, genesis=listed), MAX_LOCKS), (few, 2)):
+        balances = chain.runtime.balances
+        assert balances.max_locks == most
+        for number in range(most):
+            balances.set_lock(number.to_bytes(8, "little"), ALICE, 1)
+        with pytest.raises(DispatchError) as refused:
+            balances.set_lock(b"one more", ALICE, 1)
+        assert refused.value.reason == Arithmetic(ArithmeticError_.Overflow)
+        balances.set_lock(bytes(8), ALICE, 2)
+        assert len(balances.locks[ALICE]) == most
 
 
 def test_nothing_is_locked_where_there_is_no_account(ext: Externalities) -> None:
