@@ -10,13 +10,10 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from chain.consensus.grandpa.solo import finalise
-
 from bench.runtime import destination, genesis, signed
 from chain.block_files import SignedBlock, read_binary, write_binary
-from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
-from chain.env_real import RealClock, RealDisk
+from chain.env_real import RealClock
 from chain.errors import StorageError
 from chain.executor import Executor
 from chain.keys import Keypair
@@ -30,10 +27,10 @@ from chain.storage.state import View
 from chain.storage.store import ChainStore
 from chain.storage.trie import record_key, update
 from chain.sync.importer import Importer
-from runtime.primitives.grandpa import JUSTIFICATION
 from runtime.primitives.header import Digest
 from runtime.primitives.trie import trie_root
 from runtime.primitives.types import Hash
+from tests.chain.chains import justified
 
 FIRST_SLOT = 850_000_000
 """in the past of any real clock"""
@@ -73,8 +70,6 @@ def make(file: Path, count: int, seed: int) -> None:
     """Write a file of real blocks with transfers, forks and justifications, in the order of their import."""
     rng, made = random.Random(seed), genesis()
     author, sender = Keypair.from_suri("//Alice", "ed25519"), Keypair.from_suri("//Alice", "sr25519")
-    guard = Guard.open(RealDisk(file.parent / "guard"))
-    guard.admit_voter(author.public)
     store = ChainStore.open(file.parent / "made", GENESIS)
     door, executor = importer(store), Executor()
     slot, nonce, wait = FIRST_SLOT, 0, 3
@@ -108,13 +103,11 @@ def make(file: Path, count: int, seed: int) -> None:
         wait -= 1
         if not wait or store.best_number == count:
             wait = rng.randrange(1, LONGEST_WAIT)
-            voters, set_id = executor.grandpa_set(store.state_at(store.finalized))
-            proof = JUSTIFICATION.encode(finalise(guard, [author], voters, set_id, block.header))
+            proof = justified(block.header, block.header.number).encode()
             door.finalize(block.header.hash(), proof)
             block = SignedBlock(block.header, block.body, proof)
         blocks.append(block)
     store.close()
-    guard.close()
     with file.open("wb") as output:
         write_binary(output, len(blocks), iter(blocks))
 

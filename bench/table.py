@@ -68,7 +68,7 @@ ROWS = (
     ),
     Row(
         "grandpa_round",
-        "random rounds played against the paper's definitions (`make differential`)",
+        "random rounds played against the paper's definitions (`make rounds`)",
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
     ),
     Row(

@@ -12,13 +12,6 @@ from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.babe import Authorities
 from runtime.primitives.crypto import Sr25519
 from runtime.primitives.era import IMMORTAL
-from runtime.primitives.grandpa import (
-    Commit,
-    GrandpaJustification,
-    Precommit,
-    SignedPrecommit,
-    localized_payload,
-)
 from runtime.primitives.header import Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, VERSION
@@ -71,10 +64,6 @@ def _grown(real: chains.Chain) -> Known:
     keys = list(state.keys(b""))
     proven = [*keys[::7], b"absent", b""]
     voters, set_id = real.executor.grandpa_set(state)
-    target, number = blocks[-1][0].hash(), blocks[-1][0].number
-    vote = Precommit(target, number)
-    signature = chains.ALICE.sign(localized_payload(vote, 1, set_id))
-    commit = Commit(target, number, [SignedPrecommit(vote, signature, chains.ALICE.public)])
     return Known(
         entries,
         real.store.genesis_hash,
@@ -85,7 +74,7 @@ def _grown(real: chains.Chain) -> Known:
         proven,
         voters,
         set_id,
-        GrandpaJustification(1, commit, []).encode(),
+        chains.justified(blocks[-1][0], 1, set_id).encode(),
         chains.FIRST_SLOT * chains.SLOT_MS,
         chains.ALICE.public,
     )

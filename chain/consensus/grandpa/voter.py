@@ -177,9 +177,11 @@ class Voter:
         commit = message.commit()
         if message.set_id != self.set_id or commit is None or commit.target_number <= self.final[1]:
             return []
+        parent = self._chain.parent(commit.target_hash)
+        if parent is None:
+            return self._hold_commit(message, commit)
         needed = proven(commit, self.voters, self._chain)
-        if needed is None:
-            self._hold_commit(message, commit)
+        if needed is None or parent[1] + 1 != commit.target_number:
             return []
         self._commit = CommitMessage.of(message.round, self.set_id, needed)
         effects = self._finalize(message.round, needed)
@@ -393,15 +395,16 @@ class Voter:
 
     # Messages.
 
-    def _hold_commit(self, message: CommitMessage, commit: Commit) -> None:
+    def _hold_commit(self, message: CommitMessage, commit: Commit) -> list[Effect]:
         """Keep the highest commit of a block that has not come yet; weight keeps forged ones out."""
         signers = {signed.id for signed in commit.precommits} & self.voters.weights.keys()
         weight = sum(self.voters.weights[public] for public in sorted(signers))
         held = self._held_commit
         is_higher = held is None or held.message.target_number < commit.target_number
-        unknown = self._chain.parent(commit.target_hash) is None
-        if unknown and is_higher and weight >= self.voters.threshold:
-            self._held_commit = message
+        if not is_higher or weight < self.voters.threshold:
+            return []
+        self._held_commit = message
+        return [Fetch((commit.target_hash, commit.target_number))]
 
     def _save(self) -> Save:
         completed = None if self._completed is None else _record(self._completed)

@@ -52,7 +52,7 @@ def precommits(*targets: int) -> list[tuple[int, int, int]]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_verdict_is_the_papers_after_every_vote_of_random_rounds(seed: int) -> None:
-    """`make differential` plays 20,000 rounds; bench/results/grandpa_round.json has the last run."""
+    """`make rounds` plays 20,000 rounds; bench/results/grandpa_round.json has the last run."""
     assert campaign(seed, 1_000) > 8_000
 
 
