@@ -16,7 +16,7 @@ from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock
 from chain.errors import StorageError
 from chain.executor import Executor
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage import store as store_module

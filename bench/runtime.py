@@ -21,7 +21,7 @@ from scalecodec.type_registry import load_type_registry_preset
 
 from bench.record import finish, parser
 from chain.consensus.slots import Epoch, claim
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.storage.store import ChainStore
 from runtime.apis import answer
 from runtime.frame.base import Call

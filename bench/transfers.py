@@ -13,7 +13,7 @@ from typing import Any
 
 from chain.consensus.slots import Epoch, claim
 from chain.consensus.slots import seal as seal_of
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.frame.executive import genesis_header
 from runtime.frame.state import Changes, Overlay, State
 from runtime.frame.testing import MemoryState

@@ -16,8 +16,8 @@ from typing import Any
 from substrateinterface import Keypair, SubstrateInterface
 from substrateinterface.exceptions import SubstrateRequestException
 
-from chain import keys
 from chain.connection import Connection
+from chain.keys import pair as keys
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
 

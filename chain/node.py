@@ -18,17 +18,17 @@ from chain.consensus.slots import Epoch
 from chain.env import Clock, Disk
 from chain.env_real import RealClock, RealDisk, RealRng
 from chain.executor import Executor
-from chain.keys import Keypair
-from chain.keystore import KEY_KINDS, Keystore
+from chain.keys.keystore import KEY_KINDS, Keystore
+from chain.keys.node import load_node_key, peer_id
+from chain.keys.pair import Keypair
+from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
-from chain.node_key import load_node_key, peer_id
 from chain.notifications import Notifications
 from chain.operator import NodeOperator
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
-from chain.session_keys import SessionKeys
 from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.db import cache_bytes

@@ -8,9 +8,9 @@ from chain.consensus.grandpa.round import PRECOMMIT, PREVOTE
 from chain.consensus.grandpa.round import Round as VotingRound
 from chain.consensus.slots import Epoch, claim
 from chain.executor import Executor
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
+from chain.keys.session import SessionKeys
 from chain.rpc.backend import Round, RoundState, Slots, Votes
-from chain.session_keys import SessionKeys
 from chain.storage.store import ChainStore
 from runtime.primitives.babe import PRE_DIGEST, Primary
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from miners.parameters import TrainingParameters
 from miners.replica import genesis_weights
 from runtime.primitives import ss58

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
-from chain.keys import SuriError
+from chain.keys.pair import SuriError
 from miners.attacks import ATTACKS, Attack
 from miners.blobs import BlobError, BlobStore
 from miners.compressor import Compressor, LostMemory

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from chain.client import Chain, Refused
 from chain.connection import NodeFailure
-from chain.keys import SuriError
+from chain.keys.pair import SuriError
 from miners.blobs import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
-from chain.keys import SuriError
+from chain.keys.pair import SuriError
 from miners.blobs import BlobError, BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out

@@ -22,11 +22,11 @@ from chain.commands.failure import USAGE, Failure
 from chain.commands.node import DEFAULT_BASE
 from chain.consensus.guard import Guard, GuardError
 from chain.env_real import RealDisk, RealRng
-from chain.keys import KeyKind, Keypair, SuriError, new_phrase, plain_seed, with_password
-from chain.keystore import KEY_KINDS, Keystore, KeystoreError
-from chain.node_key import NodeKeyError, parse_node_key, peer_id, read_node_key
-from chain.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
-from chain.session_keys import SessionKeys
+from chain.keys.keystore import KEY_KINDS, Keystore, KeystoreError
+from chain.keys.node import NodeKeyError, parse_node_key, peer_id, read_node_key
+from chain.keys.pair import KeyKind, Keypair, SuriError, new_phrase, plain_seed, with_password
+from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
+from chain.keys.session import SessionKeys
 from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 

@@ -22,11 +22,11 @@ from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
 from chain.errors import StorageError
 from chain.executor import RuntimeMissing
-from chain.keys import Keypair
-from chain.keystore import KeystoreError
+from chain.keys.keystore import KeystoreError
+from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
+from chain.keys.pair import Keypair
 from chain.logs import LogSpecError, set_up
 from chain.node import Node, NodeConfig
-from chain.node_key import NodeKeyError, parse_node_key, read_node_key
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
 from chain.rpc.server import RpcConfig

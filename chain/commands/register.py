@@ -11,7 +11,7 @@ import json
 from chain.client import Chain, Refused
 from chain.commands.failure import UNREACHABLE, USAGE, Failure
 from chain.connection import NodeFailure, Unreachable
-from chain.keys import SuriError
+from chain.keys.pair import SuriError
 from runtime.primitives import ss58
 
 LAST_NETUID = 65_535

@@ -25,7 +25,7 @@ from chain.commands.network import Network, Ports, members
 from chain.commands.ports import ensure_free
 from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
 

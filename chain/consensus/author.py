@@ -13,7 +13,7 @@ from chain.consensus.guard import Guard, GuardError
 from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
 from chain.errors import StorageError
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.logs import short
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes

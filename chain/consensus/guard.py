@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from chain.env import Disk, Lock, Locked
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.grandpa import Message, Precommit, Prevote, PrimaryPropose, localized_payload
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec

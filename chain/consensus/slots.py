@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chain.env import Clock
 from chain.errors import BlockFlaw, InvalidBlock
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives import vrf
 from runtime.primitives.babe import (
     PreDigestError,

@@ -15,10 +15,10 @@ from chain.notifications import FinalityNotification, ImportNotification, SlowSu
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode
 from chain.rpc.errors import Json
-from chain.rpc.head import CODE_KEY, Head
 from chain.rpc.outbox import Outbox
 from chain.rpc.shapes import changes_json, header_json, to_hex, version_json
 from chain.rpc.turns import Turns
+from chain.rpc.v1.head import CODE_KEY, Head
 
 log = logging.getLogger("rpc")
 

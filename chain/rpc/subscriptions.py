@@ -5,15 +5,15 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from chain.rpc.archive import Event, difference_events, forward, storage_events
 from chain.rpc.backend import Backend, Statuses
 from chain.rpc.dispatch import Start, encode
 from chain.rpc.errors import TOO_MANY_SUBSCRIPTIONS, Json, over_limit
-from chain.rpc.follow import FOLLOW_METHODS, Follows
 from chain.rpc.hub import Hub, Sink, Topic
 from chain.rpc.outbox import Outbox
 from chain.rpc.params import MAX_KEYS, Params
-from chain.rpc.transactions import BROADCAST, STOP, Broadcasts, WatchEvents
+from chain.rpc.v1.archive import Event, difference_events, forward, storage_events
+from chain.rpc.v1.follow import FOLLOW_METHODS, Follows
+from chain.rpc.v1.transactions import BROADCAST, STOP, Broadcasts, WatchEvents
 
 MAX_WATCHED_KEYS = 131_072
 """storage keys watched by all connections together"""

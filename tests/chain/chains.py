@@ -10,7 +10,7 @@ from pathlib import Path
 from chain.consensus.slots import claim
 from chain.consensus.slots import seal as seal_of
 from chain.executor import Executor
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage.store import ChainStore

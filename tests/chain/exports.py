@@ -7,7 +7,7 @@ from typing import Any
 import sr25519
 from substrateinterface.utils.encrypted_json import encode_pair
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives import ss58
 
 

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 from chain import connection
 from chain.client import Chain
 from chain.connection import Connection, Unreachable, WrongChain, brief
-from chain.keys import SuriError
+from chain.keys.pair import SuriError
 
 GENESIS = "0x" + "11" * 32
 

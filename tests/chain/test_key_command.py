@@ -10,8 +10,8 @@ from chain.cli import main
 from chain.commands import password as passwords
 from chain.consensus.guard import Guard, SlotRecord
 from chain.env_real import RealDisk
-from chain.keys import DEV_PHRASE, Keypair
-from chain.keystore import BABE_KEY, Keystore
+from chain.keys.keystore import BABE_KEY, Keystore
+from chain.keys.pair import DEV_PHRASE, Keypair
 from tests.chain.exports import export
 
 ALICE = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"

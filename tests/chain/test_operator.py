@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.node import Node
 from chain.rpc.methods.grandpa import FINALITY_PROOF
 from runtime.primitives import ss58

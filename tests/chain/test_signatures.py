@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from chain.executor import Executor
-from chain.keys import KeyKind, Keypair
+from chain.keys.pair import KeyKind, Keypair
 from chain.signatures import MANY, MAX_WORKERS, Signatures, workers_for
 from chain.sync.importer import Importer
 from runtime.frame.executive import BlockFault, BlockRejected

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.cli import COMMANDS, PROGRAMS, load
-from chain.keystore import KEY_KINDS
+from chain.keys.keystore import KEY_KINDS
 from chain.metrics import Metrics, Reading
 from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods

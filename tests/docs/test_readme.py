@@ -13,7 +13,7 @@ import pytest
 
 from chain.commands.network import Ports
 from chain.commands.screen import PLANCK, Row, header
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58
 from tests.docs.pages import ROOT, block

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.runtime import AssayRuntime
 from tests.e2e.field import (
     BANNED,

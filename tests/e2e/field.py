@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.frame.base import Call
 from runtime.frame.storage import item_prefix
 from runtime.pallets.checks import MetadataHashMode

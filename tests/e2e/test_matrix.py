@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from substrateinterface import Keypair, SubstrateInterface
 
-from chain.keys import Keypair as OurKeypair
+from chain.keys.pair import Keypair as OurKeypair
 from tests.e2e.matrix import CHECKS, CLIENTS, LIMITS, PROOF_KEYS, Facts, made_by
 from tests.e2e.process import NodeProcess
 

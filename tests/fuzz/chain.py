@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.frame.base import Call
 from runtime.frame.testing import MemoryState
 from runtime.pallets.checks import MetadataHashMode

@@ -10,9 +10,9 @@ from chain.block_files import BlockFileError, SignedBlock, read_binary, read_jso
 from chain.consensus.guard import GUARD_FILE, Guard, GuardError
 from chain.errors import StorageError
 from chain.executor import Executor, RuntimeMissing
-from chain.keys import Keypair, SuriError
-from chain.keystore import BABE_KEY, Keystore, KeystoreError
-from chain.polkadot_json import PolkadotJsonError, open_export
+from chain.keys.keystore import BABE_KEY, Keystore, KeystoreError
+from chain.keys.pair import Keypair, SuriError
+from chain.keys.polkadot_json import PolkadotJsonError, open_export
 from chain.spec import ChainSpec, SpecError
 from chain.storage.disk_chain import pack_changes, unpack_changes
 from chain.storage.state import pack_old, unpack_old

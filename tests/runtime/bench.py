@@ -12,7 +12,7 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from chain.keys import KeyKind, Keypair
+from chain.keys.pair import KeyKind, Keypair
 from runtime.frame.base import Call, EventRecord
 from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executed, Execution, genesis_header

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.keys import KeyKind
+from chain.keys.pair import KeyKind
 from runtime.frame.base import Call
 from runtime.frame.errors import Arithmetic, ArithmeticError_, Token, TokenError
 from runtime.pallets.system import ExtrinsicFailed, ExtrinsicSuccess, NewAccount

@@ -39,7 +39,7 @@ from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
 from chain.consensus.guard import Guard, GuardError
 from chain.env import Clock, Disk
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
 from runtime.primitives.hashing import blake2_256

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from chain.keystore import KeystoreError
+from chain.keys.keystore import KeystoreError
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
 from chain.rpc.errors import AUTHOR_ERROR, Json, RpcError, invalid_params

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chain.consensus.guard import GUARD_FILE, Guard, GuardError, SlotRecord
 from chain.env_real import RealDisk
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.crypto import verify_ed25519
 from runtime.primitives.grandpa import Precommit, Prevote, PrimaryPropose, localized_payload
 from runtime.primitives.types import Hash
@@ -201,7 +201,7 @@ import sys
 from pathlib import Path
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 
 pair = Keypair.from_suri("//Alice", "ed25519")
 guard = Guard.open(RealDisk(Path(sys.argv[1])))

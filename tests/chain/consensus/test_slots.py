@@ -17,7 +17,7 @@ from chain.consensus.slots import (
     verify_header,
 )
 from chain.errors import BlockFlaw, InvalidBlock
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.babe import (
     Primary,
     SecondaryPlain,

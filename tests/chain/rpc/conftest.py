@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from chain.errors import StateDiscarded, SubmitError, UnknownBlock
-from chain.keystore import KeystoreError
+from chain.keys.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health, RoundState, Slots

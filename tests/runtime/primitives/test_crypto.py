@@ -6,7 +6,7 @@ from eth_keys.datatypes import PrivateKey, Signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519, verify
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
     EQUIVOCATION_PROOF,

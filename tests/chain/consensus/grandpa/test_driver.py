@@ -14,7 +14,7 @@ from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, Forged, Vote
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     Block,

@@ -21,7 +21,7 @@ from chain.consensus.grandpa.messages import (
     Vote,
     check_signatures,
 )
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.grandpa import (
     Message,
     Precommit,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chain.env_real import RealDisk, RealRng
-from chain.node_key import NodeKeyError, load_node_key, parse_node_key, peer_id
+from chain.keys.node import NodeKeyError, load_node_key, parse_node_key, peer_id
 
 ONE = "0000000000000000000000000000000000000000000000000000000000000001"
 ONE_ID = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"

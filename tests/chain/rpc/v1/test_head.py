@@ -6,9 +6,9 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import chain.rpc.head as head_module
+import chain.rpc.v1.head as head_module
 from chain.notifications import FinalityNotification, ImportNotification
-from chain.rpc.head import FINAL_BLOCKS, MAX_PINNED, PIN_AGE, Head
+from chain.rpc.v1.head import FINAL_BLOCKS, MAX_PINNED, PIN_AGE, Head
 from tests.chain.rpc.conftest import MemoryNode
 
 

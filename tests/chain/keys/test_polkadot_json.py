@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from substrateinterface import Keypair as Reference
 
-from chain.keys import KeyKind, Keypair
-from chain.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
+from chain.keys.pair import KeyKind, Keypair
+from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
 from tests.chain.exports import export
 
 ALICE = Keypair.from_suri("//Alice", "sr25519")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from chain.env_real import RealDisk, RealRng
-from chain.keys import Keypair
-from chain.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
+from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
+from chain.keys.pair import Keypair
 
 ALICE = bytes.fromhex("88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee")
 ALICE_FILE = "62616265" + ALICE.hex()

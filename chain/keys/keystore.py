@@ -10,7 +10,7 @@ import json
 import re
 
 from chain.env import Disk, Rng
-from chain.keys import KeyKind, Keypair, SuriError, new_phrase, with_password
+from chain.keys.pair import KeyKind, Keypair, SuriError, new_phrase, with_password
 
 BABE_KEY = b"babe"
 GRANDPA_KEY = b"gran"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from chain.consensus.guard import Guard
 from chain.env import Rng
-from chain.keys import Keypair
-from chain.keystore import BABE_KEY, GRANDPA_KEY, KEY_KINDS, Keystore, KeystoreError
+from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, KEY_KINDS, Keystore, KeystoreError
+from chain.keys.pair import Keypair
 
 MAX_KEYS = 256
 """keys of a type; each costs a look per slot, and the guard writes all records with every signature"""

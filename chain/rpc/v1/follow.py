@@ -20,13 +20,13 @@ from chain.rpc.errors import (
     Json,
     RpcError,
 )
-from chain.rpc.head import Head, Pin
 from chain.rpc.hub import Sink
-from chain.rpc.operations import Event, Operation, call_runtime, read_body, read_storage
 from chain.rpc.params import Params
 from chain.rpc.shapes import to_hex
-from chain.rpc.storage_query import read_items
 from chain.rpc.turns import Turns
+from chain.rpc.v1.head import Head, Pin
+from chain.rpc.v1.operations import Event, Operation, call_runtime, read_body, read_storage
+from chain.rpc.v1.storage_query import read_items
 from runtime.primitives.types import Hash
 
 MAX_FOLLOWS = 4

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from chain import session_keys
 from chain.consensus.guard import Guard, GuardError
 from chain.env_real import RealDisk, RealRng
-from chain.keys import Keypair
-from chain.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
-from chain.session_keys import SessionKeys
+from chain.keys import session
+from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
+from chain.keys.pair import Keypair
+from chain.keys.session import SessionKeys
 from runtime.primitives.grandpa import Precommit
 from runtime.primitives.types import Hash
 
@@ -120,7 +120,7 @@ def test_keys_of_a_live_chain_want_a_password(tmp_path: Path, guard: Guard) -> N
 
 
 def test_keys_have_a_limit(keys: SessionKeys, keystore: Keystore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_keys, "MAX_KEYS", 2)
+    monkeypatch.setattr(session, "MAX_KEYS", 2)
     keys.rotate()
     keys.rotate()
     with pytest.raises(KeystoreError, match="has 2 babe keys, at most 2 are allowed"):

@@ -14,8 +14,8 @@ from chain.rpc.errors import Json, invalid_params
 from chain.rpc.hub import Sink
 from chain.rpc.params import Params, shorten
 from chain.rpc.shapes import to_hex
-from chain.rpc.storage_query import MAX_ITEMS, pages, read_items
 from chain.rpc.turns import Turns
+from chain.rpc.v1.storage_query import MAX_ITEMS, pages, read_items
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
 

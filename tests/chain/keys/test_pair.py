@@ -3,7 +3,7 @@
 import pytest
 from substrateinterface import Keypair as Reference
 
-from chain.keys import DEV_PHRASE, Keypair, SuriError, plain_seed, with_password
+from chain.keys.pair import DEV_PHRASE, Keypair, SuriError, plain_seed, with_password
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-import chain.rpc.storage_query as storage_query
-from chain.rpc.follow import MAX_FOLLOWS, MAX_OPERATIONS
+import chain.rpc.v1.storage_query as storage_query
+from chain.rpc.v1.follow import MAX_FOLLOWS, MAX_OPERATIONS
 from runtime.primitives.hashing import blake2_64, blake2_256
 
 RUNTIME = {

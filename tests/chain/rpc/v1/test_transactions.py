@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chain.rpc.transactions import MAX_BROADCASTS
+from chain.rpc.v1.transactions import MAX_BROADCASTS
 from tests.chain.rpc.conftest import WAIT
 
 

@@ -8,7 +8,7 @@ Source: libp2p peer-ids specification; paritytech/polkadot-sdk substrate/client/
 from pathlib import Path
 
 from chain.env import Disk, Rng
-from chain.keys import Keypair
+from chain.keys.pair import Keypair
 from runtime.primitives.ss58 import to_base58
 
 NODE_KEY_FILE = "secret_ed25519"

@@ -11,11 +11,11 @@ from chain.errors import StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, RpcError
-from chain.rpc.head import Pin
 from chain.rpc.hub import Sink
 from chain.rpc.shapes import to_hex
-from chain.rpc.storage_query import StorageItem, pages
 from chain.rpc.turns import Turns
+from chain.rpc.v1.head import Pin
+from chain.rpc.v1.storage_query import StorageItem, pages
 
 WAITING = "operationWaitingForContinue"
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-import chain.rpc.storage_query as storage_query
 import chain.rpc.subscriptions as subscriptions_module
+import chain.rpc.v1.storage_query as storage_query
 from runtime.primitives.hashing import blake2_256
 
 UNKNOWN = "0x" + "ee" * 32

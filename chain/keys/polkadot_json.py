@@ -15,7 +15,7 @@ import sr25519
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
-from chain.keys import KeyKind, Keypair, SuriError
+from chain.keys.pair import KeyKind, Keypair, SuriError
 from runtime.primitives import ss58
 
 MAX_SIZE = 64 << 10

@@ -1,0 +1,1 @@
+"""Keys: pairs, and where those of a node lie."""

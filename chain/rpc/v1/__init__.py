@@ -1,0 +1,1 @@
+"""The specification's groups of methods: chainHead, archive, transaction, transactionWatch, chainSpec."""
