@@ -135,14 +135,14 @@ async def run(plan: Plan, lines: list[bytes]) -> Seen:
     """Send everything and wait for its inclusion."""
     if plan.reads:
         return await (read if plan.transport == "http" else read_pipelined)(plan, lines)
-    seen, bodies, total = Seen(), iter(lines), plan.per_request * len(lines)
+    seen, total = Seen(), plan.per_request * len(lines)
     chain = Chain(plan.peer, await connect(plan.port))
     height = await chain.height()
     connections = [await connect(plan.port) for _ in range(plan.connections)]
     began = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(watch(chain, height, total, began, seen))
-        await asyncio.gather(*(send(plan, each, bodies, seen) for each in connections))
+        await asyncio.gather(*(send(plan, each, mine, seen) for each, mine in shares(connections, lines)))
         seen.submit_seconds = time.monotonic() - began
         await watching
     seen.seconds = seen.blocks[-1][0] if seen.blocks else 0.0
@@ -151,10 +151,10 @@ async def run(plan: Plan, lines: list[bytes]) -> Seen:
 
 async def read(plan: Plan, lines: list[bytes]) -> Seen:
     """Send everything over HTTP and wait for the answers."""
-    seen, bodies = Seen(included=len(lines)), iter(lines)
+    seen = Seen(included=len(lines))
     connections = [await connect(plan.port) for _ in range(plan.connections)]
     began = time.monotonic()
-    await asyncio.gather(*(send(plan, each, bodies, seen) for each in connections))
+    await asyncio.gather(*(send(plan, each, mine, seen) for each, mine in shares(connections, lines)))
     seen.submit_seconds = time.monotonic() - began
     return seen
 
@@ -182,7 +182,13 @@ async def read_pipelined(plan: Plan, lines: list[bytes]) -> Seen:
     return seen
 
 
-async def send(plan: Plan, connection: Connection, bodies: Iterator[bytes], seen: Seen) -> None:
+def shares(connections: list[Connection], lines: list[bytes]) -> Iterator[tuple[Connection, list[bytes]]]:
+    """Yield every connection with its lines: those of one account go through one, so nonces keep order."""
+    for at, each in enumerate(connections):
+        yield each, lines[at :: len(connections)]
+
+
+async def send(plan: Plan, connection: Connection, bodies: list[bytes], seen: Seen) -> None:
     """Send request after request on one connection."""
     for body in bodies:
         while not plan.reads and seen.sent - seen.included > plan.window:

@@ -19,7 +19,8 @@ from bench.peers import Running, address, anvil, anvil_program, cores, eth_key, 
 from bench.record import finish, parser
 
 SLOT_SECONDS = 2
-SENDERS = 1_000
+SENDERS = 1_600
+"""a hundred for each connection, so that an account keeps to one"""
 BATCH = 100
 
 
