@@ -67,6 +67,16 @@ ROWS = (
         lambda f: f"{f['vote_us_one_target']} µs; {f['vote_us_targets_over_10000_blocks']} µs",
     ),
     Row(
+        "grandpa_network",
+        "from block to finality with 4, 21 and 100 voters, links of 20 to 250 ms, virtual clock, median",
+        lambda f: ", ".join(f"{f[f'finality_{voters}']['median_s']} s" for voters in (4, 21, 100)),
+    ),
+    Row(
+        "grandpa_network",
+        "random networks of voters through partitions, loss, crashes and twins (`make storms`)",
+        lambda f: f"{f['storms']}, {f['broken_or_stuck']} broken or stuck",
+    ),
+    Row(
         "grandpa_round",
         "random rounds played against the paper's definitions (`make rounds`)",
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
