@@ -10,7 +10,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.runtime import destination, genesis, signed
+from bench.transfers import account, signed
 from chain.block_files import SignedBlock, read_binary, write_binary
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealClock
@@ -27,10 +27,16 @@ from chain.storage.state import View
 from chain.storage.store import ChainStore
 from chain.storage.trie import record_key, update
 from chain.sync.importer import Importer
-from runtime.primitives.header import Digest
+from runtime.primitives.grandpa import (
+    Commit,
+    GrandpaJustification,
+    Precommit,
+    SignedPrecommit,
+    localized_payload,
+)
+from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import trie_root
 from runtime.primitives.types import Hash
-from tests.chain.chains import justified
 
 FIRST_SLOT = 850_000_000
 """in the past of any real clock"""
@@ -68,7 +74,7 @@ class Death:
 
 def make(file: Path, count: int, seed: int) -> None:
     """Write a file of real blocks with transfers, forks and justifications, in the order of their import."""
-    rng, made = random.Random(seed), genesis()
+    rng = random.Random(seed)
     author, sender = Keypair.from_suri("//Alice", "ed25519"), Keypair.from_suri("//Alice", "sr25519")
     store = ChainStore.open(file.parent / "made", GENESIS)
     door, executor = importer(store), Executor()
@@ -95,7 +101,9 @@ def make(file: Path, count: int, seed: int) -> None:
 
     while store.best_number < count:
         parent = store.best
-        transfers = [signed(made, sender, nonce + at, destination(nonce + at)) for at in range(TRANSFERS)]
+        transfers = [
+            signed(sender, nonce + at, account(nonce + at), store.genesis_hash) for at in range(TRANSFERS)
+        ]
         block = add(parent, transfers)
         nonce += TRANSFERS
         if block.header.number % FORK_EVERY == 0:
@@ -103,13 +111,22 @@ def make(file: Path, count: int, seed: int) -> None:
         wait -= 1
         if not wait or store.best_number == count:
             wait = rng.randrange(1, LONGEST_WAIT)
-            proof = justified(block.header, block.header.number).encode()
+            _, set_id = executor.grandpa_set(store.state_at(store.finalized))
+            proof = proven(block.header, author, set_id)
             door.finalize(block.header.hash(), proof)
             block = SignedBlock(block.header, block.body, proof)
         blocks.append(block)
     store.close()
     with file.open("wb") as output:
         write_binary(output, len(blocks), iter(blocks))
+
+
+def proven(header: Header, voter: Keypair, set_id: int) -> bytes:
+    """Return the justification of a block by the only voter there is."""
+    vote, round_ = Precommit(header.hash(), header.number), header.number
+    signature = voter.sign(localized_payload(vote, round_, set_id))
+    commit = Commit(vote.target_hash, vote.target_number, [SignedPrecommit(vote, signature, voter.public)])
+    return GrandpaJustification(round_, commit, []).encode()
 
 
 def opened(database: Path, mode: str) -> ChainStore:
