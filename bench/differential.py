@@ -37,7 +37,7 @@ def tries(edits: int) -> dict[str, int]:
 
 
 def values(cases: int) -> dict[str, int]:
-    """Let every reader read at least so many values."""
+    """Let every reader read about so many values: some types have few, and V14 describes fewer places."""
     rounds = -(-cases // (len(list(places())) + len(CALLS))) + 1
     listed = tuple(samples(rounds))
     return {
@@ -48,7 +48,7 @@ def values(cases: int) -> dict[str, int]:
 
 
 def extrinsics(cases: int) -> dict[str, int]:
-    """Let both writers sign and write at least so many extrinsics."""
+    """Let both writers sign and write about so many extrinsics."""
     listed = tuple(test_extrinsics.cases(-(-cases // len(CALLS)) + 1))
     return {
         "extrinsics_substrate_interface": test_extrinsics.check_substrate_interface(listed),

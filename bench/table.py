@@ -37,6 +37,11 @@ def _reads(figures: dict[str, Any], peer: str) -> str:
     return ", ".join("not measured" if rate is None else f"{rate:,}" for rate in rates)
 
 
+def _wrong(figures: dict[str, Any]) -> int:
+    """Return how often what was left of a database said something that is not so."""
+    return sum(figures[kind]["wrong"] for kind in ("kill", "torn_log", "bit_rot", "full_disk"))
+
+
 ROWS = (
     Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
     Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
@@ -65,6 +70,14 @@ ROWS = (
         "grandpa_round",
         "random rounds played against the paper's definitions (`make differential`)",
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
+    ),
+    Row(
+        "crash",
+        "an importing node killed, its log torn, files rotten, disk full (`make crash`): states found wrong",
+        lambda f: (
+            f"{f['kill']['kills']}, {f['torn_log']['torn']}, {f['bit_rot']['rotten']}, "
+            f"{f['full_disk']['full_disks']} times: {_wrong(f)}"
+        ),
     ),
     Row(
         "runtime",

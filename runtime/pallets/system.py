@@ -264,7 +264,7 @@ class System(
         info = self.account[who]
         if info.providers == 0 and info.sufficients == 0:
             self.deposit(NewAccount(who))
-        self.account[who] = replace(info, providers=info.providers + 1)
+        self.account[who] = info.with_providers(info.providers + 1)
 
     def remove_provider(self, who: AccountId) -> None:
         """Take back `add_provider`; the last one reaps the account.
@@ -273,7 +273,7 @@ class System(
         """
         info = self.account[who]
         if info.providers > 1 or (info.providers and info.sufficients):
-            self.account[who] = replace(info, providers=info.providers - 1)
+            self.account[who] = info.with_providers(info.providers - 1)
             return
         if info.consumers:
             raise DispatchError(ConsumerRemaining())

@@ -125,6 +125,10 @@ class AccountInfo:
         """Return the same with another nonce."""
         return AccountInfo(nonce, self.consumers, self.providers, self.sufficients, self.data)
 
+    def with_providers(self, providers: int) -> "AccountInfo":
+        """Return the same with another number of providers."""
+        return AccountInfo(self.nonce, self.consumers, providers, self.sufficients, self.data)
+
     def with_data(self, data: AccountData) -> "AccountInfo":
         """Return the same with other balances."""
         return AccountInfo(self.nonce, self.consumers, self.providers, self.sufficients, data)

@@ -42,6 +42,22 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+def printed(*command: str, within: Path, given: str = "") -> dict[str, Any]:
+    """Run a client's script in its directory, give it its input, and return the JSON it prints."""
+    done = subprocess.run(
+        command,
+        cwd=within,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=3 * DEADLINE,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def eventually(look: Callable[[], T | None], what: str, deadline: float = DEADLINE) -> T:
     """Look until there is something; how long that takes is bounded."""
     until = time.monotonic() + deadline

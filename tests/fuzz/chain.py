@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from chain.consensus.grandpa.solo import finalise
-
-from chain.consensus.guard import Guard
-from chain.env_real import RealDisk
 from chain.keys import Keypair
 from runtime.frame.base import Call
 from runtime.frame.testing import MemoryState
@@ -16,7 +12,13 @@ from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.babe import Authorities
 from runtime.primitives.crypto import Sr25519
 from runtime.primitives.era import IMMORTAL
-from runtime.primitives.grandpa import JUSTIFICATION
+from runtime.primitives.grandpa import (
+    Commit,
+    GrandpaJustification,
+    Precommit,
+    SignedPrecommit,
+    localized_payload,
+)
 from runtime.primitives.header import Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, VERSION
@@ -50,12 +52,12 @@ def chain() -> Known:
     with tempfile.TemporaryDirectory() as home:
         real = chains.Chain(Path(home) / "db")
         try:
-            return _grown(real, Path(home))
+            return _grown(real)
         finally:
             real.store.close()
 
 
-def _grown(real: chains.Chain, home: Path) -> Known:
+def _grown(real: chains.Chain) -> Known:
     genesis = real.store.state_at(real.store.genesis_hash)
     entries = {key: genesis.get(key) or b"" for key in genesis.keys(b"")}
     blocks = []
@@ -69,10 +71,10 @@ def _grown(real: chains.Chain, home: Path) -> Known:
     keys = list(state.keys(b""))
     proven = [*keys[::7], b"absent", b""]
     voters, set_id = real.executor.grandpa_set(state)
-    guard = Guard.open(RealDisk(home / "guard"))
-    guard.admit_voter(chains.ALICE.public)
-    proof = finalise(guard, [chains.ALICE], voters, set_id, blocks[-1][0])
-    guard.close()
+    target, number = blocks[-1][0].hash(), blocks[-1][0].number
+    vote = Precommit(target, number)
+    signature = chains.ALICE.sign(localized_payload(vote, 1, set_id))
+    commit = Commit(target, number, [SignedPrecommit(vote, signature, chains.ALICE.public)])
     return Known(
         entries,
         real.store.genesis_hash,
@@ -83,7 +85,7 @@ def _grown(real: chains.Chain, home: Path) -> Known:
         proven,
         voters,
         set_id,
-        JUSTIFICATION.encode(proof),
+        GrandpaJustification(1, commit, []).encode(),
         chains.FIRST_SLOT * chains.SLOT_MS,
         chains.ALICE.public,
     )

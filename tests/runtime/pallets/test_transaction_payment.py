@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from runtime.frame.declare import Pays
+from runtime.frame.base import DispatchInfo
+from runtime.frame.declare import DispatchClass, Pays
 from runtime.pallets.staking import Staked
 from runtime.pallets.transaction_payment import BASE_FEE, LENGTH_FEE, FeeDetails, InclusionFee
 from runtime.primitives.header import Digest
@@ -40,6 +43,23 @@ def test_the_heaviest_call_has_a_fee_that_fits_the_wire() -> None:
     runtime = Chain().runtime
     info = replace(runtime.info(transfer(BOB, 1)), weight=Weight(2**64 - 1, 2**64 - 1))
     assert runtime.transaction_payment.details(info, 2**32 - 1, 2**100).total() < 2**128
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**128 - 1),
+    st.integers(0, 2**128 - 1), st.sampled_from(Pays),
+)  # fmt: skip
+def test_a_fee_is_the_total_of_its_details(
+    weight: int, length: int, tip: int, multiplier: int, pays: Pays
+) -> None:
+    payment = SHARED.runtime.transaction_payment
+    payment.next_fee_multiplier.put(multiplier)
+    info = DispatchInfo(Weight(weight, 0), DispatchClass.Normal, pays)
+    assert payment.fee(info, length, tip) == payment.details(info, length, tip).total()
+
+
+SHARED = Chain()
 
 
 def test_without_an_author_the_fee_is_destroyed() -> None:
