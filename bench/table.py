@@ -139,7 +139,7 @@ ROWS = (
     *(
         Row(
             "throughput",
-            f"transfers per second from RPC into sealed blocks, {words}; anvil in the same run",
+            f"transfers per second into sealed blocks (no weight limit), {words}; anvil in the same run",
             partial(_throughput, name),
         )
         for name, words in (("single", "one a request"), ("batched", "a hundred a request"))
