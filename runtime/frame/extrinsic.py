@@ -17,6 +17,10 @@ VERSION = 4
 SIGNED_BIT = 0x80
 RAW_PAYLOAD_LIMIT = 256
 """bytes; a longer signing payload is replaced by its blake2-256"""
+KEPT = 10_000
+"""Decoded extrinsics that are remembered: pool, author and importer see the same bytes, one after another."""
+KEPT_LENGTH = 512
+"""bytes; a longer extrinsic is not remembered"""
 
 ADDRESS = codec(MultiAddress)
 SIGNATURE = codec(MultiSignature)
@@ -52,12 +56,29 @@ class Format:
         self._sent = [at for at, extension in enumerate(extensions) if adds_bytes(extension.extra)]
         self._implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
         self._call = runtime.codecs.of(RuntimeCall)
+        self._runtime = runtime
+        self._known: dict[bytes, Extrinsic] = {}
 
     def decode(self, encoded: bytes) -> Extrinsic:
         """Decode an extrinsic with its length prefix.
 
         Raises: DecodeError.
         """
+        found = self._known.get(encoded)
+        if found is None:
+            found = self._decode(encoded)
+            if len(encoded) <= KEPT_LENGTH and self._is_constant(found):
+                if len(self._known) >= KEPT:
+                    self._known.clear()
+                self._known[encoded] = found
+        return found
+
+    def _is_constant(self, extrinsic: Extrinsic) -> bool:
+        """Say whether nobody who holds this signed extrinsic can change it, as a list in it could be."""
+        target = self._runtime.targets[extrinsic.call.pallet, extrinsic.call.index]
+        return extrinsic.signature is not None and target.codec.constant
+
+    def _decode(self, encoded: bytes) -> Extrinsic:
         source = Input(encoded)
         announced = read_compact(source)
         if announced != source.left():

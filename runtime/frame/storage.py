@@ -23,8 +23,10 @@ PREFIX_SIZE: dict[Hasher, int] = {blake2_128_concat: 16, twox_64_concat: 8, iden
 """Bytes a hasher puts before the key itself."""
 MAX_KEYS = 4
 """Keys of the widest NMap."""
-KEPT = 4096
+KEPT = 16_384
 """Hashed keys, and decoded values, remembered for each item."""
+KEPT_LENGTH = 512
+"""bytes; what is decoded from more is not remembered"""
 REQUIRED: Any = object()
 """Marks storage without a default: reading what is absent with [] is a bug, `get` gives None."""
 
@@ -113,19 +115,23 @@ class Memo(dict[Any, Any]):
 def _remembering(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     """Return encoder and decoder; what was written need not be decoded, if decoding makes just that."""
     known, encode = Memo(codec.decode), codec.encoder
+
+    def decode(raw: bytes) -> Any:
+        return known[raw] if len(raw) <= KEPT_LENGTH else codec.decode(raw)
+
     if not codec.kinds:
-        return encode, known.__getitem__
+        return encode, decode
     paths, types = zip(*codec.kinds, strict=True)
     parts = attrgetter(*(f"{path}.__class__".removeprefix(".") for path in paths))
     exact = types if len(types) > 1 else types[0]
 
     def note(value: Any) -> bytes:
         raw = encode(value)
-        if len(known) < KEPT and parts(value) == exact:  # the very types, no kindred ones
+        if len(known) < KEPT and len(raw) <= KEPT_LENGTH and parts(value) == exact:  # no kindred types
             known[raw] = value
         return raw
 
-    return note, known.__getitem__
+    return note, decode
 
 
 class Value(Generic[V]):

@@ -74,7 +74,7 @@ class Codec(Generic[T]):
     """The two directions of one type.
 
     `least` is the fewest bytes a value takes; `layout` says where they lie, if that is fixed;
-    `constant` values are bounded and cannot be changed by who holds one: equal bytes may share one. `kinds`
+    `constant` values cannot be changed by who holds one: equal bytes may share one. `kinds`
     are then the types of the value and of its attributes by path, where each has one; `encode` takes others.
     """
 
@@ -334,7 +334,7 @@ def _bytes(limit: int | None) -> Codec[bytes]:
     def read(source: Input) -> bytes:
         return source.take(_length(source, 1, limit))
 
-    return Codec(write, read, 1, constant=limit is not None, kinds=(("", bytes),))
+    return Codec(write, read, 1, constant=True, kinds=(("", bytes),))
 
 
 def _text(limit: int | None) -> Codec[str]:
@@ -349,7 +349,7 @@ def _text(limit: int | None) -> Codec[str]:
         except UnicodeDecodeError as problem:
             raise DecodeError(f"text is not UTF-8: {problem}") from problem
 
-    return Codec(write, read, 1, constant=limit is not None, kinds=(("", str),))
+    return Codec(write, read, 1, constant=True, kinds=(("", str),))
 
 
 def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:

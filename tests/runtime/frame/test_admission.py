@@ -11,7 +11,7 @@ from runtime.primitives.header import Digest, PreRuntime
 from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import AccountId
 from runtime.runtime import EXECUTIVE
-from tests.runtime.bench import ALICE, BOB, CAROL, SLOT_MS, Chain, transfer
+from tests.runtime.bench import ALICE, BOB, CAROL, SLOT_MS, Chain, call, transfer
 
 ASY = 10**12
 
@@ -99,3 +99,13 @@ def test_noise_claims_nothing_and_breaks_nothing(noise: list[bytes]) -> None:
 
 
 SHARED = Chain()
+
+
+def test_what_nobody_can_change_is_decoded_once() -> None:
+    chain = Chain()
+    plain = chain.sign(ALICE, transfer(BOB, 5))
+    assert EXECUTIVE.format.decode(plain) is EXECUTIVE.format.decode(bytes(bytearray(plain)))
+    listed = chain.sign(ALICE, call("Utility", "batch", [transfer(BOB, 5)]))
+    first, second = EXECUTIVE.format.decode(listed), EXECUTIVE.format.decode(listed)
+    assert first == second
+    assert first.call.arguments[0] is not second.call.arguments[0]
