@@ -5,7 +5,8 @@ from binascii import Error as HexError
 from binascii import unhexlify
 from collections.abc import Sequence
 
-from chain.rpc.errors import Json, RpcError, invalid_params
+from chain.rpc.errors import BAD_FORMAT, Json, RpcError, invalid_params
+from runtime.primitives.scale import DecodeError, Input, read_compact
 from runtime.primitives.ss58 import Ss58Error, decode
 from runtime.primitives.types import AccountId, Hash
 
@@ -53,6 +54,19 @@ class Params:
     def hex(self, index: int, name: str) -> bytes:
         """Return the bytes of a hex parameter; `0x` may be missing, the empty string is no bytes."""
         return self._bytes(self.get(index), index, name)
+
+    def extrinsic(self, index: int) -> bytes:
+        """Return the bytes of an extrinsic: a length, and that many bytes for a runtime to read."""
+        found = self.hex(index, "extrinsic")
+        source = Input(found)
+        try:
+            announced = read_compact(source)
+        except DecodeError as problem:
+            raise RpcError(BAD_FORMAT, f"Extrinsic has invalid format: {problem}") from problem
+        if announced != source.left():
+            flaw = f"the length prefix says {announced} bytes, {source.left()} follow"
+            raise RpcError(BAD_FORMAT, f"Extrinsic has invalid format: {flaw}")
+        return found
 
     def optional_hex(self, index: int, name: str) -> bytes | None:
         """Return the bytes of a hex parameter, None when it is missing or null."""

@@ -157,7 +157,7 @@ class Session:
         return self._unless_ended(sink, lambda: self._hub.watch(sink, keys))
 
     def _extrinsic(self, sink: Sink, params: Params) -> Start:
-        _, statuses = self._node.pool.watch(params.hex(0, "extrinsic"))
+        _, statuses = self._node.pool.watch(params.extrinsic(0))
         return self._run(sink, partial(_forward, sink, statuses), statuses.close)
 
     def _follow(self, sink: Sink, params: Params) -> Start:

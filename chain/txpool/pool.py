@@ -20,7 +20,7 @@ from chain.txpool import refusals
 from chain.txpool.shelf import Bans, Entry, Limbo, Shelf, nonce_tag
 from chain.txpool.watch import DROPPED, FUTURE, INVALID, READY, Status, Watch, at
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.transaction import TransactionRejected, ValidTransaction
+from runtime.primitives.transaction import TransactionRejected, Undecodable, ValidTransaction
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("txpool")
@@ -208,6 +208,9 @@ class Pool:
         self.counters.validations += 1
         try:
             return self._validate(extrinsic)
+        except Undecodable as problem:
+            self.counters.invalid += 1
+            raise refusals.undecodable(problem) from problem
         except TransactionRejected as problem:
             self._condemn(transaction, problem)
             raise refusals.rejected(problem) from problem

@@ -4,7 +4,7 @@ Source: Substrate, sc_rpc_api::author::error.
 """
 
 from chain.errors import SubmitError
-from runtime.primitives.transaction import TransactionRejected
+from runtime.primitives.transaction import TransactionRejected, Undecodable
 from runtime.primitives.types import Hash
 
 
@@ -13,6 +13,12 @@ def rejected(problem: TransactionRejected) -> SubmitError:
     if problem.kind == "unknown":
         return SubmitError(1011, "Unknown Transaction Validity", problem.describe())
     return SubmitError(1010, "Invalid Transaction", problem.describe())
+
+
+def undecodable(problem: Undecodable) -> SubmitError:
+    """The runtime cannot read the bytes; a Wasm runtime traps there."""
+    why = "Execution failed: Bad input data provided to validate_transaction"
+    return SubmitError(1002, f"Verification Error: Runtime error: {why}: {problem.describe()}")
 
 
 def banned() -> SubmitError:

@@ -8,7 +8,7 @@ from runtime.frame.extension import Extension, Standing, Submission
 from runtime.frame.extrinsic import Extrinsic, Format, Signature, payload
 from runtime.primitives.crypto import Claim, Verify
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.transaction import FOREVER, TransactionRejected
+from runtime.primitives.transaction import FOREVER, TransactionRejected, Undecodable
 from runtime.primitives.types import AccountId, Address32, Id
 
 
@@ -39,9 +39,7 @@ class Admission:
         try:
             return self._format.decode(encoded)
         except DecodeError as malformed:
-            raise TransactionRejected(
-                "invalid", "Call", text=f"The extrinsic does not decode: {malformed}"
-            ) from malformed
+            raise Undecodable(str(malformed)) from malformed
 
     def claim(self, extrinsic: Extrinsic, signature: Signature) -> Claim:
         """Return what an extrinsic's signature says; the block decides what is signed along with it.

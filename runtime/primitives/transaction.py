@@ -86,6 +86,13 @@ class TransactionRejected(Exception):
         return VALIDITY_ERROR.encode(self.error())
 
 
+class Undecodable(TransactionRejected):
+    """The bytes are no extrinsic of this runtime; clients may learn it as Call."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("invalid", "Call", text=f"The extrinsic does not decode: {why}")
+
+
 VALIDITY_ERROR: Codec[TransactionValidityError] = codec(TransactionValidityError)
 
 

@@ -23,7 +23,7 @@ _ENCODED = codec(bytes)
 
 async def submit_extrinsic(node: Backend, params: Params) -> Json:
     """Hand a transaction to the pool and return its hash."""
-    return to_hex(node.pool.submit(params.hex(0, "extrinsic")))
+    return to_hex(node.pool.submit(params.extrinsic(0)))
 
 
 async def pending_extrinsics(node: Backend, params: Params) -> Json:

@@ -128,7 +128,7 @@ class MemoryStatuses:
 
 
 class MemoryPool:
-    """Takes everything but what begins with 0xff (invalid), with 0xfe (banned), or is in it already."""
+    """Takes everything but what ends with 0xff (invalid), with 0xfe (banned), or is in it already."""
 
     def __init__(self) -> None:
         self.extrinsics: list[bytes] = []
@@ -136,11 +136,11 @@ class MemoryPool:
         self.was_asked_to_watch = asyncio.Event()
 
     def submit(self, extrinsic: bytes) -> Hash:
-        if extrinsic[:1] == b"\xff":
+        if extrinsic[-1:] == b"\xff":
             raise SubmitError(1010, "Invalid Transaction", "Transaction has a bad signature")
         if extrinsic in self.extrinsics:
             raise SubmitError(1013, "Transaction Already Imported", f"0x{blake2_256(extrinsic).hex()}")
-        if extrinsic[:1] == b"\xfe":
+        if extrinsic[-1:] == b"\xfe":
             raise SubmitError(1012, "Transaction is temporarily banned")
         self.extrinsics.append(extrinsic)
         return Hash(blake2_256(extrinsic))

@@ -31,7 +31,7 @@ async def test_it_connects_and_asks(served, client):
 
 async def test_it_raises_on_errors(client):
     with pytest.raises(SubstrateRequestException, match="'code': 1010"):
-        await asyncio.to_thread(client.rpc_request, "author_submitExtrinsic", ["0xff"])
+        await asyncio.to_thread(client.rpc_request, "author_submitExtrinsic", ["0x04ff"])
 
 
 async def test_it_watches_to_the_end_and_unsubscribes_inside_its_handler(served, client):

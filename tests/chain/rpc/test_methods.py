@@ -335,12 +335,20 @@ async def test_submitting_returns_the_hash_or_the_pools_words(served):
         "message": "Transaction Already Imported",
         "data": hexed(blake2_256(b"\4\1")),
     }
-    assert await error(served, "author_submitExtrinsic", "0xff") == {
+    assert await error(served, "author_submitExtrinsic", "0x04ff") == {
         "code": 1010,
         "message": "Invalid Transaction",
         "data": "Transaction has a bad signature",
     }
-    assert await error(served, "author_submitExtrinsic", "0xfe") == {
+    assert await error(served, "author_submitExtrinsic", "0x05") == {
+        "code": 1001,
+        "message": "Extrinsic has invalid format: needs 2 bytes at offset 0, 1 are left",
+    }
+    assert await error(served, "author_submitExtrinsic", "0x0405ff") == {
+        "code": 1001,
+        "message": "Extrinsic has invalid format: the length prefix says 1 bytes, 2 follow",
+    }
+    assert await error(served, "author_submitExtrinsic", "0x04fe") == {
         "code": 1012,
         "message": "Transaction is temporarily banned",
     }
@@ -372,7 +380,7 @@ async def test_what_a_transaction_costs(served):
     assert await error(served, "payment_queryInfo", "0xff") == {
         "code": 4003,
         "message": "Client error: Execution failed: Execution aborted due to trap: Bad input data provided "
-        "to TransactionPaymentApi_query_info: needs 1 bytes at offset 1, 0 are left",
+        "to TransactionPaymentApi_query_info: needs 2 bytes at offset 0, 1 are left",
     }
 
 

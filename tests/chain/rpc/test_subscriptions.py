@@ -196,7 +196,7 @@ async def test_unwatching_after_the_end_is_false_not_an_error(served):
 
 async def test_a_refused_extrinsic_opens_no_subscription(served):
     async with served.connect() as client:
-        answer = await client.request("author_submitAndWatchExtrinsic", "0xff")
+        answer = await client.request("author_submitAndWatchExtrinsic", "0x04ff")
         assert answer["error"] == {
             "code": 1010,
             "message": "Invalid Transaction",

@@ -74,11 +74,11 @@ async def test_rotated_keys_are_there_as_a_set(served: Served) -> None:
 
 
 async def test_transactions_are_removed_by_hash_or_bytes(served: Served) -> None:
-    first, _, third = [await served.call("author_submitExtrinsic", f"0x0{number}") for number in (1, 2, 3)]
+    first, _, third = [await served.call("author_submitExtrinsic", f"0x040{number}") for number in (1, 2, 3)]
     absent = "0x" + blake2_256(b"\x09").hex()
-    named: list[Any] = [{"hash": first}, {"extrinsic": "0x03"}, {"hash": absent}]
+    named: list[Any] = [{"hash": first}, {"extrinsic": "0x0403"}, {"hash": absent}]
     assert await served.call("author_removeExtrinsic", named) == [first, third]
-    assert await served.call("author_pendingExtrinsics") == ["0x02"]
+    assert await served.call("author_pendingExtrinsics") == ["0x0402"]
     for wrong in (None, "0x02", [{}], [{"hash": "0x02"}], [{"nonce": 1}], ["0x02"]):
         assert (await served.request("author_removeExtrinsic", wrong))["error"]["code"] == -32602
 

@@ -145,8 +145,8 @@ async def test_what_the_pool_refuses_is_an_event_too(served):
             "event": "invalid",
             "error": "1010: Invalid Transaction: Transaction has a bad signature",
         }
-        await client.call("author_submitExtrinsic", "0x05")
-        subscription = await client.call("transactionWatch_v1_submitAndWatch", "0x05")
+        await client.call("author_submitExtrinsic", "0x0405")
+        subscription = await client.call("transactionWatch_v1_submitAndWatch", "0x0405")
         assert (await client.update(subscription))["event"] == "dropped"
         malformed = await client.request("transactionWatch_v1_submitAndWatch", "0x5")
         assert malformed["error"]["code"] == -32602
