@@ -380,7 +380,7 @@ async def test_what_a_transaction_costs(served):
     assert await error(served, "payment_queryInfo", "0xff") == {
         "code": 4003,
         "message": "Client error: Execution failed: Execution aborted due to trap: Bad input data provided "
-        "to TransactionPaymentApi_query_info: needs 2 bytes at offset 0, 1 are left",
+        "to TransactionPaymentApi_query_info: needs 1 bytes at offset 1, 0 are left",
     }
 
 
