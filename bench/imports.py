@@ -29,6 +29,7 @@ from chain.sync.importer import Importer
 from runtime.frame.extrinsic import Format
 from runtime.primitives import crypto
 from runtime.primitives.header import Header
+from runtime.runtime import EXECUTIVE
 
 SLOT_MS = 2_000
 FIRST_SLOT = 900_000_000
@@ -138,6 +139,7 @@ def run(
     executor = Executor(Signatures(verify=verify))
     importer = Importer(store, executor, Notifications(), Clock(len(blocks)))
     importing, finalising = Spent(), Spent()
+    EXECUTIVE.format.forget()  # they were built in this very process
     for header, body in blocks:
         with importing.counting():
             importer.import_foreign(header, body)
@@ -161,7 +163,7 @@ def imported_full(path: Path, state: dict[bytes, bytes], blocks: list[Block]) ->
 
     with ExitStack() as watching:
         for owner, name, stage in (
-            (Format, "decode", "decoding"),
+            (Format, "read", "decoding"),
             (StateAt, "root", "state root"),
             (Database, "write", "synced write"),
         ):

@@ -66,7 +66,7 @@ class Format:
         """
         found = self._known.get(encoded)
         if found is None:
-            found = self._decode(encoded)
+            found = self.read(encoded)
             if len(encoded) <= KEPT_LENGTH and self._is_constant(found):
                 if len(self._known) >= KEPT:
                     self._known.clear()
@@ -78,7 +78,15 @@ class Format:
         target = self._runtime.targets[extrinsic.call.pallet, extrinsic.call.index]
         return extrinsic.signature is not None and target.codec.constant
 
-    def _decode(self, encoded: bytes) -> Extrinsic:
+    def forget(self) -> None:
+        """Remember no extrinsic; to measure what decoding costs."""
+        self._known.clear()
+
+    def read(self, encoded: bytes) -> Extrinsic:
+        """Decode an extrinsic and remember nothing.
+
+        Raises: DecodeError.
+        """
         source = Input(encoded)
         announced = read_compact(source)
         if announced != source.left():
