@@ -34,6 +34,8 @@ from runtime.runtime import EXECUTIVE
 SLOT_MS = 2_000
 FIRST_SLOT = 900_000_000
 SENDERS = 2_000
+PATIENCE = 30.0
+"""seconds a worker may take to start"""
 FINALISED = 16
 """blocks between two finalisations: what a node that catches up is told of at once"""
 
@@ -132,11 +134,11 @@ def watched(owner: type, name: str, spent: Spent) -> Iterator[None]:
 
 
 def run(
-    path: Path, state: dict[bytes, bytes], blocks: list[Block], verify: crypto.Verify
+    path: Path, state: dict[bytes, bytes], blocks: list[Block], signatures: Signatures
 ) -> tuple[Spent, Spent]:
     """Import a chain; return what imports and what finalisations took."""
     store = ChainStore.open(path, state)
-    executor = Executor(Signatures(verify=verify))
+    executor = Executor(signatures)
     importer = Importer(store, executor, Notifications(), Clock(len(blocks)))
     importing, finalising = Spent(), Spent()
     EXECUTIVE.format.forget()  # they were built in this very process
@@ -153,7 +155,8 @@ def run(
 
 def imported_full(path: Path, state: dict[bytes, bytes], blocks: list[Block]) -> dict[str, Any]:
     """Return what full blocks cost, and where the time goes (in a second pass, which measuring slows)."""
-    importing, finalising = run(path, state, blocks, crypto.verify)
+    importing, finalising = run(path, state, blocks, Signatures())
+    helped = with_a_worker(path.with_name("worker"), state, blocks)
     count = sum(len(body) - 1 for _, body in blocks)
     stages = {name: Spent() for name in ("signatures", "decoding", "state root", "synced write")}
 
@@ -168,21 +171,32 @@ def imported_full(path: Path, state: dict[bytes, bytes], blocks: list[Block]) ->
             (Database, "write", "synced write"),
         ):
             watching.enter_context(watched(owner, name, stages[stage]))
-        again, _ = run(path.with_name("stages"), state, blocks, verify)
+        again, _ = run(path.with_name("stages"), state, blocks, Signatures(verify=verify))
     parts = {name: spent.cpu for name, spent in stages.items()}
     parts["execution and the rest"] = again.cpu - sum(parts.values())
     return {
         "transfers_per_second_cpu": round(count / importing.cpu),
         "transfers_per_second_wall": round(count / importing.wall),
+        "transfers_per_second_wall_with_a_worker": round(count / helped.wall),
         "cpu_us_per_transfer": round(1e6 * importing.cpu / count, 1),
         "finalise_cpu_us_per_transfer": round(1e6 * finalising.cpu / count, 1),
         "stages_cpu_us_per_transfer": {name: round(1e6 * cpu / count, 1) for name, cpu in parts.items()},
     }
 
 
+def with_a_worker(path: Path, state: dict[bytes, bytes], blocks: list[Block]) -> Spent:
+    """Return what importing takes with one process more for the signatures (--signature-workers 1)."""
+    signatures = Signatures(1)
+    signatures.wait(PATIENCE)
+    try:
+        return run(path, state, blocks, signatures)[0]
+    finally:
+        signatures.close()
+
+
 def imported_empty(path: Path, state: dict[bytes, bytes], blocks: list[Block]) -> dict[str, Any]:
     """Return what empty blocks cost, finality included."""
-    importing, finalising = run(path, state, blocks, crypto.verify)
+    importing, finalising = run(path, state, blocks, Signatures())
     return {
         "empty_blocks": len(blocks),
         "empty_blocks_seconds_cpu": round(importing.cpu + finalising.cpu, 2),

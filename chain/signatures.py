@@ -6,7 +6,8 @@
 
 Only true claims are remembered, by a digest of all they consist of, so the verdicts are those of
 runtime.primitives.crypto whatever is remembered, forgotten, or verified elsewhere. Worker processes verify
-what is expected where there are cores to spare; what they do not answer is verified when it is asked for.
+what is expected, while the block is executed, where there are cores to spare; what they do not find true is
+verified when it is asked for.
 """
 
 import logging
@@ -15,7 +16,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import blake2b
 
@@ -53,6 +54,7 @@ class Signatures:
         self._count = workers
         self._workers: ProcessPoolExecutor | None = None
         self._greeted: list[Future[list[bool]]] = []
+        self._expected: dict[bytes, tuple[Future[list[bool]], int]] = {}  # batch and place in it
         if workers:
             self._start()
 
@@ -66,21 +68,30 @@ class Signatures:
         digest = _digest(signature, message, signer)
         if digest in self._known:
             del self._known[digest]
-        elif not self._verify(signature, message, signer):
+        elif not (self._answered(digest) or self._verify(signature, message, signer)):
             return False
         self._remember(digest)
         return True
 
     def expect(self, claims: Iterable[Claim]) -> None:
-        """Verify what will be asked for soon, all at once, where workers make that faster."""
+        """Have verified what will be asked for soon, where workers make that faster; returns at once.
+
+        What was expected before and never asked for is forgotten.
+        """
+        self._expected.clear()
         if self._workers is None or not all(each.done() for each in self._greeted):
             return
         fresh = {digest: claim for claim in claims if (digest := _digest(*claim)) not in self._known}
         if len(fresh) < MANY:
             return
-        for digest, is_true in zip(fresh, self._asked(list(fresh.values())), strict=False):
-            if is_true:
-                self._remember(digest)
+        digests = list(fresh)
+        try:
+            for start in range(0, len(digests), BATCH):
+                batch = digests[start : start + BATCH]
+                answer = self._workers.submit(verdicts, [fresh[each] for each in batch])
+                self._expected |= {digest: (answer, at) for at, digest in enumerate(batch)}
+        except BrokenProcessPool as problem:
+            self._start_again(problem)
 
     def wait(self, seconds: float) -> None:
         """Wait for the workers to be up."""
@@ -89,6 +100,7 @@ class Signatures:
     def close(self) -> None:
         """End the workers; what is asked for afterwards is verified here."""
         self._count = 0
+        self._expected.clear()
         self._stop()
 
     def _remember(self, digest: bytes) -> None:
@@ -96,17 +108,23 @@ class Signatures:
         if len(self._known) > self._remembered:
             del self._known[next(iter(self._known))]
 
-    def _asked(self, claims: list[Claim]) -> list[bool]:
-        """Return the workers' verdicts, none where one of them failed: then all start again."""
-        assert self._workers is not None
+    def _answered(self, digest: bytes) -> bool:
+        """Say whether a worker found a claim true; all start again where one of them fails."""
+        found = self._expected.pop(digest, None)
+        if found is None:
+            return False
+        answer, at = found
         try:
-            answers = [self._workers.submit(verdicts, batch) for batch in _batches(claims)]
-            return [verdict for answer in answers for verdict in answer.result(PATIENCE)]
-        except (BrokenProcessPool, TimeoutError) as problem:
-            log.warning("a signature worker failed (%r): verifying without it, starting again", problem)
-            self._stop()
-            self._start()
-            return []
+            return answer.result(PATIENCE)[at]
+        except (BrokenProcessPool, CancelledError, TimeoutError) as problem:
+            self._start_again(problem)
+            return False
+
+    def _start_again(self, problem: BaseException) -> None:
+        log.warning("a signature worker failed (%r): verifying without it, starting again", problem)
+        self._expected.clear()
+        self._stop()
+        self._start()
 
     def _start(self) -> None:
         """Start all workers; they inherit that Ctrl-C is none of their business."""
@@ -151,10 +169,6 @@ def _outlive() -> None:
     assert parent is not None, "a worker has a parent"
     parent.join()
     os._exit(0)
-
-
-def _batches(claims: list[Claim]) -> Iterable[list[Claim]]:
-    return (claims[at : at + BATCH] for at in range(0, len(claims), BATCH))
 
 
 def _digest(signature: MultiSignature, message: bytes, signer: AccountId) -> bytes:
