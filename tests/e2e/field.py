@@ -30,7 +30,7 @@ CUT = (ConnectionError, aiohttp.ClientError, EOFError)
 PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS = -32700, -32600, -32602
 TOO_MANY_SUBSCRIPTIONS, TOO_BIG, BATCH_TOO_BIG, BATCH_RESPONSE_TOO_BIG = -32006, -32007, -32010, -32011
 FOLLOW_LIMIT, NOT_PINNED = -32800, -32801
-INVALID, BANNED, IMPORTED, LOW_PRIORITY, DROPPED = 1010, 1012, 1013, 1014, 1016
+UNREADABLE, INVALID, BANNED, IMPORTED, LOW_PRIORITY, DROPPED = 1002, 1010, 1012, 1013, 1014, 1016
 CLIENT_ERROR = 4003
 
 
@@ -165,7 +165,7 @@ def sign(field: Field, by: Keypair, nonce: int, call: Call, tip: int = 0) -> byt
 def nested_bytes(depth: int) -> bytes:
     """Return a bare extrinsic of batches inside batches, as no encoder of ours would write it."""
     pallet, index = _place("Utility", "batch")
-    return _prefixed(b"\x04" + bytes([pallet, index, 4]) * depth + bytes([*_place("System", "remark"), 0]))
+    return framed(b"\x04" + bytes([pallet, index, 4]) * depth + bytes([*_place("System", "remark"), 0]))
 
 
 def wide_bytes(count: int) -> bytes:
@@ -177,7 +177,7 @@ def wide_bytes(count: int) -> bytes:
     often = min(count // 500, 512)
     outer = bytearray([4, pallet, index])
     write_compact(often, outer)
-    return _prefixed(bytes(outer) + bytes(inner) * often)
+    return framed(bytes(outer) + bytes(inner) * often)
 
 
 def _place(pallet: str, name: str) -> tuple[int, int]:
@@ -188,7 +188,8 @@ def _place(pallet: str, name: str) -> tuple[int, int]:
     )
 
 
-def _prefixed(body: bytes) -> bytes:
+def framed(body: bytes) -> bytes:
+    """Return bytes with their length before them, as every extrinsic has it."""
     out = bytearray()
     write_compact(len(body), out)
     return bytes(out) + body

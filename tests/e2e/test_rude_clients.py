@@ -13,7 +13,7 @@ import pytest
 
 from runtime.primitives.types import Hash
 from tests.e2e.attacks import ATTACKS
-from tests.e2e.field import entered
+from tests.e2e.field import entered, framed
 from tests.e2e.process import DEADLINE, NodeProcess, Refused, eventually, flags_of, running, write_spec
 
 pytestmark = pytest.mark.e2e
@@ -95,8 +95,8 @@ def test_malformed_parameters_are_named(node: NodeProcess, method: str, params: 
     "extrinsic", ["0x", "0x00", "0xff", "0x" + "ff" * 70, "0x0400", "0x04ff", "0x" + "00" * 3000]
 )
 def test_garbage_is_no_transaction(node: NodeProcess, extrinsic: str) -> None:
-    framed = extrinsic in ("0x00", "0x0400", "0x04ff")
-    expected = {"author_submitExtrinsic": 1002 if framed else 1001, "payment_queryInfo": 4003}
+    is_framed = extrinsic in ("0x00", "0x0400", "0x04ff")
+    expected = {"author_submitExtrinsic": 1002 if is_framed else 1001, "payment_queryInfo": 4003}
     for method, code in expected.items():
         with pytest.raises(Refused) as refused:
             node.rpc(method, extrinsic)
@@ -113,7 +113,7 @@ def test_what_is_too_big_is_refused_while_blocks_go_on(node: NodeProcess) -> Non
     many = [{"jsonrpc": "2.0", "id": number, "method": "system_health"} for number in range(101)]
     assert code_of(node.post(json.dumps(many).encode())) == -32010
     with pytest.raises(Refused) as huge:
-        node.rpc("author_submitExtrinsic", "0x" + "00" * (5 << 20))
+        node.rpc("author_submitExtrinsic", "0x" + framed(bytes(5 << 20)).hex())
     assert huge.value.error["code"] == 1010
     grows(node)
 

@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 
 import numpy as np
 import pytest
@@ -87,7 +86,7 @@ def test_an_update_that_is_not_finite_is_not_compressed(number: float) -> None:
         compress(np.full(200, number, dtype=np.float32), TINY)
 
 
-def test_the_default_payload_is_small_and_quick() -> None:
+def test_the_default_payload_is_small() -> None:
     shape = shape_of(TrainingParameters(), BASE)
     payload = compress(vector(shape.parameters, 5), shape)
     blob = encode(payload)
@@ -95,9 +94,6 @@ def test_the_default_payload_is_small_and_quick() -> None:
     entropy = -(share * math.log2(share) + (1 - share) * math.log2(1 - share)) / share  # bits per index
     flags_and_levels = HEADER.size + 4 * shape.chunks + shape.values / 4
     assert len(blob) < flags_and_levels + 1.03 * entropy * shape.values / 8
-    started = time.process_time()
-    decode(blob, shape)
-    assert time.process_time() - started < 0.1
 
 
 def replaced(blob: bytes, at: int, new: bytes) -> bytes:

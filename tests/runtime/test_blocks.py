@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from runtime.primitives import shapes
 from runtime.primitives.crypto import Ecdsa, Ed25519, Sr25519
 from runtime.primitives.era import MortalEra
 from runtime.primitives.header import decode_header
+from runtime.primitives.scale import DecodeError
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.transaction import FOREVER, TransactionRejected
 from runtime.primitives.types import AccountId, Address20, Address32, Hash, Id, Index, Raw, Weight
@@ -248,13 +248,13 @@ def test_every_list_in_a_call_is_bounded() -> None:
             check(annotation, f"{target.attribute}.{target.spec.name}.{name}")
 
 
-def test_the_most_calls_there_can_be_are_refused_in_a_moment() -> None:
+def test_calls_beyond_a_number_are_not_even_decoded() -> None:
     chain = Chain()
     inner = call("Utility", "batch", [call("Utility", "batch", [])] * 512)
     bomb = chain.sign(ALICE, call("Utility", "batch", [inner] * 512))
-    started = time.process_time()
+    with pytest.raises(DecodeError, match="nested more than 4096 times"):
+        EXECUTIVE.format.read(bomb)
     assert refusal(chain, bomb) == "Call"
-    assert time.process_time() - started < 0.5
 
 
 def test_claimed_weights_never_overflow() -> None:
