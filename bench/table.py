@@ -90,6 +90,21 @@ ROWS = (
         ),
     ),
     Row(
+        "fuzz",
+        "mutated inputs to decoders of foreign bytes (`make fuzz`); a million or more each",
+        lambda f: (
+            f"{sum(each['inputs'] for each in f.values()) / 1e6:.0f} million to {len(f)}, none broken; "
+            f"{sum(each['inputs'] >= 1e6 for each in f.values())} of them"
+        ),
+    ),
+    Row(
+        "hostile",
+        "20 attacks on a node in turn (`make hostile`): slots missed; most memory resident, MiB",
+        lambda f: (
+            f"{f['all']['missed_attacked']} of {f['all']['slots_attacked']}; {f['all']['rss_peak_mib']}"
+        ),
+    ),
+    Row(
         "runtime",
         "signed transfers executed per second, one core, state in memory",
         lambda f: f"{f['transfers_per_second']:,}",
