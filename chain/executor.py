@@ -18,7 +18,7 @@ from runtime.genesis import CODE_KEY
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.scale import codec
-from runtime.primitives.transaction import TransactionRejected, ValidTransaction
+from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import BlockNumber, Hash
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
@@ -105,13 +105,6 @@ class Executor:
     def validation(self, state: State, at: Header) -> Validation:
         """Return a checker of transactions for the children of a block; it may be used many times."""
         return self.executive(state).validation(state, at, self._signatures.verify)
-
-    def validate(self, state: State, at: Header, source: int, extrinsic: bytes) -> ValidTransaction:
-        """Say where a transaction belongs in the pool.
-
-        Raises: TransactionRejected.
-        """
-        return self.validation(state, at).check(extrinsic)
 
     def call_api(self, state: State, at: Header, name: str, argument: bytes) -> bytes:
         """Answer a runtime API call in SCALE.

@@ -6,8 +6,9 @@ from binascii import unhexlify
 from collections.abc import Sequence
 
 from chain.rpc.errors import BAD_FORMAT, Json, RpcError, invalid_params
-from runtime.primitives.scale import DecodeError, Input, read_compact
+from runtime.primitives.scale import DecodeError
 from runtime.primitives.ss58 import Ss58Error, decode
+from runtime.primitives.transaction import unframed
 from runtime.primitives.types import AccountId, Hash
 
 MAX_KEYS = 16_384
@@ -58,14 +59,10 @@ class Params:
     def extrinsic(self, index: int) -> bytes:
         """Return the bytes of an extrinsic: a length, and that many bytes for a runtime to read."""
         found = self.hex(index, "extrinsic")
-        source = Input(found)
         try:
-            announced = read_compact(source)
+            unframed(found)
         except DecodeError as problem:
             raise RpcError(BAD_FORMAT, f"Extrinsic has invalid format: {problem}") from problem
-        if announced != source.left():
-            flaw = f"the length prefix says {announced} bytes, {source.left()} follow"
-            raise RpcError(BAD_FORMAT, f"Extrinsic has invalid format: {flaw}")
         return found
 
     def optional_hex(self, index: int, name: str) -> bytes | None:

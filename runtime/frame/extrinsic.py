@@ -8,9 +8,11 @@ from typing import Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
 from runtime.frame.extension import Extension, adds_bytes
+from runtime.frame.memo import LENGTH, Memo
 from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519
 from runtime.primitives.hashing import blake2_256
-from runtime.primitives.scale import DecodeError, Input, codec, read_compact, write_compact
+from runtime.primitives.scale import DecodeError, Input, codec, write_compact
+from runtime.primitives.transaction import unframed
 from runtime.primitives.types import AccountId, Id, MultiAddress
 
 VERSION = 4
@@ -19,8 +21,6 @@ RAW_PAYLOAD_LIMIT = 256
 """bytes; a longer signing payload is replaced by its blake2-256"""
 KEPT = 10_000
 """Decoded extrinsics that are remembered: pool, author and importer see the same bytes, one after another."""
-KEPT_LENGTH = 512
-"""bytes; a longer extrinsic is not remembered"""
 
 ADDRESS = codec(MultiAddress)
 SIGNATURE = codec(MultiSignature)
@@ -57,26 +57,20 @@ class Format:
         self._implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
         self._call = runtime.codecs.of(RuntimeCall)
         self._runtime = runtime
-        self._known: dict[bytes, Extrinsic] = {}
+        self._known = Memo(lambda encoded: self.read(encoded), KEPT, self._is_shareable)
 
     def decode(self, encoded: bytes) -> Extrinsic:
         """Decode an extrinsic with its length prefix.
 
         Raises: DecodeError.
         """
-        found = self._known.get(encoded)
-        if found is None:
-            found = self.read(encoded)
-            if len(encoded) <= KEPT_LENGTH and self._is_constant(found):
-                if len(self._known) >= KEPT:
-                    self._known.clear()
-                self._known[encoded] = found
+        found: Extrinsic = self._known[encoded]
         return found
 
-    def _is_constant(self, extrinsic: Extrinsic) -> bool:
+    def _is_shareable(self, encoded: bytes, extrinsic: Extrinsic) -> bool:
         """Say whether nobody who holds this signed extrinsic can change it, as a list in it could be."""
         target = self._runtime.targets[extrinsic.call.pallet, extrinsic.call.index]
-        return extrinsic.signature is not None and target.codec.constant
+        return len(encoded) <= LENGTH and extrinsic.signature is not None and target.codec.constant
 
     def forget(self) -> None:
         """Remember no extrinsic; to measure what decoding costs."""
@@ -87,10 +81,7 @@ class Format:
 
         Raises: DecodeError.
         """
-        source = Input(encoded)
-        announced = read_compact(source)
-        if announced != source.left():
-            raise DecodeError(f"the length prefix says {announced} bytes, {source.left()} follow")
+        source = unframed(encoded)
         version = source.take(1)[0]
         if version & ~SIGNED_BIT != VERSION:
             raise DecodeError(f"extrinsic version {version & ~SIGNED_BIT} is not {VERSION}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from runtime.frame.memo import LENGTH, Memo
 from runtime.frame.state import Overlay
 from runtime.primitives.hashing import blake2_128_concat, identity, twox_64_concat, twox_128
 from runtime.primitives.scale import Codec, Input
@@ -25,8 +26,6 @@ MAX_KEYS = 4
 """Keys of the widest NMap."""
 KEPT = 16_384
 """Hashed keys, and decoded values, remembered for each item."""
-KEPT_LENGTH = 512
-"""bytes; what is decoded from more is not remembered"""
 REQUIRED: Any = object()
 """Marks storage without a default: reading what is absent with [] is a bug, `get` gives None."""
 
@@ -95,30 +94,13 @@ def place(prefix: bytes, codecs: tuple[Codec[Any], ...], item: StorageItem) -> P
 
 
 def _key(codec: Codec[Any], hasher: Hasher) -> Key:
-    return Key(Memo(lambda key: hasher(codec.encode(key))).__getitem__, codec.read, PREFIX_SIZE[hasher])
-
-
-class Memo(dict[Any, Any]):
-    """Results of a pure function by argument; it starts over when it is full."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, argument: Any) -> Any:
-        if len(self) >= KEPT:
-            self.clear()
-        found = self[argument] = self._function(argument)
-        return found
+    return Key(Memo(lambda key: hasher(codec.encode(key)), KEPT).__getitem__, codec.read, PREFIX_SIZE[hasher])
 
 
 def _remembering(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     """Return encoder and decoder; what was written need not be decoded, if decoding makes just that."""
-    known, encode = Memo(codec.decode), codec.encoder
-
-    def decode(raw: bytes) -> Any:
-        return known[raw] if len(raw) <= KEPT_LENGTH else codec.decode(raw)
-
+    known, encode = Memo(codec.decode, KEPT, lambda raw, value: len(raw) <= LENGTH), codec.encoder
+    decode = known.__getitem__
     if not codec.kinds:
         return encode, decode
     paths, types = zip(*codec.kinds, strict=True)
@@ -127,7 +109,7 @@ def _remembering(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[b
 
     def note(value: Any) -> bytes:
         raw = encode(value)
-        if len(known) < KEPT and len(raw) <= KEPT_LENGTH and parts(value) == exact:  # no kindred types
+        if len(known) < KEPT and len(raw) <= LENGTH and parts(value) == exact:  # no kindred types
             known[raw] = value
         return raw
 

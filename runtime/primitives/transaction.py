@@ -5,7 +5,7 @@ Source: Substrate, sp_runtime::transaction_validity (variant order, texts and th
 
 from typing import Annotated, Final, Literal
 
-from runtime.primitives.scale import Codec, Input, codec, read_compact
+from runtime.primitives.scale import Codec, DecodeError, Input, codec, read_compact
 from runtime.primitives.shapes import Case, Special, TaggedUnion, Variants, shape_of, struct, u64, variant
 from runtime.primitives.validity import (
     Invalid,
@@ -111,6 +111,18 @@ class Err:
 
 
 TransactionValidity = Annotated[Ok | Err, Variants("Result")]
+
+
+def unframed(extrinsic: bytes) -> Input:
+    """Return the bytes behind an extrinsic's length prefix, which must be right.
+
+    Raises: DecodeError.
+    """
+    source = Input(extrinsic)
+    announced = read_compact(source)
+    if announced != source.left():
+        raise DecodeError(f"the length prefix says {announced} bytes, {source.left()} follow")
+    return source
 
 
 def _write_extrinsic(extrinsic: bytes, out: bytearray) -> None:
