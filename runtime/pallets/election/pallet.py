@@ -19,16 +19,11 @@ from runtime.frame.storage import Map, Value, storage
 from runtime.pallets.election.phragmen import MAX_VOTES, Page, Support, Tally, Voter, seat, supports
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Variants, u32, u64, variant
+from runtime.primitives.shapes import Variants, u32, u64, variant
 from runtime.primitives.types import AccountId, Balance, Weight
 
-PAGE = 512
-"""Voters of a page: read in one go, within a few tens of milliseconds."""
-MAX_PAGES = 20
-"""Pages of a snapshot. Staking admits fewer nominators than they hold; any beyond them have no vote."""
-MAX_TARGETS = 1_024
-"""Candidates; Staking admits fewer. Any beyond them cannot be elected."""
-
+KEPT = 64
+"""Pages remembered in decoded form."""
 MICROSECOND = 1_000_000
 """ps"""
 TARGET = 2 * READ
@@ -87,6 +82,10 @@ class ElectionFinalized:
     sum_stake: Balance
 
 
+Ballot = tuple[AccountId, Balance, list[AccountId]]
+"""A voter, its stake in planck, and for whom it votes."""
+
+
 class Voters(Protocol):
     """Who votes for whom: the Staking pallet."""
 
@@ -94,10 +93,8 @@ class Voters(Protocol):
         """Return so many candidates that come after one, in the order of their keys."""
         ...
 
-    def voters_page(
-        self, after: AccountId | None, limit: int
-    ) -> list[tuple[AccountId, Balance, list[AccountId]]]:
-        """Return so many voters that come after one, in the order of their keys: who, planck, for whom."""
+    def voters_page(self, after: AccountId | None, limit: int) -> list[Ballot]:
+        """Return so many voters that come after one, in the order of their keys."""
         ...
 
     def desired_targets(self) -> int:
@@ -106,17 +103,23 @@ class Voters(Protocol):
 
 
 class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
-    """Snapshot of candidates and voters, and the election that goes on over it."""
+    """Snapshot of candidates and voters, and the election that goes on over it.
+
+    Staking admits fewer nominators and candidates than a snapshot holds; of any others it takes no notice.
+    """
 
     voters: Voters = coupled()
 
     block_budget: u64 = constant(100_000 * MICROSECOND)
+    pages: u32 = constant(20)
+    voter_snapshot_per_block: u32 = constant(512)
+    target_snapshot_per_block: u32 = constant(1_024)
 
     round: Value[u32] = storage(default=0)
     current_phase: Value[Phase] = storage(default=Off())
     desired_targets: Value[u32] = storage(default=0)
-    target_snapshot: Value[Annotated[list[AccountId], Bounded(MAX_TARGETS)]] = storage(default=[])
-    paged_voter_snapshot: Map[u32, Annotated[list[Voter], Bounded(PAGE)]] = storage(hasher=twox_64_concat)
+    target_snapshot: Value[list[AccountId]] = storage(default=[])
+    paged_voter_snapshot: Map[u32, list[Voter]] = storage(hasher=twox_64_concat)
     last_voter: Value[AccountId] = storage()
     tally: Value[Tally] = storage()
     outside_work: Value[u64] = storage(default=0)
@@ -174,15 +177,14 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         candidates = self._candidates()
         pages: list[Page] = []
         after = None
-        while len(pages) < MAX_PAGES and (listed := self.voters.voters_page(after, PAGE)):
+        while listed := self._listed(len(pages), after):
             pages.append(Page.of(ballots(listed, candidates)))
             after = listed[-1][0]
         tally = Tally.begin(len(candidates), pages)
-        for _ in range(self.voters.desired_targets()):
-            seated = seat(tally, pages)
-            if seated is None:
-                break
+        left = self.voters.desired_targets()
+        while left > 0 and (seated := seat(tally, pages)):
             tally, _ = seated
+            left -= 1
         return supports(tally, candidates, pages)
 
     # The steps.
@@ -196,11 +198,11 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
 
     def _candidates(self) -> list[AccountId]:
         """Return who may be elected, by account: the lower one wins a tie."""
-        return sorted(self.voters.electable_targets(None, MAX_TARGETS))
+        return sorted(self.voters.electable_targets(None, self.target_snapshot_per_block))
 
     def _take_voters(self, number: int) -> int:
         """Write down the next page of voters, or go on to the seats where there is none; return ps."""
-        listed = self.voters.voters_page(self.last_voter.find(), PAGE) if number < MAX_PAGES else []
+        listed = self._listed(number, self.last_voter.find())
         if listed:
             self.paged_voter_snapshot[number] = ballots(listed, self.target_snapshot.get())
             self.last_voter.put(listed[-1][0])
@@ -210,18 +212,21 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
             self._enter(Electing())
         return VOTER * len(listed) + READ + WRITE
 
+    def _listed(self, number: int, after: AccountId | None) -> list[Ballot]:
+        """Return the voters of a page; none where the snapshot holds no more pages."""
+        return self.voters.voters_page(after, self.voter_snapshot_per_block) if number < self.pages else []
+
     def _fill_seats(self, budget: int) -> int:
         """Fill one seat, and more while there is budget; return ps."""
         pages, candidates = self._pages(), len(self.target_snapshot.get())
         spent = DECODE * sum(len(page.voters) for page in pages) + WRITE
         tally = self.tally.find() or Tally.begin(candidates, pages)
-        for _ in range(self.desired_targets.get() - len(tally.elected())):
-            seated = seat(tally, pages)
-            if seated is None:
-                break
+        left = self.desired_targets.get() - len(tally.elected())
+        while left > 0 and (seated := seat(tally, pages)):
             tally, votes = seated
+            left -= 1
             spent += VOTE * (votes + candidates)
-            if spent >= budget:
+            if left and spent >= budget:
                 self.tally.put(tally)
                 return spent
         self.tally.put(tally)
@@ -229,7 +234,7 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         return spent
 
     def _pages(self) -> list[Page]:
-        raw_keys = (self.paged_voter_snapshot.raw_key(number) for number in range(MAX_PAGES))
+        raw_keys = (self.paged_voter_snapshot.raw_key(number) for number in range(self.pages))
         written = (self.host.overlay.get(raw_key) for raw_key in raw_keys)
         return [_PAGES[raw] for raw in written if raw is not None]
 
@@ -271,13 +276,11 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         assert [tally.charges[at] for at in open_] == [charges[at] for at in open_]
 
 
-_PAGES = Memo(lambda raw: Page.of(codec(list[Voter]).decode(raw)), 2 * MAX_PAGES)
+_PAGES = Memo(lambda raw: Page.of(codec(list[Voter]).decode(raw)), KEPT)
 """Pages by their bytes: they are the same in every block of an election."""
 
 
-def ballots(
-    listed: Sequence[tuple[AccountId, Balance, list[AccountId]]], candidates: Sequence[AccountId]
-) -> list[Voter]:
+def ballots(listed: Sequence[Ballot], candidates: Sequence[AccountId]) -> list[Voter]:
     """Return voters with the candidates they name by index; names that are no candidates' are left out."""
     index = {candidate: at for at, candidate in enumerate(candidates)}
     return [

@@ -129,8 +129,8 @@ def parts(voter: Voter, scores: Sequence[int]) -> list[tuple[int, int]]:
     By largest remainder, ties to the lower index: the parts add up to the stake. Nobody elected: no parts.
     """
     seated = sorted([(scores[target], target) for target in voter.targets if scores[target]])
-    if len(seated) < 2:
-        return [(candidate, voter.stake) for _, candidate in seated]
+    if not seated:
+        return []
     load, last = seated[-1][0], 0
     whole, remainders = {}, []
     for score, candidate in seated:
