@@ -19,6 +19,7 @@ from runtime.pallets.checks import (
     CheckTxVersion,
     CheckWeight,
 )
+from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.incentive.pallet import Incentive
@@ -90,6 +91,7 @@ class AssayRuntime(Runtime):
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
     staking = Staking.at(7, currency=balances)
     grandpa = Grandpa.at(10)
+    election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)
     proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)
