@@ -18,6 +18,7 @@ from runtime.primitives import ss58
 
 HERE = Path(__file__).parent
 ASY = 10**12
+BILLION = 10**9
 NETUID = "1"
 PRESETS = {"dev": ("Assay Development", "Development"), "local": ("Assay Local", "Local")}
 DEVELOPERS = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
@@ -27,8 +28,8 @@ AUTHOR = "Alice"
 PROVIDER = "Provider"
 SLOT_MS = 2_000
 STAKE = 10_000 * ASY
-WEIGHT_UNIT = ASY
-"""planck of stake per unit of an authority's weight"""
+VALIDATOR_COUNT = 64
+"""Room for everybody who bonds on a chain of this size."""
 
 
 def main() -> None:
@@ -65,12 +66,16 @@ def config() -> dict[str, Any]:
                 *([address(name), 10_000 * ASY] for name in (*MINERS, PROVIDER)),
             ]
         },
-        "babe": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
         "session": {
             "keys": [[address(AUTHOR), {"babe": session_key(AUTHOR), "grandpa": session_key(AUTHOR)}]]
         },
-        "staking": {"stakers": [[address(name), STAKE] for name in JUDGES]},
-        "grandpa": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
+        "staking": {
+            "validator_count": VALIDATOR_COUNT,
+            "min_validator_bond": 1_000 * ASY,
+            "min_nominator_bond": 10 * ASY,
+            "slash_reward_fraction": BILLION // 10,
+            "stakers": [[address(name), STAKE] for name in JUDGES],
+        },
         "sudo": {"key": address("Alice")},
         "subnets": {
             NETUID: {"kind": "Training", "owner": address(PROVIDER), "hyperparameters": hyperparameters()}
@@ -89,7 +94,7 @@ def constants() -> dict[str, dict[str, int]]:
         "Babe": {"EpochDuration": 30, "ExpectedBlockTime": SLOT_MS},
         "Timestamp": {"MinimumPeriod": SLOT_MS // 2},
         "Balances": {"ExistentialDeposit": ASY // 1_000},
-        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "MinValidatorBond": 1_000 * ASY},
+        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "SlashDeferDuration": 1},
         "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
     }
 

@@ -28,7 +28,7 @@ from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons import Neurons
 from runtime.pallets.proxy import Proxy, ProxyType, Reach
 from runtime.pallets.session import Session
-from runtime.pallets.staking import Staking
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.sudo import Sudo
 from runtime.pallets.system import System
@@ -83,14 +83,22 @@ class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
     system = System.at(0, version=VERSION)
-    session = Session.at(6)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa"))
     babe = Babe.at(2, system=system, session=session)
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
-    staking = Staking.at(7, currency=balances)
-    grandpa = Grandpa.at(10)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
+    grandpa = Grandpa.at(10, system=system)
     election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)

@@ -275,7 +275,7 @@ class Runtime:
 
     @classmethod
     def build_genesis(cls, overlay: Overlay, config: Mapping[str, Any]) -> None:
-        """Write genesis: constants first, then every pallet's section in pallet order.
+        """Write genesis: constants, every pallet's section in pallet order, then what follows from them.
 
         `config` maps pallet attributes to their sections, and "constants" to {pallet: {constant: value}}.
 
@@ -293,6 +293,8 @@ class Runtime:
         runtime = cls(overlay)
         for attribute in cls.declared:
             getattr(runtime, attribute).genesis(config.get(attribute, {}))
+        for pallet in runtime.pallets:
+            pallet.on_genesis()
         overlay.events.clear()
 
     def try_state(self) -> None:
@@ -319,10 +321,13 @@ def _target(codecs: Codecs, attribute: str, call: CallSpec) -> Target:
 
 def _to_wire(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     assert len(arguments) == len(target.spec.parameters), f"{target.spec.name} takes {target.spec.parameters}"
-    return tuple(
-        Id(AccountId(each)) if at in target.lookups and isinstance(each, bytes) else each
-        for at, each in enumerate(arguments)
-    )
+    return tuple(_address(each) if at in target.lookups else each for at, each in enumerate(arguments))
+
+
+def _address(named: Any) -> Any:
+    if isinstance(named, list):
+        return [_address(each) for each in named]
+    return Id(AccountId(named)) if isinstance(named, bytes) else named
 
 
 def _resolve(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -334,7 +339,9 @@ def _resolve(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(resolved)
 
 
-def _account(address: Any) -> AccountId:
+def _account(address: Any) -> Any:
+    if isinstance(address, list):
+        return [_account(each) for each in address]
     if isinstance(address, Id | Address32):
         return AccountId(address._0)
     raise DispatchError(CannotLookup())

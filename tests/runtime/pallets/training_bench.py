@@ -4,15 +4,18 @@ from typing import Any
 
 from runtime.frame.base import Runtime
 from runtime.frame.testing import Externalities
+from runtime.pallets.authorship import Authorship
 from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
+from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.neurons import Neurons
 from runtime.pallets.session import Session
-from runtime.pallets.staking import Staking
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.system import System
+from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.training.pallet import Training
 from runtime.pallets.training.types import Phase, Round
 from runtime.pallets.verification import Verification
@@ -52,10 +55,21 @@ class BenchRuntime(Runtime):
     """Everything a round touches."""
 
     system = System.at(0)
-    session = Session.at(6)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
     babe = Babe.at(2, system=system, session=session)
+    timestamp = Timestamp.at(1, slots=babe)
+    authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
-    staking = Staking.at(7, currency=balances)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
+    election = ElectionProvider.at(11, voters=staking)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(
         21,
@@ -118,13 +132,15 @@ class Bench:
         self, stakes: list[int], authorities: int, hyperparameters: dict[str, int]
     ) -> dict[str, Any]:
         colds = [account(f"stash {index}") for index in range(len(stakes))]
-        rich = [*colds, *self.judges, *self.miners, OWNER, STRANGER]
+        nodes = [account(f"authority {index}") for index in range(authorities)]
+        rich = [*colds, *nodes, *self.judges, *self.miners, OWNER, STRANGER]
         seats = [*zip(self.judges, colds, strict=True), *((miner, miner) for miner in self.miners)]
-        keys = [(bytes([index + 1]) * 32, 1) for index in range(authorities)]
+        bonds = [*zip(colds, stakes, strict=True), *((node, 1) for node in nodes)]
+        keys = [[hexed(node), {"babe": hexed(node), "grandpa": hexed(node)}] for node in nodes]
         return {
             "balances": {"balances": [[hexed(who), 100_000 * ASY] for who in rich]},
-            "staking": {"stakers": [[hexed(c), s * ASY] for c, s in zip(colds, stakes, strict=True) if s]},
-            "babe": {"authorities": [[hexed(key), weight] for key, weight in keys]},
+            "session": {"keys": keys},
+            "staking": {"stakers": [[hexed(stash), bond * ASY] for stash, bond in bonds if bond]},
             "subnets": {
                 str(NETUID): {
                     "kind": "Training",
