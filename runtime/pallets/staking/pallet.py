@@ -27,7 +27,7 @@ from runtime.pallets.staking.messages import Error, Event
 from runtime.pallets.staking.rewards import AUTHOR_POINTS
 from runtime.pallets.staking.roles import Roles
 from runtime.pallets.staking.slashing import application_era, check_durations, era_of_session
-from runtime.pallets.staking.types import BILLION, MAX_NOMINATIONS, MAX_UNLOCKING_CHUNKS, part
+from runtime.pallets.staking.types import BILLION, MAX_NOMINATIONS, MAX_UNLOCKING_CHUNKS, ValidatorPrefs, part
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, Compact, Perbill, Percent, u32
@@ -41,7 +41,7 @@ MAX_LISTED = 256
 PAYOUT = db(reads=6 * 65, writes=5 * 65)
 """A page of 64 nominators and their validator: payee, ledger, lock and account of each."""
 TWOX = twox_64_concat
-NO_PREFS, NO_POINTS = types.ValidatorPrefs(), types.EraRewardPoints(0, {})
+NO_PREFS, NO_POINTS = ValidatorPrefs(), types.EraRewardPoints(0, {})
 
 
 class Staking(Pallet[Event, Error]):
@@ -75,7 +75,7 @@ class Staking(Pallet[Event, Error]):
     min_commission: Value[Perbill] = storage(default=0)
     ledger: Map[AccountId, types.StakingLedger] = storage()
     payee: Map[AccountId, types.RewardDestination] = storage(hasher=TWOX)
-    validators: Map[AccountId, types.ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
+    validators: Map[AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
     counter_for_validators: Value[u32] = storage(default=0)
     max_validators_count: Value[u32] = storage()
     nominators: Map[AccountId, types.Nominations] = storage(hasher=TWOX)
@@ -87,9 +87,7 @@ class Staking(Pallet[Event, Error]):
     eras_stakers_overview: DoubleMap[u32, AccountId, types.PagedExposureMetadata] = storage(hasher=TWOX)
     eras_stakers_paged: NMap[tuple[u32, AccountId, u32], types.ExposurePage] = storage(hasher=TWOX)
     claimed_rewards: DoubleMap[u32, AccountId, list[u32]] = storage(default=[], hasher=TWOX)
-    eras_validator_prefs: DoubleMap[u32, AccountId, types.ValidatorPrefs] = storage(
-        default=NO_PREFS, hasher=TWOX
-    )
+    eras_validator_prefs: DoubleMap[u32, AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
     eras_validator_reward: Map[u32, Balance] = storage(hasher=TWOX)
     eras_unclaimed_reward: Map[u32, Balance] = storage(default=0, hasher=TWOX)
     eras_reward_points: Map[u32, types.EraRewardPoints] = storage(default=NO_POINTS, hasher=TWOX)
@@ -116,7 +114,7 @@ class Staking(Pallet[Event, Error]):
         stashes = accounts_of([stash for stash, *_ in listed], "staking.stakers")
         for stash, (_, amount) in zip(stashes, listed, strict=True):
             self._bonds.open(stash, int(amount), types.Staked())
-            self._roles.validate(stash, types.ValidatorPrefs())
+            self._roles.validate(stash, ValidatorPrefs())
         self.validator_count.put(int(config.get("validator_count", len(listed))))
         self.minimum_validator_count.put(int(config.get("minimum_validator_count", 1)))
         self.min_nominator_bond.put(int(config.get("min_nominator_bond", 0)))
@@ -210,7 +208,7 @@ class Staking(Pallet[Event, Error]):
     # Roles.
 
     @call(4, weight=db(reads=7, writes=4))
-    def validate(self, who: Signed, prefs: types.ValidatorPrefs) -> None:
+    def validate(self, who: Signed, prefs: ValidatorPrefs) -> None:
         """Declare the desire to validate: it stands for election from the next one on."""
         stash = AccountId(who)
         ensure(self._ledger_of(who).active >= self.min_validator_bond.get(), Error.InsufficientBond)
