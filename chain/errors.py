@@ -62,3 +62,7 @@ class InvalidBlock(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class RuntimeMissing(Exception):
+    """This node cannot execute what comes next; says which runtime is wanted, and what to do."""

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from runtime import apis
-from runtime.apis import ApiTrap, answer
+from runtime.apis import answer
+from runtime.frame.api import ApiTrap
 from runtime.frame.base import RuntimeCall
 from runtime.frame.executive import BlockRejected
 from runtime.frame.pallet import spec_of
