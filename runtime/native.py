@@ -56,7 +56,7 @@ class NativeRuntime:
 
         Raises: ApiNotFound, ApiTrap, DecodeError.
         """
-        function = self._functions.get(name)
+        function = self.functions.get(name)
         if function is None:
             raise ApiNotFound(name)
         source = Input(argument)
@@ -67,10 +67,11 @@ class NativeRuntime:
         return function.output.encode(function.spec.run(bound, *arguments))
 
     @cached_property
-    def _functions(self) -> "dict[str, _Function]":
+    def functions(self) -> "dict[str, Function]":
+        """The functions of all runtime APIs, by the names they are called by."""
         codecs = self.executive.runtime.codecs
         return {
-            f"{api.name}_{each.name}": _Function(
+            f"{api.name}_{each.name}": Function(
                 api.declared,
                 each,
                 [codecs.of(annotation) for _, annotation in each.inputs],
@@ -92,7 +93,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class _Function:
+class Function:
     """A function with its codecs compiled."""
 
     declared: type
