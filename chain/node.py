@@ -44,6 +44,7 @@ from runtime.primitives.grandpa import GrandpaJustification
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import AccountId, BlockNumber, Hash
+from runtime.primitives.validity import TransactionSource
 
 log = logging.getLogger("node")
 
@@ -222,13 +223,13 @@ class Node:
 
     # What the pool and the RPC server need.
 
-    def _validate(self, extrinsic: bytes) -> ValidTransaction:
+    def _validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         best = self.store.best
         if self._checked is None or self._checked[0] != best:
             header = self.store.header(best)
             assert header is not None, "the best block is stored"
             self._checked = best, self.executor.validation(self.store.state_at(best), header)
-        return self._checked[1].check(extrinsic)
+        return self._checked[1].check(extrinsic, source)
 
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
