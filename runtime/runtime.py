@@ -21,6 +21,7 @@ from runtime.pallets.checks import (
 )
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.multisig import Multisig
@@ -89,6 +90,7 @@ class AssayRuntime(Runtime):
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
     staking = Staking.at(7, currency=balances)
+    historical = Historical.at(8, staking=staking)
     grandpa = Grandpa.at(10)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)
