@@ -7,27 +7,22 @@ A class is an API and a method a function: signatures are the wire format, for c
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
 from runtime.frame.api import ApiSpec, FunctionSpec, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
 from runtime.frame.metadata import v14, v15
 from runtime.frame.state import Overlay, State
-from runtime.pallets import session
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
+from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
-from runtime.primitives.membership import (
-    BABE_KEY_TYPE,
-    GRANDPA_KEY_TYPE,
-    MEMBERSHIP_PROOF,
-    MembershipProof,
-    OpaqueValue,
-)
+from runtime.primitives.membership import MEMBERSHIP_PROOF, MembershipProof, OpaqueValue
 from runtime.primitives.scale import Codec, DecodeError, Input, codec
-from runtime.primitives.shapes import Fixed, struct, u32, u64
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY, KeyTypeId
+from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
     Err,
     Ok,
@@ -42,8 +37,6 @@ from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, AssayRuntime
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
-
-KeyTypeId = Annotated[bytes, Fixed(4, "sp_core::crypto::KeyTypeId")]
 
 
 class ApiNotFound(KeyError):
@@ -196,7 +189,7 @@ class BabeApi(Bound):
         babe = self.runtime.babe
         if babe.epoch_at(slot) != babe.epoch_index.get():
             return None
-        return _opaque(self.runtime.historical.prove(BABE_KEY_TYPE, authority_id))
+        return _opaque(self.runtime.historical.prove(BABE_KEY, authority_id))
 
 
 class GrandpaApi(Bound):
@@ -214,7 +207,7 @@ class GrandpaApi(Bound):
         """Return the proof of who owns a key of the current set; None for another set."""
         if set_id != self.runtime.grandpa.current_set_id.get():
             return None
-        return _opaque(self.runtime.historical.prove(GRANDPA_KEY_TYPE, authority_id))
+        return _opaque(self.runtime.historical.prove(GRANDPA_KEY, authority_id))
 
 
 class SessionKeys(Bound):
@@ -230,7 +223,7 @@ class SessionKeys(Bound):
             keys = SESSION_KEYS.decode(encoded)
         except DecodeError:
             return None
-        return [(keys.babe, b"babe"), (keys.grandpa, b"gran")]
+        return [(key, kind) for kind, key in keys.typed()]
 
 
 SERVED: tuple[ApiSpec, ...] = tuple(

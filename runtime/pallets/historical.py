@@ -21,44 +21,12 @@ from runtime.primitives.membership import (
     session_root,
     verify_membership,
 )
+from runtime.primitives.session import Authority
 from runtime.primitives.shapes import Bounded, u32, u64
 from runtime.primitives.types import AccountId, Ed25519Public, Hash
 
 MAX_PRUNED = 4
 """Sessions forgotten when one begins; more than one only after the bonding duration was shortened."""
-
-
-class Keys(Protocol):
-    """The session keys of a validator."""
-
-    @property
-    def babe(self) -> Ed25519Public:
-        """The key that seals blocks."""
-        ...
-
-    @property
-    def grandpa(self) -> Ed25519Public:
-        """The key that votes."""
-        ...
-
-
-class Validator(Protocol):
-    """A validator of a session, as Session hands it over."""
-
-    @property
-    def stash(self) -> AccountId:
-        """Who is slashed."""
-        ...
-
-    @property
-    def keys(self) -> Keys:
-        """What it signs with."""
-        ...
-
-    @property
-    def weight(self) -> int:
-        """Its weight among the authorities."""
-        ...
 
 
 class Bonding(Protocol):
@@ -81,12 +49,12 @@ class Historical(Pallet[None, NoError]):
 
     # Session's handler.
 
-    def on_genesis_session(self, validators: Sequence[Validator]) -> None:
+    def on_genesis_session(self, validators: Sequence[Authority]) -> None:
         """Remember the validators of session 0."""
         self._remember(0, validators)
 
     def on_new_session(
-        self, index: int, changed: bool, validators: Sequence[Validator], queued: Sequence[Validator]
+        self, index: int, changed: bool, validators: Sequence[Authority], queued: Sequence[Authority]
     ) -> None:
         """Remember the validators of a session that begins, forget those of one that is over long ago."""
         self._remember(index, validators)
@@ -94,7 +62,7 @@ class Historical(Pallet[None, NoError]):
     def on_disabled(self, index: int) -> None:
         """Nothing follows: who is disabled stays a member."""
 
-    def _remember(self, session: int, validators: Sequence[Validator]) -> None:
+    def _remember(self, session: int, validators: Sequence[Authority]) -> None:
         members = [Member(each.stash, each.keys.babe, each.keys.grandpa, each.weight) for each in validators]
         known = self.historical_sessions.get(session - 1) if session else None
         if known is None or members != self.members.get():

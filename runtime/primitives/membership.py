@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Fixed, struct, u32, u64
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY, KeyTypeId
+from runtime.primitives.shapes import Bounded, struct, u32, u64
 from runtime.primitives.trie import Proof, ProofError, prove, trie_root
 from runtime.primitives.types import AccountId, Ed25519Public, Hash
 
@@ -17,9 +18,6 @@ MAX_PROOF_NODES = 64
 """A path through a set of a thousand validators has five nodes; nobody can grind keys for a longer one."""
 VERSION = 0
 """of the trie: values stay in their nodes, however long"""
-
-BABE_KEY_TYPE = b"babe"
-GRANDPA_KEY_TYPE = b"gran"
 
 
 @struct("sp_session::MembershipProof")
@@ -57,7 +55,7 @@ class Member(NamedTuple):
 
 
 MEMBERSHIP_PROOF = codec(MembershipProof)
-_OWNED_KEY = codec(tuple[Annotated[bytes, Fixed(4)], bytes])
+_OWNED_KEY = codec(tuple[KeyTypeId, bytes])
 _INDEX = codec(u32)
 _IDENTIFICATION = codec(Identification)
 
@@ -91,8 +89,8 @@ def _entries(members: Iterable[Member]) -> dict[bytes, bytes]:
     entries = {}
     for at, member in enumerate(listed):
         index = _INDEX.encode(at)
-        entries[_OWNED_KEY.encode((BABE_KEY_TYPE, member.babe))] = index
-        entries[_OWNED_KEY.encode((GRANDPA_KEY_TYPE, member.grandpa))] = index
+        entries[_OWNED_KEY.encode((BABE_KEY, member.babe))] = index
+        entries[_OWNED_KEY.encode((GRANDPA_KEY, member.grandpa))] = index
         entries[index] = _IDENTIFICATION.encode(Identification(member.stash, member.weight, total))
     return entries
 

@@ -1,6 +1,6 @@
 """Historical: a root for every session a bond answers for, and for no other."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,11 +11,10 @@ from runtime.frame.errors import NoError
 from runtime.frame.pallet import Pallet
 from runtime.frame.testing import Externalities
 from runtime.pallets.historical import MAX_PRUNED, Historical
-from runtime.pallets.session import SessionKeys
 from runtime.pallets.system import System
-from runtime.primitives.membership import BABE_KEY_TYPE, GRANDPA_KEY_TYPE, Identification, session_root
+from runtime.primitives.membership import Identification, session_root
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY, Authority, SessionKeys
 from runtime.primitives.shapes import u32
-from runtime.primitives.types import AccountId
 from runtime.primitives.version import RuntimeVersion
 from tests.runtime.primitives.test_membership import members
 
@@ -24,18 +23,9 @@ KEPT = PER_ERA * (BONDED + 1)
 """sessions before the current one"""
 
 
-@dataclass(frozen=True)
-class Validator:
-    """What Session hands over."""
-
-    stash: AccountId
-    keys: SessionKeys
-    weight: int
-
-
-def validators(count: int, salt: bytes = b"") -> list[Validator]:
+def validators(count: int, salt: bytes = b"") -> list[Authority]:
     return [
-        Validator(each.stash, SessionKeys(each.babe, each.grandpa), each.weight)
+        Authority(each.stash, SessionKeys(each.babe, each.grandpa), each.weight)
         for each in members(count, salt)
     ]
 
@@ -81,26 +71,25 @@ def test_a_proof_made_in_its_session_holds_until_the_session_is_forgotten() -> N
     ext = after([b"a"])
     historical, owner = ext.runtime.historical, members(4, b"a")[2]
     babe, grandpa = (
-        historical.prove(kind, key)
-        for kind, key in ((BABE_KEY_TYPE, owner.babe), (GRANDPA_KEY_TYPE, owner.grandpa))
+        historical.prove(kind, key) for kind, key in ((BABE_KEY, owner.babe), (GRANDPA_KEY, owner.grandpa))
     )
-    assert historical.prove(BABE_KEY_TYPE, owner.grandpa) is None
+    assert historical.prove(BABE_KEY, owner.grandpa) is None
     whole = Identification(owner.stash, 3, 10)
     for index in range(1, KEPT + 2):
-        assert historical.check_proof(BABE_KEY_TYPE, owner.babe, babe) == whole
-        assert historical.check_proof(GRANDPA_KEY_TYPE, owner.grandpa, grandpa) == whole
+        assert historical.check_proof(BABE_KEY, owner.babe, babe) == whole
+        assert historical.check_proof(GRANDPA_KEY, owner.grandpa, grandpa) == whole
         historical.on_new_session(index, True, validators(4, b"b"), [])
-        assert historical.prove(BABE_KEY_TYPE, owner.babe) is None
-    assert historical.check_proof(BABE_KEY_TYPE, owner.babe, babe) is None
+        assert historical.prove(BABE_KEY, owner.babe) is None
+    assert historical.check_proof(BABE_KEY, owner.babe, babe) is None
 
 
 def test_a_proof_is_of_one_session_and_one_count() -> None:
     historical, owner = after([b"a", b"b", b"a"]).runtime.historical, members(4, b"a")[0]
-    proof = historical.prove(BABE_KEY_TYPE, owner.babe)
+    proof = historical.prove(BABE_KEY, owner.babe)
     assert proof.session == 2
-    assert historical.check_proof(BABE_KEY_TYPE, owner.babe, replace(proof, session=0)) is not None
+    assert historical.check_proof(BABE_KEY, owner.babe, replace(proof, session=0)) is not None
     for wrong in (replace(proof, session=1), replace(proof, session=3), replace(proof, validator_count=5)):
-        assert historical.check_proof(BABE_KEY_TYPE, owner.babe, wrong) is None
+        assert historical.check_proof(BABE_KEY, owner.babe, wrong) is None
     assert [historical.is_future(session) for session in (0, 2, 3, 2**32 - 1)] == [False, False, True, True]
 
 

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.membership import (
-    BABE_KEY_TYPE,
-    GRANDPA_KEY_TYPE,
     MAX_PROOF_NODES,
     MEMBERSHIP_PROOF,
     Identification,
@@ -19,10 +17,11 @@ from runtime.primitives.membership import (
     verify_membership,
 )
 from runtime.primitives.scale import DecodeError
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY
 from runtime.primitives.trie import EMPTY_ROOT
 from runtime.primitives.types import AccountId
 
-KINDS = {BABE_KEY_TYPE: "babe", GRANDPA_KEY_TYPE: "grandpa"}
+KINDS = {BABE_KEY: "babe", GRANDPA_KEY: "grandpa"}
 
 
 def members(count: int, salt: bytes = b"") -> list[Member]:
@@ -61,7 +60,7 @@ def test_the_proof_of_every_key_verifies(count: int, salt: bytes, session: int) 
 def test_a_proof_shows_nothing_but_its_key_under_its_root(data: st.DataObject, count: int) -> None:
     listed = members(count)
     owner = data.draw(st.sampled_from(listed))
-    proof = prove_membership(3, listed, BABE_KEY_TYPE, owner.babe)
+    proof = prove_membership(3, listed, BABE_KEY, owner.babe)
     assert proof is not None
     root = session_root(listed)
     at = data.draw(st.integers(0, len(proof.trie_nodes) - 1))
@@ -70,14 +69,14 @@ def test_a_proof_shows_nothing_but_its_key_under_its_root(data: st.DataObject, c
     changed = [*proof.trie_nodes[:at], bytes(node), *proof.trie_nodes[at + 1 :]]
     lacking = [*proof.trie_nodes[:at], *proof.trie_nodes[at + 1 :]]
     for nodes in (changed, lacking, []):
-        assert verify_membership(root, replace(proof, trie_nodes=nodes), BABE_KEY_TYPE, owner.babe) is None
-    assert verify_membership(session_root(members(count, b"x")), proof, BABE_KEY_TYPE, owner.babe) is None
-    assert verify_membership(EMPTY_ROOT, proof, BABE_KEY_TYPE, owner.babe) is None
+        assert verify_membership(root, replace(proof, trie_nodes=nodes), BABE_KEY, owner.babe) is None
+    assert verify_membership(session_root(members(count, b"x")), proof, BABE_KEY, owner.babe) is None
+    assert verify_membership(EMPTY_ROOT, proof, BABE_KEY, owner.babe) is None
     stranger = data.draw(st.binary(min_size=32, max_size=32))
     for kind, key in (
-        (GRANDPA_KEY_TYPE, owner.babe),
-        (BABE_KEY_TYPE, owner.grandpa),
-        (BABE_KEY_TYPE, stranger),
+        (GRANDPA_KEY, owner.babe),
+        (BABE_KEY, owner.grandpa),
+        (BABE_KEY, stranger),
         (b"acco", owner.babe),
     ):
         assert verify_membership(root, proof, kind, key) is None
@@ -86,11 +85,11 @@ def test_a_proof_shows_nothing_but_its_key_under_its_root(data: st.DataObject, c
 
 def test_superfluous_nodes_do_no_harm_and_too_many_do_not_decode() -> None:
     listed = members(5)
-    proof = prove_membership(0, listed, GRANDPA_KEY_TYPE, listed[4].grandpa)
+    proof = prove_membership(0, listed, GRANDPA_KEY, listed[4].grandpa)
     assert proof is not None
     more = [*proof.trie_nodes, b"", b"noise"]
     found = verify_membership(
-        session_root(listed), replace(proof, trie_nodes=more), GRANDPA_KEY_TYPE, listed[4].grandpa
+        session_root(listed), replace(proof, trie_nodes=more), GRANDPA_KEY, listed[4].grandpa
     )
     assert found == Identification(listed[4].stash, 5, 15)
     try:
@@ -106,5 +105,5 @@ def test_superfluous_nodes_do_no_harm_and_too_many_do_not_decode() -> None:
 
 def test_nobody_owns_a_key_of_an_empty_session() -> None:
     assert session_root([]) == EMPTY_ROOT
-    assert prove_membership(0, [], BABE_KEY_TYPE, bytes(32)) is None
-    assert verify_membership(EMPTY_ROOT, MembershipProof(0, [], 0), BABE_KEY_TYPE, bytes(32)) is None
+    assert prove_membership(0, [], BABE_KEY, bytes(32)) is None
+    assert verify_membership(EMPTY_ROOT, MembershipProof(0, [], 0), BABE_KEY, bytes(32)) is None
