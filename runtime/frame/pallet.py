@@ -119,8 +119,8 @@ class Host(Protocol):
         """Append an event to the block's log."""
         ...
 
-    def dispatch(self, call: Any, origin: Any) -> None:
-        """Execute a call. Raises: DispatchError."""
+    def dispatch(self, call: Any, origin: Any) -> Any:
+        """Execute a call and return whether its fee stays paid. Raises: DispatchError."""
         ...
 
     def info(self, call: Any) -> Any:
@@ -287,7 +287,7 @@ def _storage(attribute: str, hint: Any, item: StorageItem) -> StorageSpec:
     )
 
 
-def _call(name: str, method: Callable[..., None]) -> CallSpec:
+def _call(name: str, method: Callable[..., Any]) -> CallSpec:
     mark: CallMark = method.__call_mark__  # type: ignore[attr-defined]
     hints = get_type_hints(method, include_extras=True)
     _, origin, *parameters = inspect.signature(method).parameters
