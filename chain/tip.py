@@ -12,6 +12,7 @@ from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import BlockNumber, Hash
+from runtime.primitives.validity import TransactionSource
 
 Accept = Callable[[Header, list[bytes], Changes], Hash]
 """Import a block this node has built and sealed."""
@@ -47,7 +48,7 @@ class Tip:
         block = parent.header.hash()
         return self._executor.open(self._store.state_at(block), number, block, digest)
 
-    def validate(self, extrinsic: bytes) -> ValidTransaction:
+    def validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         """Check a transaction for the next block.
 
         Raises: TransactionRejected.
@@ -55,7 +56,7 @@ class Tip:
         best = self._store.best
         if self._checked is None or self._checked[0] != best:
             self._checked = best, self._executor.validation(self._store.state_at(best), self.header())
-        return self._checked[1].check(extrinsic)
+        return self._checked[1].check(extrinsic, source)
 
     def nonce(self, account: bytes) -> int:
         """Return how many transactions of an account are in the chain."""

@@ -7,20 +7,22 @@ A class is an API and a method a function: signatures are the wire format, for c
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
 from runtime.frame.api import ApiSpec, FunctionSpec, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
 from runtime.frame.metadata import v14, v15
 from runtime.frame.state import Overlay, State
-from runtime.pallets import session
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
+from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
+from runtime.primitives.membership import MEMBERSHIP_PROOF, MembershipProof, OpaqueValue
 from runtime.primitives.scale import Codec, DecodeError, Input, codec
-from runtime.primitives.shapes import Fixed, struct, u32, u64
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY, KeyTypeId
+from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
     Err,
     Ok,
@@ -28,15 +30,13 @@ from runtime.primitives.transaction import (
     TransactionValidity,
     UncheckedExtrinsic,
 )
-from runtime.primitives.types import AccountId, Balance, Hash, Nonce, Slot, Weight
+from runtime.primitives.types import AccountId, Balance, Ed25519Public, Hash, Nonce, Slot, Weight
 from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, AssayRuntime
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
-
-KeyTypeId = Annotated[bytes, Fixed(4, "sp_core::crypto::KeyTypeId")]
 
 
 class ApiNotFound(KeyError):
@@ -109,7 +109,7 @@ class TaggedTransactionQueue(Bound):
     ) -> TransactionValidity:
         """Say where a transaction belongs in the pool, or why it does not."""
         try:
-            return Ok(EXECUTIVE.validate(self.state, self.header, tx))
+            return Ok(EXECUTIVE.validation(self.state, self.header).check(tx, source))
         except TransactionRejected as refused:
             return Err(refused.error())
 
@@ -184,6 +184,13 @@ class BabeApi(Bound):
         """Return the epoch after the current one, which is announced already."""
         return self.runtime.babe.next_epoch()
 
+    def generate_key_ownership_proof(self, slot: Slot, authority_id: Ed25519Public) -> OpaqueValue | None:
+        """Return the proof of who owned a key in a slot of the block's session; None elsewhere."""
+        babe = self.runtime.babe
+        if babe.epoch_at(slot) != babe.epoch_index.get():
+            return None
+        return _opaque(self.runtime.historical.prove(BABE_KEY, authority_id))
+
 
 class GrandpaApi(Bound):
     """What voters on finality must know."""
@@ -195,6 +202,12 @@ class GrandpaApi(Bound):
     def current_set_id(self) -> u64:
         """Return the number of the set of voters."""
         return self.runtime.grandpa.current_set_id.get()
+
+    def generate_key_ownership_proof(self, set_id: u64, authority_id: Ed25519Public) -> OpaqueValue | None:
+        """Return the proof of who owns a key of the current set; None for another set."""
+        if set_id != self.runtime.grandpa.current_set_id.get():
+            return None
+        return _opaque(self.runtime.historical.prove(GRANDPA_KEY, authority_id))
 
 
 class SessionKeys(Bound):
@@ -210,7 +223,7 @@ class SessionKeys(Bound):
             keys = SESSION_KEYS.decode(encoded)
         except DecodeError:
             return None
-        return [(keys.babe, b"babe"), (keys.grandpa, b"gran")]
+        return [(key, kind) for kind, key in keys.typed()]
 
 
 SERVED: tuple[ApiSpec, ...] = tuple(
@@ -268,6 +281,10 @@ def _compile(api: ApiSpec, function: FunctionSpec) -> _Function:
     codecs = AssayRuntime.codecs
     inputs = [codecs.of(annotation) for _, annotation in function.inputs]
     return _Function(api.declared, function, inputs, codecs.of(function.output))
+
+
+def _opaque(proof: MembershipProof | None) -> OpaqueValue | None:
+    return None if proof is None else OpaqueValue(MEMBERSHIP_PROOF.encode(proof))
 
 
 def _dispatch_info(runtime: AssayRuntime, call: Call, length: int) -> RuntimeDispatchInfo:

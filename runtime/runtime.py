@@ -22,6 +22,7 @@ from runtime.pallets.checks import (
 from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.multisig import Multisig
@@ -83,14 +84,15 @@ class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
     system = System.at(0, version=VERSION)
-    session = Session.at(6)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa", "historical"))
     babe = Babe.at(2, system=system, session=session)
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
     staking = Staking.at(7, currency=balances)
-    grandpa = Grandpa.at(10)
+    historical = Historical.at(8, staking=staking)
+    grandpa = Grandpa.at(10, system=system)
     election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)

@@ -37,8 +37,14 @@ from runtime.primitives.scale import (
     write_compact,
 )
 from runtime.primitives.shapes import Special, Variants, struct, u32, variant
-from runtime.primitives.transaction import EXTRINSIC_CODEC, EXTRINSIC_MARKER
+from runtime.primitives.transaction import (
+    EXTRINSIC_CODEC,
+    EXTRINSIC_MARKER,
+    TransactionRejected,
+    ValidTransaction,
+)
 from runtime.primitives.types import AccountId, Address32, Hash, Id, Weight
+from runtime.primitives.validity import TransactionSource
 
 CALL_MARKER = Special("RuntimeCall")
 EVENTS_MARKER = Special("EventRecords")
@@ -105,7 +111,7 @@ class Target:
     """
 
     attribute: str
-    method: Callable[[Any], Callable[..., None]]
+    method: Callable[[Any], Callable[..., Pays | None]]
     info: DispatchInfo | None
     spec: CallSpec
     codec: Codec[tuple[Any, ...]]
@@ -236,8 +242,19 @@ class Runtime:
         assert not isinstance(mark.weight, Weight), "a fixed weight has its info ready"
         return DispatchInfo(mark.weight(self, *call.arguments), mark.dispatch_class, mark.pays)
 
-    def dispatch(self, call: Call, origin: Origin) -> None:
-        """Execute a call; a refused one leaves the state as it was.
+    def validate_unsigned(self, call: Call, source: TransactionSource) -> ValidTransaction:
+        """Say where a call without a signature belongs; the call's declaration names who knows.
+
+        Raises: TransactionRejected.
+        """
+        target = self.targets[call.pallet, call.index]
+        validate = target.spec.mark.unsigned
+        if validate is None:
+            raise TransactionRejected("unknown", "NoUnsignedValidator")
+        return validate(getattr(self, target.attribute), source, *call.arguments)
+
+    def dispatch(self, call: Call, origin: Origin) -> Pays:
+        """Execute a call and return whether its fee stays paid; a refused one leaves the state as it was.
 
         A value that does not fit its storage is refused like any other overflow: no call stops the chain.
 
@@ -249,7 +266,7 @@ class Runtime:
         target = self.targets[call.pallet, call.index]
         self.overlay.begin()
         try:
-            target.method(self)(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
+            pays = target.method(self)(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
         except EncodeError as problem:
             self.overlay.rollback()
             raise DispatchError(Arithmetic(ArithmeticError_.Overflow)) from problem
@@ -257,6 +274,7 @@ class Runtime:
             self.overlay.rollback()
             raise
         self.overlay.commit()
+        return pays or Pays.Yes
 
     def error_kind(self, error: DispatchError) -> DispatchErrorKind:
         """Return the wire form of an error."""
@@ -275,7 +293,7 @@ class Runtime:
 
     @classmethod
     def build_genesis(cls, overlay: Overlay, config: Mapping[str, Any]) -> None:
-        """Write genesis: constants first, then every pallet's section in pallet order.
+        """Write genesis: constants, every pallet's section in pallet order, then what follows from them.
 
         `config` maps pallet attributes to their sections, and "constants" to {pallet: {constant: value}}.
 
@@ -293,6 +311,8 @@ class Runtime:
         runtime = cls(overlay)
         for attribute in cls.declared:
             getattr(runtime, attribute).genesis(config.get(attribute, {}))
+        for pallet in runtime.pallets:
+            pallet.on_genesis()
         overlay.events.clear()
 
     def try_state(self) -> None:

@@ -108,8 +108,8 @@ class Host(Protocol):
         """Append an event to the block's log."""
         ...
 
-    def dispatch(self, call: Any, origin: Any) -> None:
-        """Execute a call. Raises: DispatchError."""
+    def dispatch(self, call: Any, origin: Any) -> Any:
+        """Execute a call and return whether its fee stays paid. Raises: DispatchError."""
         ...
 
     def info(self, call: Any) -> Any:
@@ -180,6 +180,9 @@ class Pallet(Generic[E, R]):
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Write the initial state from the chain specification's section of this pallet."""
+
+    def on_genesis(self) -> None:
+        """Write what follows from other pallets' initial state, once every section is written."""
 
     def on_initialize(self, now: int) -> Weight:
         """Run before the extrinsics of block `now`; return the weight used."""
@@ -266,7 +269,7 @@ def _storage(attribute: str, hint: Any, item: StorageItem) -> StorageSpec:
     )
 
 
-def _call(name: str, method: Callable[..., None]) -> CallSpec:
+def _call(name: str, method: Callable[..., Any]) -> CallSpec:
     mark: CallMark = method.__call_mark__  # type: ignore[attr-defined]
     hints = get_type_hints(method, include_extras=True)
     _, origin, *parameters = inspect.signature(method).parameters
