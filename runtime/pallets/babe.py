@@ -18,7 +18,6 @@ from runtime.pallets.equivocation import REPORT, Accusation, KeyOwners, OffenceR
 from runtime.primitives.babe import (
     CONSENSUS_LOG,
     PRE_DIGEST,
-    V1,
     AllowedSlots,
     Authorities,
     ConsensusLog,
@@ -246,12 +245,7 @@ class Babe(Pallet[None, Error]):
             self.skipped_epochs.put([*self.skipped_epochs.get(), (epoch, session)][-MAX_SKIPPED:])
         self.epoch_index.put(epoch)
         self._change_randomness(epoch)
-        changed = self._change_config()
-        rotation = self.session.rotate()
-        self._announce()
-        if changed is not None:
-            self._log(NextConfigData(changed))
-        return rotation + db(reads=6, writes=8)
+        return self.session.rotate() + db(reads=6, writes=8)
 
     def _change_randomness(self, epoch: int) -> None:
         segments = self.segment_index.get()
@@ -263,8 +257,8 @@ class Babe(Pallet[None, Error]):
         self.randomness.put(current)
         self.next_randomness.put(next_randomness(current, epoch + 1, gathered))
 
-    def _change_config(self) -> V1 | None:
-        """Let the announced configuration apply; return what is to be announced for the next epoch."""
+    def _change_config(self) -> None:
+        """Let the announced configuration apply; announce what was planned since for the next epoch."""
         announced = self.next_epoch_config.find()
         if announced is not None:
             self.epoch_config.put(announced)
@@ -272,7 +266,7 @@ class Babe(Pallet[None, Error]):
         if pending is not None:
             self.pending_epoch_config_change.kill()
             self.next_epoch_config.put(BabeEpochConfiguration(pending.c, pending.allowed_slots))
-        return pending
+            self._log(NextConfigData(pending))
 
     def _announce(self) -> None:
         self._log(NextEpochData(self.next_authorities.get(), self.next_randomness.get()))
@@ -297,9 +291,11 @@ class Babe(Pallet[None, Error]):
     def on_new_session(
         self, index: int, changed: bool, validators: Sequence[Authority], queued: Sequence[Authority]
     ) -> None:
-        """Let those announced author, and have those queued announced."""
+        """Let those announced author, and announce those queued."""
         self.authorities.put(_authorities(validators))
         self.next_authorities.put(_authorities(queued))
+        self._announce()
+        self._change_config()
 
     def on_disabled(self, index: int) -> None:
         """Tell the nodes who must not author until the epoch ends."""
