@@ -30,6 +30,7 @@ from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
@@ -42,6 +43,7 @@ from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
 from chain.txpool.watch import Watch
+from chain.upgrades import Upgrades
 from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification
@@ -96,12 +98,15 @@ class Node:
         self.peer_id = peer_id(node_key.public)
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.feed.listen(self._imported, self._finalized)
         self.importer = Importer(store, executor, self.feed, clock)
         self.tip = Tip(store, executor, self._accept)
         self.pool = Pool(self.tip.validate, clock.monotonic)
+        self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
+        self.feed.listen(self._imported, self._finalized)
         ledger = Ledger(store, executor, self.importer, self._decided)
-        self.voter = Driver(ledger, guard, keys.voters, clock, environment.disk("grandpa"))
+        self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
+        votes, accuse = environment.disk("grandpa"), self.reports.voted_twice
+        self.voter = Driver(ledger, guard, keys.voters, clock, votes, accuse=accuse)
         self._guard = guard
 
     @classmethod
@@ -134,6 +139,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            node.upgrades.start()
             yield node
 
     async def run(self) -> None:
@@ -165,10 +171,12 @@ class Node:
 
     def _works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what goes on all the time, by name."""
-        if not self.config.validator:
-            return {}
-        self._warn_of_idle_keys()
-        return {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+        works = {"runtime-upgrades": self.upgrades.run()}
+        if self.config.validator:
+            self._warn_of_idle_keys()
+            works |= {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+            works["offence-reports"] = self.reports.run()
+        return works
 
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
@@ -201,12 +209,16 @@ class Node:
         return block
 
     def _imported(self, note: ImportNotification) -> None:
-        """Tell the pool and the voter of a block that is stored now."""
+        """Tell the voter of a block that is stored now, and the pool unless it lacks the runtime to judge."""
+        self.upgrades.imported(note)
+        self.voter.chain_changed()
+        if self.upgrades.missing is not None:
+            return
         retracted = [(block, self.store.body(block) or []) for block in note.retracted]
         for block in note.enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
-        self.voter.chain_changed()
+        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""

@@ -26,6 +26,9 @@ from runtime.primitives.validity import TransactionSource
 
 log = logging.getLogger("txpool")
 
+REVALIDATED_AT_ONCE = 32
+"""transactions between which others get their turn; some milliseconds"""
+
 Validate = Callable[[bytes, TransactionSource], ValidTransaction]
 """Ask the runtime at the best block. What the pool holds came in by its source: it is asked again as InBlock.
 
@@ -117,6 +120,10 @@ class Pool:
         """Return the ready transactions in author order."""
         return [extrinsic for _, extrinsic in self.best_first()]
 
+    def propagated(self) -> list[bytes]:
+        """Return the ready transactions that peers should have too, in author order."""
+        return [extrinsic for each, extrinsic in self.best_first() if self._entries[each].validity.propagate]
+
     def best_first(self) -> Iterator[tuple[Hash, bytes]]:
         """Yield ready transactions, each after what it requires; otherwise by priority, then arrival.
 
@@ -176,6 +183,14 @@ class Pool:
         self._leave_limbo()
         self._recheck(self._entries.values())
         self._enforce()
+
+    def revalidate(self) -> Iterator[None]:
+        """Ask again about everything that waits now, some at each step: another runtime judges anew."""
+        waiting = list(self._entries.values())
+        for start in range(0, len(waiting), REVALIDATED_AT_ONCE):
+            self._recheck(waiting[start : start + REVALIDATED_AT_ONCE])
+            self._enforce()
+            yield
 
     def on_finalized(self, block: Hash, extrinsics: list[bytes]) -> None:
         """End the watches of a finalised block's transactions."""

@@ -1,17 +1,13 @@
 """The executor: metadata is made once, however often and for whatever versions it is asked."""
 
-import json
-
 import pytest
 
 from chain.executor import KEPT_METADATA, Executor
-from runtime.apis import answer
+from runtime.apis import NATIVE, answer
 from runtime.frame.testing import MemoryState
-from runtime.genesis import CODE_KEY
+from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.session import KeyTypeId, SessionKeys
 from runtime.primitives.shapes import u32
-from runtime.runtime import VERSION, AssayRuntime
 from tests.runtime.bench import Chain
 
 CHAIN = Chain()
@@ -46,9 +42,7 @@ def test_a_version_that_does_not_decode_is_refused(argument: bytes) -> None:
 
 def test_only_so_much_metadata_is_kept() -> None:
     executor = Executor()
-    manifests = [
-        json.dumps({"spec_version": VERSION.spec_version, "upgrade": number}) for number in range(18)
-    ]
+    manifests = [NATIVE.manifest(f"chain-{number}") for number in range(18)]
     states = [MemoryState({**CHAIN.state.entries, CODE_KEY: each.encode()}) for each in manifests]
     argument = codec(u32).encode(14)
     made = [executor.call_api(state, CHAIN.head, NAME, argument) for state in states]
@@ -56,24 +50,3 @@ def test_only_so_much_metadata_is_kept() -> None:
     again = [executor.call_api(state, CHAIN.head, NAME, argument) for state in reversed(states)]
     kept = [one is other for one, other in zip(made, reversed(again), strict=True)]
     assert kept == [False] * (len(states) - KEPT_METADATA) + [True] * KEPT_METADATA
-
-
-def test_no_chain_grows_without_authorities() -> None:
-    runtime = AssayRuntime.reading(CHAIN.state)
-    assert Executor().flaw(CHAIN.state) is None
-    for pallet, word in ((runtime.babe, "BABE"), (runtime.grandpa, "GRANDPA")):
-        entries = {key: raw for key, raw in CHAIN.state.entries.items() if key != pallet.authorities.key}
-        assert Executor().flaw(MemoryState(entries)) == f"it has no {word} authorities"
-
-
-def test_session_keys_are_decoded_by_type() -> None:
-    decode = "SessionKeys_decode_session_keys"
-    keys = SessionKeys(bytes([1] * 32), bytes([2] * 32))
-    listed = codec(list[tuple[bytes, KeyTypeId]] | None)
-    for encoded, found in (
-        (codec(SessionKeys).encode(keys), [(keys.babe, b"babe"), (keys.grandpa, b"gran")]),
-        (bytes(63), None),
-        (bytes(65), None),
-    ):
-        answered = Executor().call_api(CHAIN.state, CHAIN.head, decode, codec(bytes).encode(encoded))
-        assert listed.decode(answered) == found
