@@ -12,6 +12,7 @@ from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.types import BlockNumber, Hash
+from runtime.primitives.validity import TransactionSource
 
 Accept = Callable[[Header, list[bytes], Changes], Hash]
 """Import a block this node has built and sealed."""
@@ -53,7 +54,7 @@ class Tip:
         block = parent.header.hash()
         return self._executor.open(self._store.state_at(block), number, block, digest)
 
-    def validate(self, extrinsic: bytes) -> ValidTransaction:
+    def validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         """Check a transaction for the next block.
 
         Raises: TransactionRejected.
@@ -64,7 +65,7 @@ class Tip:
             if self._executor.lacks(state) is not None:
                 raise TransactionRejected("unknown", "CannotLookup")
             self._checked = best, self._executor.validation(state, self.header())
-        return self._checked[1].check(extrinsic)
+        return self._checked[1].check(extrinsic, source)
 
     def nonce(self, account: bytes) -> int:
         """Return how many transactions of an account are in the chain."""

@@ -8,25 +8,31 @@ Source: FRAME's pallet-grandpa.
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
-from runtime.frame.declare import Root, call, constant, coupled, db, event
-from runtime.frame.errors import DispatchError, PalletError, ensure
+from runtime.frame.declare import Pays, Root, Signed, Unsigned, call, constant, coupled, db, event
+from runtime.frame.errors import DispatchError, PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.frame.traits import BlockNumberProvider, Digests
+from runtime.pallets.equivocation import REPORT, Accusation, KeyOwners, OffenceReports
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
     Change,
     ConsensusLog,
+    EquivocationProof,
     ForcedChange,
     OnDisabled,
     ScheduledChange,
 )
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.header import GRANDPA_ENGINE, Consensus
-from runtime.primitives.session import Authority
+from runtime.primitives.membership import MembershipProof
+from runtime.primitives.scale import codec
+from runtime.primitives.session import GRANDPA_KEY, Authority
 from runtime.primitives.shapes import Variants, struct, u32, u64, variant
-from runtime.primitives.types import BlockNumber
+from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.types import AccountId, BlockNumber, Ed25519Public
+from runtime.primitives.validity import TransactionSource
 
 
 @variant
@@ -103,10 +109,19 @@ class SystemDigest(BlockNumberProvider, Digests, Protocol):
     """The block's number and digest."""
 
 
+EQUIVOCATION = b"grandpa:equivoca"
+"""The kind of offence."""
+TIME_SLOT = codec(tuple[u64, u64])
+"""Set and round."""
+REPORT_TAG = codec(tuple[str, Ed25519Public, u64, u64])
+
+
 class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
     """Voters with their weights, the number of their set, and the change that is coming."""
 
     system: SystemDigest = coupled()
+    historical: KeyOwners = coupled()
+    offences: OffenceReports = coupled()
 
     max_authorities: u32 = constant(1024)
     max_set_id_session_entries: u64 = constant(1024)
@@ -118,6 +133,63 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
     current_set_id: Value[u64] = storage(default=0)
     set_id_session: Map[u64, u32] = storage(hasher=twox_64_concat)
     authorities: Value[Authorities] = storage(default=[])
+
+    def validate_report(
+        self, source: TransactionSource, proof: EquivocationProof, ownership: MembershipProof
+    ) -> ValidTransaction:
+        """Let a report in that nobody signed: right, new, from this node or in a block.
+
+        Raises: TransactionRejected.
+        """
+        vote = proof.equivocation
+        tag = REPORT_TAG.encode(("GrandpaEquivocation", vote.identity, proof.set_id, vote.round_number))
+        return self.offences.admit(source, ownership.session, tag, lambda: self._accusation(proof, ownership))
+
+    @call(0, weight=REPORT)
+    def report_equivocation(
+        self, who: Signed, equivocation_proof: EquivocationProof, key_owner_proof: MembershipProof
+    ) -> Pays:
+        """Report voter equivocation/misbehavior.
+
+        This method will verify the equivocation proof and validate the given key ownership proof against the
+        extracted offender. If both are valid, the offence will be reported, and the report is free.
+        """
+        return self._report(equivocation_proof, key_owner_proof, who)
+
+    @call(1, weight=REPORT, unsigned=validate_report)
+    def report_equivocation_unsigned(
+        self, origin: Unsigned, equivocation_proof: EquivocationProof, key_owner_proof: MembershipProof
+    ) -> Pays:
+        """Report voter equivocation/misbehavior.
+
+        This extrinsic must be called unsigned and it is expected that only block authors will call it
+        (validated in `ValidateUnsigned`), as such if the block author is defined it will be defined as the
+        equivocation reporter.
+        """
+        return self._report(equivocation_proof, key_owner_proof, None)
+
+    def _report(
+        self, proof: EquivocationProof, ownership: MembershipProof, reporter: AccountId | None
+    ) -> Pays:
+        fresh = self.offences.report(self._accusation(proof, ownership), reporter)
+        ensure(fresh, Error.DuplicateOffenceReport)
+        return Pays.No
+
+    def _accusation(self, proof: EquivocationProof, ownership: MembershipProof) -> Accusation:
+        vote = proof.equivocation
+        ensure(proof.is_valid(), Error.InvalidEquivocationProof)
+        offender = self.historical.check_proof(GRANDPA_KEY, vote.identity, ownership)
+        if offender is None:
+            refuse(Error.InvalidKeyOwnershipProof)
+        ensure(self._is_of_set(ownership.session, proof.set_id), Error.InvalidEquivocationProof)
+        time_slot = TIME_SLOT.encode((proof.set_id, vote.round_number))
+        return Accusation(EQUIVOCATION, time_slot, ownership.session, offender)
+
+    def _is_of_set(self, session: int, set_id: int) -> bool:
+        """Say whether a set of voters was in office in a session: after the last one of the set before."""
+        before = self.set_id_session.get(set_id - 1) if set_id else -1
+        last = self.set_id_session.get(set_id)
+        return before is not None and last is not None and before < session <= last
 
     @call(2, weight=db(writes=1))
     def note_stalled(
