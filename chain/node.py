@@ -30,6 +30,7 @@ from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
@@ -103,7 +104,9 @@ class Node:
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
         self.feed.listen(self._imported, self._finalized)
         ledger = Ledger(store, executor, self.importer, self._decided)
-        self.voter = Driver(ledger, guard, keys.voters, clock, environment.disk("grandpa"))
+        self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
+        votes, accuse = environment.disk("grandpa"), self.reports.voted_twice
+        self.voter = Driver(ledger, guard, keys.voters, clock, votes, accuse=accuse)
         self._guard = guard
 
     @classmethod
@@ -172,6 +175,7 @@ class Node:
         if self.config.validator:
             self._warn_of_idle_keys()
             works |= {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+            works["offence-reports"] = self.reports.run()
         return works
 
     def _author(self) -> Author:
@@ -214,6 +218,7 @@ class Node:
         for block in note.enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
+        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""

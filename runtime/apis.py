@@ -90,8 +90,8 @@ class TaggedTransactionQueue(Bound):
     ) -> TransactionValidity:
         """Say where a transaction belongs in the pool, or why it does not."""
         try:
-            validation = self.native.executive.validation(self.state, self.header)
-            return Ok(validation.check(tx, source))
+            executive = self.native.executive
+            return Ok(executive.validation(self.state, self.header).check(tx, source))
         except TransactionRejected as refused:
             return Err(refused.error())
 

@@ -39,6 +39,10 @@ class SessionKeys:
         """The GRANDPA keys at work; the list grows."""
         return self._pairs[GRANDPA_KEY]
 
+    def signs_with(self, public: bytes) -> bool:
+        """Say whether a public key is one of those at work, of either type."""
+        return any(pair.public == public for pairs in self._pairs.values() for pair in pairs)
+
     def load(self) -> None:
         """Put every key of the keystore to work, and those to come.
 

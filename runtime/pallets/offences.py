@@ -111,13 +111,17 @@ class Offences(Pallet[Offence, NoError]):
         self.reports[report] = OffenceDetails(accusation.offender, accusation.session, reporters)
         concurrent = [*self.concurrent_reports_index[kind, time_slot], report]
         self.concurrent_reports_index[kind, time_slot] = concurrent
-        self._slash([self.reports[each] for each in concurrent], accusation.offender.total)
+        self._slash(*(self.reports[each] for each in concurrent))
         self.deposit(Offence(kind, time_slot))
         return True
 
-    def _slash(self, concurrent: list[OffenceDetails], total: int) -> None:
-        fraction = slash_fraction(sum(each.offender.weight for each in concurrent), total)
-        for each in concurrent:
+    def _slash(self, *concurrent: OffenceDetails) -> None:
+        """Slash the last of those who did it in one time slot, and the others if that costs them more."""
+        *others, last = concurrent
+        before = sum(each.offender.weight for each in others)
+        total = last.offender.total
+        fraction = slash_fraction(before + last.offender.weight, total)
+        for each in concurrent if fraction > slash_fraction(before, total) else [last]:
             self.staking.on_offence(each.offender.stash, fraction, each.session, each.reporters)
 
     def is_known(self, accusation: Accusation) -> bool:

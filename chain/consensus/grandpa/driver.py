@@ -9,7 +9,7 @@ completed take the place of what was lost. A node whose own keys decide goes on 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from chain.consensus.grandpa.effects import (
@@ -41,7 +41,13 @@ from chain.consensus.guard import Guard, GuardError
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
-from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
+from runtime.primitives.grandpa import (
+    MESSAGE,
+    Block,
+    EquivocationProof,
+    GrandpaJustification,
+    SignedMessage,
+)
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -88,6 +94,7 @@ class Driver:
         clock: Clock,
         disk: Disk,
         gossip: Gossip | None = None,
+        accuse: Callable[[EquivocationProof], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._guard = guard
@@ -95,6 +102,7 @@ class Driver:
         self._clock = clock
         self._disk = disk
         self._gossip = gossip
+        self._accuse = accuse
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
@@ -231,9 +239,8 @@ class Driver:
             case Save(record):
                 body = VOTER_RECORD.encode(record)
                 self._disk.replace(VOTER_FILE, blake2_256(body) + body)
-            case Report(proof):
-                accused = proof.equivocation
-                log.warning("0x%s voted twice in round %d", accused.identity.hex(), accused.round_number)
+            case Report(proof) if self._accuse is not None:
+                self._accuse(proof)
             case Send(message, peer) if self._gossip is not None:
                 self._gossip.send(GOSSIP_MESSAGE.encode(message), peer)
             case Fetch(block) if self._gossip is not None:
