@@ -298,7 +298,7 @@ def _call(name: str, method: Callable[..., Any]) -> CallSpec:
 
 
 def is_lookup(annotation: Any) -> bool:
-    """Say whether an argument, or each of its elements, comes as MultiAddress and is handed on as an account."""
+    """Say whether an argument, or each of its elements, is a MultiAddress and handed on as an account."""
     shape = shape_of(annotation)
     return isinstance(shape, Lookup) or (isinstance(shape, Sequence) and is_lookup(shape.element))
 
