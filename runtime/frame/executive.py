@@ -212,21 +212,20 @@ class Execution:
         bare = [extrinsic for extrinsic in body if self._is_inherent(extrinsic)]
         if body[: len(bare)] != bare:
             raise BlockRejected(BlockFault.INHERENT, "a transaction comes before an inherent")
-        givers, wanted = [], []
         for pallet in self.runtime.pallets:
-            inherent = pallet.create_inherent(supplied)
-            if inherent is not None:
-                givers.append(pallet)
-                made = self.runtime.call(pallet.name, inherent[0], *inherent[1])
-                wanted.append((made.pallet, made.index))
-        if [(extrinsic.call.pallet, extrinsic.call.index) for extrinsic in bare] != wanted:
-            raise BlockRejected(
-                BlockFault.INHERENT, f"expected those of {[pallet.name for pallet in givers]}"
-            )
-        for pallet, extrinsic in zip(givers, bare, strict=True):
-            problem = pallet.check_inherent(extrinsic.call.arguments, supplied)
+            optional = pallet.optional_inherent
+            made = None if optional else pallet.create_inherent(supplied)
+            name = made[0] if made else optional
+            if name is None:
+                continue
+            if bare and self.runtime.is_call(bare[0].call, pallet, name):
+                problem = pallet.check_inherent(bare.pop(0).call.arguments, supplied)
+            else:
+                problem = None if optional else f"no {name} where it belongs"
             if problem is not None:
                 raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
+        if bare:
+            raise BlockRejected(BlockFault.INHERENT, f"{len(bare)} too many, or in the wrong order")
 
     def _is_inherent(self, extrinsic: Extrinsic) -> bool:
         """Tell inherents from transactions that need no signature."""
