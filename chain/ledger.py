@@ -42,9 +42,8 @@ class Ledger:
             return None
         if self._store.hash_at(header.number) == block:
             return self._store.best, self._store.best_number
-        heads = [leaf for leaf in self._store.leaves() if self._contains(leaf, block, header.number)]
-        numbered = [(head, self._number(head)) for head in heads]
-        return max(numbered, key=lambda head: head[1], default=(block, header.number))
+        head = self._store.best_above(block)
+        return head, self._number(head)
 
     def next_change(self, block: Hash) -> int | None:
         """Return the lowest unfinalised height, up to a block and on its chain, at which voters change."""
@@ -74,11 +73,6 @@ class Ledger:
         """
         target = justification.commit.target_hash
         self._settled(self._importer.finalize(target, justification.encode()), justification)
-
-    def _contains(self, head: Hash, block: Hash, number: int) -> bool:
-        while (header := self._store.header(head)) and header.number > number:
-            head = header.parent_hash
-        return head == block
 
     def _number(self, block: Hash) -> int:
         header = self._store.header(block)

@@ -5,21 +5,20 @@ answer(state, header, "AccountNonceApi_account_nonce", account) -> SCALE bytes
 A class is an API and a method a function: signatures are the wire format, for calls and for metadata V15.
 """
 
-from typing import Annotated
-
 from runtime.frame.api import ApiSpec, ApiTrap, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
 from runtime.frame.metadata import v14, v15
 from runtime.frame.state import State
 from runtime.native import Bound, NativeRuntime
-from runtime.pallets import session
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
+from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.shapes import Fixed, struct, u32, u64
+from runtime.primitives.session import KeyTypeId
+from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
     Err,
     Ok,
@@ -34,8 +33,6 @@ from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
-
-KeyTypeId = Annotated[bytes, Fixed(4, "sp_core::crypto::KeyTypeId")]
 
 
 @struct("sp_core::OpaqueMetadata")
@@ -193,7 +190,7 @@ class SessionKeys(Bound):
             keys = SESSION_KEYS.decode(encoded)
         except DecodeError:
             return None
-        return [(keys.babe, b"babe"), (keys.grandpa, b"gran")]
+        return [(key, kind) for kind, key in keys.typed()]
 
 
 SERVED: tuple[ApiSpec, ...] = tuple(
