@@ -19,6 +19,7 @@ from runtime.pallets.checks import (
     CheckTxVersion,
     CheckWeight,
 )
+from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.incentive.pallet import Incentive
@@ -27,7 +28,7 @@ from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons import Neurons
 from runtime.pallets.proxy import Proxy, ProxyType, Reach
 from runtime.pallets.session import Session
-from runtime.pallets.staking import Staking
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.sudo import Sudo
 from runtime.pallets.system import System
@@ -88,8 +89,17 @@ class AssayRuntime(Runtime):
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
-    staking = Staking.at(7, currency=balances)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
     grandpa = Grandpa.at(10, system=system)
+    election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)
     proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)

@@ -15,6 +15,7 @@ from chain.env import Clock
 from chain.errors import StorageError
 from chain.keys.pair import Keypair
 from chain.logs import short
+from runtime.frame.errors import InvalidDigest
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes
 from runtime.primitives.header import BABE_ENGINE, Digest, Header, Seal
@@ -119,7 +120,11 @@ class Author:
         number = parent.header.number + 1
         on_top = short(parent.header.hash())
         log.info("🙌 Starting consensus session on top of parent %s (#%d)", on_top, parent.header.number)
-        execution = self._chain.open_block(parent, number, Digest([ours]))
+        try:
+            execution = self._chain.open_block(parent, number, Digest([ours]))
+        except InvalidDigest as refused:
+            log.warning("block %d is not authored: %s", number, refused)
+            return
         deadline = slot_start_ms(slot, self._slot_ms) + self._slot_ms // BUILD_SHARE
         executed, body, ended = await self._propose(execution, moment, deadline)
         try:

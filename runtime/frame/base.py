@@ -334,10 +334,13 @@ def _target(codecs: Codecs, attribute: str, call: CallSpec) -> Target:
 
 def _to_wire(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     assert len(arguments) == len(target.spec.parameters), f"{target.spec.name} takes {target.spec.parameters}"
-    return tuple(
-        Id(AccountId(each)) if at in target.lookups and isinstance(each, bytes) else each
-        for at, each in enumerate(arguments)
-    )
+    return tuple(_address(each) if at in target.lookups else each for at, each in enumerate(arguments))
+
+
+def _address(named: Any) -> Any:
+    if isinstance(named, list):
+        return [_address(each) for each in named]
+    return Id(AccountId(named)) if isinstance(named, bytes) else named
 
 
 def _resolve(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -349,7 +352,9 @@ def _resolve(target: Target, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(resolved)
 
 
-def _account(address: Any) -> AccountId:
+def _account(address: Any) -> Any:
+    if isinstance(address, list):
+        return [_account(each) for each in address]
     if isinstance(address, Id | Address32):
         return AccountId(address._0)
     raise DispatchError(CannotLookup())

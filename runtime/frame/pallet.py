@@ -4,7 +4,18 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Generic, Protocol, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Protocol,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from runtime.frame.declare import CallMark, ConstantMark, CoupledMark
 from runtime.frame.errors import DispatchError, PalletError
@@ -12,7 +23,7 @@ from runtime.frame.state import Overlay
 from runtime.frame.storage import DoubleMap, Map, NMap, Place, StorageItem, Value, item_prefix, place
 from runtime.primitives.hashing import twox_128
 from runtime.primitives.scale import Codec, Codecs
-from runtime.primitives.shapes import Lookup, shape_of, wire_name
+from runtime.primitives.shapes import Bounded, Lookup, Sequence, shape_of, wire_name
 from runtime.primitives.types import MultiAddress, Weight
 
 E = TypeVar("E")
@@ -34,7 +45,7 @@ class CallSpec:
     @property
     def wire_types(self) -> list[Any]:
         """Return the annotation each argument has on the wire."""
-        return [MultiAddress if is_lookup(annotation) else annotation for _, annotation in self.parameters]
+        return [_wire_type(annotation) for _, annotation in self.parameters]
 
 
 @dataclass(frozen=True)
@@ -287,8 +298,19 @@ def _call(name: str, method: Callable[..., None]) -> CallSpec:
 
 
 def is_lookup(annotation: Any) -> bool:
-    """Say whether an argument arrives as MultiAddress and is handed on as an account."""
-    return isinstance(shape_of(annotation), Lookup)
+    """Say whether an argument, or each element of it, comes as MultiAddress and is handed on as an account."""
+    shape = shape_of(annotation)
+    return isinstance(shape, Lookup) or (isinstance(shape, Sequence) and is_lookup(shape.element))
+
+
+def _wire_type(annotation: Any) -> Any:
+    if not is_lookup(annotation):
+        return annotation
+    shape = shape_of(annotation)
+    if not isinstance(shape, Sequence):
+        return MultiAddress
+    listed = list[MultiAddress]
+    return listed if shape.limit is None else Annotated[listed, Bounded(shape.limit)]
 
 
 def pascal(attribute: str) -> str:

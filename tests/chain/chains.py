@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -79,9 +80,12 @@ class TurnedClock:
 class Chain:
     """A store with its importer, and an author that builds whatever block a test asks for."""
 
-    def __init__(self, path: Path, clock: TurnedClock | None = None) -> None:
+    def __init__(
+        self, path: Path, clock: TurnedClock | None = None, also: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        """Open the chain; its genesis has what `also` says."""
         self.clock = clock or TurnedClock()
-        self.store = ChainStore.open(path, spec_with_slots().state())
+        self.store = ChainStore.open(path, {**spec_with_slots().state(), **(also or {})})
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)
