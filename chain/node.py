@@ -102,7 +102,7 @@ class Node:
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
         self.feed.listen(self._imported, self._finalized)
-        ledger = Ledger(store, executor, self.importer, self._decided)
+        ledger = Ledger(store, self.importer, self._decided)
         self.voter = Driver(ledger, guard, keys.voters, clock, environment.disk("grandpa"))
         self._guard = guard
 

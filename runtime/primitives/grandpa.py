@@ -214,6 +214,7 @@ class Flaw(enum.StrEnum):
     UNUSED_HEADERS = "unused headers"
     BAD_NUMBER = "bad number"
     TOO_LITTLE_WEIGHT = "too little weight"
+    BEYOND_CHANGE = "beyond a change of voters"
 
 
 class JustificationError(Exception):
