@@ -24,6 +24,7 @@ COMMANDS = {
     "register": "register a hotkey in a subnet",
     "key": "make, show and store keys",
     "build-spec": "print a chain specification",
+    "build-manifest": "print what names a runtime in an upgrade",
     "chain-info": "say what a node's database holds",
     "check-block": "verify and execute a stored block again",
     "export-blocks": "write blocks to a file",

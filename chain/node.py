@@ -103,7 +103,7 @@ class Node:
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
         self.feed.listen(self._imported, self._finalized)
-        ledger = Ledger(store, executor, self.importer, self._decided)
+        ledger = Ledger(store, self.importer, self._decided)
         self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
         votes, accuse = environment.disk("grandpa"), self.reports.voted_twice
         self.voter = Driver(ledger, guard, keys.voters, clock, votes, accuse=accuse)

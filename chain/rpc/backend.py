@@ -36,6 +36,10 @@ class Blocks(Protocol):
         """Return the GRANDPA justification, SCALE bytes."""
         ...
 
+    def set_end(self, number: int) -> int | None:
+        """Return the last block of the voters who decided on a final block; None where they still vote."""
+        ...
+
     def hash_at(self, number: int) -> Hash | None:
         """Return the block of the best chain at a height."""
         ...

@@ -15,10 +15,11 @@ from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
+from chain.sync.authority_sets import AuthoritySets
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import is_primary_header, pre_digest_of
-from runtime.primitives.grandpa import decode_justification, verify_justification
+from runtime.primitives.grandpa import Flaw, JustificationError, decode_justification, verify_justification
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
@@ -33,6 +34,7 @@ class Importer:
         self._executor = executor
         self._feed = feed
         self._clock = clock
+        self.sets = AuthoritySets(store, executor)
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -73,16 +75,19 @@ class Importer:
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
-        """Make a block final on the strength of a justification.
+        """Make a block final on the strength of a justification, which no change of voters may lie below.
 
-        Raises: JustificationError.
+        Raises: JustificationError, UnknownBlock, RuntimeMissing.
         """
         header = self._store.header(block)
         if header is None:
             raise UnknownBlock(block)
-        voters, set_id = self._executor.grandpa_set(self._store.state_at(self._store.finalized))
-        proof = decode_justification(justification)
-        verify_justification(proof, voters, set_id, (block, header.number))
+        change = self.sets.next_change(block)
+        if change is not None and change < header.number:
+            detail = f"#{header.number} is for the voters after #{change}, which is not final"
+            raise JustificationError(Flaw.BEYOND_CHANGE, detail)
+        voters, set_id = self.sets.current()
+        verify_justification(decode_justification(justification), voters, set_id, (block, header.number))
         finalized = self._store.finalize(block, justification)
         if finalized:
             self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))

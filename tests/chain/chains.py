@@ -16,6 +16,7 @@ from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
+from runtime.frame.base import Call
 from runtime.frame.state import Overlay
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.crypto import Sr25519
@@ -114,6 +115,10 @@ class Chain:
 
     def remark(self, nonce: int, text: bytes = b"hello") -> bytes:
         """Return a signed extrinsic of //Bob for a child of the best block."""
+        return self.signed(AssayRuntime.call("System", "remark", text), nonce)
+
+    def signed(self, call: Call, nonce: int, signer: Keypair = SPENDER) -> bytes:
+        """Return a call, signed for a child of the best block."""
         runtime = AssayRuntime(Overlay(self.store.state_at(self.store.best)))
         runtime.system.initialize(self.store.best_number + 1, self.store.best, Digest([]))
         chosen = {"CheckMortality": IMMORTAL, "CheckNonce": nonce, "ChargeTransactionPayment": 0}
@@ -121,9 +126,8 @@ class Chain:
         extra = tuple(chosen.get(type(each).__name__, ()) for each in EXTENSIONS)
         pairs = zip(EXTENSIONS, extra, strict=True)
         implied = tuple(each.bind(runtime).implied(value) for each, value in pairs)
-        call = runtime.call("System", "remark", text)
-        signature = Sr25519(SPENDER.sign(EXECUTIVE.format.payload(call, extra, implied)))
-        return EXECUTIVE.format.signed(call, AccountId(SPENDER.public), signature, extra)
+        signature = Sr25519(signer.sign(EXECUTIVE.format.payload(call, extra, implied)))
+        return EXECUTIVE.format.signed(call, AccountId(signer.public), signature, extra)
 
     def snapshot(self) -> tuple[Hash, Hash, list[Hash]]:
         """Return what must not change when a block is refused."""

@@ -204,6 +204,7 @@ class MemoryNode:
         self.bodies: dict[Hash, list[bytes]] = {}
         self.states: dict[Hash, MemoryState] = {}
         self.justifications: dict[Hash, bytes] = {}
+        self.set_ends: list[int] = []
         self.discarded: set[Hash] = set()
         self.feed = Notifications(limit=256)
         self.pool = MemoryPool()
@@ -256,6 +257,9 @@ class MemoryNode:
 
     def justification(self, block: Hash) -> bytes | None:
         return self.justifications.get(block)
+
+    def set_end(self, number: int) -> int | None:
+        return next((end for end in self.set_ends if end >= number), None)
 
     def hash_at(self, number: int) -> Hash | None:
         block = self.best
