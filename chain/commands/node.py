@@ -19,7 +19,7 @@ import uvloop
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
-from chain.consensus.guard import GuardError
+from chain.consensus.guard_records import GuardError
 from chain.errors import StorageError
 from chain.executor import RuntimeMissing
 from chain.keys.keystore import KeystoreError

@@ -59,6 +59,14 @@ def slot_start_ms(slot: int, slot_ms: int) -> int:
     return slot * slot_ms
 
 
+def pre_digest_slot(header: Header) -> int:
+    """Return the slot a header claims, 0 where its pre-digest is malformed (the verification says so)."""
+    try:
+        return pre_digest_of(header).slot
+    except ValueError:
+        return 0
+
+
 def epoch_index_at(slot: int, genesis_slot: int, session_slots: int) -> int:
     """Return the epoch of a slot; block 1 is in the genesis slot."""
     return (slot - genesis_slot) // session_slots

@@ -9,10 +9,9 @@ import pytest
 
 from chain.consensus.author import Author, Parent
 from chain.consensus.guard import Guard
-from chain.consensus.slots import Epoch
+from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.env_real import RealDisk
 from chain.errors import StorageError
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution
 from runtime.frame.state import Changes
 from runtime.primitives.hashing import blake2_256
@@ -53,7 +52,8 @@ class Authored:
         """Return the best block."""
         header = self.chain.store.header(self.chain.store.best)
         assert header is not None
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
+        slot = pre_digest_slot(header) if header.number else 0
+        return Parent(header, slot, header.number - self.chain.store.finalized_number)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return the epoch, after a while."""

@@ -37,7 +37,9 @@ from chain.consensus.grandpa.messages import (
 )
 from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard, KeySilent
+from chain.consensus.guard_records import GuardError
+from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
@@ -132,19 +134,30 @@ class Driver:
             return
         match message:
             case Vote():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.vote(message)
             case CommitMessage():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.commit(message)
             case Neighbor(packet):
                 effects = voter.neighbor(peer, packet, self._clock.monotonic())
             case CatchUpRequest():
                 effects = voter.catch_up_request(peer, message, self._clock.monotonic())
             case CatchUp():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
+
+    def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
+        """Check every signature in a message, and tell the guard whose they are: they may be our own.
+
+        Raises: Forged.
+        """
+        check_signatures(message)
+        for signed in message.votes():
+            header = self._ledger.header(signed.message.target_hash)
+            slot = pre_digest_slot(header) if header is not None and header.number else None
+            self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
 
     # The voter of the current set.
 
@@ -240,6 +253,8 @@ class Driver:
         pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
             signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
+        except KeySilent:
+            return None
         except GuardError as refused:
             log.error("no vote in round %d: %s", cast.round, refused)
             return None
