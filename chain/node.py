@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.consensus.author import Author
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng
@@ -97,7 +98,8 @@ class Node:
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
         self.feed.listen(self._imported, self._finalized)
-        self.importer = Importer(store, executor, self.feed, clock, guard)
+        self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
+        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
         self.tip = Tip(store, executor, self._accept)
         self.pool = Pool(self.tip.validate, clock.monotonic)
         ledger = Ledger(store, executor, self.importer, self._decided)
@@ -173,7 +175,8 @@ class Node:
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
         built = self.metrics.block_proposed
-        return Author(self.tip, self.pool, self.keys.authors, self._guard, self.clock, slot_ms, built)
+        keys = self.keys.authors
+        return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""

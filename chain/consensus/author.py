@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.guard import Guard, KeySilent
 from chain.consensus.guard_records import GuardError
-from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
+from chain.consensus.slots import BUILD_SHARE, Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
 from chain.keys.pair import Keypair
 from chain.logs import short
@@ -24,8 +25,6 @@ from runtime.primitives.types import BlockNumber, Hash
 
 log = logging.getLogger("babe")
 
-BUILD_SHARE = 3
-"""Building ends a third into the slot, so that the block arrives within it."""
 BREATH = 0.005
 """seconds of building between two turns of the event loop"""
 FIRST = 4
@@ -101,6 +100,7 @@ class Author:
         keys: list[Keypair],
         guard: Guard,
         clock: Clock,
+        watch: ClockWatch,
         slot_ms: int,
         built: Callable[[float, int, str], None],
     ) -> None:
@@ -109,6 +109,7 @@ class Author:
         self._keys = keys
         self._guard = guard
         self._clock = clock
+        self._watch = watch
         self._slot_ms = slot_ms
         self._built = built
 
@@ -116,6 +117,8 @@ class Author:
         """Author until cancelled."""
         async for slot in SlotTimer(self._clock, self._slot_ms):
             self._guard.listened(slot)
+            if not self._watch.may_author():
+                continue
             for keypair in self._keys:
                 await self._author(slot, keypair)
 

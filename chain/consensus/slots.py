@@ -27,6 +27,8 @@ from runtime.primitives.header import BABE_ENGINE, Header, PreRuntime, Seal
 
 SLOTS_AHEAD = 1
 """A header this far ahead may wait until it is due; one further ahead is refused."""
+BUILD_SHARE = 3
+"""Building ends a third into the slot, so that the block arrives within it."""
 _SEAL_SIZE = 64
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from chain.consensus.clock_watch import WHOLE, ClockWatch
 from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
 from chain.env import Clock
 from chain.errors import UnknownBlock
@@ -54,12 +55,14 @@ class Importer:
         feed: Notifications,
         clock: Clock,
         witness: Witness | None = None,
+        watch: ClockWatch | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
         self._feed = feed
         self._clock = clock
         self._witness = witness
+        self._watch = watch
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -77,8 +80,10 @@ class Importer:
         """Store a block this node has built and sealed."""
         return self._import(header, body, changes)
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+    def import_foreign(self, header: Header, body: list[bytes], *, arrived_ms: int | None = None) -> Hash:
         """Verify, execute and store a block from elsewhere.
+
+        `arrived_ms` is the wall time at which a peer announced a new block, None of one that was asked for.
 
         Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
         StateDiscarded (of the parent).
@@ -96,9 +101,12 @@ class Importer:
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
         epoch = self._executor.epoch(state, parent.number, pre_digest_slot(header))
         digest = verify_header(header, parent_slot, epoch)
+        author, weight = epoch.authorities[digest.authority_index]
         if self._witness is not None:
-            author, _ = epoch.authorities[digest.authority_index]
             self._witness.heard_seal(author, digest.slot, Hash(pre_hash(header.unsealed()[0])))
+        if self._watch is not None and arrived_ms is not None:
+            share = weight * WHOLE // sum(each for _, each in epoch.authorities)
+            self._watch.arrived(author, share, digest.slot, arrived_ms)
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 

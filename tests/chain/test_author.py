@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chain.consensus.author import Author, Parent
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.guard import Guard
 from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.env_real import RealDisk
@@ -97,9 +98,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def author_of(authored: Authored, guard: Guard, pool: Waiting) -> Author:
     """Return an author with Alice's key."""
-    return Author(
-        authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count, ended: None
-    )
+    clock = authored.chain.clock
+    watch = ClockWatch(clock, SLOT_MS)
+    return Author(authored, pool, [ALICE], guard, clock, watch, SLOT_MS, lambda seconds, count, ended: None)
 
 
 async def run_until_done(author: Author, done: asyncio.Event) -> None:
