@@ -72,8 +72,8 @@ def test_a_wrong_clock_stops_the_author_once_enough_blocks_say_so(
     scene = Scene(THIRDS, wrong_ms)
     assert scene.hear(30, [150] * 3) == [True] * (ENOUGH - 1) + [False] * (31 - ENOUGH)
     assert caplog.messages == [
-        f"⏰ This clock is {where} the other authors': no block is authored until it is right; set it (is NTP "
-        "running?)"
+        f"⏰ This clock is {where} the other authors': no block is authored until it is right; "
+        "set it (is NTP running?)"
     ]
     assert caplog.records[0].levelno == logging.ERROR
 
