@@ -71,3 +71,7 @@ class SlotAhead(InvalidBlock):
     def __init__(self, slot: int) -> None:
         super().__init__(BlockFlaw.SLOT_AHEAD, f"slot {slot} is the next one")
         self.slot = slot
+
+
+class RuntimeMissing(Exception):
+    """This node cannot execute what comes next; says which runtime is wanted, and what to do."""

@@ -58,9 +58,13 @@ class Ledger:
         """Return the last final block."""
         return self._store.finalized, self._store.finalized_number
 
-    def voters(self) -> tuple[Authorities, int]:
-        """Return who votes above the last final block, and the number of that set."""
-        return self._executor.grandpa_set(self._store.state_at(self._store.finalized))
+    def voters(self) -> tuple[Authorities, int] | None:
+        """Return who votes above the last final block, and the number of that set.
+
+        None where the runtime is missing that knows: nothing above that block is executed here.
+        """
+        state = self._store.state_at(self._store.finalized)
+        return None if self._executor.lacks(state) is not None else self._executor.grandpa_set(state)
 
     def finalize(self, justification: GrandpaJustification) -> None:
         """Make the target of a justification final.

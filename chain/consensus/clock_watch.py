@@ -12,6 +12,7 @@ stopped goes on.
 
 import enum
 import logging
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from statistics import median_low
@@ -72,12 +73,19 @@ class ClockWatch:
             return None
         return median_low(arrival.ahead_ms for arrival in self._arrivals)
 
-    def arrived(self, author: bytes, share: int, slot: int, arrived_ms: int) -> None:
-        """Note a good block that another author (with a share of the weight in ppm) has just announced."""
+    def arrived(self, author: bytes, share: int, slot: int) -> None:
+        """Note a block of another author (with a share of the weight in ppm) that is announced just now.
+
+        An author has at most one block in a slot: who shows more, of slots to come, is heard once.
+        """
         self._follow_clock()
-        late_ms = arrived_ms - slot_start_ms(slot, self._slot_ms)
+        now = self._clock.monotonic()
+        latest = (each.seconds for each in reversed(self._arrivals) if each.author == author)
+        if (now - next(latest, -math.inf)) * 2000 < self._slot_ms:
+            return
+        late_ms = self._clock.wall_ms() - slot_start_ms(slot, self._slot_ms)
         ahead_ms = late_ms if late_ms < 0 else max(0, late_ms - self._limit_ms)
-        self._arrivals.append(Arrival(author, share, ahead_ms, self._clock.monotonic()))
+        self._arrivals.append(Arrival(author, share, ahead_ms, now))
 
     def may_author(self) -> bool:
         """Say whether the clock is good enough to author by; what changes is logged."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from chain.consensus.clock_watch import WHOLE, ClockWatch
 from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
 from chain.env import Clock
-from chain.errors import UnknownBlock
+from chain.errors import InvalidBlock, UnknownBlock
 from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -80,10 +80,27 @@ class Importer:
         """Store a block this node has built and sealed."""
         return self._import(header, body, changes)
 
-    def import_foreign(self, header: Header, body: list[bytes], *, arrived_ms: int | None = None) -> Hash:
-        """Verify, execute and store a block from elsewhere.
+    def arrived(self, header: Header) -> None:
+        """Let a header that a peer has just announced say whether this clock is right.
 
-        `arrived_ms` is the wall time at which a peer announced a new block, None of one that was asked for.
+        It may be one that is refused because this clock is wrong, and so are its parents then: whether its
+        author had the slot is known from the best block.
+        """
+        if self._watch is None or self._store.header(header.hash()) is not None:
+            return
+        best = self._header(self._store.best)
+        slot = pre_digest_slot(header)
+        epoch = self._executor.epoch(self._store.state_at(self._store.best), best.number, slot)
+        try:
+            digest = verify_header(header, pre_digest_slot(best), epoch)
+        except InvalidBlock:
+            return
+        author, weight = epoch.authorities[digest.authority_index]
+        share = weight * WHOLE // sum(each for _, each in epoch.authorities)
+        self._watch.arrived(author, share, digest.slot)
+
+    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+        """Verify, execute and store a block from elsewhere.
 
         Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
         StateDiscarded (of the parent).
@@ -101,12 +118,9 @@ class Importer:
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
         epoch = self._executor.epoch(state, parent.number, pre_digest_slot(header))
         digest = verify_header(header, parent_slot, epoch)
-        author, weight = epoch.authorities[digest.authority_index]
         if self._witness is not None:
+            author, _ = epoch.authorities[digest.authority_index]
             self._witness.heard_seal(author, digest.slot, Hash(pre_hash(header.unsealed()[0])))
-        if self._watch is not None and arrived_ms is not None:
-            share = weight * WHOLE // sum(each for _, each in epoch.authorities)
-            self._watch.arrived(author, share, digest.slot, arrived_ms)
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 

@@ -47,7 +47,7 @@ class Scene:
             author = self.slot % len(self.shares)
             self.clocks.true_ms = self.slot * SLOT_MS + delays_ms[author]
             name, share = bytes([author]) * 32, self.shares[author]
-            self.watch.arrived(name, share, self.slot, self.clocks.wall_ms())
+            self.watch.arrived(name, share, self.slot)
             said.append(self.watch.may_author())
         return said
 
@@ -109,7 +109,7 @@ def test_a_machine_that_slept_is_soon_believed_again() -> None:
     for number in range(ENOUGH):
         scene.clocks.true_ms += SLOT_MS
         slot = scene.slot + 3_600_000 // SLOT_MS + number + 1
-        scene.watch.arrived(bytes([number % 3]), THIRDS[0], slot, slot * SLOT_MS + 100)
+        scene.watch.arrived(bytes([number % 3]), THIRDS[0], slot)
     assert scene.watch.may_author()
 
 
@@ -141,3 +141,11 @@ def test_the_judgement_is_of_the_last_hundred_blocks() -> None:
     late = 2 * LIMIT_MS + 100  # as if all links had become slow: nothing sets a clock
     said = scene.hear(100, [late] * 3)
     assert said.index(False) == 50
+
+
+def test_who_shows_blocks_of_many_slots_at_once_is_heard_once() -> None:
+    scene = Scene(THIRDS)
+    scene.hear(100, [100] * 3)
+    for ahead in range(500):
+        scene.watch.arrived(b"\0" * 32, THIRDS[0], scene.slot + 10 + ahead)
+    assert scene.watch.ahead_ms == 0
