@@ -31,6 +31,7 @@ from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.recall import recall
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
@@ -138,6 +139,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            recall(store, executor, guard)
             node.upgrades.start()
             yield node
 

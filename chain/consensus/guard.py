@@ -54,6 +54,7 @@ class Guard:
         self._lock = lock
         self._records = records
         self._lenient = lenient
+        self.is_anew = False
         self._at_work: set[bytes] = set()
         self._slot: int | None = None  # the last one listened to
         self._began: int | None = None  # the first one of this process
@@ -74,10 +75,15 @@ class Guard:
                 f"{problem}: is another node running with the same keys? stop it first"
             ) from problem
         try:
-            return cls(disk, lock, _load_or_set_aside(disk) if anew else load(disk), lenient=lenient)
-        except GuardError:
-            lock.release()
-            raise
+            return cls(disk, lock, load(disk), lenient=lenient)
+        except GuardCorrupt:
+            if not anew:
+                lock.release()
+                raise
+        disk.replace(CORRUPT_FILE, disk.read(GUARD_FILE) or b"")
+        guard = cls(disk, lock, Records({}, {}, {}), lenient=lenient)
+        guard.is_anew = True
+        return guard
 
     def close(self) -> None:
         """Let another process sign."""
@@ -274,11 +280,3 @@ class Guard:
     def _write(self, records: Records) -> None:
         store(self._disk, records)
         self._records = records
-
-
-def _load_or_set_aside(disk: Disk) -> Records:
-    try:
-        return load(disk)
-    except GuardCorrupt:
-        disk.replace(CORRUPT_FILE, disk.read(GUARD_FILE) or b"")
-        return Records({}, {}, {})

@@ -176,12 +176,17 @@ class Driver:
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
-            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            first = 1 + self._last_round(set_id) if decides else 1
             record = VoterRecord.fresh(set_id, self._ledger.final(), first)
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+
+    def _last_round(self, set_id: int) -> int:
+        """Return the last round of a set in which one of the keys has voted, as far as the guard knows."""
+        records = [self._guard.last_vote(pair.public) for pair in self._keypairs]
+        return max((last.round for last in records if last is not None and last.set_id == set_id), default=0)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""
