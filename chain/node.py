@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.consensus.author import Author
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng
@@ -30,6 +31,7 @@ from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.recall import recall
 from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
@@ -98,7 +100,8 @@ class Node:
         self.peer_id = peer_id(node_key.public)
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.importer = Importer(store, executor, self.feed, clock)
+        self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
+        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
         self.tip = Tip(store, executor, self._accept)
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
@@ -121,7 +124,7 @@ class Node:
         """
         with ExitStack() as opened:
             keystore = Keystore(environment.disk("keystore"), config.password)
-            guard = Guard.open(environment.disk("guard"))
+            guard = Guard.open(environment.disk("guard"), lenient=config.spec.is_test_chain)
             opened.callback(guard.close)
             keys = _session_keys(config, keystore, guard, environment.rng)
             node_key = config.node_key or load_node_key(environment.disk("network"), environment.rng)
@@ -139,6 +142,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            recall(store, executor, guard)
             node.upgrades.start()
             yield node
 
@@ -181,7 +185,8 @@ class Node:
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
         built = self.metrics.block_proposed
-        return Author(self.tip, self.pool, self.keys.authors, self._guard, self.clock, slot_ms, built)
+        keys = self.keys.authors
+        return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
