@@ -1,6 +1,6 @@
 """The doors of chain/env.py in a simulation: a clock that may be wrong, seeded randomness, a disk in memory.
 
-A `Life` is one run of a node from start to crash. A dead one changes nothing any more: what its tasks still do
+A `Life` is one run of a node from start to crash. A dead one changes nothing any more: what its tasks do
 while they wind up reaches neither disk nor network. `Life.fatal` makes it die inside a write, before or after
 the write is done, as a loss of power would.
 """

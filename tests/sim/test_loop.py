@@ -1,4 +1,4 @@
-"""Virtual time: nobody waits, the order is that of the moments, and nobody waiting for ever goes unnoticed."""
+"""Virtual time: nobody waits, the order is that of the moments, waiting for ever does not go unnoticed."""
 
 import asyncio
 import time
