@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.transfers import account, signed
 from chain.block_files import SignedBlock, read_binary, write_binary
 from chain.consensus.slots import claim, seal
+from chain.env import Batch
 from chain.env_real import RealClock
 from chain.errors import StorageError
 from chain.executor import Executor
@@ -21,7 +22,7 @@ from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage import store as store_module
 from chain.storage.blocks import Blocks
-from chain.storage.db import FLAT, META, TRIE, Batch, Database
+from chain.storage.db import FLAT, META, TRIE, RocksDatabase
 from chain.storage.pruning import Pruning
 from chain.storage.state import View
 from chain.storage.store import ChainStore
@@ -145,7 +146,7 @@ def importer(store: ChainStore) -> Importer:
 def write(database: Path, file: Path, mode: str, death: Death, limit: int | None, told: Connection) -> None:
     """Import blocks and tell of each that it is acknowledged; a failure to write ends it like a node."""
     if death.moment is not Moment.ANY:
-        setattr(Database, "write", armed(Database.write, death))  # noqa: B010  # in this process only
+        setattr(RocksDatabase, "write", armed(RocksDatabase.write, death))  # noqa: B010  # in this process only
     try:
         store = opened(database, mode)
         door = importer(store)
@@ -173,11 +174,13 @@ def unknown(store: ChainStore, file: Path) -> Iterator[SignedBlock]:
                 yield block
 
 
-def armed(plain: Callable[[Database, Batch], None], death: Death) -> Callable[[Database, Batch], None]:
+def armed(
+    plain: Callable[[RocksDatabase, Batch], None], death: Death
+) -> Callable[[RocksDatabase, Batch], None]:
     """Return a write that kills its process around, or within, the chosen one."""
     left = death.writes
 
-    def dying(database: Database, batch: Batch) -> None:
+    def dying(database: RocksDatabase, batch: Batch) -> None:
         nonlocal left
         left -= 1
         if left:
@@ -221,7 +224,7 @@ def _examine(
 ) -> tuple[int, int]:
     with file.open("rb") as source:
         blocks = {block.header.hash(): block for block in read_binary(source)}
-    database = Database.open(path)
+    database = RocksDatabase.open(path)
     if database.get(META, b"disk") is not None:
         _examine_disk(database)
     database.close()
@@ -236,7 +239,7 @@ def _examine(
         store.close()
 
 
-def _examine_disk(database: Database) -> None:
+def _examine_disk(database: RocksDatabase) -> None:
     """Build the trie of the flat state anew, twice, and compare every branch."""
     head = Hash(database.get(META, b"disk") or b"")
     header = Blocks(database).header(head)

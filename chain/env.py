@@ -1,5 +1,10 @@
-"""The only doors to the outside world: time, randomness and private files. A simulator replaces them."""
+"""The only doors to the outside world: time, randomness, files, the database and peers.
 
+A simulator replaces them; `Environment` is all of them together, and what a node is made of.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -51,3 +56,95 @@ class Disk(Protocol):
 
         Raises: Locked.
         """
+
+
+class Batch(Protocol):
+    """Writes that happen together or not at all, in the order they were added."""
+
+    def put(self, column: str, key: bytes, value: bytes) -> None:
+        """Add a write."""
+
+    def delete(self, column: str, key: bytes) -> None:
+        """Add a deletion; the key need not exist."""
+
+    def clear(self, column: str) -> None:
+        """Add the deletion of every key."""
+
+
+class Snapshot(Protocol):
+    """The state's columns as they were at one moment, whatever is written later; threads may share it."""
+
+    def get(self, column: str, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+
+    def entry(self, column: str, start: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first key that is not below `start`, and its value."""
+
+    def keys(self, column: str, start: bytes, count: int) -> list[bytes]:
+        """Return up to `count` keys from the first that is not below `start`."""
+
+
+class Database(Protocol):
+    """Ordered keys and values in columns (those of chain.storage.db); every write is one synced batch.
+
+    A failure to read or write is a StorageError, and the node stops.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages to the operator."""
+
+    def get(self, column: str, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+
+    def keys(self, column: str, prefix: bytes) -> Iterator[bytes]:
+        """Yield the keys with a prefix, in order, as they are when the first is asked for."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state's columns as they are now."""
+
+    def batch(self) -> Batch:
+        """Return an empty batch for `write` of this database."""
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch and wait until it would survive a power loss; all of it is there, or nothing."""
+
+    def close(self) -> None:
+        """Close it; everything read from it is unusable afterwards."""
+
+
+class PeerHandler(Protocol):
+    """What a transport tells of peers, on the loop of the node; no call blocks or waits."""
+
+    def connected(self, peer: str) -> None:
+        """Note a peer that can be sent to from now on; its name is its peer id."""
+
+    def disconnected(self, peer: str) -> None:
+        """Note that a peer is gone."""
+
+    def received(self, peer: str, channel: int, message: bytes) -> None:
+        """Handle a message of a connected peer."""
+
+
+class Transport(Protocol):
+    """The way to peers: messages arrive whole, in order within a channel, or the peer is gone."""
+
+    async def run(self, peers: PeerHandler) -> None:
+        """Connect, listen and deliver until cancelled."""
+
+    def send(self, peer: str, channel: int, message: bytes) -> bool:
+        """Queue a message; False when the peer is gone or its queue is full."""
+
+    def drop(self, peer: str, reason: str) -> None:
+        """Disconnect a peer; `disconnected` follows, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Everything around one node."""
+
+    clock: Clock
+    rng: Rng
+    disk: Callable[[str], Disk]  # "keystore", "guard", "grandpa" and "network"; made when there is none
+    database: Callable[[], Database]  # opens it. Raises: StorageError
+    transport: Transport

@@ -7,7 +7,8 @@ import secrets
 import time
 from pathlib import Path
 
-from chain.env import Locked
+from chain.env import Clock, Environment, Locked, PeerHandler
+from chain.storage.db import RocksDatabase
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -98,3 +99,30 @@ class RealDisk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class NoTransport:
+    """No way to any peer."""
+
+    async def run(self, peers: PeerHandler) -> None:
+        """Wait until cancelled."""
+        await asyncio.Event().wait()
+
+    def send(self, peer: str, channel: int, message: bytes) -> bool:
+        """Say that the peer is not there."""
+        return False
+
+    def drop(self, peer: str, reason: str) -> None:
+        """Do nothing: nobody is connected."""
+
+
+def real_environment(home: Path, keystore: Path | None = None, clock: Clock | None = None) -> Environment:
+    """Return this machine around a node with its files in a directory; the keystore may be apart."""
+
+    def disk(name: str) -> RealDisk:
+        return RealDisk(keystore if keystore is not None and name == "keystore" else home / name)
+
+    def database() -> RocksDatabase:
+        return RocksDatabase.open(home / "db")
+
+    return Environment(clock or RealClock(), RealRng(), disk, database, NoTransport())

@@ -1,22 +1,25 @@
 """The composition root: the only module that wires the node's parts together.
 
-async with Node.open(config) as node: await node.run()
+    with Node.open(config, environment) as node: await node.run()      in any environment
+    async with Service.open(config) as service: await service.run()    on this machine, with its doors
+
+Reads top to bottom: what an operator may choose, the node, the doors around it.
 """
 
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from chain.consensus.author import Author, Parent
+from chain.consensus.author import Author
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.guard import Guard
-from chain.consensus.slots import Epoch
-from chain.env import Clock, Disk
-from chain.env_real import RealClock, RealDisk, RealRng
+from chain.env import Clock, Environment, Rng
+from chain.env_real import real_environment
 from chain.executor import Executor
 from chain.keys.keystore import KEY_KINDS, Keystore
 from chain.keys.node import load_node_key, peer_id
@@ -25,7 +28,7 @@ from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
-from chain.notifications import Notifications
+from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
 from chain.rpc.backend import Backend, ChainInfo, Health
 from chain.rpc.server import RpcConfig, RpcServer
@@ -34,16 +37,16 @@ from chain.spec import ChainSpec, SpecError
 from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
-from chain.sync.importer import Importer, pre_digest_slot
+from chain.sync.importer import Importer
 from chain.tasks import observed
+from chain.tip import Tip
 from chain.txpool.pool import Pool
+from chain.txpool.watch import Watch
 from chain.version import VERSION
-from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification
-from runtime.primitives.header import Digest, Header
-from runtime.primitives.transaction import ValidTransaction
-from runtime.primitives.types import AccountId, BlockNumber, Hash
+from runtime.primitives.header import Header
+from runtime.primitives.types import AccountId, Hash
 
 log = logging.getLogger("node")
 
@@ -72,99 +75,105 @@ class NodeConfig:
 
 
 class Node:
-    """One running node; `open` makes it, `run` runs it until cancelled."""
+    """One node: the chain, its keys and its peers; `open` makes it, `run` runs it until cancelled."""
 
     def __init__(
         self,
         config: NodeConfig,
+        environment: Environment,
+        executor: Executor,
         store: ChainStore,
         keys: SessionKeys,
         guard: Guard,
         node_key: Keypair,
-        votes: Disk,
-        clock: Clock,
     ) -> None:
+        clock = environment.clock
         self.config = config
+        self.clock = clock
+        self.executor = executor
         self.store = store
-        self._keys = keys
-        self._guard = guard
-        self._clock = clock
-        self._signatures = Signatures(config.signature_workers)
-        self.executor = Executor(self._signatures)
+        self.keys = keys
+        self.peer_id = peer_id(node_key.public)
+        self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.importer = Importer(store, self.executor, self.feed, self._clock)
-        ledger = Ledger(store, self.executor, self.importer, self._settled)
-        self._voter = Driver(ledger, guard, keys.voters, self._clock, votes)
-        self._operator = NodeOperator(peer_id(node_key.public), keys, self._voter, store, self.executor)
-        self.pool = Pool(self._validate, self._clock.monotonic)
-        self._checked: tuple[Hash, Validation] | None = None
-        self._metrics = Metrics(config.spec.id, config.name, VERSION, self._clock.wall_ms() / 1000)
-        self._metrics.follow(self._reading)
-        self.rpc = RpcServer(self._backend(), config.rpc, self._metrics)
-        self.metrics_server: MetricsServer | None = None
+        self.feed.listen(self._imported, self._finalized)
+        self.importer = Importer(store, executor, self.feed, clock)
+        self.tip = Tip(store, executor, self._accept)
+        self.pool = Pool(self.tip.validate, clock.monotonic)
+        ledger = Ledger(store, executor, self.importer, self._decided)
+        self.voter = Driver(ledger, guard, keys.voters, clock, environment.disk("grandpa"))
+        self._guard = guard
 
     @classmethod
-    @asynccontextmanager
-    async def open(cls, config: NodeConfig, clock: Clock | None = None) -> AsyncIterator["Node"]:
-        """Open the database, the keys and the ports; close them again in the end.
+    @contextmanager
+    def open(
+        cls, config: NodeConfig, environment: Environment, executor: Executor | None = None
+    ) -> Iterator["Node"]:
+        """Open the keys and the database; close them again in the end.
 
-        Raises: StorageError, SpecError, RuntimeMissing, KeystoreError, GuardError, NodeKeyError, OSError when
-        a port is taken.
+        Nodes of one process may share an executor.
+        Raises: StorageError, SpecError, RuntimeMissing, KeystoreError, GuardError, NodeKeyError.
         """
-        async with AsyncExitStack() as opened:
-            base = config.base_path
-            if base is None:
-                base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-            home = config.spec.home(base)
-            keystore = Keystore(RealDisk(config.keystore_path or home / "keystore"), config.password)
-            guard = Guard.open(RealDisk(home / "guard"))
+        with ExitStack() as opened:
+            keystore = Keystore(environment.disk("keystore"), config.password)
+            guard = Guard.open(environment.disk("guard"))
             opened.callback(guard.close)
-            keys = _session_keys(config, keystore, guard)
-            node_key = config.node_key or load_node_key(RealDisk(home / "network"), RealRng())
-            store = ChainStore.open(
-                home / "db", config.spec.state(), states=config.state_pruning, blocks=config.blocks_pruning
+            keys = _session_keys(config, keystore, guard, environment.rng)
+            node_key = config.node_key or load_node_key(environment.disk("network"), environment.rng)
+            store = ChainStore.on(
+                environment.database(),
+                config.spec.state(),
+                states=config.state_pruning,
+                blocks=config.blocks_pruning,
             )
             opened.callback(store.close)
+            executor = executor or Executor()
             if store.finalized == store.genesis_hash:  # later its state may have been pruned
-                _check_genesis(config.spec, store)
-            votes = RealDisk(home / "grandpa")
-            node = cls(config, store, keys, guard, node_key, votes, clock or RealClock())
-            opened.callback(node._signatures.close)
+                _check_genesis(config.spec, store, executor)
+            node = cls(config, environment, executor, store, keys, guard, node_key)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
-            node.executor.metadata(store.state_at(store.best))  # slow once, so before anybody waits for it
-            await node._listen(opened)
             yield node
 
-    async def _listen(self, opened: AsyncExitStack) -> None:
-        await self.rpc.start()
-        opened.push_async_callback(self.rpc.close)
-        if self.config.prometheus_port is not None:
-            host, port = self.config.prometheus_host, self.config.prometheus_port
-            self.metrics_server = MetricsServer(self._metrics, host, port)
-            await self.metrics_server.start()
-            opened.push_async_callback(self.metrics_server.close)
-
     async def run(self) -> None:
-        """Serve, author and finalise until cancelled.
+        """Talk to peers, author and finalise until cancelled.
 
         Raises: ExceptionGroup of what ended a task.
         """
-        spec = self.config.spec
-        log.info("Assay node %s", VERSION)
-        log.info("📋 Chain specification: %s", spec.name)
-        log.info("🏷  Node name: %s", self.config.name)
-        log.info("👤 Role: %s", "AUTHORITY" if self.config.validator else "FULL")
-        log.info("🏷  Local node identity is: %s", self._operator.peer_id)
-        log.info("🔨 Genesis 0x%s, best #%d", self.store.genesis_hash.hex(), self.store.best_number)
         async with asyncio.TaskGroup() as tasks:
-            works = {"json-rpc": self.rpc.run(), "informant": self._report()}
-            if self.config.validator:
-                self._warn_of_idle_keys()
-                works |= {"babe-worker": self._author().run(), "grandpa-voter": self._voter.run()}
-            for name, work in works.items():
-                tasks.create_task(observed(name, work, self._metrics), name=name)
+            for name, work in self._works().items():
+                tasks.create_task(observed(name, work, self.metrics), name=name)
+
+    def submit(self, extrinsic: bytes) -> Hash:
+        """Take a transaction in and return its hash.
+
+        Raises: SubmitError.
+        """
+        return self.pool.submit(extrinsic)
+
+    def watch(self, extrinsic: bytes) -> tuple[Hash, Watch]:
+        """Take a transaction in and tell what becomes of it.
+
+        Raises: SubmitError.
+        """
+        return self.pool.watch(extrinsic)
+
+    def next_index(self, account: bytes) -> int:
+        """Return the nonce a new transaction of an account should use."""
+        return self.pool.next_index(account, self.tip.nonce(account))
+
+    def _works(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what goes on all the time, by name."""
+        if not self.config.validator:
+            return {}
+        self._warn_of_idle_keys()
+        return {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+
+    def _author(self) -> Author:
+        slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
+        built = self.metrics.block_proposed
+        return Author(self.tip, self.pool, self.keys.authors, self._guard, self.clock, slot_ms, built)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
@@ -172,8 +181,8 @@ class Node:
         epoch, _, _ = self.executor.current_epoch(state)
         voters, _ = self.executor.grandpa_set(state)
         duties = (
-            ("BABE", self._keys.authors, epoch.authorities, "authors no blocks"),
-            ("GRANDPA", self._keys.voters, voters, "does not vote on finality"),
+            ("BABE", self.keys.authors, epoch.authorities, "authors no blocks"),
+            ("GRANDPA", self.keys.voters, voters, "does not vote on finality"),
         )
         for kind, pairs, authorities, idle in duties:
             if not {pair.public for pair in pairs} & {public for public, _ in authorities}:
@@ -182,103 +191,133 @@ class Node:
                     "is given such a key, by author_insertKey or `assay key insert`", len(pairs), kind, idle,
                 )  # fmt: skip
 
-    # What an author needs: chain.consensus.author.Chain.
+    # What follows from a block, whoever built it.
 
-    def _author(self) -> Author:
-        slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
-        keys, built = self._keys.authors, self._metrics.block_proposed
-        return Author(self, self.pool, keys, self._guard, self._clock, slot_ms, built)
-
-    def parent(self) -> Parent:
-        """Return the best block."""
-        header = self.store.header(self.store.best)
-        assert header is not None, "the best block is stored"
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
-
-    def epoch(self, parent: Parent, slot: int) -> Epoch:
-        """Return what decides the author of a slot."""
-        state = self.store.state_at(parent.header.hash())
-        return self.executor.epoch(state, parent.header.number, slot)
-
-    def open_block(self, parent: Parent, number: BlockNumber, digest: Digest) -> Execution:
-        """Start the next block."""
-        block = parent.header.hash()
-        return self.executor.open(self.store.state_at(block), number, block, digest)
-
-    def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
-        """Import the finished block and tell the pool; finality follows in its own time."""
-        began = self._clock.monotonic()
+    def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
+        """Import a block of our own."""
+        began = self.clock.monotonic()
         block = self.importer.import_own(header, body, changes)
-        self._metrics.block_imported(self._clock.monotonic() - began)
-        self.pool.on_imported(block, body, [])
-        self._voter.chain_changed()
+        self.metrics.block_imported(self.clock.monotonic() - began)
         return block
 
-    def _settled(self, blocks: list[Hash], proof: GrandpaJustification) -> None:
-        """Tell the pool and the metrics which blocks have become final, and by which round."""
-        for block in blocks:
+    def _imported(self, note: ImportNotification) -> None:
+        """Tell the pool and the voter of a block that is stored now."""
+        retracted = [(block, self.store.body(block) or []) for block in note.retracted]
+        for block in note.enacted:
+            self.pool.on_imported(block, self.store.body(block) or [], retracted)
+            retracted = []
+        self.voter.chain_changed()
+
+    def _finalized(self, note: FinalityNotification) -> None:
+        """Tell the pool and the voter which blocks have become final."""
+        for block in note.finalized:
             self.pool.on_finalized(block, self.store.body(block) or [])
-        self._metrics.round_completed(proof.round, len(proof.commit.precommits))
+        self.voter.chain_changed()
 
-    # What the pool and the RPC server need.
+    def _decided(self, blocks: list[Hash], proof: GrandpaJustification) -> None:
+        """Count the round that has made blocks final."""
+        self.metrics.round_completed(proof.round, len(proof.commit.precommits))
 
-    def _validate(self, extrinsic: bytes) -> ValidTransaction:
-        best = self.store.best
-        if self._checked is None or self._checked[0] != best:
-            header = self.store.header(best)
-            assert header is not None, "the best block is stored"
-            self._checked = best, self.executor.validation(self.store.state_at(best), header)
-        return self._checked[1].check(extrinsic)
 
-    def next_index(self, account: bytes) -> int:
-        """Return the nonce a new transaction of an account should use."""
-        header = self.store.header(self.store.best)
-        assert header is not None, "the best block is stored"
-        state = self.store.state_at(self.store.best)
-        nonce = self.executor.call_api(state, header, "AccountNonceApi_account_nonce", account)
-        return self.pool.next_index(account, int.from_bytes(nonce, "little"))
+class Service:
+    """A node on this machine with its doors: JSON-RPC, metrics, and the lines on the screen."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        node.metrics.follow(self._reading)
+        self.rpc = RpcServer(self._backend(), node.config.rpc, node.metrics)
+        self.metrics_server: MetricsServer | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: NodeConfig, clock: Clock | None = None) -> AsyncIterator["Service"]:
+        """Open the node and its ports; close them again in the end.
+
+        Raises: what Node.open raises, and OSError when a port is taken.
+        """
+        async with AsyncExitStack() as opened:
+            base = config.base_path
+            if base is None:
+                base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
+            environment = real_environment(config.spec.home(base), config.keystore_path, clock)
+            signatures = Signatures(config.signature_workers)
+            opened.callback(signatures.close)
+            node = opened.enter_context(Node.open(config, environment, Executor(signatures)))
+            service = cls(node)
+            best = node.store.best
+            node.executor.metadata(node.store.state_at(best))  # slow once, so before anybody waits for it
+            await service._listen(opened)
+            yield service
+
+    async def _listen(self, opened: AsyncExitStack) -> None:
+        config = self.node.config
+        await self.rpc.start()
+        opened.push_async_callback(self.rpc.close)
+        if config.prometheus_port is not None:
+            host, port = config.prometheus_host, config.prometheus_port
+            self.metrics_server = MetricsServer(self.node.metrics, host, port)
+            await self.metrics_server.start()
+            opened.push_async_callback(self.metrics_server.close)
+
+    async def run(self) -> None:
+        """Run the node, serve and report until cancelled.
+
+        Raises: ExceptionGroup of what ended a task.
+        """
+        node, config = self.node, self.node.config
+        log.info("Assay node %s", VERSION)
+        log.info("📋 Chain specification: %s", config.spec.name)
+        log.info("🏷  Node name: %s", config.name)
+        log.info("👤 Role: %s", "AUTHORITY" if config.validator else "FULL")
+        log.info("🏷  Local node identity is: %s", node.peer_id)
+        log.info("🔨 Genesis 0x%s, best #%d", node.store.genesis_hash.hex(), node.store.best_number)
+        async with asyncio.TaskGroup() as tasks:
+            for name, work in {"json-rpc": self.rpc.run(), "informant": self._report()}.items():
+                tasks.create_task(observed(name, work, node.metrics), name=name)
+            tasks.create_task(node.run(), name="node")
 
     def _backend(self) -> Backend:
-        spec = self.config.spec
-        roles = ("Authority",) if self.config.validator else ("Full",)
+        node, spec = self.node, self.node.config.spec
+        roles = ("Authority",) if node.config.validator else ("Full",)
         info = ChainInfo(spec.name, spec.chain_type, spec.properties, "Assay Node", VERSION, roles)
-        pool = _PoolDoor(self)
+        operator = NodeOperator(node.peer_id, node.keys, node.voter, node.store, node.executor)
         return Backend(
             info,
-            self.store,
-            self.store,
-            self.executor,
-            pool,
-            self.feed,
+            node.store,
+            node.store,
+            node.executor,
+            _PoolDoor(node),
+            node.feed,
             lambda: Health(0, False, False),
-            self._operator,
+            operator,
         )
 
     async def _report(self) -> None:
-        """Print a line now and then that shows the node lives; without a network no byte comes or goes."""
+        """Print a line now and then that shows the node lives."""
+        store = self.node.store
         while True:
-            await self._clock.sleep(IDLE_SECONDS)
+            await self.node.clock.sleep(IDLE_SECONDS)
             log.info(
                 "💤 Idle (0 peers), best: #%d (%s), finalized #%d (%s), ⬇ 0 ⬆ 0",
-                self.store.best_number, short(self.store.best),
-                self.store.finalized_number, short(self.store.finalized),
+                store.best_number, short(store.best), store.finalized_number, short(store.finalized),
             )  # fmt: skip
 
     def _reading(self) -> Reading:
         """Return what the metrics show of the chain and the pool."""
-        counters = self.pool.counters
+        node = self.node
+        counters = node.pool.counters
         return Reading(
-            best=self.store.best_number,
-            finalized=self.store.finalized_number,
-            sync_target=self.store.best_number,
-            leaves=len(self.store.leaves()),
-            roles=AUTHORITY_ROLE if self.config.validator else FULL_ROLE,
-            ready=self.pool.ready_count,
+            best=node.store.best_number,
+            finalized=node.store.finalized_number,
+            sync_target=node.store.best_number,
+            leaves=len(node.store.leaves()),
+            roles=AUTHORITY_ROLE if node.config.validator else FULL_ROLE,
+            ready=node.pool.ready_count,
             submitted=counters.submitted,
             validations=counters.validations,
             invalid=counters.invalid,
             cache_bytes=cache_bytes(),
-            channels=self.feed.traffic(),
+            channels=node.feed.traffic(),
         )
 
 
@@ -287,8 +326,8 @@ class _PoolDoor:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.submit = node.pool.submit
-        self.watch = node.pool.watch
+        self.submit = node.submit
+        self.watch = node.watch
         self.ready = node.pool.ready
         self.remove = node.pool.remove
 
@@ -297,15 +336,15 @@ class _PoolDoor:
         return self._node.next_index(AccountId(account))
 
 
-def _check_genesis(spec: ChainSpec, store: ChainStore) -> None:
-    flaw = Executor().flaw(store.state_at(store.genesis_hash))
+def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:
+    flaw = executor.flaw(store.state_at(store.genesis_hash))
     if flaw is not None:
         raise SpecError(f"the genesis of {spec.id} makes no chain: {flaw}")
 
 
-def _session_keys(config: NodeConfig, keystore: Keystore, guard: Guard) -> SessionKeys:
+def _session_keys(config: NodeConfig, keystore: Keystore, guard: Guard, rng: Rng) -> SessionKeys:
     """Open the session keys; test chains put //Alice's where an operator's would be, and make records."""
-    keys = SessionKeys(keystore, guard, RealRng(), wants_password=not config.spec.is_test_chain)
+    keys = SessionKeys(keystore, guard, rng, wants_password=not config.spec.is_test_chain)
     if config.authority is not None:
         for key_type in KEY_KINDS:
             keys.insert(key_type, config.authority)

@@ -1,6 +1,7 @@
 """What the rest of the node hears of the chain: imported blocks and finality, through bounded queues.
 
     feed = Notifications()                      the importer calls feed.imported(...) and feed.finalized(...)
+    feed.listen(imported, finalized)            the node's own parts hear at once, before anybody else
     async for note in feed.imports(): ...       everybody else listens
 
 A block is readable, state included, before its notification is published.
@@ -8,7 +9,7 @@ A block is readable, state included, before its notification is published.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -157,6 +158,17 @@ class Notifications:
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
         self._imports: Broadcast[ImportNotification] = Broadcast(limit)
         self._finality: Broadcast[FinalityNotification] = Broadcast(limit)
+        self._on_import: list[Callable[[ImportNotification], None]] = []
+        self._on_finality: list[Callable[[FinalityNotification], None]] = []
+
+    def listen(
+        self,
+        imported: Callable[[ImportNotification], None],
+        finalized: Callable[[FinalityNotification], None],
+    ) -> None:
+        """Call these with every notification, before it is published."""
+        self._on_import.append(imported)
+        self._on_finality.append(finalized)
 
     def imports(self) -> Subscription[ImportNotification]:
         """Listen to imported blocks."""
@@ -168,10 +180,14 @@ class Notifications:
 
     def imported(self, notification: ImportNotification) -> None:
         """Publish an imported block; its header, body and state must be readable already."""
+        for listener in self._on_import:
+            listener(notification)
         self._imports.publish(notification)
 
     def finalized(self, notification: FinalityNotification) -> None:
         """Publish finality; the store must know of it already."""
+        for listener in self._on_finality:
+            listener(notification)
         self._finality.publish(notification)
 
     def traffic(self) -> Mapping[str, Traffic]:

@@ -26,7 +26,7 @@ from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair
 from chain.logs import LogSpecError, set_up
-from chain.node import Node, NodeConfig
+from chain.node import NodeConfig, Service
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
 from chain.rpc.server import RpcConfig
@@ -186,9 +186,9 @@ async def _serve(config: NodeConfig) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        async with Node.open(config) as node:
+        async with Service.open(config) as service:
             _settle_memory()
-            await node.run()
+            await service.run()
 
 
 def _settle_memory() -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
+from chain.env import Batch, Database
 from chain.errors import UnknownBlock
-from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META, Batch, Database
+from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META
 from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header, decode_header
 from runtime.primitives.scale import codec
 from runtime.primitives.types import BlockNumber, Hash

@@ -15,6 +15,7 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.env import Batch
 from chain.errors import StorageError
 
 log = logging.getLogger("db")
@@ -46,7 +47,7 @@ BEYOND_KEYS = b"\xff" * 64
 """No key is as high: those of the state begin with a hash, or with a colon."""
 
 
-class Batch:
+class RocksBatch:
     """Writes that happen together or not at all, in the order they were added."""
 
     def __init__(self, handles: dict[str, Any]) -> None:
@@ -66,8 +67,8 @@ class Batch:
         self._writes.delete_range(b"", BEYOND_KEYS, self._handles[column])
 
 
-class Snapshot:
-    """The state's columns as they were at one moment, whatever is written later; threads may share it.
+class RocksSnapshot:
+    """The state's columns as they were at one moment; satisfies chain.env.Snapshot.
 
     Point reads go through a RocksDB snapshot. Ordered reads go through iterators made at that moment, which
     RocksDB keeps to it: the iterators of rocksdict's own snapshots show later writes.
@@ -135,19 +136,20 @@ def _check(iterator: Any) -> None:
         raise StorageError(f"the database cannot be read: {problem}") from problem
 
 
-class Database:
-    """The open database; one process holds it at a time."""
+class RocksDatabase:
+    """The open database; one process holds it at a time. Satisfies chain.env.Database."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, path: Path) -> None:
+        self.place = str(path)
         self._database = database
         self._columns = {name: database.get_column_family(name) for name in COLUMNS}
         self._handles = {name: database.get_column_family_handle(name) for name in COLUMNS}
-        self._snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self._snapshots: weakref.WeakSet[RocksSnapshot] = weakref.WeakSet()
         self._synced = WriteOptions()
         self._synced.sync = True
 
     @classmethod
-    def open(cls, path: Path) -> "Database":
+    def open(cls, path: Path) -> "RocksDatabase":
         """Open the database in this directory, making it when there is none.
 
         Raises: StorageError.
@@ -157,9 +159,9 @@ class Database:
             found = Rdict(str(path), _options(), {name: _column_options(name) for name in COLUMNS})
         except Exception as problem:
             raise StorageError(_open_failure(path, str(problem))) from problem
-        database = cls(found)
+        database = cls(found, path)
         try:
-            database._check_schema(path)
+            database._check_schema()
         except StorageError:
             database.close()
             raise
@@ -181,21 +183,22 @@ class Database:
             iterator.next()
         _check(iterator)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> RocksSnapshot:
         """Return the state's columns as they are now."""
-        taken = Snapshot(self._columns)
+        taken = RocksSnapshot(self._columns)
         self._snapshots.add(taken)
         return taken
 
-    def batch(self) -> Batch:
+    def batch(self) -> RocksBatch:
         """Return an empty batch."""
-        return Batch(self._handles)
+        return RocksBatch(self._handles)
 
     def write(self, batch: Batch) -> None:
         """Write a batch and wait until the disk has it.
 
         Raises: StorageError; the batch is then not in the database.
         """
+        assert isinstance(batch, RocksBatch), "a batch is of the database that writes it"
         try:
             self._database.write(batch._writes, self._synced)
         except Exception as problem:
@@ -219,7 +222,7 @@ class Database:
         if failures:
             log.warning("%s; the next start reads its log instead", failures[0])
 
-    def _check_schema(self, path: Path) -> None:
+    def _check_schema(self) -> None:
         found = self.get(META, _SCHEMA_KEY)
         if found is None:
             batch = self.batch()
@@ -228,7 +231,7 @@ class Database:
         elif found != SCHEMA.to_bytes(4, "little"):
             version = int.from_bytes(found, "little")
             raise StorageError(
-                f"the database at {path} has layout {version}, this program reads layout {SCHEMA}: "
+                f"the database at {self.place} has layout {version}, this program reads layout {SCHEMA}: "
                 "use the program that made it, or purge the chain and sync again"
             )
 

@@ -6,7 +6,8 @@ One record per block; the path of a fork is followed by the parents of its heade
 from collections.abc import Iterator
 from heapq import merge
 
-from chain.storage.db import FORKS, Batch, Database
+from chain.env import Batch, Database
+from chain.storage.db import FORKS
 from chain.storage.disk_chain import pack_changes, unpack_changes
 from chain.storage.state import Disk, HistoryView, Overlay
 from runtime.frame.state import Changes

@@ -9,11 +9,11 @@ Source: paritytech/polkadot-sdk substrate/client/state-db (PruningMode), substra
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from chain.env import Batch, Database
 from chain.errors import StorageError
 from chain.storage.blocks import Blocks
-from chain.storage.db import HISTORY, META, UNDO, Batch, Database
+from chain.storage.db import HISTORY, META, UNDO
 from chain.storage.disk_chain import read_undo
 from chain.storage.state import Disk, history_stem
 from runtime.primitives.types import BlockNumber
@@ -69,21 +69,19 @@ class Modes:
     blocks: Pruning = Pruning()
 
 
-def agree(database: Database, path: Path, states: Pruning | None, blocks: Pruning | None) -> Modes:
+def agree(database: Database, states: Pruning | None, blocks: Pruning | None) -> Modes:
     """Return the modes of a database: the recorded ones, or for a new one those asked for.
 
     Raises: StorageError when another kind of mode is asked for than the recorded one.
     """
     default = Modes()
     return Modes(
-        _agreed(database, path, _STATES, "--state-pruning", states, default.states),
-        _agreed(database, path, _BLOCKS, "--blocks-pruning", blocks, default.blocks),
+        _agreed(database, _STATES, "--state-pruning", states, default.states),
+        _agreed(database, _BLOCKS, "--blocks-pruning", blocks, default.blocks),
     )
 
 
-def _agreed(
-    database: Database, path: Path, key: bytes, flag: str, asked: Pruning | None, default: Pruning
-) -> Pruning:
+def _agreed(database: Database, key: bytes, flag: str, asked: Pruning | None, default: Pruning) -> Pruning:
     found = database.get(META, key)
     if found is None:
         return asked or default
@@ -92,7 +90,7 @@ def _agreed(
         return recorded
     if asked.kept is None or recorded.kept is None:
         raise StorageError(
-            f"the database at {path} was made with {flag} {recorded}, it cannot become {asked}: "
+            f"the database at {database.place} was made with {flag} {recorded}, it cannot become {asked}: "
             f"start with {flag} {recorded}, or purge the chain and sync again"
         )
     return asked

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 
+from chain.env import Snapshot
 from chain.errors import StorageError, TrieTooFar
-from chain.storage.db import FLAT, HISTORY, TRIE, Snapshot
+from chain.storage.db import FLAT, HISTORY, TRIE
 from chain.storage.trie import (
     Branches,
     Record,

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from chain.env import Batch, Database
 from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
-from chain.storage.db import META, Batch, Database
+from chain.storage.db import META, RocksDatabase
 from chain.storage.disk_chain import Move, rewound, write_state
 from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
@@ -96,23 +97,39 @@ class ChainStore:
         blocks: Pruning | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> "ChainStore":
-        """Open the chain in a directory; make the genesis block when there is none.
+        """Open the chain in a directory; otherwise as `on`.
+
+        Raises: StorageError.
+        """
+        database = RocksDatabase.open(path)
+        return cls.on(database, genesis_state, states=states, blocks=blocks, cache_bytes=cache_bytes)
+
+    @classmethod
+    def on(
+        cls,
+        database: Database,
+        genesis_state: Mapping[bytes, bytes],
+        *,
+        states: Pruning | None = None,
+        blocks: Pruning | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> "ChainStore":
+        """Take over an open database; make the genesis block when there is none.
 
         The pruning modes (None: as recorded, in a new database Substrate's defaults) cannot change in kind.
-        Raises: StorageError, also when the directory holds another chain.
+        Raises: StorageError, also when the database holds another chain; it is closed then.
         """
         with ExitStack() as opened:
-            database = Database.open(path)
             opened.callback(database.close)
             found = database.get(META, _GENESIS)
             if found is None:
                 _write_genesis(database, genesis_state)
             elif found != genesis_header(trie_root(genesis_state)).hash():
                 raise StorageError(
-                    f"the database at {path} was made for another chain, with genesis 0x{found.hex()}: "
-                    "choose another base path, or purge the chain"
+                    f"the database at {database.place} was made for another chain, with genesis "
+                    f"0x{found.hex()}: choose another base path, or purge the chain"
                 )
-            modes = agree(database, path, states, blocks)
+            modes = agree(database, states, blocks)
             store = cls(database, modes, cache_bytes=cache_bytes)
             opened.pop_all()
         return store

@@ -10,7 +10,7 @@ import pytest
 
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.errors import StateDiscarded
-from chain.node import Node, NodeConfig
+from chain.node import NodeConfig, Service
 from chain.rpc.server import RpcConfig
 from chain.storage.pruning import Pruning
 from runtime.primitives.types import Hash
@@ -62,7 +62,7 @@ async def opened(
     authority: str | None = "//Alice",
     prometheus_port: int | None = None,
     state_pruning: Pruning | None = None,
-) -> AsyncIterator[Node]:
+) -> AsyncIterator[Service]:
     """Open a node on the test chain; the clock runs as long as it is open."""
     config = NodeConfig(
         spec_with_slots(),
@@ -73,10 +73,10 @@ async def opened(
         rpc=RpcConfig(port=0),
         prometheus_port=prometheus_port,
     )
-    async with Node.open(config, clock) as node:
+    async with Service.open(config, clock) as service:
         turning = asyncio.create_task(clock.run())
         try:
-            yield node
+            yield service
         finally:
             turning.cancel()
 
@@ -85,9 +85,9 @@ async def test_a_block_is_final_one_gossip_duration_after_it_and_authoring_goes_
     clock = JumpingClock()
     imported: dict[Hash, int] = {}
     finalized: dict[Hash, int] = {}
-    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
-        imports, finality = node.feed.imports(), node.feed.finality()
-        running = asyncio.create_task(node.run())
+    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+        imports, finality = service.node.feed.imports(), service.node.feed.finality()
+        running = asyncio.create_task(service.run())
         for _ in range(5):
             note = await anext(imports)
             imported[note.hash] = clock.ms
@@ -101,16 +101,16 @@ async def test_a_block_is_final_one_gossip_duration_after_it_and_authoring_goes_
 
 async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
-        imports = node.feed.imports()
-        running = asyncio.create_task(node.run())
+    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+        imports = service.node.feed.imports()
+        running = asyncio.create_task(service.run())
         head = (await anext(imports)).hash
         running.cancel()  # before its gossip duration is over
-        assert node.store.finalized == node.store.genesis_hash
-    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
-        assert node.store.best == head
-        finality = node.feed.finality()
-        running = asyncio.create_task(node.run())
+        assert service.node.store.finalized == service.node.store.genesis_hash
+    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+        assert service.node.store.best == head
+        finality = service.node.feed.finality()
+        running = asyncio.create_task(service.run())
         assert (await anext(finality)).hash == head
         running.cancel()
 
@@ -118,40 +118,40 @@ async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start
 async def test_a_pruned_node_starts_again_without_its_first_states(tmp_path: Path) -> None:
     clock = JumpingClock()
     for _ in range(2):
-        async with opened(tmp_path, clock, state_pruning=Pruning(1)) as node, asyncio.timeout(10):
-            finality = node.feed.finality()
-            running = asyncio.create_task(node.run())
+        async with opened(tmp_path, clock, state_pruning=Pruning(1)) as service, asyncio.timeout(10):
+            finality = service.node.feed.finality()
+            running = asyncio.create_task(service.run())
             for _ in range(3):
                 await anext(finality)
             running.cancel()
             with pytest.raises(StateDiscarded):
-                node.store.state_at(node.store.genesis_hash)
-    assert node.store.finalized_number >= 6
+                service.node.store.state_at(service.node.store.genesis_hash)
+    assert service.node.store.finalized_number >= 6
 
 
 async def test_a_node_without_keys_neither_authors_nor_votes(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, authority=None) as node, asyncio.timeout(10):
-        running = asyncio.create_task(node.run())
+    async with opened(tmp_path, clock, authority=None) as service, asyncio.timeout(10):
+        running = asyncio.create_task(service.run())
         await clock.sleep(10 * SLOT_MS / 1000)
         running.cancel()
-        assert node.store.best == node.store.genesis_hash
+        assert service.node.store.best == service.node.store.genesis_hash
 
 
 async def test_a_node_whose_key_is_no_authority_authors_nothing(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, authority="//Bob") as node, asyncio.timeout(10):
-        running = asyncio.create_task(node.run())
+    async with opened(tmp_path, clock, authority="//Bob") as service, asyncio.timeout(10):
+        running = asyncio.create_task(service.run())
         await clock.sleep(10 * SLOT_MS / 1000)
         assert not running.done()
         running.cancel()
-        assert node.store.best == node.store.genesis_hash
+        assert service.node.store.best == service.node.store.genesis_hash
 
 
 async def test_the_port_is_free_again_once_the_node_is_closed(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as node, asyncio.timeout(10):
-        port = node.rpc.port
+    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+        port = service.rpc.port
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
         await writer.wait_closed()

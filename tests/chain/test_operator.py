@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from chain.keys.pair import Keypair
-from chain.node import Node
+from chain.node import Service
 from chain.rpc.methods.grandpa import FINALITY_PROOF
 from runtime.primitives import ss58
 from runtime.primitives.babe import Authorities
@@ -27,10 +27,10 @@ AUTHORITIES = codec(Authorities)
 class Asked:
     """A node that runs, and a way to ask it."""
 
-    def __init__(self, node: Node, http: aiohttp.ClientSession) -> None:
-        self.node = node
+    def __init__(self, service: Service, http: aiohttp.ClientSession) -> None:
+        self.service = service
         self.http = http
-        self.url = f"http://127.0.0.1:{node.rpc.port}"
+        self.url = f"http://127.0.0.1:{service.rpc.port}"
 
     async def answer(self, method: str, *params: object) -> Any:
         """Return the whole answer."""
@@ -51,13 +51,13 @@ class Asked:
 async def running(base: Path, *, finals: int, authority: str | None = "//Alice") -> AsyncIterator[Asked]:
     """Run a node until this many blocks are final, and keep it open with its RPC."""
     clock = JumpingClock()
-    async with opened(base, clock, authority=authority) as node, asyncio.timeout(30):
-        finality = node.feed.finality()
-        running = asyncio.create_task(node.run())
+    async with opened(base, clock, authority=authority) as service, asyncio.timeout(30):
+        finality = service.node.feed.finality()
+        running = asyncio.create_task(service.run())
         for _ in range(finals):
             await anext(finality)
         async with aiohttp.ClientSession() as http:
-            yield Asked(node, http)
+            yield Asked(service, http)
         running.cancel()
 
 
@@ -144,7 +144,9 @@ async def test_every_slot_of_an_epoch_is_the_only_author_s(tmp_path: Path) -> No
     async with running(tmp_path, finals=1) as asked:
         found = await asked.call("babe_epochAuthorship")
         mine = found[ss58.encode(ALICE)]
-        epoch = asked.node.executor.current_epoch(asked.node.store.state_at(asked.node.store.best))
+        epoch = asked.service.node.executor.current_epoch(
+            asked.service.node.store.state_at(asked.service.node.store.best)
+        )
         assert sorted(mine["primary"] + mine["secondary_vrf"]) == list(range(epoch[1], epoch[1] + epoch[2]))
         assert (list(found), mine["secondary"]) == ([ss58.encode(ALICE)], [])
         assert epoch[1] == FIRST_SLOT + 1
@@ -154,11 +156,11 @@ async def test_inserted_keys_of_the_chain_s_authority_begin_to_author(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, finals=0, authority="//Bob") as asked:
-        finality = asked.node.feed.finality()
+        finality = asked.service.node.feed.finality()
         for key_type in ("babe", "gran"):
             assert await asked.call("author_insertKey", key_type, "//Alice", "0x" + ALICE.hex()) is None
         await anext(finality)
-        assert asked.node.store.finalized_number >= 1
+        assert asked.service.node.store.finalized_number >= 1
     for kind in ("BABE", "GRANDPA"):
         warning = f"⚠️ the keystore has 1 {kind} keys, none of them of an authority"
         assert [line.startswith(warning) for line in caplog.messages].count(True) == 1

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from chain.node import Node, NodeConfig
+from chain.node import NodeConfig, Service
 from chain.rpc import errors
 from chain.rpc.outbox import Outbox
 from chain.rpc.server import RpcConfig, all_methods
@@ -44,8 +44,9 @@ class Peer:
         config = NodeConfig(
             ChainSpec.load("dev"), rpc=RpcConfig(port=0, methods="unsafe"), prometheus_port=None
         )
-        self.node: Node = self._loop.run_until_complete(self._opened.enter_async_context(Node.open(config)))
-        self.best = "0x" + self.node.store.best.hex()
+        opening = self._opened.enter_async_context(Service.open(config))
+        self.service: Service = self._loop.run_until_complete(opening)
+        self.best = "0x" + self.service.node.store.best.hex()
         self.subscription = ""
         self._bugs: list[logging.LogRecord] = []
         self._listener = logging.Handler(logging.ERROR)
@@ -74,11 +75,11 @@ class Peer:
         if self._session is not None:
             self._session.close()
         outbox = Outbox(lambda: None)
-        server = self.node.rpc
+        server = self.service.rpc
         self._session = Session(server._hub, server._node, outbox, self._loop, 1024)  # type: ignore[arg-type]
 
     async def _answer(self, message: bytes) -> str | None:
-        answer = await self.node.rpc._dispatcher.answer(message, self._session)
+        answer = await self.service.rpc._dispatcher.answer(message, self._session)
         for start in answer.starts:
             start()
         await asyncio.sleep(0)

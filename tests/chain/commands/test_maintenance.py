@@ -21,7 +21,7 @@ from chain.block_files import (
     write_json,
 )
 from chain.cli import main
-from chain.storage.db import Database
+from chain.storage.db import RocksDatabase
 from chain.storage.disk_chain import write_state
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
@@ -276,7 +276,7 @@ def test_a_block_is_executed_again(home: Home, assay: Said) -> None:
 
 def test_a_damaged_state_is_found(home: Home, assay: Said) -> None:
     account = blocks_of(home)[FINAL - 1]
-    database = Database.open(home.database)
+    database = RocksDatabase.open(home.database)
     batch = database.batch()
     number = bytes.fromhex("26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac")
     write_state(batch, {number: b"\x2a\x00\x00\x00"}, {})
@@ -345,8 +345,8 @@ COMMANDS = (
 
 def test_a_database_in_use_is_left_alone(home: Home, assay: Said) -> None:
     holder = (
-        "import sys; from chain.storage.db import Database; from pathlib import Path\n"
-        "held = Database.open(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
+        "import sys; from chain.storage.db import RocksDatabase; from pathlib import Path\n"
+        "held = RocksDatabase.open(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", holder, str(home.database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
-from chain.storage.db import META, Database
+from chain.storage.db import META, RocksDatabase
 from chain.storage.pruning import NAMED
 from chain.storage.store import ChainStore
 from runtime.frame.state import Changes
@@ -290,7 +290,7 @@ def test_a_held_lock_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
-    database = Database.open(tmp_path)
+    database = RocksDatabase.open(tmp_path)
     batch = database.batch()
     batch.put(META, b"schema", (9).to_bytes(4, "little"))
     database.write(batch)

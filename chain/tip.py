@@ -1,0 +1,64 @@
+"""The best block, as an author builds on it and a pool checks against it."""
+
+from collections.abc import Callable
+
+from chain.consensus.author import Parent
+from chain.consensus.slots import Epoch
+from chain.executor import Executor
+from chain.storage.store import ChainStore
+from chain.sync.importer import pre_digest_slot
+from runtime.frame.executive import Execution, Validation
+from runtime.frame.state import Changes
+from runtime.primitives.header import Digest, Header
+from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.types import BlockNumber, Hash
+
+Accept = Callable[[Header, list[bytes], Changes], Hash]
+"""Import a block this node has built and sealed."""
+
+
+class Tip:
+    """Reads the store; what it makes of the best block is kept until there is another one."""
+
+    def __init__(self, store: ChainStore, executor: Executor, accept: Accept) -> None:
+        self._store = store
+        self._executor = executor
+        self.accept = accept
+        self._checked: tuple[Hash, Validation] | None = None
+
+    def header(self) -> Header:
+        """Return the header of the best block."""
+        header = self._store.header(self._store.best)
+        assert header is not None, "the best block is stored"
+        return header
+
+    def parent(self) -> Parent:
+        """Return what the next block is built on."""
+        header = self.header()
+        return Parent(header, pre_digest_slot(header) if header.number else 0)
+
+    def epoch(self, parent: Parent, slot: int) -> Epoch:
+        """Return what decides the author of a slot."""
+        state = self._store.state_at(parent.header.hash())
+        return self._executor.epoch(state, parent.header.number, slot)
+
+    def open_block(self, parent: Parent, number: BlockNumber, digest: Digest) -> Execution:
+        """Start the next block."""
+        block = parent.header.hash()
+        return self._executor.open(self._store.state_at(block), number, block, digest)
+
+    def validate(self, extrinsic: bytes) -> ValidTransaction:
+        """Check a transaction for the next block.
+
+        Raises: TransactionRejected.
+        """
+        best = self._store.best
+        if self._checked is None or self._checked[0] != best:
+            self._checked = best, self._executor.validation(self._store.state_at(best), self.header())
+        return self._checked[1].check(extrinsic)
+
+    def nonce(self, account: bytes) -> int:
+        """Return how many transactions of an account are in the chain."""
+        state = self._store.state_at(self._store.best)
+        nonce = self._executor.call_api(state, self.header(), "AccountNonceApi_account_nonce", account)
+        return int.from_bytes(nonce, "little")
