@@ -9,6 +9,7 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
+from chain.env import Batch
 from chain.errors import StorageError
 from chain.storage.db import COLUMNS, SORTED_COLUMNS, STATE_COLUMNS
 from tests.sim.env import Life
@@ -105,7 +106,9 @@ class MemorySnapshot:
 
 
 class MemoryDatabase:
-    """One life's view of the records."""
+    """One life's view of the records: chain.env.Database."""
+
+    place = "in memory"
 
     def __init__(self, tables: Tables, life: Life) -> None:
         self._tables = tables
@@ -136,11 +139,12 @@ class MemoryDatabase:
         """Return an empty batch."""
         return MemoryBatch()
 
-    def write(self, batch: MemoryBatch) -> None:
+    def write(self, batch: Batch) -> None:
         """Write a batch.
 
         Raises: StorageError when the disk takes nothing; Killed.
         """
+        assert isinstance(batch, MemoryBatch), "a batch is of the database that writes it"
         self._check()
         if self._tables.broken is not None:
             raise StorageError(f"the database cannot be written: the disk is {self._tables.broken}")

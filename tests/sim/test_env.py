@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain.env import Locked
 from chain.errors import StorageError
-from chain.storage.db import FLAT, HISTORY, META, Database
+from chain.storage.db import FLAT, HISTORY, META, RocksDatabase
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import EPOCH_MS, Files, Killed, Life, SimClock, SimDisk
 from tests.sim.loop import VirtualLoop
@@ -105,7 +105,7 @@ def played(database: Any, steps: list[tuple[str, str, bytes, bytes]]) -> list[ob
 @given(STEPS)
 def test_the_database_in_memory_is_the_one_on_disk(steps: list[tuple[str, str, bytes, bytes]]) -> None:
     with TemporaryDirectory() as directory:
-        real = Database.open(Path(directory))
+        real = RocksDatabase.open(Path(directory))
         try:
             expected = played(real, steps)
         finally:
