@@ -78,14 +78,14 @@ def kinds(text: str) -> dict[str, str]:
 async def test_the_metrics_of_a_node_at_work_move(tmp_path: Path) -> None:
     clock = JumpingClock()
     async with (
-        opened(tmp_path, clock, prometheus_port=0) as node,
+        opened(tmp_path, clock, prometheus_port=0) as service,
         aiohttp.ClientSession() as http,
         asyncio.timeout(20),
     ):
-        assert node.metrics_server is not None
-        url = f"http://127.0.0.1:{node.metrics_server.port}/metrics"
-        finality = node.feed.finality()
-        running = asyncio.create_task(node.run())
+        assert service.metrics_server is not None
+        url = f"http://127.0.0.1:{service.metrics_server.port}/metrics"
+        finality = service.node.feed.finality()
+        running = asyncio.create_task(service.run())
         pages = []
         for _ in range(2):
             for _ in range(2):
@@ -107,9 +107,9 @@ async def test_the_log_has_the_lines_operators_look_for(
 ) -> None:
     caplog.set_level(logging.INFO)
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as node, asyncio.timeout(20):
-        finality = node.feed.finality()
-        running = asyncio.create_task(node.run())
+    async with opened(tmp_path, clock) as service, asyncio.timeout(20):
+        finality = service.node.feed.finality()
+        running = asyncio.create_task(service.run())
         for _ in range(4):
             await anext(finality)
         running.cancel()

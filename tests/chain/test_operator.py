@@ -144,9 +144,8 @@ async def test_every_slot_of_an_epoch_is_the_only_author_s(tmp_path: Path) -> No
     async with running(tmp_path, finals=1) as asked:
         found = await asked.call("babe_epochAuthorship")
         mine = found[ss58.encode(ALICE)]
-        epoch = asked.service.node.executor.current_epoch(
-            asked.service.node.store.state_at(asked.service.node.store.best)
-        )
+        node = asked.service.node
+        epoch = node.executor.current_epoch(node.store.state_at(node.store.best))
         assert sorted(mine["primary"] + mine["secondary_vrf"]) == list(range(epoch[1], epoch[1] + epoch[2]))
         assert (list(found), mine["secondary"]) == ([ss58.encode(ALICE)], [])
         assert epoch[1] == FIRST_SLOT + 1
