@@ -55,11 +55,11 @@ def spec_of(weights: tuple[int, ...], spare: int = 0, session_slots: int = SESSI
         "constants": constants(session_slots),
         "balances": {"balances": [[address(name), RICHES] for name in everybody]},
         "babe": {"authorities": listed},
-        "session": {"keys": [[address(name), dict.fromkeys(("babe", "grandpa"), keys[name])] for name in names]},
+        "session": {
+            "keys": [[address(name), dict.fromkeys(("babe", "grandpa"), keys[name])] for name in names]
+        },
         "staking": {
-            "stakers": [
-                [address(name), weight * UNIT] for name, weight in zip(names, weights, strict=True)
-            ]
+            "stakers": [[address(name), weight * UNIT] for name, weight in zip(names, weights, strict=True)]
         },
         "grandpa": {"authorities": listed},
         "sudo": {"key": address("v0")},

@@ -1,0 +1,198 @@
+"""A whole network in one thread: machines, links, a witness, and what is done to them.
+
+    outcome = run(Plan(seed=7, validators=4), script)
+
+Everything random comes from the seed, each purpose with a stream of its own, so that one more draw here moves
+nothing there.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from chain.consensus.grandpa.round import VoterSet
+from chain.node import Node
+from chain.storage.store import ChainStore
+from tests.sim.database import MemoryDatabase, Tables
+from tests.sim.env import Life
+from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of
+from tests.sim.loop import VirtualLoop
+from tests.sim.machine import Hooks, Machine
+from tests.sim.sharing import SharedExecutor, shared_verdicts
+from tests.sim.transport import SimNetwork, Weather
+from tests.sim.witness import Figures, Witness, state_flaw
+
+STAGGER = 0.5
+"""seconds within which everybody starts"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What network a seed is played on."""
+
+    seed: int
+    validators: int = 4
+    weights: tuple[int, ...] = ()  # by validator; none: drawn
+    twins: tuple[str, ...] = ()  # validators whose keys lie on two machines
+    spare: int = 0  # accounts that may become validators
+    session_slots: int = SESSION_SLOTS
+    weather: Weather = field(default_factory=Weather)
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    seed: int
+    trace: str
+    seconds: float  # of virtual time
+    height: int
+    blocks: int
+    broken: list[str]
+    figures: Figures
+
+
+class World:
+    """One network and all that happens to it."""
+
+    def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.witness = Witness(loop, self._on_broken)
+        self.over = asyncio.Event()
+        weights = plan.weights or drawn_weights(plan.validators, self.rng("weights"))
+        self.spec = spec_of(weights, plan.spare, plan.session_slots)
+        self.weights = {f"v{index}": weight for index, weight in enumerate(weights)}
+        self.network = SimNetwork(loop, self.rng("network"), plan.weather)
+        self.network.on_deliver = self.witness.delivered
+        self.executor = SharedExecutor(self.witness.fail)
+        self.machines: dict[str, Machine] = {}
+        self.stopped: list[tuple[str, BaseException]] = []
+        blank = blank_tables(weights, plan.spare, plan.session_slots)
+        for validator in self.weights:
+            twin = validator in plan.twins
+            for name in (f"{validator}a", f"{validator}b") if twin else (validator,):
+                self._install(name, validator, blank, honest=not twin)
+        self.witness.byzantine |= {session_pair(name).public for name in plan.twins}
+        self.network.connect(list(self.machines))
+
+    def rng(self, purpose: str) -> random.Random:
+        """Return a stream of chance for one purpose."""
+        return random.Random(f"{self.plan.seed}/{purpose}")
+
+    @property
+    def honest(self) -> list[Machine]:
+        """The machines whose keys are nowhere else."""
+        return [machine for machine in self.machines.values() if machine.honest]
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self.loop.time()
+
+    def nodes(self) -> list[Node]:
+        """Return the honest nodes that run."""
+        return [machine.node for machine in self.honest if machine.node is not None]
+
+    def head(self) -> int:
+        """Return the height of the best block of anybody honest."""
+        return max((node.store.best_number for node in self.nodes()), default=0)
+
+    def final(self) -> int:
+        """Return the height of the last final block of whoever honest is last."""
+        return min((node.store.finalized_number for node in self.nodes()), default=0)
+
+    def start(self, names: Sequence[str] | None = None) -> None:
+        """Start these machines, or all, within a moment."""
+        rng = self.rng("start")
+        for name in self.machines if names is None else names:
+            self.loop.at(self.now + rng.random() * STAGGER, self._start, self.machines[name])
+
+    def _start(self, machine: Machine) -> None:
+        if not machine.up:
+            machine.start()
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass; less of it where something breaks."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.over.wait()
+        except TimeoutError:
+            return
+
+    async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something holds; say whether it came to that in time."""
+        end = self.now + seconds
+        while not holds():
+            if self.now >= end or self.over.is_set():
+                return False
+            await self.wait(0.25)
+        return True
+
+    def check(self) -> None:
+        """Compare the states of all machines."""
+        flaw = state_flaw(list(self.machines.values()))
+        if flaw is not None:
+            self.witness.fail(flaw)
+        for name, problem in self.stopped:
+            self.witness.fail(f"{name} has stopped: {problem!r}")
+
+    def _install(self, name: str, validator: str, blank: Tables, *, honest: bool) -> None:
+        hooks = Hooks(self.witness.attend, self._on_stopped)
+        self.machines[name] = Machine(
+            name, validator, self.spec, blank, self.network, self.executor, self.rng(name), hooks, honest
+        )
+
+    def _on_stopped(self, machine: Machine, problem: BaseException | None) -> None:
+        if problem is not None:
+            self.stopped.append((machine.name, problem))
+            self.witness.fail(f"{machine.name} has stopped: {problem!r}")
+
+    def _on_broken(self) -> None:
+        self.over.set()
+
+
+Script = Callable[[World], Awaitable[None]]
+
+
+def run(plan: Plan, script: Script) -> Outcome:
+    """Play a script on a network, and tell how it ended."""
+    loop = VirtualLoop()
+    world: World | None = None
+
+    async def main() -> World:
+        made = World(plan, loop)
+        await script(made)
+        made.check()
+        return made
+
+    with shared_verdicts():
+        world = loop.run(main())
+    witness = world.witness
+    height, blocks = witness.height, len(witness.born)
+    return Outcome(plan.seed, witness.trace, loop.time(), height, blocks, witness.broken, witness.figures)
+
+
+def drawn_weights(count: int, rng: random.Random) -> tuple[int, ...]:
+    """Return what is behind each validator: the same, or not; few kinds, since a genesis takes its time."""
+    kind = rng.randrange(4)
+    if kind < 2:
+        return (1,) * count
+    return tuple(1 + (index * (3 + kind)) % 5 for index in range(count))
+
+
+def voters_of(plan_weights: Sequence[int]) -> VoterSet:
+    """Return the voters of these weights."""
+    pairs = [(session_pair(f"v{index}").public, weight) for index, weight in enumerate(plan_weights)]
+    return VoterSet(pairs)
+
+
+@lru_cache(maxsize=64)
+def blank_tables(weights: tuple[int, ...], spare: int, session_slots: int) -> Tables:
+    """Return the database of a node that has never run."""
+    tables = Tables()
+    spec = spec_of(weights, spare, session_slots)
+    ChainStore.on(MemoryDatabase(tables, Life()), spec.state()).close()
+    return tables
