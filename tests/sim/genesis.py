@@ -67,7 +67,7 @@ def spec_of(weights: tuple[int, ...], spare: int = 0, session_slots: int = SESSI
     source = {
         "name": "Simulated",
         "id": "sim",
-        "chainType": "Local",
+        "chainType": "Live",  # where a key without a guard record stays silent
         "properties": {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "ASY"},
         "genesis": {"runtimeGenesis": {"config": config}},
     }

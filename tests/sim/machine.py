@@ -12,6 +12,7 @@ from chain.keys.keystore import KEY_KINDS
 from chain.keys.pair import Keypair
 from chain.node import Node, NodeConfig
 from chain.spec import ChainSpec
+from chain.storage.db import HEADERS, META
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Files, Killed, Life, SimClock, SimDisk, SimRng
 from tests.sim.genesis import keystore_files, session_pair
@@ -26,6 +27,14 @@ class Hooks:
 
     opened: Callable[["Machine", Node], None]
     stopped: Callable[["Machine", BaseException | None], None]
+
+
+@dataclass(frozen=True)
+class Backup:
+    """The chain's database and the voter's file, as they were at one moment."""
+
+    tables: Tables
+    votes: dict[str, bytes]
 
 
 class Machine:
@@ -49,6 +58,7 @@ class Machine:
         self.clock = SimClock(rng)
         self.files = {directory: Files() for directory in DIRECTORIES}
         self.files["keystore"].content |= keystore_files(validator)
+        self.blank = Backup(blank, {})
         self.tables = blank.copy()
         self.node: Node | None = None
         self.life = Life(alive=False)
@@ -78,6 +88,24 @@ class Machine:
     def lose_guard(self) -> None:
         """Lose the guard's file, as somebody does who copies keys to a new machine."""
         self.files["guard"].content.pop(GUARD_FILE, None)
+
+    def back_up(self) -> Backup:
+        """Return a copy of what belongs to the chain; the guard is no part of a backup."""
+        return Backup(self.tables.copy(), dict(self.files["grandpa"].content))
+
+    def restore(self, backup: Backup) -> None:
+        """Put a copy back, while no node runs here."""
+        assert not self.up, f"{self.name} runs"
+        self.tables = backup.tables.copy()
+        self.files["grandpa"].content = dict(backup.votes)
+
+    def final_block(self) -> bytes:
+        """Return the last final block that lies here."""
+        return self.tables.columns[META][b"finalized"]
+
+    def has(self, block: bytes) -> bool:
+        """Say whether a block lies here."""
+        return block in self.tables.columns[HEADERS]
 
     def start(self) -> None:
         """Start a node on what lies here."""

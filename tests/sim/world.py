@@ -8,7 +8,7 @@ nothing there.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -50,6 +50,7 @@ class Outcome:
     seconds: float  # of virtual time
     height: int
     blocks: int
+    recovery: float  # seconds from the end of all faults to finality at the head
     broken: list[str]
     figures: Figures
 
@@ -65,6 +66,9 @@ class World:
         weights = plan.weights or drawn_weights(plan.validators, self.rng("weights"))
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
         self.weights = {f"v{index}": weight for index, weight in enumerate(weights)}
+        self.voters = voters_of(weights)
+        self.silenced: list[Machine] = []  # honest, but without a guard
+        self.recovery = 0.0  # seconds from the end of all faults to finality at the head
         self.network = SimNetwork(loop, self.rng("network"), plan.weather)
         self.network.on_deliver = self.witness.delivered
         self.executor = SharedExecutor(self.witness.fail)
@@ -104,15 +108,25 @@ class World:
         """Return the height of the last final block of whoever honest is last."""
         return min((node.store.finalized_number for node in self.nodes()), default=0)
 
+    def weight_of(self, machines: Iterable[Machine]) -> int:
+        """Return the weight of these machines' validators."""
+        return sum(self.weights[name] for name in sorted({machine.validator for machine in machines}))
+
+    def expendable(self, machine: Machine) -> bool:
+        """Say whether finality can do without a machine, and without all that are lost already."""
+        lost = [*self.silenced, *(each for each in self.machines.values() if not each.honest), machine]
+        return self.weight_of(lost) <= self.voters.total - self.voters.threshold
+
+    def revive(self, machine: Machine) -> None:
+        """Start a machine that is down."""
+        if not machine.up:
+            machine.start()
+
     def start(self, names: Sequence[str] | None = None) -> None:
         """Start these machines, or all, within a moment."""
         rng = self.rng("start")
         for name in self.machines if names is None else names:
-            self.loop.at(self.now + rng.random() * STAGGER, self._start, self.machines[name])
-
-    def _start(self, machine: Machine) -> None:
-        if not machine.up:
-            machine.start()
+            self.loop.at(self.now + rng.random() * STAGGER, self.revive, self.machines[name])
 
     async def wait(self, seconds: float) -> None:
         """Let time pass; less of it where something breaks."""
@@ -171,8 +185,16 @@ def run(plan: Plan, script: Script) -> Outcome:
     with shared_verdicts():
         world = loop.run(main())
     witness = world.witness
-    height, blocks = witness.height, len(witness.born)
-    return Outcome(plan.seed, witness.trace, loop.time(), height, blocks, witness.broken, witness.figures)
+    return Outcome(
+        plan.seed,
+        witness.trace,
+        loop.time(),
+        witness.height,
+        len(witness.born),
+        world.recovery,
+        witness.broken,
+        witness.figures,
+    )
 
 
 def drawn_weights(count: int, rng: random.Random) -> tuple[int, ...]:
