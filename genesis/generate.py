@@ -27,8 +27,8 @@ AUTHOR = "Alice"
 PROVIDER = "Provider"
 SLOT_MS = 2_000
 STAKE = 10_000 * ASY
-WEIGHT_UNIT = ASY
-"""planck of stake per unit of an authority's weight"""
+VALIDATOR_COUNT = 64
+"""Room for everybody who bonds on a chain of this size."""
 
 
 def main() -> None:
@@ -65,12 +65,13 @@ def config() -> dict[str, Any]:
                 *([address(name), 10_000 * ASY] for name in (*MINERS, PROVIDER)),
             ]
         },
-        "babe": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
         "session": {
             "keys": [[address(AUTHOR), {"babe": session_key(AUTHOR), "grandpa": session_key(AUTHOR)}]]
         },
-        "staking": {"stakers": [[address(name), STAKE] for name in JUDGES]},
-        "grandpa": {"authorities": [[session_key(AUTHOR), STAKE // WEIGHT_UNIT]]},
+        "staking": {
+            "validator_count": VALIDATOR_COUNT,
+            "stakers": [[address(name), STAKE] for name in JUDGES],
+        },
         "sudo": {"key": address("Alice")},
         "subnets": {
             NETUID: {"kind": "Training", "owner": address(PROVIDER), "hyperparameters": hyperparameters()}

@@ -7,20 +7,21 @@ A class is an API and a method a function: signatures are the wire format, for c
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
 from runtime.frame.api import ApiSpec, FunctionSpec, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
 from runtime.frame.metadata import v14, v15
 from runtime.frame.state import Overlay, State
-from runtime.pallets import session
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
+from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
 from runtime.primitives.scale import Codec, DecodeError, Input, codec
-from runtime.primitives.shapes import Fixed, struct, u32, u64
+from runtime.primitives.session import KeyTypeId
+from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
     Err,
     Ok,
@@ -35,8 +36,6 @@ from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, AssayRuntime
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
-
-KeyTypeId = Annotated[bytes, Fixed(4, "sp_core::crypto::KeyTypeId")]
 
 
 class ApiNotFound(KeyError):
@@ -210,7 +209,7 @@ class SessionKeys(Bound):
             keys = SESSION_KEYS.decode(encoded)
         except DecodeError:
             return None
-        return [(keys.babe, b"babe"), (keys.grandpa, b"gran")]
+        return [(key, kind) for kind, key in keys.typed()]
 
 
 SERVED: tuple[ApiSpec, ...] = tuple(

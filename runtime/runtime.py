@@ -82,14 +82,14 @@ class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
     system = System.at(0, version=VERSION)
-    session = Session.at(6)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa"))
     babe = Babe.at(2, system=system, session=session)
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
     staking = Staking.at(7, currency=balances)
-    grandpa = Grandpa.at(10)
+    grandpa = Grandpa.at(10, system=system)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)
     proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)

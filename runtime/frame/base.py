@@ -275,7 +275,7 @@ class Runtime:
 
     @classmethod
     def build_genesis(cls, overlay: Overlay, config: Mapping[str, Any]) -> None:
-        """Write genesis: constants first, then every pallet's section in pallet order.
+        """Write genesis: constants, every pallet's section in pallet order, then what follows from them.
 
         `config` maps pallet attributes to their sections, and "constants" to {pallet: {constant: value}}.
 
@@ -293,6 +293,8 @@ class Runtime:
         runtime = cls(overlay)
         for attribute in cls.declared:
             getattr(runtime, attribute).genesis(config.get(attribute, {}))
+        for pallet in runtime.pallets:
+            pallet.on_genesis()
         overlay.events.clear()
 
     def try_state(self) -> None:

@@ -181,6 +181,9 @@ class Pallet(Generic[E, R]):
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Write the initial state from the chain specification's section of this pallet."""
 
+    def on_genesis(self) -> None:
+        """Write what follows from other pallets' initial state, once every section is written."""
+
     def on_initialize(self, now: int) -> Weight:
         """Run before the extrinsics of block `now`; return the weight used."""
         return Weight()

@@ -1,15 +1,16 @@
 """Babe: slots, authorities with weights, and the chain's randomness.
 
 Randomness of epoch n+1 = blake2_256(randomness of n ++ n+1 ++ VRF outputs of epoch n-1); it is announced,
-with the authorities, in the first block of epoch n.
+with the authorities and what has changed of the configuration, in the first block of epoch n.
 Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Annotated, Protocol
 
-from runtime.frame.declare import constant, coupled, db
-from runtime.frame.errors import InvalidDigest, NoError
+from runtime.frame.declare import Root, call, constant, coupled, db
+from runtime.frame.errors import InvalidDigest, PalletError, ensure
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.frame.traits import Digests
@@ -18,7 +19,11 @@ from runtime.primitives.babe import (
     PRE_DIGEST,
     AllowedSlots,
     Authorities,
+    ConsensusLog,
+    NextConfigData,
+    NextConfigDescriptor,
     NextEpochData,
+    OnDisabled,
     Primary,
     Randomness,
     SecondaryPlain,
@@ -29,7 +34,8 @@ from runtime.primitives.babe import (
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import BABE_ENGINE, Consensus, Digest, PreRuntime
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.shapes import struct, u32, u64
+from runtime.primitives.session import Authority
+from runtime.primitives.shapes import Bounded, struct, u32, u64
 from runtime.primitives.types import ZERO_HASH, Hash, Slot, Weight
 from runtime.primitives.vrf import proof_to_hash
 
@@ -69,8 +75,14 @@ class Epoch:
 class SessionRotation(Protocol):
     """Who is told that an epoch, which is a session, begins."""
 
-    def rotate(self) -> None:
-        """Begin the next session."""
+    current_index: Value[u32]
+
+    def rotate(self) -> Weight:
+        """End the session and begin the next; return the weight used."""
+        ...
+
+    def is_disabled(self, index: int) -> bool:
+        """Say whether an authority must not author."""
         ...
 
 
@@ -84,7 +96,22 @@ CONFIG = BabeEpochConfiguration((0, 1), AllowedSlots.PrimaryAndSecondaryVRFSlots
 """One stake-weighted leader in every slot."""
 
 
-class Babe(Pallet[None, NoError]):
+MAX_SKIPPED = 100
+"""Gaps between epochs remembered, as in Substrate: more than any offence is old when it is reported."""
+
+
+class Error(PalletError):
+    """Why a BABE call is refused."""
+
+    InvalidEquivocationProof = "An equivocation proof provided as part of an equivocation report is invalid."
+    InvalidKeyOwnershipProof = "A key ownership proof provided as part of an equivocation report is invalid."
+    DuplicateOffenceReport = "A given equivocation report is valid but already previously reported."
+    InvalidConfiguration = (
+        "Submitted configuration is invalid: c is a share, and secondary slots carry a VRF."
+    )
+
+
+class Babe(Pallet[None, Error]):
     """Slots, epochs, authorities and randomness."""
 
     system: SystemDigest = coupled()
@@ -105,14 +132,23 @@ class Babe(Pallet[None, NoError]):
     under_construction: Map[u32, Randomness] = storage(hasher=twox_64_concat)
     author_vrf_randomness: Value[Randomness | None] = storage(default=None)
     epoch_config: Value[BabeEpochConfiguration] = storage(default=CONFIG)
+    next_epoch_config: Value[BabeEpochConfiguration] = storage()
+    pending_epoch_config_change: Value[NextConfigDescriptor] = storage()
+    skipped_epochs: Value[Annotated[list[tuple[u64, u32]], Bounded(MAX_SKIPPED)]] = storage(default=[])
     vrf_accumulator: Value[Hash] = storage(default=ZERO_HASH)
     author: Value[u32] = storage()
 
-    def genesis(self, config: Mapping[str, Any]) -> None:
-        """Write `authorities`: [[0x public key, weight], ...]."""
-        listed = [(bytes.fromhex(key[2:]), int(weight)) for key, weight in config.get("authorities", [])]
-        self.authorities.put(listed)
-        self.next_authorities.put(listed)
+    @call(2, weight=db(writes=1))
+    def plan_config_change(self, origin: Root, config: NextConfigDescriptor) -> None:
+        """Plan an epoch config change.
+
+        It is recorded, and enacted on the next call to `enact_epoch_change`: announced when the next epoch
+        begins, in force from the epoch after it on. A later one replaces it.
+        """
+        numerator, denominator = config.c
+        ensure(denominator > 0 and numerator <= denominator, Error.InvalidConfiguration)
+        ensure(config.allowed_slots is CONFIG.allowed_slots, Error.InvalidConfiguration)
+        self.pending_epoch_config_change.put(config)
 
     def on_initialize(self, now: int) -> Weight:
         """Read the pre-digest: move slot and epoch on, gather the VRF output."""
@@ -120,11 +156,14 @@ class Babe(Pallet[None, NoError]):
         if pre_digest is None:
             self.author.kill()
             return db(reads=1)
-        self._enter_slot(now, pre_digest.slot)
-        self.author.put(pre_digest.authority_index)
+        rotation = self._enter_slot(now, pre_digest.slot)
+        author = pre_digest.authority_index
+        if self.session.is_disabled(author):
+            raise InvalidDigest(f"authority {author} is disabled and must not author")
+        self.author.put(author)
         if not isinstance(pre_digest, SecondaryPlain):
             self._gather(_output(pre_digest.vrf_signature))
-        return db(reads=6, writes=6)
+        return rotation + db(reads=7, writes=6)
 
     def _pre_digest(self) -> Primary | SecondaryPlain | SecondaryVRF | None:
         for log in self.system.digest.get().logs:
@@ -132,33 +171,49 @@ class Babe(Pallet[None, NoError]):
                 return _decode(log._1)
         return None
 
-    def _enter_slot(self, now: int, slot: Slot) -> None:
+    def _enter_slot(self, now: int, slot: Slot) -> Weight:
         self.current_slot.put(slot)
         if now == 1:
             self.genesis_slot.put(slot)
             self._announce()
         epoch = self.epoch_at(slot)
-        if epoch > self.epoch_index.get():
-            self._enter_epoch(epoch)
+        return self._enter_epoch(epoch) if epoch > self.epoch_index.get() else Weight()
 
-    def _enter_epoch(self, epoch: int) -> None:
+    def _enter_epoch(self, epoch: int) -> Weight:
         """Begin an epoch; when some were skipped, what was announced for the first of them applies."""
+        session = self.session.current_index.get() + 1
+        if epoch > self.epoch_index.get() + 1:
+            self.skipped_epochs.put([*self.skipped_epochs.get(), (epoch, session)][-MAX_SKIPPED:])
+        self.epoch_index.put(epoch)
+        self._change_randomness(epoch)
+        return self.session.rotate() + db(reads=6, writes=8)
+
+    def _change_randomness(self, epoch: int) -> None:
         segments = self.segment_index.get()
         gathered = [self.under_construction[segment] for segment in range(segments)]
         for segment in range(segments):
             del self.under_construction[segment]
         self.segment_index.kill()
         current = self.next_randomness.get()
-        self.epoch_index.put(epoch)
         self.randomness.put(current)
-        self.authorities.put(self.next_authorities.get())
         self.next_randomness.put(next_randomness(current, epoch + 1, gathered))
-        self.session.rotate()
-        self._announce()
+
+    def _change_config(self) -> None:
+        """Let the announced configuration apply; announce what was planned since for the next epoch."""
+        announced = self.next_epoch_config.find()
+        if announced is not None:
+            self.epoch_config.put(announced)
+        pending = self.pending_epoch_config_change.find()
+        if pending is not None:
+            self.pending_epoch_config_change.kill()
+            self.next_epoch_config.put(BabeEpochConfiguration(pending.c, pending.allowed_slots))
+            self._log(NextConfigData(pending))
 
     def _announce(self) -> None:
-        data = NextEpochData(self.next_authorities.get(), self.next_randomness.get())
-        self.system.deposit_log(Consensus(BABE_ENGINE, CONSENSUS_LOG.encode(data)))
+        self._log(NextEpochData(self.next_authorities.get(), self.next_randomness.get()))
+
+    def _log(self, message: ConsensusLog) -> None:
+        self.system.deposit_log(Consensus(BABE_ENGINE, CONSENSUS_LOG.encode(message)))
 
     def _gather(self, output: bytes) -> None:
         segment = self.segment_index.get()
@@ -166,6 +221,26 @@ class Babe(Pallet[None, NoError]):
         self.segment_index.put(segment + 1)
         self.author_vrf_randomness.put(output[:32])
         self.vrf_accumulator.put(Hash(blake2_256(self.vrf_accumulator.get() + output)))
+
+    # Sessions.
+
+    def on_genesis_session(self, validators: Sequence[Authority]) -> None:
+        """Take the authorities of session 0, who are announced for session 1 too."""
+        self.authorities.put(_authorities(validators))
+        self.next_authorities.put(_authorities(validators))
+
+    def on_new_session(
+        self, index: int, changed: bool, validators: Sequence[Authority], queued: Sequence[Authority]
+    ) -> None:
+        """Let those announced author, and announce those queued."""
+        self.authorities.put(_authorities(validators))
+        self.next_authorities.put(_authorities(queued))
+        self._announce()
+        self._change_config()
+
+    def on_disabled(self, index: int) -> None:
+        """Tell the nodes who must not author until the epoch ends."""
+        self._log(OnDisabled(index))
 
     # What others ask.
 
@@ -180,6 +255,15 @@ class Babe(Pallet[None, NoError]):
     def epoch_at(self, slot: Slot) -> int:
         """Return the epoch a slot lies in."""
         return (slot - self.genesis_slot.get()) // self.epoch_duration
+
+    def session_at(self, epoch: int) -> int:
+        """Return the session an epoch was or will be: skipped epochs were none."""
+        skipped = self.skipped_epochs.get()
+        before = bisect_right(skipped, epoch, key=lambda gap: gap[0])
+        if not before:
+            return epoch
+        entered, session = skipped[before - 1]
+        return session + epoch - entered
 
     def author_index(self) -> int | None:
         """Return the index of the block's author among the authorities."""
@@ -206,17 +290,28 @@ class Babe(Pallet[None, NoError]):
 
     def current_epoch(self) -> Epoch:
         """Return the epoch of the last block."""
-        return self._epoch(self.epoch_index.get(), self.authorities.get(), self.randomness.get())
+        return self._epoch(
+            self.epoch_index.get(), self.authorities.get(), self.randomness.get(), self.epoch_config.get()
+        )
 
     def next_epoch(self) -> Epoch:
         """Return what is announced for the epoch after it."""
         return self._epoch(
-            self.epoch_index.get() + 1, self.next_authorities.get(), self.next_randomness.get()
+            self.epoch_index.get() + 1,
+            self.next_authorities.get(),
+            self.next_randomness.get(),
+            self.next_epoch_config.find() or self.epoch_config.get(),
         )
 
-    def _epoch(self, index: int, authorities: Authorities, randomness: Randomness) -> Epoch:
+    def _epoch(
+        self, index: int, authorities: Authorities, randomness: Randomness, config: BabeEpochConfiguration
+    ) -> Epoch:
         start = self.genesis_slot.get() + index * self.epoch_duration
-        return Epoch(index, start, self.epoch_duration, authorities, randomness, self.epoch_config.get())
+        return Epoch(index, start, self.epoch_duration, authorities, randomness, config)
+
+
+def _authorities(validators: Sequence[Authority]) -> Authorities:
+    return [(each.keys.babe, each.weight) for each in validators]
 
 
 def _decode(encoded: bytes) -> Primary | SecondaryPlain | SecondaryVRF:

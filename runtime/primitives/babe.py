@@ -124,11 +124,14 @@ class V1:
     allowed_slots: AllowedSlots
 
 
+NextConfigDescriptor = Annotated[V1, Variants("sp_consensus_babe::digests::NextConfigDescriptor", (1,))]
+
+
 @variant
 class NextConfigData:
     """The configuration from the next epoch on."""
 
-    _0: Annotated[V1, Variants("sp_consensus_babe::digests::NextConfigDescriptor", (1,))]
+    _0: NextConfigDescriptor
 
 
 ConsensusLog = Annotated[

@@ -8,9 +8,9 @@ from chain.rpc.dispatch import Handler
 from chain.rpc.errors import AUTHOR_ERROR, Json, RpcError, invalid_params
 from chain.rpc.params import MAX_KEYS, Params
 from chain.rpc.shapes import to_hex
-from runtime.apis import KeyTypeId
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
+from runtime.primitives.session import KeyTypeId
 from runtime.primitives.shapes import Bounded
 from runtime.primitives.types import Hash
 

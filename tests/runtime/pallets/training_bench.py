@@ -52,7 +52,7 @@ class BenchRuntime(Runtime):
     """Everything a round touches."""
 
     system = System.at(0)
-    session = Session.at(6)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
     babe = Babe.at(2, system=system, session=session)
     balances = Balances.at(4, accounts=system)
     staking = Staking.at(7, currency=balances)
@@ -118,13 +118,15 @@ class Bench:
         self, stakes: list[int], authorities: int, hyperparameters: dict[str, int]
     ) -> dict[str, Any]:
         colds = [account(f"stash {index}") for index in range(len(stakes))]
-        rich = [*colds, *self.judges, *self.miners, OWNER, STRANGER]
+        nodes = [account(f"authority {index}") for index in range(authorities)]
+        rich = [*colds, *nodes, *self.judges, *self.miners, OWNER, STRANGER]
         seats = [*zip(self.judges, colds, strict=True), *((miner, miner) for miner in self.miners)]
-        keys = [(bytes([index + 1]) * 32, 1) for index in range(authorities)]
+        bonds = [*zip(colds, stakes, strict=True), *((node, 1) for node in nodes)]
+        keys = [[hexed(node), {"babe": hexed(node), "grandpa": hexed(node)}] for node in nodes]
         return {
             "balances": {"balances": [[hexed(who), 100_000 * ASY] for who in rich]},
-            "staking": {"stakers": [[hexed(c), s * ASY] for c, s in zip(colds, stakes, strict=True) if s]},
-            "babe": {"authorities": [[hexed(key), weight] for key, weight in keys]},
+            "session": {"keys": keys},
+            "staking": {"stakers": [[hexed(stash), bond * ASY] for stash, bond in bonds if bond]},
             "subnets": {
                 str(NETUID): {
                     "kind": "Training",
