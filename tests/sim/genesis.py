@@ -5,12 +5,15 @@ seeds share one genesis.
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 
+from chain.consensus.grandpa.round import VoterSet
 from chain.keys.keystore import KEY_KINDS
 from chain.keys.pair import Keypair
 from chain.spec import ChainSpec
 from runtime.primitives import ss58
+from runtime.primitives.authority_weights import authority_weights
 from runtime.primitives.hashing import blake2_256
 
 ASY = 10**12
@@ -19,6 +22,7 @@ SESSION_SLOTS = 8
 UNIT = 10_000 * ASY
 """planck behind a validator of weight 1"""
 RICHES = 10**6 * ASY
+MOST_VALIDATORS = 200
 
 
 @lru_cache(maxsize=4096)
@@ -50,18 +54,16 @@ def spec_of(weights: tuple[int, ...], spare: int = 0, session_slots: int = SESSI
     names = [f"v{index}" for index in range(len(weights))]
     everybody = names + [f"v{len(weights) + index}" for index in range(spare)]
     keys = {name: "0x" + session_pair(name).public.hex() for name in names}
-    listed = [[keys[name], weight * UNIT // ASY] for name, weight in zip(names, weights, strict=True)]
     config = {
         "constants": constants(session_slots),
         "balances": {"balances": [[address(name), RICHES] for name in everybody]},
-        "babe": {"authorities": listed},
         "session": {
             "keys": [[address(name), dict.fromkeys(("babe", "grandpa"), keys[name])] for name in names]
         },
         "staking": {
-            "stakers": [[address(name), weight * UNIT] for name, weight in zip(names, weights, strict=True)]
+            "validator_count": MOST_VALIDATORS,
+            "stakers": [[address(name), weight * UNIT] for name, weight in zip(names, weights, strict=True)],
         },
-        "grandpa": {"authorities": listed},
         "sudo": {"key": address("v0")},
     }
     source = {
@@ -74,6 +76,12 @@ def spec_of(weights: tuple[int, ...], spare: int = 0, session_slots: int = SESSI
     spec = ChainSpec.parse(json.dumps(source), "the simulated chain")
     raw = {**source, "genesis": spec.raw()["genesis"]}
     return ChainSpec.parse(json.dumps(raw), "the simulated chain")
+
+
+def voters_of(weights: Sequence[int]) -> VoterSet:
+    """Return who votes at genesis, with the weights that the runtime gives them."""
+    stakes = authority_weights([weight * UNIT for weight in weights])
+    return VoterSet([(session_pair(f"v{index}").public, weight) for index, weight in enumerate(stakes)])
 
 
 def constants(session_slots: int) -> dict[str, dict[str, int]]:

@@ -9,9 +9,10 @@ most SETTLED seconds until the finality of every honest node is at the head agai
 import asyncio
 import random
 
+from tests.sim.genesis import voters_of
 from tests.sim.nemesis import EXCLUSIVE, NEMESES
 from tests.sim.transport import Weather
-from tests.sim.world import Outcome, Plan, World, drawn_weights, run, voters_of
+from tests.sim.world import Outcome, Plan, World, drawn_weights, run
 
 CALM = 6.0
 """seconds in which a network gets going"""
@@ -58,12 +59,13 @@ def choice(wanted: str, rng: random.Random) -> list[str]:
 
 def drawn_twins(weights: tuple[int, ...], rng: random.Random) -> tuple[str, ...]:
     """Return validators to be twins, as many as may be byzantine together."""
-    voters, spent, twins = voters_of(weights), 0, []
+    voters, spent, twins = voters_of(weights), 0, list[str]()
+    of = list(voters.weights.values())
     order = list(range(len(weights)))
     rng.shuffle(order)
     for index in order:
-        if spent + weights[index] <= voters.total - voters.threshold:
-            spent += weights[index]
+        if spent + of[index] <= voters.total - voters.threshold:
+            spent += of[index]
             twins.append(f"v{index}")
     return tuple(sorted(twins[: rng.randint(1, len(twins))])) if twins else ()
 

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from chain.consensus.grandpa.round import VoterSet
 from chain.node import Node
 from chain.storage.store import ChainStore
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Life
-from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of
+from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, voters_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import Hooks, Machine
 from tests.sim.sharing import SharedExecutor, shared_verdicts
@@ -65,8 +64,9 @@ class World:
         self.over = asyncio.Event()
         weights = plan.weights or drawn_weights(plan.validators, self.rng("weights"))
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
-        self.weights = {f"v{index}": weight for index, weight in enumerate(weights)}
         self.voters = voters_of(weights)
+        names = (f"v{index}" for index in range(len(weights)))
+        self.weights = dict(zip(names, self.voters.weights.values(), strict=True))
         self.silenced: list[Machine] = []  # honest, but without a guard
         self.recovery = 0.0  # seconds from the end of all faults to finality at the head
         self.network = SimNetwork(loop, self.rng("network"), plan.weather)
@@ -203,12 +203,6 @@ def drawn_weights(count: int, rng: random.Random) -> tuple[int, ...]:
     if kind < 2:
         return (1,) * count
     return tuple(1 + (index * (3 + kind)) % 5 for index in range(count))
-
-
-def voters_of(plan_weights: Sequence[int]) -> VoterSet:
-    """Return the voters of these weights."""
-    pairs = [(session_pair(f"v{index}").public, weight) for index, weight in enumerate(plan_weights)]
-    return VoterSet(pairs)
 
 
 @lru_cache(maxsize=64)
