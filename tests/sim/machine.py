@@ -63,7 +63,7 @@ class Machine:
         self.node: Node | None = None
         self.life = Life(alive=False)
         self.lives = 0
-        self._spec = spec
+        self.spec = spec
         self._network = network
         self._executor = executor
         self._rng = rng
@@ -85,9 +85,10 @@ class Machine:
             guard.admit_voter(pair.public)
         guard.close()
 
-    def lose_guard(self) -> None:
-        """Lose the guard's file, as somebody does who copies keys to a new machine."""
+    def lose_guard(self, live: ChainSpec) -> None:
+        """Lose the guard's file, as somebody does who copies keys to a new machine, on a chain that is live."""
         self.files["guard"].content.pop(GUARD_FILE, None)
+        self.spec = live
 
     def back_up(self) -> Backup:
         """Return a copy of what belongs to the chain; the guard is no part of a backup."""
@@ -135,7 +136,7 @@ class Machine:
 
     async def _run(self, life: Life) -> None:
         """Run one life to its end; only a loss of power may end it."""
-        config = NodeConfig(self._spec, name=self.name, validator=True, node_key=self._node_key)
+        config = NodeConfig(self.spec, name=self.name, validator=True, node_key=self._node_key)
         try:
             with Node.open(config, self.environment(life), self._executor) as node:
                 self.node = node

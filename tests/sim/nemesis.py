@@ -9,6 +9,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from chain.keys.keystore import KEY_KINDS
+from runtime.primitives.session import SessionKeys
+from tests.sim.genesis import session_pair, session_secret
 from tests.sim.machine import Backup, Machine
 from tests.sim.world import World
 
@@ -142,13 +145,28 @@ async def guardless(world: World, rng: random.Random, until: float) -> None:
     if candidates:
         machine = rng.choice(candidates)
         machine.kill()
-        machine.lose_guard()
+        machine.lose_guard(world.live)
         world.silenced.append(machine)
         world.revive(machine)
 
 
+async def churn(world: World, rng: random.Random, until: float) -> None:
+    """Have validators change their session keys, so that voters change under all the rest."""
+    generations = dict.fromkeys(world.weights, 0)
+    while await pause(world, rng, until, 1, 8):
+        machine = rng.choice(world.honest)
+        if machine.node is None or machine in world.silenced:
+            continue
+        validator, generation = machine.validator, generations[machine.validator] + 1
+        for kind in KEY_KINDS:
+            machine.node.keys.insert(kind, session_secret(validator, generation))
+        generations[validator] = generation
+        public = session_pair(validator, generation).public
+        world.submit(machine.node, validator, "Session", "set_keys", SessionKeys(public, public), b"")
+
+
 NEMESES: dict[str, Nemesis] = {
-    each.__name__: each for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless)
+    each.__name__: each for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn)
 }
 """By name; twins are part of the plan."""
 EXCLUSIVE: Sequence[frozenset[str]] = (frozenset(("partitions", "isolation")),)

@@ -229,13 +229,15 @@ class SimTransport:
         self._on_killed = on_killed
         self._peers: Peers | None = None
         self._connected: dict[str, None] = {}
+        self._ended: asyncio.Future[None]
 
     async def run(self, peers: Peers) -> None:
-        """Carry messages until cancelled."""
+        """Carry messages until cancelled, or until the node cannot take one: it raises that."""
         self._peers = peers
+        self._ended = asyncio.get_running_loop().create_future()
         self._network.join(self)
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._ended
         finally:
             self._network.leave(self)
 
@@ -274,3 +276,6 @@ class SimTransport:
             news(self._peers)
         except Killed:
             self._on_killed()
+        except Exception as problem:  # noqa: BLE001  as a transport on sockets: it ends the node, whatever it is
+            if not self._ended.done():
+                self._ended.set_exception(problem)

@@ -11,16 +11,19 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
+from chain.errors import SubmitError
 from chain.node import Node
 from chain.storage.store import ChainStore
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Life
-from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, voters_of
+from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, stash_pair, voters_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import Hooks, Machine
 from tests.sim.sharing import SharedExecutor, shared_verdicts
 from tests.sim.transport import SimNetwork, Weather
+from tests.sim.users import submit
 from tests.sim.witness import Figures, Witness, state_flaw
 
 STAGGER = 0.5
@@ -64,10 +67,12 @@ class World:
         self.over = asyncio.Event()
         weights = plan.weights or drawn_weights(plan.validators, self.rng("weights"))
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
+        self.live = spec_of(weights, plan.spare, plan.session_slots, "Live")
         self.voters = voters_of(weights)
         names = (f"v{index}" for index in range(len(weights)))
         self.weights = dict(zip(names, self.voters.weights.values(), strict=True))
         self.silenced: list[Machine] = []  # honest, but without a guard
+        self.submitted = 0
         self.recovery = 0.0  # seconds from the end of all faults to finality at the head
         self.network = SimNetwork(loop, self.rng("network"), plan.weather)
         self.network.on_deliver = self.witness.delivered
@@ -121,6 +126,14 @@ class World:
         """Start a machine that is down."""
         if not machine.up:
             machine.start()
+
+    def submit(self, node: Node, account: str, pallet: str, call: str, *arguments: Any) -> None:
+        """Submit a call; a pool may refuse it, as when the last one is not in a block yet."""
+        try:
+            submit(node, stash_pair(account), pallet, call, *arguments)
+        except SubmitError:
+            return
+        self.submitted += 1
 
     def start(self, names: Sequence[str] | None = None) -> None:
         """Start these machines, or all, within a moment."""
