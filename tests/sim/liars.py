@@ -105,7 +105,9 @@ class Liar:
 
     def _forge(self, peer: str) -> None:
         """Vote in somebody's name."""
-        votes = [GOSSIP_MESSAGE.decode(message) for channel, message in self._heard if channel == Channel.VOTES]
+        votes = [
+            GOSSIP_MESSAGE.decode(message) for channel, message in self._heard if channel == Channel.VOTES
+        ]
         if votes:
             heard = self._rng.choice(votes)
             forged = SignedMessage(Prevote(self._hash(), 9), heard.message.signature, heard.message.id)

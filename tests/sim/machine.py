@@ -86,7 +86,7 @@ class Machine:
         guard.close()
 
     def lose_guard(self, live: ChainSpec) -> None:
-        """Lose the guard's file, as somebody does who copies keys to a new machine, on a chain that is live."""
+        """Lose the guard's file, as one does who copies keys to a new machine, on a live chain."""
         self.files["guard"].content.pop(GUARD_FILE, None)
         self.spec = live
 

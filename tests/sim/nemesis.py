@@ -166,7 +166,8 @@ async def churn(world: World, rng: random.Random, until: float) -> None:
 
 
 NEMESES: dict[str, Nemesis] = {
-    each.__name__: each for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn)
+    each.__name__: each
+    for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn)
 }
 """By name; twins are part of the plan."""
 EXCLUSIVE: Sequence[frozenset[str]] = (frozenset(("partitions", "isolation")),)
