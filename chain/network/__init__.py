@@ -1,0 +1,1 @@
+"""What goes on between peers, above whatever transport carries it."""
