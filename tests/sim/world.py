@@ -15,7 +15,9 @@ from typing import Any
 
 from chain.errors import SubmitError
 from chain.node import Node
+from chain.storage.db import META
 from chain.storage.store import ChainStore
+from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Life
 from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, stash_pair, voters_of
@@ -24,7 +26,7 @@ from tests.sim.machine import Hooks, Machine
 from tests.sim.sharing import SharedExecutor, shared_verdicts
 from tests.sim.transport import SimNetwork, Weather
 from tests.sim.users import submit
-from tests.sim.witness import Figures, Witness, state_flaw
+from tests.sim.witness import Figures, Lineage, Witness, state_flaw
 
 STAGGER = 0.5
 """seconds within which everybody starts"""
@@ -63,12 +65,14 @@ class World:
     def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
         self.plan = plan
         self.loop = loop
-        self.witness = Witness(loop, self._on_broken)
         self.over = asyncio.Event()
         weights = plan.weights or drawn_weights(plan.validators, self.rng("weights"))
+        blank = blank_tables(weights, plan.spare, plan.session_slots)
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
         self.live = spec_of(weights, plan.spare, plan.session_slots, "Live")
         self.voters = voters_of(weights)
+        lineage = Lineage(Hash(blank.columns[META][b"genesis"]), list(self.voters.weights.items()))
+        self.witness = Witness(loop, lineage, self.over.set)
         names = (f"v{index}" for index in range(len(weights)))
         self.weights = dict(zip(names, self.voters.weights.values(), strict=True))
         self.silenced: list[Machine] = []  # honest, but without a guard
@@ -79,7 +83,6 @@ class World:
         self.executor = SharedExecutor(self.witness.fail)
         self.machines: dict[str, Machine] = {}
         self.stopped: list[tuple[str, BaseException]] = []
-        blank = blank_tables(weights, plan.spare, plan.session_slots)
         for validator in self.weights:
             twin = validator in plan.twins
             for name in (f"{validator}a", f"{validator}b") if twin else (validator,):
@@ -176,9 +179,6 @@ class World:
         if problem is not None:
             self.stopped.append((machine.name, problem))
             self.witness.fail(f"{machine.name} has stopped: {problem!r}")
-
-    def _on_broken(self) -> None:
-        self.over.set()
 
 
 Script = Callable[[World], Awaitable[None]]
