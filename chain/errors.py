@@ -49,6 +49,7 @@ class BlockFlaw(enum.StrEnum):
 
     BAD_PRE_DIGEST = "bad pre-digest"
     SLOT_NOT_INCREASING = "slot not increasing"
+    SLOT_AHEAD = "slot not begun"
     SLOT_IN_FUTURE = "slot in the future"
     WRONG_AUTHOR = "wrong author"
     BAD_VRF = "bad VRF proof"
@@ -62,3 +63,15 @@ class InvalidBlock(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class SlotAhead(InvalidBlock):
+    """The block is good but for its slot, which is the next one: it may wait until that begins."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(BlockFlaw.SLOT_AHEAD, f"slot {slot} is the next one")
+        self.slot = slot
+
+
+class RuntimeMissing(Exception):
+    """This node cannot execute what comes next; says which runtime is wanted, and what to do."""

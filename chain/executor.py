@@ -1,30 +1,29 @@
 """The only way from the node to a runtime: which version a state wants, and what it answers.
 
-A native runtime is found by the `spec_version` in the state's `:code` manifest. A node that lacks the version
-stops with a clear message instead of guessing.
+A native runtime is found by the state's `:code` manifest (chain/runtimes.py). A node that lacks it stops with
+a clear message instead of guessing.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from chain.consensus.slots import Epoch
+from chain.runtimes import Runtimes, installed
 from chain.signatures import Signatures
-from runtime.apis import answer
 from runtime.frame.errors import DispatchErrorKind
-from runtime.frame.executive import Executed, Execution, Executive, Validation
+from runtime.frame.executive import Executed, Execution, Validation
 from runtime.frame.state import State
-from runtime.genesis import CODE_KEY
+from runtime.frame.storage import item_prefix
+from runtime.native import NativeRuntime
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Digest, Header
+from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.scale import codec
 from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import BlockNumber, Hash
 from runtime.primitives.version import RuntimeVersion
-from runtime.runtime import EXECUTIVE, VERSION, AssayRuntime
 
-RUNTIMES: dict[int, Executive] = {VERSION.spec_version: EXECUTIVE}
-"""Runtimes this node carries, by spec_version."""
 KEPT_METADATA = 16
 """Encoded answers with metadata kept; a chain has at most three per upgrade."""
 
@@ -34,45 +33,56 @@ _APPLIED, _FAILED, _REFUSED = b"\x00\x00", b"\x00\x01", b"\x01"
 """How an ApplyExtrinsicResult begins: Ok(Ok), Ok(Err) and Err."""
 _DISPATCH_ERROR = codec(DispatchErrorKind)
 
+_SCHEDULED_UPGRADE = item_prefix("System", "ScheduledUpgrade")
+"""Looked up with every block, so before a runtime is bound."""
+
 MIN_SLOT_MS = 100
 """No node builds, sends and imports a block in less."""
 
 
-class RuntimeMissing(Exception):
-    """The chain runs a version this node does not have; None where its state does not say which."""
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A runtime that is scheduled: the first block it executes, its `:code`, and what is missing here."""
 
-    def __init__(self, wanted: int | None) -> None:
-        named = "a runtime its state does not name" if wanted is None else f"runtime version {wanted}"
-        super().__init__(
-            f"this chain needs {named}, this node has {sorted(RUNTIMES)}: "
-            "install a newer assay-chain and start again; nothing is lost"
-        )
-        self.wanted = wanted
+    at: BlockNumber
+    code: bytes
+    lacks: str | None
 
 
 class Executor:
     """Runs blocks and answers questions on the state it is given; it holds none."""
 
-    def __init__(self, signatures: Signatures | None = None) -> None:
+    def __init__(self, signatures: Signatures | None = None, runtimes: Runtimes | None = None) -> None:
+        self._runtimes = runtimes or installed()
         self._signatures = signatures or Signatures()
         self._metadata: dict[tuple[bytes, str, bytes], bytes] = {}
 
-    def executive(self, state: State) -> Executive:
-        """Return the runtime of a state.
+    def native(self, state: State) -> NativeRuntime:
+        """Return the runtime that executes the children of the block whose state this is.
 
         Raises: RuntimeMissing.
         """
-        wanted = _wanted(state.get(CODE_KEY) or b"")
-        if wanted not in RUNTIMES:
-            raise RuntimeMissing(wanted)
-        return RUNTIMES[wanted]
+        return self._runtimes.find(state.get(CODE_KEY) or b"")
+
+    def lacks(self, state: State) -> str | None:
+        """Say what is missing to execute the children of a block, and what to do; None when nothing is."""
+        return self._runtimes.lacks(state.get(CODE_KEY) or b"")
+
+    def upgrade(self, state: State) -> Upgrade | None:
+        """Return the runtime that a state has scheduled, if there is one.
+
+        Raises: RuntimeMissing.
+        """
+        if state.get(_SCHEDULED_UPGRADE) is None:
+            return None
+        scheduled = self.native(state).reading(state).system.scheduled_upgrade.get()
+        return Upgrade(scheduled.at, scheduled.code, self._runtimes.lacks(scheduled.code))
 
     def flaw(self, state: State) -> str | None:
         """Say why no chain can grow on a genesis state, None where one can.
 
         Raises: RuntimeMissing.
         """
-        self.executive(state)
         configuration = self._ask(state, "BabeApi_configuration")
         if self.slot_duration(state) < MIN_SLOT_MS:
             return f"Babe.ExpectedBlockTime is below {MIN_SLOT_MS} ms"
@@ -86,7 +96,7 @@ class Executor:
 
     def open(self, state: State, number: BlockNumber, parent: Hash, digest: Digest) -> Execution:
         """Start building block `number` on its parent's state."""
-        return self.executive(state).open(state, number, parent, digest, self._signatures.verify)
+        return self.native(state).executive.open(state, number, parent, digest, self._signatures.verify)
 
     def expect(self, state: State, parent: Header, body: list[bytes]) -> None:
         """Have the signatures of a block that is about to be executed verified, where that saves time."""
@@ -100,21 +110,21 @@ class Executor:
 
         Raises: BlockRejected.
         """
-        return self.executive(state).execute_block(state, header, body, supplied, self._signatures.verify)
+        executive, verify = self.native(state).executive, self._signatures.verify
+        return executive.execute_block(state, header, body, supplied, verify)
 
     def validation(self, state: State, at: Header) -> Validation:
         """Return a checker of transactions for the children of a block; it may be used many times."""
-        return self.executive(state).validation(state, at, self._signatures.verify)
+        return self.native(state).executive.validation(state, at, self._signatures.verify)
 
     def call_api(self, state: State, at: Header, name: str, argument: bytes) -> bytes:
         """Answer a runtime API call in SCALE.
 
         Raises: ApiNotFound, ApiTrap, DecodeError.
         """
-        self.executive(state)
         if name == "Metadata_metadata_at_version":
             return self._described(state, name, argument)
-        return answer(state, at, name, argument)
+        return self.native(state).answer(state, at, name, argument)
 
     def dry_run(self, state: State, at: Header, extrinsic: bytes) -> bytes:
         """Return what applying an extrinsic in a block after this one leads to: an ApplyExtrinsicResult."""
@@ -141,7 +151,7 @@ class Executor:
         known = self._metadata.get(wanted)
         if known is not None:
             return known
-        found = answer(state, _NO_HEADER, name, argument)
+        found = self.native(state).answer(state, _NO_HEADER, name, argument)
         if found != NONE:  # there are 2**32 versions to ask for, and they must not push out the real ones
             kept = list(self._metadata.items())[1 - KEPT_METADATA :]
             self._metadata = {**dict(kept), wanted: found}  # a new one, since threads may be reading
@@ -165,7 +175,7 @@ class Executor:
 
         Block 1 is in the genesis slot and so in epoch 0, whatever its slot is.
         """
-        runtime = AssayRuntime.reading(state)
+        runtime = self.native(state).reading(state)
         current, announced = runtime.babe.current_epoch(), runtime.babe.next_epoch()
         index = 0 if number == 0 else runtime.babe.epoch_at(slot)
         chosen = current if index <= current.epoch_index else announced
@@ -173,21 +183,12 @@ class Executor:
 
     def current_epoch(self, state: State) -> tuple[Epoch, int, int]:
         """Return the epoch of the state's block, its first slot and how many slots it has."""
-        now = AssayRuntime.reading(state).babe.current_epoch()
+        now = self.native(state).reading(state).babe.current_epoch()
         epoch = Epoch(now.epoch_index, now.authorities, now.randomness, now.config.c)
         return epoch, now.start_slot, now.duration
 
     def _ask(self, state: State, name: str) -> bytes:
-        return answer(state, _NO_HEADER, name, b"")
-
-
-def _wanted(manifest: bytes) -> int | None:
-    """Return the runtime version a manifest names."""
-    try:
-        version = json.loads(manifest)["spec_version"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return version if isinstance(version, int) else None
+        return self.native(state).answer(state, _NO_HEADER, name, b"")
 
 
 _NO_HEADER = Header(Hash(bytes(32)), 0, Hash(bytes(32)), Hash(bytes(32)), Digest([]))

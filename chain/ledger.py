@@ -42,9 +42,8 @@ class Ledger:
             return None
         if self._store.hash_at(header.number) == block:
             return self._store.best, self._store.best_number
-        heads = [leaf for leaf in self._store.leaves() if self._contains(leaf, block, header.number)]
-        numbered = [(head, self._number(head)) for head in heads]
-        return max(numbered, key=lambda head: head[1], default=(block, header.number))
+        head = self._store.best_above(block)
+        return head, self._number(head)
 
     def next_change(self, block: Hash) -> int | None:
         """Return the lowest unfinalised height, up to a block and on its chain, at which voters change."""
@@ -59,9 +58,13 @@ class Ledger:
         """Return the last final block."""
         return self._store.finalized, self._store.finalized_number
 
-    def voters(self) -> tuple[Authorities, int]:
-        """Return who votes above the last final block, and the number of that set."""
-        return self._executor.grandpa_set(self._store.state_at(self._store.finalized))
+    def voters(self) -> tuple[Authorities, int] | None:
+        """Return who votes above the last final block, and the number of that set.
+
+        None where the runtime is missing that knows: nothing above that block is executed here.
+        """
+        state = self._store.state_at(self._store.finalized)
+        return None if self._executor.lacks(state) is not None else self._executor.grandpa_set(state)
 
     def finalize(self, justification: GrandpaJustification) -> None:
         """Make the target of a justification final.
@@ -70,11 +73,6 @@ class Ledger:
         """
         target = justification.commit.target_hash
         self._settled(self._importer.finalize(target, justification.encode()), justification)
-
-    def _contains(self, head: Hash, block: Hash, number: int) -> bool:
-        while (header := self._store.header(head)) and header.number > number:
-            head = header.parent_hash
-        return head == block
 
     def _number(self, block: Hash) -> int:
         header = self._store.header(block)

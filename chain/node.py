@@ -42,6 +42,7 @@ from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
 from chain.txpool.watch import Watch
+from chain.upgrades import Upgrades
 from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification
@@ -96,10 +97,11 @@ class Node:
         self.peer_id = peer_id(node_key.public)
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.feed.listen(self._imported, self._finalized)
         self.importer = Importer(store, executor, self.feed, clock)
         self.tip = Tip(store, executor, self._accept)
         self.pool = Pool(self.tip.validate, clock.monotonic)
+        self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
+        self.feed.listen(self._imported, self._finalized)
         ledger = Ledger(store, executor, self.importer, self._decided)
         self.voter = Driver(ledger, guard, keys.voters, clock, environment.disk("grandpa"))
         self._guard = guard
@@ -134,6 +136,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            node.upgrades.start()
             yield node
 
     async def run(self) -> None:
@@ -165,10 +168,11 @@ class Node:
 
     def _works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what goes on all the time, by name."""
-        if not self.config.validator:
-            return {}
-        self._warn_of_idle_keys()
-        return {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+        works = {"runtime-upgrades": self.upgrades.run()}
+        if self.config.validator:
+            self._warn_of_idle_keys()
+            works |= {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+        return works
 
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
@@ -201,12 +205,15 @@ class Node:
         return block
 
     def _imported(self, note: ImportNotification) -> None:
-        """Tell the pool and the voter of a block that is stored now."""
+        """Tell the voter of a block that is stored now, and the pool unless it lacks the runtime to judge."""
+        self.upgrades.imported(note)
+        self.voter.chain_changed()
+        if self.upgrades.missing is not None:
+            return
         retracted = [(block, self.store.body(block) or []) for block in note.retracted]
         for block in note.enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
-        self.voter.chain_changed()
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""

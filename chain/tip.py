@@ -10,11 +10,15 @@ from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
-from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.types import BlockNumber, Hash
 
 Accept = Callable[[Header, list[bytes], Changes], Hash]
 """Import a block this node has built and sealed."""
+
+
+NOBODY = Epoch(0, (), bytes(32))
+"""An epoch in which no key authors."""
 
 
 class Tip:
@@ -38,8 +42,10 @@ class Tip:
         return Parent(header, pre_digest_slot(header) if header.number else 0)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
-        """Return what decides the author of a slot."""
+        """Return what decides the author of a slot; it is nobody here where the next runtime is missing."""
         state = self._store.state_at(parent.header.hash())
+        if self._executor.lacks(state) is not None:
+            return NOBODY
         return self._executor.epoch(state, parent.header.number, slot)
 
     def open_block(self, parent: Parent, number: BlockNumber, digest: Digest) -> Execution:
@@ -54,7 +60,10 @@ class Tip:
         """
         best = self._store.best
         if self._checked is None or self._checked[0] != best:
-            self._checked = best, self._executor.validation(self._store.state_at(best), self.header())
+            state = self._store.state_at(best)
+            if self._executor.lacks(state) is not None:
+                raise TransactionRejected("unknown", "CannotLookup")
+            self._checked = best, self._executor.validation(state, self.header())
         return self._checked[1].check(extrinsic)
 
     def nonce(self, account: bytes) -> int:

@@ -5,21 +5,18 @@ answer(state, header, "AccountNonceApi_account_nonce", account) -> SCALE bytes
 A class is an API and a method a function: signatures are the wire format, for calls and for metadata V15.
 """
 
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-from runtime.frame.api import ApiSpec, FunctionSpec, api_of
+from runtime.frame.api import ApiSpec, ApiTrap, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
 from runtime.frame.metadata import v14, v15
-from runtime.frame.state import Overlay, State
+from runtime.frame.state import State
+from runtime.native import Bound, NativeRuntime
 from runtime.pallets.babe import BabeConfiguration, Epoch
 from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetails
 from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
-from runtime.primitives.scale import Codec, DecodeError, Input, codec
+from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.session import KeyTypeId
 from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
@@ -32,18 +29,10 @@ from runtime.primitives.transaction import (
 from runtime.primitives.types import AccountId, Balance, Hash, Nonce, Slot, Weight
 from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
-from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, AssayRuntime
+from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
-
-
-class ApiNotFound(KeyError):
-    """The runtime has no such API."""
-
-
-class ApiTrap(Exception):
-    """The runtime has such an API, but it cannot answer from state alone."""
 
 
 @struct("sp_core::OpaqueMetadata")
@@ -62,15 +51,6 @@ class RuntimeDispatchInfo:
     partial_fee: Balance
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What every API has: the runtime bound to the state of a block, and that block's header."""
-
-    runtime: AssayRuntime
-    state: State
-    header: Header
-
-
 class Core(Bound):
     """What runtime this is."""
 
@@ -84,7 +64,7 @@ class Metadata(Bound):
 
     def metadata(self) -> OpaqueMetadata:
         """Return the metadata, version 14."""
-        return OpaqueMetadata(v14.metadata(self.runtime, EXTENSIONS))
+        return OpaqueMetadata(v14.metadata(self.runtime, self.native.executive.extensions))
 
     def metadata_at_version(self, version: u32) -> OpaqueMetadata | None:
         """Return the metadata of a version, None where it is not served."""
@@ -92,7 +72,8 @@ class Metadata(Bound):
             case 14:
                 return self.metadata()
             case 15:
-                return OpaqueMetadata(v15.metadata(self.runtime, EXTENSIONS, SERVED))
+                extensions, apis = self.native.executive.extensions, self.native.apis
+                return OpaqueMetadata(v15.metadata(self.runtime, extensions, apis))
         return None
 
     def metadata_versions(self) -> list[u32]:
@@ -108,7 +89,7 @@ class TaggedTransactionQueue(Bound):
     ) -> TransactionValidity:
         """Say where a transaction belongs in the pool, or why it does not."""
         try:
-            return Ok(EXECUTIVE.validate(self.state, self.header, tx))
+            return Ok(self.native.executive.validate(self.state, self.header, tx))
         except TransactionRejected as refused:
             return Err(refused.error())
 
@@ -126,12 +107,12 @@ class TransactionPaymentApi(Bound):
 
     def query_info(self, uxt: UncheckedExtrinsic, len_: u32) -> RuntimeDispatchInfo:
         """Return weight, class and fee of an extrinsic of this many bytes."""
-        decoded = EXECUTIVE.format.decode(uxt)
+        decoded = self.native.executive.format.decode(uxt)
         return _dispatch_info(self.runtime, decoded.call, len_)
 
     def query_fee_details(self, uxt: UncheckedExtrinsic, len_: u32) -> FeeDetails:
         """Return what the fee of an extrinsic of this many bytes is made of."""
-        decoded = EXECUTIVE.format.decode(uxt)
+        decoded = self.native.executive.format.decode(uxt)
         tip = decoded.signature.extra[TIP] if decoded.signature else 0
         return self.runtime.transaction_payment.details(self.runtime.info(decoded.call), len_, tip)
 
@@ -232,41 +213,16 @@ TIP = [extension.name for extension in EXTENSIONS].index("ChargeTransactionPayme
 """Where the tip is among the values of the extensions."""
 
 
+NATIVE = NativeRuntime(EXECUTIVE, VERSION, SERVED)
+"""This version."""
+
+
 def answer(state: State, header: Header, name: str, argument: bytes) -> bytes:
-    """Call a runtime API on the state of a block.
+    """Call a runtime API of this version on the state of a block.
 
     Raises: ApiNotFound, ApiTrap, DecodeError.
     """
-    if name not in _table():
-        raise ApiNotFound(name)
-    function = _table()[name]
-    source = Input(argument)
-    arguments = [each.read(source) for each in function.inputs]
-    if source.left():
-        raise DecodeError(f"{source.left()} bytes are left over after the arguments of {name}")
-    bound = function.declared(AssayRuntime(Overlay(state)), state, header)
-    return function.output.encode(function.spec.run(bound, *arguments))
-
-
-@dataclass(frozen=True, slots=True)
-class _Function:
-    """A function with its codecs compiled."""
-
-    declared: type
-    spec: FunctionSpec
-    inputs: list[Codec[Any]]
-    output: Codec[Any]
-
-
-@cache
-def _table() -> dict[str, _Function]:
-    return {f"{api.name}_{each.name}": _compile(api, each) for api in SERVED for each in api.functions}
-
-
-def _compile(api: ApiSpec, function: FunctionSpec) -> _Function:
-    codecs = AssayRuntime.codecs
-    inputs = [codecs.of(annotation) for _, annotation in function.inputs]
-    return _Function(api.declared, function, inputs, codecs.of(function.output))
+    return NATIVE.answer(state, header, name, argument)
 
 
 def _dispatch_info(runtime: AssayRuntime, call: Call, length: int) -> RuntimeDispatchInfo:

@@ -9,7 +9,7 @@ import json
 
 from chain.commands import database
 from chain.commands.failure import Failure
-from chain.consensus.slots import slot_at, verify_header
+from chain.consensus.slots import verify_header
 from chain.env_real import RealClock
 from chain.errors import InvalidBlock, StateDiscarded
 from chain.executor import Executor
@@ -66,9 +66,8 @@ def _execute(store: ChainStore, header: Header, body: list[bytes]) -> Changes:
     parent = store.header(header.parent_hash)
     assert parent is not None, "the parent of a stored block is stored"
     state = store.state_at(header.parent_hash)
-    slot_ms = executor.slot_duration(state)
     epoch = executor.epoch(state, parent.number, pre_digest_slot(header))
-    verify_header(header, pre_digest_slot(parent) if parent.number else 0, epoch, slot_at(now_ms, slot_ms))
+    verify_header(header, pre_digest_slot(parent) if parent.number else 0, epoch)
     return executor.execute(state, header, body, {"timestamp": now_ms}).changes
 
 

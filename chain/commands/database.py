@@ -8,8 +8,8 @@ from pathlib import Path
 from chain.commands.failure import USAGE, Failure
 from chain.commands.node import DEFAULT_BASE
 from chain.env_real import RealClock
-from chain.errors import StorageError
-from chain.executor import Executor, RuntimeMissing
+from chain.errors import RuntimeMissing, StorageError
+from chain.executor import Executor
 from chain.notifications import Notifications
 from chain.spec import ChainSpec, SpecError
 from chain.storage.store import ChainStore

@@ -20,8 +20,7 @@ from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard import GuardError
-from chain.errors import StorageError
-from chain.executor import RuntimeMissing
+from chain.errors import RuntimeMissing, StorageError
 from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair

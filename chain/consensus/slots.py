@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from chain.env import Clock
-from chain.errors import BlockFlaw, InvalidBlock
+from chain.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.keys.pair import Keypair
 from runtime.primitives import vrf
 from runtime.primitives.babe import (
@@ -88,9 +88,10 @@ def seal(header: Header, keypair: Keypair) -> Seal:
     return Seal(BABE_ENGINE, keypair.sign(pre_hash(header)))
 
 
-def verify_header(header: Header, parent_slot: int, epoch: Epoch, now_slot: int) -> Primary | SecondaryVRF:
-    """Return the pre-digest of a header whose author had the slot and sealed it; genesis has slot 0.
+def verify_header(header: Header, parent_slot: int, epoch: Epoch) -> Primary | SecondaryVRF:
+    """Return the pre-digest of a header whose author has the slot and sealed it; genesis has slot 0.
 
+    Whether the slot has begun is another question: a header that is early is good all the same.
     Raises: InvalidBlock.
     """
     try:
@@ -102,8 +103,6 @@ def verify_header(header: Header, parent_slot: int, epoch: Epoch, now_slot: int)
     if digest.slot <= parent_slot:
         detail = f"slot {digest.slot} does not follow its parent's, {parent_slot}"
         raise InvalidBlock(BlockFlaw.SLOT_NOT_INCREASING, detail)
-    if digest.slot > now_slot + SLOTS_AHEAD:
-        raise InvalidBlock(BlockFlaw.SLOT_IN_FUTURE, f"slot {digest.slot}, it is slot {now_slot}")
     if digest.authority_index >= len(epoch.authorities):
         detail = f"authority {digest.authority_index} of {len(epoch.authorities)}"
         raise InvalidBlock(BlockFlaw.WRONG_AUTHOR, detail)
@@ -111,6 +110,17 @@ def verify_header(header: Header, parent_slot: int, epoch: Epoch, now_slot: int)
     _check_seal(header, public)
     _check_claim(digest, public, epoch)
     return digest
+
+
+def check_begun(slot: int, now_slot: int) -> None:
+    """Refuse a block of a slot that has not begun.
+
+    Raises: SlotAhead of the next slot's, InvalidBlock of a later one's.
+    """
+    if slot > now_slot + SLOTS_AHEAD:
+        raise InvalidBlock(BlockFlaw.SLOT_IN_FUTURE, f"slot {slot}, it is slot {now_slot}")
+    if slot > now_slot:
+        raise SlotAhead(slot)
 
 
 def _check_seal(header: Header, public: bytes) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from chain.env import Disk, Rng
 from chain.keys.pair import Keypair
-from runtime.primitives.ss58 import to_base58
+from runtime.primitives.ss58 import from_base58, to_base58
 
 NODE_KEY_FILE = "secret_ed25519"
 """in `chains/<id>/network`; 32 raw bytes, 64 hexadecimal digits are read too"""
 _PREFIX = bytes.fromhex("002408011220")
 _SEED_SIZE = 32
+MAX_PEER_ID = 64
+"""characters; 52 are used"""
 MAX_FILE = 128
 """bytes of a node key file that are read; more than a key has"""
 
@@ -67,6 +69,18 @@ def read_node_key(path: Path) -> Keypair:
 def peer_id(public: bytes) -> str:
     """Return what peers call the holder of a key; it starts with 12D3KooW."""
     return to_base58(_PREFIX + public)
+
+
+def public_of(peer: str) -> bytes | None:
+    """Return the key in a peer id, None where there is none."""
+    if len(peer) > MAX_PEER_ID:
+        return None
+    try:
+        decoded = from_base58(peer)
+    except ValueError:
+        return None
+    is_ours = decoded.startswith(_PREFIX) and len(decoded) == len(_PREFIX) + _SEED_SIZE
+    return decoded[len(_PREFIX) :] if is_ours else None
 
 
 def _malformed(origin: str) -> NodeKeyError:

@@ -1,1 +1,1 @@
-"""What goes on between peers, above whatever transport carries it."""
+"""Peers: connections, what is said over them, and who may say how much."""

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chain.env import Clock, Transport
-from chain.errors import StorageError
-from chain.executor import RuntimeMissing
+from chain.errors import RuntimeMissing, StorageError
 from chain.faults import Fault, PeerFault
 from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
 from chain.network.peers import Peer, Reputations

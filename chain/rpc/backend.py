@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from chain.errors import UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification, Subscription
 from chain.rpc.errors import RpcError, client_error
-from runtime.apis import ApiNotFound, ApiTrap
+from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError

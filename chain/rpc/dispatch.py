@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chain.errors import StateDiscarded, SubmitError, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 from chain.rpc import errors
 from chain.rpc.backend import Backend, Observer
 from chain.rpc.errors import Json, RpcError, known_error, over_limit
@@ -159,7 +159,7 @@ class Dispatcher:
             return encode(await self._run(method, params, subscriber, starts))
         except RpcError:
             raise
-        except (UnknownBlock, StateDiscarded, SubmitError) as problem:
+        except (UnknownBlock, StateDiscarded, SubmitError, RuntimeMissing) as problem:
             raise known_error(problem) from problem
         except Exception as problem:
             log.exception("%s failed; this is a bug of the node", method)

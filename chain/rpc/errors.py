@@ -4,7 +4,7 @@ Source: JSON-RPC 2.0 section 5.1; Substrate's rpc-api; jsonrpsee for limits;
 paritytech/json-rpc-interface-spec for chainHead.
 """
 
-from chain.errors import StateDiscarded, SubmitError, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 
 Json = object
 """Anything json.dumps takes."""
@@ -64,11 +64,13 @@ def over_limit(code: int, message: str, limit: int) -> RpcError:
     return RpcError(code, message, f"Exceeded max limit of {limit}")
 
 
-def known_error(problem: UnknownBlock | StateDiscarded | SubmitError) -> RpcError:
+def known_error(problem: UnknownBlock | StateDiscarded | SubmitError | RuntimeMissing) -> RpcError:
     """Return the error object of an expected failure inside the node.
 
     async-substrate-interface recognises a pruned state by this wording alone.
     """
     if isinstance(problem, SubmitError):
         return RpcError(problem.code, problem.message, problem.data)
+    if isinstance(problem, RuntimeMissing):
+        return client_error(f"Execution failed: {problem}")
     return client_error(f"Api called for an unknown Block: {problem}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification, SlowSubscriber
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode
@@ -223,7 +223,11 @@ class Hub:
                 sink.send(encode(changes_json(block.hash, changed)))
 
     def _compare_version(self) -> None:
-        version = self._read_version()
+        try:
+            version = self._read_version()
+        except RuntimeMissing as problem:
+            log.warning("Subscribers are not told of the next runtime: %s", problem)
+            return
         if version != self._version:
             self._version = version
             self._send_all(Topic.RUNTIME_VERSION, version)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from chain.env import Batch, Database
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META
+from runtime.primitives.babe import is_primary_header
 from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header, decode_header
 from runtime.primitives.scale import codec
 from runtime.primitives.types import BlockNumber, Hash
@@ -126,6 +127,7 @@ class Tree:
     def __init__(self, root: Hash, blocks: Iterator[tuple[Hash, Header]]) -> None:
         self.root = root
         self._headers: dict[Hash, Header] = {}
+        self._primaries = {root: 0}
         self._children: dict[Hash, list[Hash]] = {}
         for block, header in blocks:
             self.add(block, header)
@@ -144,6 +146,7 @@ class Tree:
         """Add a block whose parent is in the tree; adding it again does nothing."""
         if block not in self._headers:
             self._headers[block] = header
+            self._primaries[block] = self._primaries[header.parent_hash] + is_primary_header(header)
             self._children.setdefault(header.parent_hash, []).append(block)
 
     def children(self, block: Hash) -> list[Hash]:
@@ -176,10 +179,16 @@ class Tree:
             found.extend(self._children.get(each, ()))
         return found
 
+    def primaries(self, block: Hash) -> int | None:
+        """Return how many blocks above the root and up to this one are of primary slots."""
+        return self._primaries.get(block)
+
     def best_above(self, block: Hash) -> Hash:
-        """Return the highest block at or above this one; of equals, the one with the lowest hash."""
-        candidates = [(-self._headers[each].number, each) for each in self.above(block)]
-        return min(candidates)[1] if candidates else block
+        """Return the head that fork choice prefers at or above a block; of equals, the lowest hash."""
+        candidates = [
+            (-self._primaries[each], -self._headers[each].number, each) for each in self.above(block)
+        ]
+        return min(candidates)[2] if candidates else block
 
     def abandoned_by(self, block: Hash) -> list[Hash]:
         """Return the blocks that can never become final once this one is."""

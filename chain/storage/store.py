@@ -194,6 +194,20 @@ class ChainStore:
         child = self.hash_at(header.number + 1)
         return [] if child is None else [child]
 
+    def chain_weight(self, block: Hash) -> tuple[int, BlockNumber]:
+        """Return what fork choice compares: blocks of primary slots above the final block, and the height.
+
+        Raises: UnknownBlock, StateDiscarded of a block that is not above the final one.
+        """
+        primaries = self._tree.primaries(block)
+        if primaries is None:
+            raise self._no_state(block)
+        return primaries, self._number(block)
+
+    def best_above(self, block: Hash) -> Hash:
+        """Return the head that fork choice prefers of those that descend from a block, or that block."""
+        return self._tree.best_above(block)
+
     def leaves(self) -> list[Hash]:
         """Return the heads of all forks."""
         return self._tree.leaves()

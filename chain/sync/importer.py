@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from chain.consensus.slots import slot_at, verify_header
+from chain.consensus.slots import check_begun, slot_at, verify_header
 from chain.env import Clock
 from chain.errors import UnknownBlock
 from chain.executor import Executor
@@ -17,7 +17,7 @@ from chain.notifications import FinalityNotification, ImportNotification, Notifi
 from chain.storage.store import ChainStore
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
-from runtime.primitives.babe import pre_digest_of
+from runtime.primitives.babe import is_primary_header, pre_digest_of
 from runtime.primitives.grandpa import decode_justification, verify_justification
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
@@ -53,7 +53,8 @@ class Importer:
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block from elsewhere.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock or StateDiscarded (of the parent).
+        Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
+        StateDiscarded (of the parent).
         """
         block = header.hash()
         if self._store.header(block) is not None:
@@ -66,9 +67,14 @@ class Importer:
         state = self._store.state_at(header.parent_hash)
         now_ms = self._clock.wall_ms()
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
-        slot, now_slot = pre_digest_slot(header), slot_at(now_ms, self._slot_ms)
-        verify_header(header, parent_slot, self._executor.epoch(state, parent.number, slot), now_slot)
+        epoch = self._executor.epoch(state, parent.number, pre_digest_slot(header))
+        digest = verify_header(header, parent_slot, epoch)
+        check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
+
+    def begins_in(self, slot: int) -> float:
+        """Return the seconds until a slot begins; negative once it has."""
+        return (slot * self._slot_ms - self._clock.wall_ms()) / 1000
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a block final on the strength of a justification.
@@ -97,12 +103,21 @@ class Importer:
         if self._store.header(block) is not None:
             return block
         parent_best = self._store.best
-        best = header.number > self._store.best_number
+        best = self._is_best(header)
         self._store.import_block(header, body, changes, best=best)
         log.info("🏆 Imported #%d (%s → %s)", header.number, short(header.parent_hash), short(block))
         retracted, enacted = self._route(parent_best, block) if best else ((), ())
         self._feed.imported(ImportNotification(block, header, best, retracted, enacted, frozenset(changes)))
         return block
+
+    def _is_best(self, header: Header) -> bool:
+        """Say whether fork choice prefers a new block: by primary slots, then height; a tie changes nothing.
+
+        Both chains hang on the last final block, so that what lies below it makes no difference.
+        """
+        primaries, parent_number = self._store.chain_weight(header.parent_hash)
+        weight = primaries + is_primary_header(header), parent_number + 1
+        return weight > self._store.chain_weight(self._store.best)
 
     def _route(self, old: Hash, new: Hash) -> tuple[tuple[Hash, ...], tuple[Hash, ...]]:
         """Return the blocks that leave and join the best chain, oldest first."""

@@ -1,7 +1,7 @@
 """The blocks of others on their way into the chain: one after the other, with a turn of the loop between two.
 
-A block whose slot has not begun is parked until it has; one further ahead is refused. What breaks the rules
-is remembered, so that nothing is built on it.
+A good block whose slot has not begun is parked until it has; one further ahead is refused. What breaks the
+rules is remembered, so that nothing is built on it.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chain.env import Clock
-from chain.errors import InvalidBlock, StateDiscarded, UnknownBlock
+from chain.errors import BlockFlaw, InvalidBlock, SlotAhead, StateDiscarded, UnknownBlock
 from chain.faults import Fault
 from chain.seen import Seen
 from runtime.frame.executive import BlockRejected
@@ -31,8 +31,13 @@ class Importing(Protocol):
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock or StateDiscarded (of the parent).
+        Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
+        StateDiscarded (of the parent).
         """
+
+    def _park(self, incoming: Incoming, seconds: float) -> None:
+        if len(self._parked) < MAX_PARKED:
+            self._parked.append((self._clock.monotonic() + seconds, incoming))
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a stored block final.
@@ -40,8 +45,8 @@ class Importing(Protocol):
         Raises: JustificationError, UnknownBlock.
         """
 
-    def due_in(self, header: Header) -> float | None:
-        """Return the seconds until a block's slot begins, 0 once it has; None where that is too far."""
+    def begins_in(self, slot: int) -> float:
+        """Return the seconds until a slot begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class ImportQueue:
         self._some = asyncio.Event()
 
     def __contains__(self, block: Hash) -> bool:
-        return block in self._pending
+        return block in self._pending or any(each.block == block for _, each in self._parked)
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -109,37 +114,40 @@ class ImportQueue:
             self._some.clear()
             while self._blocks:
                 incoming = self._blocks.popleft()
-                delay = self._importer.due_in(incoming.header)
-                if delay is not None and delay > 0 and len(self._parked) < MAX_PARKED:
-                    self._parked.append((self._clock.monotonic() + delay, incoming))
-                    continue
                 self._pending.discard(incoming.block)
-                if delay is None:
-                    self._blame(incoming.peer, Fault.FUTURE_BLOCK, f"#{incoming.header.number}")
-                self._ended(incoming, delay == 0 and self._import(incoming))
+                self._ended(incoming, self._import(incoming))
                 await asyncio.sleep(0)
 
     def wake(self) -> None:
         """Let parked blocks go on whose slot has begun."""
         now = self._clock.monotonic()
         due = [incoming for moment, incoming in self._parked if moment <= now]
-        if due:
-            self._parked = [each for each in self._parked if each[0] > now]
-            self._blocks.extendleft(reversed(due))
-            self._some.set()
+        self._parked = [each for each in self._parked if each[0] > now]
+        for incoming in due:
+            self.push(incoming)
 
     def _import(self, incoming: Incoming) -> bool:
         try:
             self._importer.import_foreign(incoming.header, incoming.body)
         except (UnknownBlock, StateDiscarded):
             return False  # what it is built on was refused, or finality has passed it
+        except SlotAhead as early:
+            self._park(incoming, self._importer.begins_in(early.slot))
+            return False
         except (InvalidBlock, BlockRejected) as problem:
+            if isinstance(problem, InvalidBlock) and problem.reason is BlockFlaw.SLOT_IN_FUTURE:
+                self._blame(incoming.peer, Fault.FUTURE_BLOCK, f"#{incoming.header.number}: {problem}")
+                return False
             self._bad.add(incoming.block)
             self._blame(incoming.peer, Fault.BAD_BLOCK, f"#{incoming.header.number}: {problem}")
             return False
         if incoming.justification is not None:
             self.finalize(incoming.block, incoming.header, incoming.justification, incoming.peer)
         return True
+
+    def _park(self, incoming: Incoming, seconds: float) -> None:
+        if len(self._parked) < MAX_PARKED:
+            self._parked.append((self._clock.monotonic() + seconds, incoming))
 
     def finalize(self, block: Hash, header: Header, justification: bytes, peer: str) -> None:
         """Make a stored block final by a proof from a peer, unless it is already."""

@@ -99,7 +99,6 @@ class Sync:
         changes_voters: Callable[[Header], bool],
     ) -> None:
         self._store = store
-        self._importer = importer
         self._exchange = exchange
         self._clock = clock
         self.changes_voters = changes_voters
@@ -160,8 +159,6 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
-        if self._importer.due_in(header) is None:
-            raise PeerFault(Fault.FUTURE_BLOCK, f"#{header.number}")
         if is_best:
             self._peers[peer].best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):

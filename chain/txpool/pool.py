@@ -25,6 +25,9 @@ from runtime.primitives.types import Hash
 
 log = logging.getLogger("txpool")
 
+REVALIDATED_AT_ONCE = 32
+"""transactions between which others get their turn; some milliseconds"""
+
 Validate = Callable[[bytes], ValidTransaction]
 """Ask the runtime at the best block.
 
@@ -175,6 +178,14 @@ class Pool:
         self._leave_limbo()
         self._recheck(self._entries.values())
         self._enforce()
+
+    def revalidate(self) -> Iterator[None]:
+        """Ask again about everything that waits now, some at each step: another runtime judges anew."""
+        waiting = list(self._entries.values())
+        for start in range(0, len(waiting), REVALIDATED_AT_ONCE):
+            self._recheck(waiting[start : start + REVALIDATED_AT_ONCE])
+            self._enforce()
+            yield
 
     def on_finalized(self, block: Hash, extrinsics: list[bytes]) -> None:
         """End the watches of a finalised block's transactions."""

@@ -16,6 +16,14 @@ from typing import Any, get_type_hints
 from runtime.primitives.shapes import wire_name
 
 
+class ApiNotFound(KeyError):
+    """The runtime has no such API."""
+
+
+class ApiTrap(Exception):
+    """The runtime has such an API, but it cannot answer from state alone."""
+
+
 @dataclass(frozen=True)
 class FunctionSpec:
     """One function: its arguments with their types in order, its result, its documentation."""

@@ -128,9 +128,11 @@ class Runtime:
     error_index: ClassVar[dict[type[PalletError], int]]
 
     def __init_subclass__(cls) -> None:
-        """Collect the pallets and compile calls, events and errors."""
-        placed = [(name, value) for name, value in vars(cls).items() if isinstance(value, Pallet)]
-        cls.declared = dict(sorted(placed, key=lambda entry: entry[1].index))
+        """Collect the pallets, those of the runtime it builds on included; compile calls, events, errors."""
+        inherited = getattr(cls, "declared", {})
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Pallet)}
+        placed = {**inherited, **own}
+        cls.declared = dict(sorted(placed.items(), key=lambda entry: entry[1].index))
         indices = [pallet.index for pallet in cls.declared.values()]
         assert len(frozenset(indices)) == len(indices), f"{cls.__name__}: two pallets share an index"
         cls.codecs = Codecs()
@@ -268,8 +270,19 @@ class Runtime:
 
     @classmethod
     def reading(cls, state: State) -> Self:
-        """Return this runtime bound to a state that will not be changed."""
-        return cls(Overlay(state))
+        """Return this runtime bound to a state that will not be changed, as its next block will find it."""
+        runtime = cls(Overlay(state))
+        runtime.upgrade()
+        return runtime
+
+    def upgrade(self) -> Weight:
+        """Migrate a state that another version wrote; return the weight used. Source: FRAME's Executive."""
+        since = self.system.begin_upgrade()
+        weight = Weight()
+        if since is not None:
+            for pallet in self.pallets:
+                weight += pallet.on_runtime_upgrade(since)
+        return weight
 
     # Genesis.
 

@@ -25,6 +25,8 @@ class SystemError_(PalletError):
     NonDefaultComposite = "Suicide called when the account has non-default composite data."
     NonZeroRefCount = "There is a non-zero reference count preventing the account from being purged."
     CallFiltered = "The origin filter prevent the call to be dispatched."
+    UpgradeInThePast = "The first block of a new runtime must be later than this one."
+    NothingScheduled = "There is no scheduled upgrade."
 
 
 class TokenError(enum.Enum):

@@ -110,7 +110,7 @@ class Executive:
 
     def validation(self, state: State, parent: Header, verify: Verify = crypto.verify) -> "Validation":
         """Return a checker of transactions for the children of a block; it may be used many times."""
-        runtime = self.runtime(Overlay(state))
+        runtime = self.runtime.reading(state)
         runtime.system.initialize(parent.number + 1, parent.hash(), Digest([]))
         return Validation(runtime, self.admission(runtime, verify))
 
@@ -178,7 +178,9 @@ class Execution:
         last = self.runtime.system.number.get()
         if number != last + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{number} on the state of block {last}")
+        migrated = self.runtime.upgrade()
         self.runtime.system.initialize(number, parent, digest)
+        self.runtime.system.note_weight(migrated, DispatchClass.Mandatory)
         for pallet in self.runtime.pallets:
             weight = pallet.on_initialize(number)
             self.runtime.system.note_weight(weight, DispatchClass.Mandatory)

@@ -184,6 +184,13 @@ class Pallet(Generic[E, R]):
     def on_genesis(self) -> None:
         """Write what follows from other pallets' initial state, once every section is written."""
 
+    def on_runtime_upgrade(self, since: int) -> Weight:
+        """Bring this pallet's state here from spec_version `since`, an older one; return the weight used.
+
+        Runs once, before anything else in the first block of a new version.
+        """
+        return Weight()
+
     def on_initialize(self, now: int) -> Weight:
         """Run before the extrinsics of block `now`; return the weight used."""
         return Weight()

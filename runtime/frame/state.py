@@ -26,6 +26,22 @@ class State(Protocol):
         ...
 
 
+class EmptyState:
+    """The state before genesis."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return nothing."""
+        return None
+
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """Yield nothing."""
+        return iter(())
+
+    def root(self, changes: Mapping[bytes, bytes | None]) -> Hash:
+        """Genesis computes its root where the trie is; nobody asks here."""
+        raise AssertionError("the state before genesis has no root")
+
+
 _ABSENT: Final[Any] = object()
 """Marks a key the overlay has not changed, or not read, before."""
 KEPT_READS = 1 << 15

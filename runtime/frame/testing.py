@@ -66,7 +66,9 @@ class Externalities:
         self.number += 1
         self.overlay = Overlay(self.state)
         self.runtime = self._runtime(self.overlay)
+        migrated = self.runtime.upgrade()
         self.runtime.system.initialize(self.number, self._parent, Digest(list(logs)))
+        self.runtime.system.note_weight(migrated, DispatchClass.Mandatory)
         for pallet in self.runtime.pallets:
             self.runtime.system.note_weight(pallet.on_initialize(self.number), DispatchClass.Mandatory)
         self.runtime.extrinsic_index = 0

@@ -17,6 +17,10 @@ class BlockNumberProvider(Protocol):
 class SystemHost(BlockNumberProvider, Protocol):
     """What the executive needs of the System pallet."""
 
+    def begin_upgrade(self) -> int | None:
+        """Return the spec_version that wrote the state when it was another one, and note this one."""
+        ...
+
     def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
         """Open a block."""
         ...

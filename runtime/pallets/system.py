@@ -3,8 +3,9 @@
 Source: FRAME's frame_system; names and layouts are what clients look up.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from runtime.frame.base import DispatchInfo, EventRecords
 from runtime.frame.declare import DispatchClass, Root, Signed, call, constant, db, event
@@ -14,13 +15,15 @@ from runtime.frame.errors import (
     DispatchErrorKind,
     NoProviders,
     SystemError_,
+    ensure,
 )
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.primitives.hashing import blake2_256, twox_64_concat
-from runtime.primitives.header import Digest, DigestItem
+from runtime.primitives.header import Digest, DigestItem, RuntimeEnvironmentUpdated
+from runtime.primitives.manifest import CODE_KEY, MAX_BYTES, Manifest, ManifestError
 from runtime.primitives.scale import write_compact
-from runtime.primitives.shapes import Bounded, struct, u16, u32, u64
+from runtime.primitives.shapes import Bounded, Compact, struct, u16, u32, u64
 from runtime.primitives.types import ZERO_HASH, AccountId, AccountInfo, BlockNumber, Hash, Nonce, Weight
 from runtime.primitives.version import RuntimeVersion
 
@@ -99,6 +102,26 @@ class RuntimeDbWeight:
     write: u64
 
 
+@struct("frame_system::LastRuntimeUpgradeInfo")
+class LastRuntimeUpgradeInfo:
+    """Which runtime wrote the state."""
+
+    spec_version: Compact[u32]
+    spec_name: str
+
+
+Code = Annotated[bytes, Bounded(MAX_BYTES)]
+"""A manifest; see runtime/primitives/manifest.py."""
+
+
+@struct("assay_system::UpgradeSchedule")
+class UpgradeSchedule:
+    """The first block that another runtime executes, and the manifest that names that runtime."""
+
+    at: BlockNumber
+    code: Code
+
+
 MAX_ITEMS = 1024
 """Storage items root may write in one call."""
 MAX_BLOCK = Weight(500 * MILLISECOND, 5 << 20)
@@ -135,6 +158,11 @@ class ExtrinsicFailed:
 
 
 @event
+class CodeUpdated:
+    """`:code` was updated."""
+
+
+@event
 class NewAccount:
     """A new account was created."""
 
@@ -156,10 +184,36 @@ class Remarked:
     hash: Hash
 
 
+@event
+class UpgradeScheduled:
+    """Another runtime will execute the blocks from a height on."""
+
+    at: BlockNumber
+    spec_version: u32
+
+
+@event
+class UpgradeCancelled:
+    """The runtime stays."""
+
+
 class System(
-    Pallet[ExtrinsicSuccess | ExtrinsicFailed | NewAccount | KilledAccount | Remarked, SystemError_]
+    Pallet[
+        ExtrinsicSuccess
+        | ExtrinsicFailed
+        | CodeUpdated
+        | NewAccount
+        | KilledAccount
+        | Remarked
+        | UpgradeScheduled
+        | UpgradeCancelled,
+        SystemError_,
+    ]
 ):
-    """Block numbers, hashes, accounts and events."""
+    """Block numbers, hashes, accounts and events; the schedule of the next runtime.
+
+    There is no `set_code`: it switches in the next block, and nodes here need notice to install a runtime.
+    """
 
     block_weights: BlockWeights = constant(DEFAULT_WEIGHTS)
     block_length: BlockLength = constant(DEFAULT_LENGTH)
@@ -178,6 +232,12 @@ class System(
     digest: Value[Digest] = storage(default=Digest([]))
     events: Value[EventRecords] = storage(default=[])
     event_count: Value[u32] = storage(default=0)
+    last_runtime_upgrade: Value[LastRuntimeUpgradeInfo] = storage()
+    scheduled_upgrade: Value[UpgradeSchedule] = storage()
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Note which runtime writes the state."""
+        self._note_runtime()
 
     @call(0, weight=db())
     def remark(self, who: Signed, remark: bytes) -> None:
@@ -202,7 +262,60 @@ class System(
         """Make some on-chain remark and emit event."""
         self.deposit(Remarked(who, Hash(blake2_256(remark))))
 
+    @call(12, weight=db(reads=1, writes=1))
+    def schedule_upgrade(self, origin: Root, at: BlockNumber, code: Code) -> None:
+        """Have the blocks from `at` on executed by the runtime that a manifest names, not by this one.
+
+        Replaces what was scheduled before. Nodes that lack the runtime stop before that block.
+        """
+        ensure(at > self.number.get(), SystemError_.UpgradeInThePast)
+        manifest = self._upgrade(code)
+        self.scheduled_upgrade.put(UpgradeSchedule(at, code))
+        self.deposit(UpgradeScheduled(at, manifest.spec_version))
+
+    @call(13, weight=db(reads=1, writes=1))
+    def cancel_upgrade(self, origin: Root) -> None:
+        """Keep this runtime: forget the upgrade that is scheduled."""
+        ensure(self.scheduled_upgrade.exists(), SystemError_.NothingScheduled)
+        self.scheduled_upgrade.kill()
+        self.deposit(UpgradeCancelled())
+
+    def _upgrade(self, code: bytes) -> Manifest:
+        """Return the manifest of an upgrade: of the same chain, and newer. Raises: DispatchError."""
+        try:
+            manifest = Manifest.decode(code)
+            current = Manifest.decode(self.host.overlay.get(CODE_KEY) or b"")
+        except ManifestError as problem:
+            raise DispatchError(SystemError_.FailedToExtractRuntimeVersion) from problem
+        same = (manifest.spec_name, manifest.preset) == (current.spec_name, current.preset)
+        ensure(same, SystemError_.InvalidSpecName)
+        is_newer = manifest.spec_version > current.spec_version
+        is_newer = is_newer and manifest.transaction_version >= current.transaction_version
+        ensure(is_newer, SystemError_.SpecVersionNeedsToIncrease)
+        return manifest
+
+    def on_finalize(self, now: int) -> None:
+        """Write the scheduled `:code` in the last block before its height: the next block is its first."""
+        scheduled = self.scheduled_upgrade.find()
+        if scheduled is not None and now + 1 >= scheduled.at:
+            self.host.overlay.put(CODE_KEY, scheduled.code)
+            self.scheduled_upgrade.kill()
+            self.deposit_log(RuntimeEnvironmentUpdated())
+            self.deposit(CodeUpdated())
+
+    def _note_runtime(self) -> None:
+        info = LastRuntimeUpgradeInfo(self.version.spec_version, self.version.spec_name)
+        self.last_runtime_upgrade.put(info)
+
     # The executive's side.
+
+    def begin_upgrade(self) -> int | None:
+        """Return the spec_version that wrote the state when it was another one, and note this one."""
+        last = self.last_runtime_upgrade.find()
+        if last is not None and last.spec_version == self.version.spec_version:
+            return None
+        self._note_runtime()
+        return 0 if last is None else last.spec_version
 
     def initialize(self, number: BlockNumber, parent: Hash, digest: Digest) -> None:
         """Open block `number`."""

@@ -32,6 +32,7 @@ Authorities = Annotated[list[WeightedAuthority], Bounded(MAX_AUTHORITIES)]
 
 _GAMMA_SIZE = 32
 _PADDING = bytes(16)
+_PRIMARY = b"\x01"
 _TICKET_BITS = 128
 _DIGITS = 80
 
@@ -162,6 +163,14 @@ def pre_digest_of(header: Header) -> PreDigest:
     except DecodeError as problem:
         raise PreDigestError(f"the BABE pre-digest does not decode: {problem}") from problem
     return digest
+
+
+def is_primary_header(header: Header) -> bool:
+    """Whether a header claims its slot by VRF output; such blocks count most in the choice of forks."""
+    return any(
+        isinstance(item, PreRuntime) and item._0 == BABE_ENGINE and item._1[:1] == _PRIMARY
+        for item in header.digest.logs
+    )
 
 
 def vrf_input(randomness: bytes, slot: int, epoch: int) -> bytes:

@@ -46,7 +46,7 @@ def decode(text: str) -> tuple[int, AccountId]:
     """
     if not 0 < len(text) <= MAX_TEXT:
         raise Ss58Error(f"an address has 1 to {MAX_TEXT} characters, not {len(text)}")
-    raw = _from_base58(text)
+    raw = from_base58(text)
     size = 2 if raw and raw[0] & 0x40 else 1
     if len(raw) != size + _ACCOUNT + _CHECKSUM:
         raise Ss58Error(f"an address holds {size + _ACCOUNT + _CHECKSUM} bytes, not {len(raw)}")
@@ -82,7 +82,7 @@ def to_base58(raw: bytes) -> str:
     return ALPHABET[0] * zeros + "".join(reversed(digits))
 
 
-def _from_base58(text: str) -> bytes:
+def from_base58(text: str) -> bytes:
     number = 0
     for position, letter in enumerate(text):
         digit = _DIGITS.get(letter)

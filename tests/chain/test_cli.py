@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from chain.cli import main
+from runtime.apis import NATIVE
 from runtime.runtime import VERSION
 
 USAGE, REFUSED = 2, 1
@@ -148,14 +150,13 @@ def test_a_genesis_that_makes_no_chain(
 
 def test_a_runtime_this_node_lacks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     spec = json.loads(files("genesis").joinpath("dev.json").read_text())
-    manifest = json.dumps({"spec_version": 7}).encode().hex()
+    manifest = replace(NATIVE.manifest("dev"), spec_version=7).encode().hex()
     spec["genesis"] = {"raw": {"top": {"0x" + b":code".hex(): "0x" + manifest}}}
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec))
     words = (
-        f"assay: this chain needs runtime version 7, this node has [{VERSION.spec_version}]: "
-        "install a newer assay-chain and "
-        "start again; nothing is lost"
+        f"assay: this chain needs version 7 of runtime assay, this node has [{VERSION.spec_version}]: "
+        "install a newer assay-chain, or the package with that runtime, and start again; nothing is lost"
     )
     assert ending(capsys, "node", "--chain", str(path), *QUIET) == (REFUSED, words)
 

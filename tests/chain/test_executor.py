@@ -1,16 +1,13 @@
 """The executor: metadata is made once, however often and for whatever versions it is asked."""
 
-import json
-
 import pytest
 
 from chain.executor import KEPT_METADATA, Executor
-from runtime.apis import answer
+from runtime.apis import NATIVE, answer
 from runtime.frame.testing import MemoryState
-from runtime.genesis import CODE_KEY
+from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import u32
-from runtime.runtime import VERSION
 from tests.runtime.bench import Chain
 
 CHAIN = Chain()
@@ -45,9 +42,7 @@ def test_a_version_that_does_not_decode_is_refused(argument: bytes) -> None:
 
 def test_only_so_much_metadata_is_kept() -> None:
     executor = Executor()
-    manifests = [
-        json.dumps({"spec_version": VERSION.spec_version, "upgrade": number}) for number in range(18)
-    ]
+    manifests = [NATIVE.manifest(f"chain-{number}") for number in range(18)]
     states = [MemoryState({**CHAIN.state.entries, CODE_KEY: each.encode()}) for each in manifests]
     argument = codec(u32).encode(14)
     made = [executor.call_api(state, CHAIN.head, NAME, argument) for state in states]

@@ -98,7 +98,7 @@ async def test_the_metrics_of_a_node_at_work_move(tmp_path: Path) -> None:
     assert [name for name in GROWING if not 0 < before[name] < after[name]] == []
     assert after["substrate_node_roles"] == 4
     assert after["substrate_number_leaves"] == 1
-    assert after["substrate_tasks_spawned_total"] == 4
+    assert after["substrate_tasks_spawned_total"] >= 5
     assert isinstance(next(iter(text_string_to_metric_families(pages[1]))), Metric)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from chain.block_files import BlockFileError, SignedBlock, read_binary, read_json, write_binary, write_json
 from chain.consensus.guard import GUARD_FILE, Guard, GuardError
 from chain.errors import StorageError
-from chain.executor import Executor, RuntimeMissing
 from chain.keys.keystore import BABE_KEY, Keystore, KeystoreError
 from chain.keys.pair import Keypair, SuriError
 from chain.keys.polkadot_json import PolkadotJsonError, open_export
@@ -17,11 +16,11 @@ from chain.spec import ChainSpec, SpecError
 from chain.storage.disk_chain import pack_changes, unpack_changes
 from chain.storage.state import pack_old, unpack_old
 from chain.storage.trie import Branch
-from runtime.frame.testing import MemoryState
+from runtime.apis import NATIVE
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.manifest import Manifest, ManifestError
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.trie import ProofError, encode_branch, encode_leaf, node_value
-from runtime.runtime import VERSION
 from tests.chain.exports import export
 from tests.fuzz.chain import chain
 from tests.fuzz.engine import Target
@@ -146,18 +145,11 @@ def _exports() -> Target:
 
 def _manifest() -> Target:
     """The runtime manifest under :code."""
-    seeds = (
-        b'{"spec_name":"assay","spec_version":%d}' % VERSION.spec_version,
-        b"[1]",
-        b'{"spec_version":true}',
-    )
-
-    def read(data: bytes) -> Any:
-        return Executor().executive(MemoryState({b":code": data}))
-
+    made = NATIVE.manifest("fuzz").encode()
+    newer = made.replace(b'"spec_version":', b'"spec_version":9')
     return Target(
-        "runtime.manifest", read, (RuntimeMissing,), seeds, words=JSON_WORDS,
-        why_loose="JSON has many spellings",
+        "runtime.manifest", Manifest.decode, (ManifestError,), (made, newer, b"[1]"), Manifest.encode,
+        words=JSON_WORDS,
     )  # fmt: skip
 
 

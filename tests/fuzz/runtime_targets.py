@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from runtime import apis
-from runtime.apis import ApiTrap, answer
+from runtime.apis import answer
+from runtime.frame.api import ApiTrap
 from runtime.frame.base import RuntimeCall
 from runtime.frame.executive import BlockRejected
 from runtime.frame.pallet import spec_of
@@ -347,14 +348,14 @@ def _validation() -> Target:
 
 def _runtime_api() -> Target:
     """The first byte chooses the function, the rest is its argument."""
-    known, names = chain(), sorted(apis._table())
+    known, names = chain(), sorted(apis.NATIVE.functions)
     names = [name for name in names if not name.startswith("Metadata_")]
     rng = random.Random(6)
     header = known.blocks[-1][0]
     seeds = []
     for number, name in enumerate(names):
-        inputs = apis._table()[name].inputs
-        kinds = [annotation for _, annotation in apis._table()[name].spec.inputs]
+        inputs = apis.NATIVE.functions[name].inputs
+        kinds = [annotation for _, annotation in apis.NATIVE.functions[name].spec.inputs]
         for _ in range(3):
             made = b"".join(each.encode(sample(kind, rng)) for each, kind in zip(inputs, kinds, strict=True))
             seeds.append(bytes([number]) + made)

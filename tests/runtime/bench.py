@@ -13,11 +13,13 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from chain.keys.pair import KeyKind, Keypair
+from runtime.apis import NATIVE
 from runtime.frame.base import Call, EventRecord
 from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executed, Execution, genesis_header
 from runtime.frame.testing import MemoryState
 from runtime.genesis import genesis_state
+from runtime.native import NativeRuntime
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives import vrf
 from runtime.primitives.babe import SecondaryVRF, VrfSignature, pre_digest_item, vrf_input
@@ -121,6 +123,7 @@ class Chain:
     """The state at the head; `build` adds a block."""
 
     config: Mapping[str, Any] = field(default_factory=configuration)
+    native: NativeRuntime = NATIVE  # what executes the next block
 
     def __post_init__(self) -> None:
         self.state = MemoryState(genesis_state(self.config, "test"))
@@ -132,7 +135,7 @@ class Chain:
     @property
     def runtime(self) -> AssayRuntime:
         """Return the runtime bound to the head's state."""
-        return AssayRuntime.reading(self.state)
+        return self.native.reading(self.state)
 
     def claim(self, slot: int, randomness: bytes | None = None, epoch: int | None = None) -> DigestItem:
         """Return the author's pre-digest for a slot."""
@@ -145,7 +148,7 @@ class Chain:
     def open(self, slot: int | None = None) -> Execution:
         """Start the next block; nothing is kept before `adopt`."""
         chosen = self.slot + 1 if slot is None else slot
-        return EXECUTIVE.open(
+        return self.native.executive.open(
             self.state, self.head.number + 1, self.head.hash(), Digest([self.claim(chosen)])
         )
 
@@ -173,7 +176,7 @@ class Chain:
     def execute(self, header: Header, body: list[bytes], now_ms: int | None = None) -> Executed:
         """Execute a block as a foreign one, on the head's state."""
         clock = (self.slot + 1) * SLOT_MS if now_ms is None else now_ms
-        return EXECUTIVE.execute_block(self.state, header, body, {"timestamp": clock})
+        return self.native.executive.execute_block(self.state, header, body, {"timestamp": clock})
 
     def nonce(self, key: Key) -> int:
         """Return an account's next nonce."""
@@ -203,8 +206,9 @@ class Chain:
         birth = self.hashes[era.birth(self.head.number)] if born is None else born
         bound = self.genesis if genesis is None else genesis
         implied = ((), spec_version, transaction_version, bound, birth, (), (), (), None, ())
-        message = EXECUTIVE.format.payload(what, extra, implied)
-        return EXECUTIVE.format.signed(what, key.account, key.proof(message), extra)
+        form = self.native.executive.format
+        message = form.payload(what, extra, implied)
+        return form.signed(what, key.account, key.proof(message), extra)
 
     def fee(self, encoded: bytes) -> int:
         """Return what an extrinsic costs, tip included."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.apis import SERVED, ApiNotFound, ApiTrap, KeyTypeId, RuntimeDispatchInfo, answer
+from runtime.apis import SERVED, KeyTypeId, RuntimeDispatchInfo, answer
+from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.base import RuntimeCall
 from runtime.frame.metadata import v14, v15
 from runtime.pallets.babe import BabeConfiguration, Epoch

@@ -6,9 +6,11 @@ import pytest
 
 from runtime.frame.executive import genesis_header
 from runtime.frame.metadata.v14 import metadata
+from runtime.frame.state import EmptyState, Overlay
 from runtime.frame.testing import MemoryState
-from runtime.genesis import CODE_KEY, genesis_state
+from runtime.genesis import genesis_state
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.trie import trie_root
 from runtime.runtime import EXTENSIONS, VERSION, AssayRuntime
@@ -29,7 +31,7 @@ def test_a_preset_holds_its_invariants(name: str) -> None:
 
 def test_the_manifest_names_runtime_and_metadata() -> None:
     state = MemoryState(genesis_state(preset(), "local"))
-    described = metadata(AssayRuntime.reading(state), EXTENSIONS)
+    described = metadata(AssayRuntime(Overlay(EmptyState())), EXTENSIONS)
     assert json.loads(state.entries[CODE_KEY]) == {
         "metadata": "0x" + blake2_256(described).hex(),
         "preset": "local",

@@ -60,8 +60,8 @@ class Ledger(Chain, Headers, Protocol):
     def final(self) -> Block:
         """Return the last final block."""
 
-    def voters(self) -> tuple[Authorities, int]:
-        """Return who votes above the last final block, and the number of that set."""
+    def voters(self) -> tuple[Authorities, int] | None:
+        """Return who votes above the last final block, and the number of that set; None if not known here."""
 
     def finalize(self, justification: GrandpaJustification) -> None:
         """Make the target of a justification final."""
@@ -150,7 +150,11 @@ class Driver:
 
     def _follow_set(self) -> None:
         """Have a voter for the set that votes above the last final block, with all keys there are for it."""
-        authorities, set_id = self._ledger.voters()
+        found = self._ledger.voters()
+        if found is None:
+            self._voter = None
+            return
+        authorities, set_id = found
         local = [pair.public for pair in self._keypairs]
         if self._voter is not None and self._voter.set_id == set_id:
             self._voter.admit(local)

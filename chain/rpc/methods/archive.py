@@ -3,7 +3,7 @@
 Source: paritytech/json-rpc-interface-spec, archive.
 """
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
 from chain.rpc.errors import Json, RpcError
@@ -53,7 +53,7 @@ async def call(node: Backend, params: Params) -> Json:
         output = node.call(block, name, argument)
     except UnknownBlock:
         return None
-    except (StateDiscarded, RpcError) as problem:
+    except (StateDiscarded, RuntimeMissing, RpcError) as problem:
         return {"success": False, "error": str(problem)}
     return {"success": True, "value": to_hex(output)}
 

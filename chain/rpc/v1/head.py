@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification
 from chain.rpc.backend import Backend, ProvableState
 from chain.rpc.errors import Json
@@ -131,10 +131,8 @@ class Head:
             follower.stop()
             return
         self._followers[follower] = None
-        version = self._node.runtime.version(self._node.state(self._root))
-        follower.initialized(
-            [self._pin(block, header) for block, header in final], specification_json(version)
-        )
+        runtime = self._specification(self._node.state(self._root))
+        follower.initialized([self._pin(block, header) for block, header in final], runtime)
         for block, header in self._tree.items():
             follower.announced(self._pin(block, header), self._new_runtime(block, header))
         follower.best_changed(self._best)
@@ -243,7 +241,14 @@ class Head:
             return None
         if state.get(CODE_KEY) == before.get(CODE_KEY):
             return None
-        return specification_json(self._node.runtime.version(state))
+        return self._specification(state)
+
+    def _specification(self, state: ProvableState) -> Json:
+        """Return the runtime of a state, or why this node cannot execute it."""
+        try:
+            return specification_json(self._node.runtime.version(state))
+        except RuntimeMissing as problem:
+            return {"type": "invalid", "error": str(problem)}
 
     def _make_room(self) -> None:
         """Stop those who keep blocks for too long when there are too many, then whoever keeps the oldest."""

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, RpcError
@@ -50,7 +50,7 @@ class Operation:
                 await self._send(sink, event)
                 if self.is_waiting:
                     await self._more.wait()
-        except (UnknownBlock, StateDiscarded, RpcError) as problem:
+        except (UnknownBlock, StateDiscarded, RuntimeMissing, RpcError) as problem:
             await self._fail(sink, str(problem))
 
     async def _fail(self, sink: Sink, reason: str) -> None:

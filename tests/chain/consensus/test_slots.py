@@ -8,6 +8,7 @@ import pytest
 from chain.consensus.slots import (
     Epoch,
     SlotTimer,
+    check_begun,
     claim,
     epoch_index_at,
     pre_hash,
@@ -16,7 +17,7 @@ from chain.consensus.slots import (
     slot_start_ms,
     verify_header,
 )
-from chain.errors import BlockFlaw, InvalidBlock
+from chain.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import (
     Primary,
@@ -63,11 +64,9 @@ def secondary(slot: int, index: int, epoch: Epoch = EPOCH) -> PreRuntime:
     return pre_digest_item(SecondaryVRF(index, slot, VrfSignature.from_proof(proof)))
 
 
-def flaw_of(
-    header: Header, parent_slot: int = SLOT - 1, epoch: Epoch = EPOCH, now_slot: int = SLOT
-) -> BlockFlaw:
+def flaw_of(header: Header, parent_slot: int = SLOT - 1, epoch: Epoch = EPOCH) -> BlockFlaw:
     with pytest.raises(InvalidBlock) as refused:
-        verify_header(header, parent_slot, epoch, now_slot)
+        verify_header(header, parent_slot, epoch)
     return refused.value.reason
 
 
@@ -82,7 +81,7 @@ def test_exactly_one_authority_claims_a_slot_and_its_header_verifies(slot: int) 
     claims = [claim(pair, slot, EPOCH) for pair in PAIRS]
     assert [item is not None for item in claims] == [index == author_of(slot) for index in range(3)]
     header = honest_block(slot)
-    digest = verify_header(header, slot - 1, EPOCH, slot)
+    digest = verify_header(header, slot - 1, EPOCH)
     assert digest == pre_digest_of(header)
     assert isinstance(digest, SecondaryVRF)
     assert len(header.digest.logs[0]._1) == 109  # type: ignore[union-attr]
@@ -92,10 +91,15 @@ def test_who_is_no_authority_claims_nothing() -> None:
     assert claim(Keypair.from_suri("//Eve", "ed25519"), SLOT, EPOCH) is None
 
 
-def test_a_slot_of_the_next_second_is_accepted_and_later_ones_are_not() -> None:
-    header = honest_block()
-    assert verify_header(header, 0, EPOCH, SLOT - 1).slot == SLOT
-    assert flaw_of(header, now_slot=SLOT - 2) == BlockFlaw.SLOT_IN_FUTURE
+def test_a_block_of_the_next_slot_may_wait_and_later_ones_are_refused() -> None:
+    check_begun(SLOT, SLOT)
+    check_begun(SLOT, SLOT + 100)
+    with pytest.raises(SlotAhead) as early:
+        check_begun(SLOT, SLOT - 1)
+    assert (early.value.slot, early.value.reason) == (SLOT, BlockFlaw.SLOT_AHEAD)
+    with pytest.raises(InvalidBlock) as refused:
+        check_begun(SLOT, SLOT - 2)
+    assert refused.value.reason is BlockFlaw.SLOT_IN_FUTURE
 
 
 def test_the_slot_follows_its_parents() -> None:
@@ -171,15 +175,15 @@ def test_primary_slots_are_claimed_by_vrf_output_and_cannot_be_faked() -> None:
             if item is None:
                 continue
             header = sealed_block(item, PAIRS[index])
-            digest = verify_header(header, slot - 1, WITH_PRIMARIES, slot)
+            digest = verify_header(header, slot - 1, WITH_PRIMARIES)
             primaries += isinstance(digest, Primary)
             both += isinstance(digest, Primary) and index != author_of(slot)
             if isinstance(digest, SecondaryVRF):
                 fake = pre_digest_item(Primary(index, slot, digest.vrf_signature))
-                refused = flaw_of(sealed_block(fake, PAIRS[index]), slot - 1, WITH_PRIMARIES, slot)
+                refused = flaw_of(sealed_block(fake, PAIRS[index]), slot - 1, WITH_PRIMARIES)
                 assert refused == BlockFlaw.WRONG_AUTHOR
             else:
-                assert flaw_of(header, slot - 1, EPOCH, slot) == BlockFlaw.WRONG_AUTHOR
+                assert flaw_of(header, slot - 1, EPOCH) == BlockFlaw.WRONG_AUTHOR
     assert (primaries, both) == (8, 3)
 
 

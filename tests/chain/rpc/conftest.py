@@ -17,7 +17,8 @@ from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health, RoundState, Slots
 from chain.rpc.server import RpcConfig, RpcServer
-from runtime.apis import ApiNotFound, ApiTrap, KeyTypeId
+from runtime.apis import KeyTypeId
+from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.primitives.hashing import blake2_64, blake2_256
 from runtime.primitives.header import Digest, Header, Other
 from runtime.primitives.scale import DecodeError, codec

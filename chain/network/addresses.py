@@ -1,0 +1,64 @@
+"""Where a peer listens, written as libp2p does: /ip4/192.0.2.1/tcp/30333/p2p/12D3KooW…
+
+Source: the multiaddr specification.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from chain.keys.node import public_of
+
+MAX_ADDRESS = 512
+"""characters; a DNS name has at most 253"""
+_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
+_FORMAT = "/ip4|ip6|dns/HOST/tcp/PORT[/p2p/PEER_ID]"
+
+
+class AddressError(ValueError):
+    """The text is no address of a peer; says what one looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place to connect to, and who should be there."""
+
+    protocol: str  # ip4, ip6, dns, dns4 or dns6
+    host: str
+    port: int
+    peer: str | None = None
+
+    def __str__(self) -> str:
+        named = "" if self.peer is None else f"/p2p/{self.peer}"
+        return f"/{self.protocol}/{self.host}/tcp/{self.port}{named}"
+
+
+def parse_address(text: str) -> Address:
+    """Read an address.
+
+    Raises: AddressError.
+    """
+    parts = text[: MAX_ADDRESS + 1].split("/")
+    if len(text) > MAX_ADDRESS or len(parts) not in (5, 7) or parts[0] or parts[3] != "tcp":
+        raise AddressError(f"{text[:80]!r} is no peer address: it must be {_FORMAT}")
+    protocol, host, port = parts[1], parts[2], parts[4]
+    if not _is_host(protocol, host):
+        raise AddressError(f"{text[:80]!r} is no peer address: {host!r} is no {protocol} host; {_FORMAT}")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
+        raise AddressError(f"{text[:80]!r} is no peer address: {port[:20]!r} is no port from 1 to 65535")
+    if len(parts) == 5:
+        return Address(protocol, host, int(port))
+    if parts[5] != "p2p" or public_of(parts[6]) is None:
+        raise AddressError(f"{text[:80]!r} is no peer address: it must end in /p2p/ and a peer id 12D3KooW…")
+    return Address(protocol, host, int(port), parts[6])
+
+
+def _is_host(protocol: str, host: str) -> bool:
+    if protocol in ("dns", "dns4", "dns6"):
+        return _NAME.fullmatch(host) is not None
+    kinds = {"ip4": ipaddress.IPv4Address, "ip6": ipaddress.IPv6Address}
+    try:
+        kinds[protocol](host)
+    except (KeyError, ValueError):
+        return False
+    return True

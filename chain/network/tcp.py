@@ -1,0 +1,207 @@
+"""Peers over TCP: listens, dials the nodes it knows, and keeps one connection to each.
+
+Satisfies chain.env.Transport. When two nodes dial each other at once, both keep the connection that the one
+with the lower peer id has made.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chain.env import PeerHandler, Rng
+from chain.keys.node import peer_id
+from chain.keys.pair import Keypair
+from chain.network.addresses import Address
+from chain.network.handshake import Greeting, Identity
+from chain.network.link import Link, LinkClosed, greet
+
+log = logging.getLogger("sub-libp2p")
+
+MAX_INBOUND = 64
+MAX_HANDSHAKES = 32
+"""at once; whoever comes when so many are under way is hung up on"""
+FIRST_RETRY = 1.0
+LAST_RETRY = 60.0
+"""seconds until a node that was not there is dialled again; the wait doubles in between"""
+_RETRY_SPREAD = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """Where to listen, and whom to dial."""
+
+    host: str = "127.0.0.1"
+    port: int | None = 30_333  # None: do not listen; 0: any free port
+    known: tuple[Address, ...] = ()  # dialled until they answer, and again when they are gone
+
+
+class TcpTransport:
+    """The connections of one node."""
+
+    def __init__(self, config: TcpConfig, node_key: Keypair, genesis: bytes, rng: Rng) -> None:
+        self.config = config
+        self.peer_id = peer_id(node_key.public)
+        self.port: int | None = None  # where it listens, once it does
+        self.listening = asyncio.Event()
+        self._identity = Identity.of(node_key, rng)
+        self._genesis = genesis
+        self._rng = rng
+        self._links: dict[str, Link] = {}
+        self._handshakes = 0
+        self._tasks: asyncio.TaskGroup | None = None
+        self._peers: PeerHandler | None = None
+
+    async def run(self, peers: PeerHandler) -> None:
+        """Connect, listen and deliver until cancelled.
+
+        Raises: OSError when the port is taken.
+        """
+        self._peers = peers
+        server = None
+        if self.config.port is not None:
+            server = await asyncio.start_server(self._accept, self.config.host, self.config.port)
+            self.port = server.sockets[0].getsockname()[1]
+            log.info("🏷  Listening on /ip4/%s/tcp/%d/p2p/%s", self.config.host, self.port, self.peer_id)
+        self.listening.set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for address in self.config.known:
+                    if address.peer != self.peer_id:
+                        tasks.create_task(self._keep_dialling(address), name=f"dial {address}")
+                await asyncio.Future()
+        finally:
+            if server is not None:
+                server.close()
+            for link in list(self._links.values()):
+                link.close("this node stops")
+
+    def send(self, peer: str, channel: int, message: bytes) -> bool:
+        """Queue a message; False when the peer is gone or its queue is full."""
+        link = self._links.get(peer)
+        return link is not None and link.send(channel, message)
+
+    def drop(self, peer: str, reason: str) -> None:
+        """Disconnect a peer."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.close(reason)
+
+    # Connections.
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inbound = sum(not link.outbound for link in self._links.values())
+        if self._tasks is None or self._handshakes >= MAX_HANDSHAKES or inbound >= MAX_INBOUND:
+            writer.transport.abort()
+            return
+        self._tasks.create_task(self._serve(reader, writer), name="inbound connection")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._talk(reader, writer, expected=None, outbound=False)
+        except LinkClosed as ended:
+            log.debug("a connection from %s ended: %s", writer.get_extra_info("peername"), ended)
+
+    async def _keep_dialling(self, address: Address) -> None:
+        """Be connected to a node as far as it is there."""
+        wait = FIRST_RETRY
+        while True:
+            if address.peer is None or address.peer not in self._links:
+                try:
+                    await self._dial(address)
+                    wait = FIRST_RETRY
+                except LinkClosed as problem:
+                    log.debug("%s: %s; again in %.0f s", address, problem, wait)
+            spread = self._rng.token(1)[0] / _RETRY_SPREAD
+            await asyncio.sleep(wait * (0.75 + spread / 2))
+            wait = min(2 * wait, LAST_RETRY)
+
+    async def _dial(self, address: Address) -> None:
+        """Connect and stay until the connection ends.
+
+        Raises: LinkClosed when there was none.
+        """
+        try:
+            async with asyncio.timeout(FIRST_RETRY * 5):
+                reader, writer = await asyncio.open_connection(address.host, address.port)
+        except (OSError, TimeoutError) as problem:
+            raise LinkClosed(f"nobody answers: {problem}") from problem
+        await self._talk(reader, writer, expected=address.peer, outbound=True)
+
+    async def _talk(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        expected: str | None,
+        outbound: bool,
+    ) -> None:
+        """Greet, then deliver until the connection ends.
+
+        Raises: LinkClosed when the handshake failed.
+        """
+        try:
+            link = await self._greeted(reader, writer, expected=expected, outbound=outbound)
+            await self._deliver(link)
+        finally:
+            writer.transport.abort()
+
+    async def _greeted(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        expected: str | None,
+        outbound: bool,
+    ) -> Link:
+        self._handshakes += 1
+        try:
+            greeting = Greeting(self._identity, self._genesis, self._rng, initiator=outbound)
+            peer, channel = await greet(reader, writer, greeting)
+        finally:
+            self._handshakes -= 1
+        if peer == self.peer_id:
+            raise LinkClosed("this node has dialled itself")
+        if expected is not None and peer != expected:
+            raise LinkClosed(f"{peer} is there instead of {expected}")
+        return Link(peer, channel, reader, writer, outbound=outbound)
+
+    async def _deliver(self, link: Link) -> None:
+        peers, known = self._peers, self._links.get(link.peer)
+        assert peers is not None, "connections come while the transport runs"
+        if known is not None:
+            if not self._is_kept(link):
+                raise LinkClosed("there is a connection already")
+            self._leave(known, peers)
+            known.close("another connection took its place")
+        self._links[link.peer] = link
+        peers.connected(link.peer)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                alive = tasks.create_task(link.keep_alive())
+                try:
+                    async for channel, message in link.frames():
+                        peers.received(link.peer, channel, message)
+                except LinkClosed as ended:
+                    log.debug("peer %s is gone: %s", link.peer, ended)
+                alive.cancel()
+        finally:
+            self._leave(link, peers)
+
+    def _is_kept(self, link: Link) -> bool:
+        """Say whether a second connection takes the first one's place: both ends decide alike."""
+        initiator = self.peer_id if link.outbound else link.peer
+        return initiator == min(self.peer_id, link.peer)
+
+    def _leave(self, link: Link, peers: PeerHandler) -> None:
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer]
+            peers.disconnected(link.peer)
+
+
+def listen_addresses(transport: TcpTransport) -> Sequence[str]:
+    """Return where others can dial this node."""
+    if transport.port is None:
+        return []
+    return [str(Address("ip4", transport.config.host, transport.port, transport.peer_id))]

@@ -1,0 +1,174 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from chain.env_real import RealRng
+from chain.keys.pair import Keypair
+from chain.network import link as link_module
+from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.tcp import TcpConfig, TcpTransport, listen_addresses
+
+GENESIS = bytes(range(32))
+KEYS = sorted(
+    (Keypair.from_suri(f"//Node{number}", "ed25519") for number in range(3)),
+    key=lambda pair: TcpTransport(TcpConfig(port=None), pair, GENESIS, RealRng()).peer_id,
+)
+
+
+@dataclass
+class Log:
+    """What a transport told, and a bell that rings with each entry."""
+
+    events: list[tuple[object, ...]] = field(default_factory=list)
+    bell: asyncio.Condition = field(default_factory=asyncio.Condition)
+    ringing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def connected(self, peer: str) -> None:
+        self._note("connected", peer)
+
+    def disconnected(self, peer: str) -> None:
+        self._note("disconnected", peer)
+
+    def received(self, peer: str, channel: int, message: bytes) -> None:
+        self._note("received", peer, channel, message)
+
+    async def until(self, *event: object) -> None:
+        """Wait for an event, also one that has been."""
+        async with asyncio.timeout(20), self.bell:
+            await self.bell.wait_for(lambda: event in self.events)
+
+    def _note(self, *event: object) -> None:
+        self.events.append(event)
+        task = asyncio.ensure_future(self._ring())
+        self.ringing.add(task)
+        task.add_done_callback(self.ringing.discard)
+
+    async def _ring(self) -> None:
+        async with self.bell:
+            self.bell.notify_all()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0
+) -> AsyncIterator[tuple[TcpTransport, Log]]:
+    """Run a transport on a free port of this machine."""
+    transport, log = TcpTransport(TcpConfig(port=port, known=known), key, genesis, RealRng()), Log()
+    task = asyncio.ensure_future(transport.run(log))
+    await transport.listening.wait()
+    try:
+        yield transport, log
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def address(transport: TcpTransport) -> Address:
+    return parse_address(listen_addresses(transport)[0])
+
+
+async def test_messages_arrive_in_order_both_ways() -> None:
+    async with running(KEYS[0]) as (a, heard_a), running(KEYS[1], address(a)) as (b, heard_b):
+        await heard_a.until("connected", b.peer_id)
+        await heard_b.until("connected", a.peer_id)
+        for number in range(100):
+            assert a.send(b.peer_id, number % 6, bytes([number]) * number * 100)
+        assert b.send(a.peer_id, 3, b"")
+        await heard_b.until("received", a.peer_id, 99 % 6, bytes([99]) * 9900)
+        await heard_a.until("received", b.peer_id, 3, b"")
+        received = [event[3] for event in heard_b.events if event[0] == "received"]
+        assert received == [bytes([number]) * number * 100 for number in range(100)]
+
+
+async def test_another_chain_never_gets_through() -> None:
+    async with running(KEYS[0]) as (a, heard_a), running(KEYS[1], genesis=bytes(32)) as (b, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+        greeting = link_module.Greeting(b._identity, bytes(32), RealRng(), initiator=True)
+        with pytest.raises(link_module.LinkClosed, match="handshake failed"):
+            await link_module.greet(reader, writer, greeting)
+        writer.close()
+        assert heard_a.events == []
+        assert not a.send(b.peer_id, 0, b"nobody there")
+
+
+async def test_whoever_dials_whom_one_connection_stays() -> None:
+    async with contextlib.AsyncExitStack() as opened:
+        first, heard_first = await opened.enter_async_context(running(KEYS[0]))
+        second, heard_second = await opened.enter_async_context(running(KEYS[1], address(first)))
+        await heard_first.until("connected", second.peer_id)
+        again = await link_to(first, address(second))
+        await heard_second.until("disconnected", first.peer_id)  # the lower peer id's connection is kept
+        assert again.peer == second.peer_id
+        assert len(second._links) == 1
+        again.close()
+
+
+async def link_to(transport: TcpTransport, target: Address) -> link_module.Link:
+    """Dial with a transport's identity, beside what it does by itself."""
+    reader, writer = await asyncio.open_connection(target.host, target.port)
+    greeting = link_module.Greeting(transport._identity, GENESIS, RealRng(), initiator=True)
+    peer, channel = await link_module.greet(reader, writer, greeting)
+    return link_module.Link(peer, channel, reader, writer, outbound=True)
+
+
+async def test_a_node_that_is_gone_is_dialled_again() -> None:
+    async with running(KEYS[0]) as (a, _):
+        target = address(a)
+        async with running(KEYS[1], target) as (b, heard):
+            await heard.until("connected", a.peer_id)
+            b.drop(a.peer_id, "test")
+            await heard.until("disconnected", a.peer_id)
+            heard.events.clear()
+            await heard.until("connected", a.peer_id)
+
+
+async def test_garbage_ends_a_connection_and_nothing_else() -> None:
+    async with running(KEYS[0]) as (a, heard), running(KEYS[1], address(a)) as (b, _):
+        await heard.until("connected", b.peer_id)
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 600, (64).to_bytes(4, "big") + bytes(64)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+            writer.write(garbage)
+            assert len(await reader.read()) <= 4 + 512
+            writer.close()
+        assert a.send(b.peer_id, 0, b"still here")
+
+
+async def test_a_frame_that_was_changed_ends_the_connection() -> None:
+    async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
+        link = await link_to(b, address(a))
+        await heard.until("connected", b.peer_id)
+        link._writer.write((32).to_bytes(4, "big") + bytes(32))
+        await heard.until("disconnected", b.peer_id)
+        link.close()
+
+
+async def test_a_peer_that_does_not_read_fills_its_own_queue_only() -> None:
+    async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
+        link = await link_to(b, address(a))
+        await heard.until("connected", b.peer_id)
+        sent = 0
+        while a.send(b.peer_id, 2, bytes(1 << 20)):
+            sent += 1
+            assert sent < 64
+        assert sent >= link_module.MAX_QUEUE >> 20
+        link.close()
+
+
+def test_addresses_read_back() -> None:
+    peer = TcpTransport(TcpConfig(port=None), KEYS[0], GENESIS, RealRng()).peer_id
+    for text in (f"/ip4/127.0.0.1/tcp/30333/p2p/{peer}", "/dns/node.example.org/tcp/1", "/ip6/::1/tcp/65535"):
+        assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "127.0.0.1:30333", "/ip4/300.0.0.1/tcp/1", "/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/0",
+     "/ip4/127.0.0.1/tcp/99999", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWnonsense", "/dns/a b/tcp/1", "/" * 999],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(AddressError, match="no peer address"):
+        parse_address(text)
