@@ -155,14 +155,18 @@ async def churn(world: World, rng: random.Random, until: float) -> None:
     generations = dict.fromkeys(world.weights, 0)
     while await pause(world, rng, until, 1, 8):
         machine = rng.choice(world.honest)
-        if machine.node is None or machine in world.silenced:
-            continue
-        validator, generation = machine.validator, generations[machine.validator] + 1
-        for kind in KEY_KINDS:
-            machine.node.keys.insert(kind, session_secret(validator, generation))
-        generations[validator] = generation
-        public = session_pair(validator, generation).public
-        world.submit(machine.node, validator, "Session", "set_keys", SessionKeys(public, public), b"")
+        if machine.up and machine not in world.silenced:
+            generations[machine.validator] += 1
+            change_keys(world, machine, generations[machine.validator])
+
+
+def change_keys(world: World, machine: Machine, generation: int) -> None:
+    """Give a node new session keys, and say so on the chain."""
+    assert machine.node is not None, f"{machine.name} is down"
+    for kind in KEY_KINDS:
+        machine.node.keys.insert(kind, session_secret(machine.validator, generation))
+    public = session_pair(machine.validator, generation).public
+    world.submit(machine.node, machine.validator, "Session", "set_keys", SessionKeys(public, public), b"")
 
 
 NEMESES: dict[str, Nemesis] = {

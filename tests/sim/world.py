@@ -40,6 +40,7 @@ class Plan:
     validators: int = 4
     weights: tuple[int, ...] = ()  # by validator; none: drawn
     twins: tuple[str, ...] = ()  # validators whose keys lie on two machines
+    traitors: tuple[str, ...] = ()  # validators that a script speaks for; their nodes are as all others
     spare: int = 0  # accounts that may become validators
     session_slots: int = SESSION_SLOTS
     weather: Weather = field(default_factory=Weather)
@@ -82,12 +83,13 @@ class World:
         self.network.on_deliver = self.witness.delivered
         self.executor = SharedExecutor(self.witness.fail)
         self.machines: dict[str, Machine] = {}
-        self.stopped: list[tuple[str, BaseException]] = []
+        self.expected_stops: dict[str, type[BaseException]] = {}  # machine -> what may end its node
+        self.stops: list[str] = []  # as they were expected
         for validator in self.weights:
             twin = validator in plan.twins
             for name in (f"{validator}a", f"{validator}b") if twin else (validator,):
-                self._install(name, validator, blank, honest=not twin)
-        self.witness.byzantine |= {session_pair(name).public for name in plan.twins}
+                self._install(name, validator, blank, honest=not twin and validator not in plan.traitors)
+        self.witness.byzantine |= {session_pair(name).public for name in (*plan.twins, *plan.traitors)}
         self.network.connect(list(self.machines))
 
     def rng(self, purpose: str) -> random.Random:
@@ -166,18 +168,30 @@ class World:
         flaw = state_flaw(list(self.machines.values()))
         if flaw is not None:
             self.witness.fail(flaw)
-        for name, problem in self.stopped:
-            self.witness.fail(f"{name} has stopped: {problem!r}")
 
-    def _install(self, name: str, validator: str, blank: Tables, *, honest: bool) -> None:
+    def add_process(self, of: str, name: str) -> Machine:
+        """Install a second node beside one, with its files but a database of its own; not yet started."""
+        machine = self.machines[of]
+        second = self._install(name, machine.validator, machine.blank.tables, honest=True)
+        second.files = machine.files
+        self.network.connect(list(self.machines))
+        return second
+
+    def _install(self, name: str, validator: str, blank: Tables, *, honest: bool) -> Machine:
         hooks = Hooks(self.witness.attend, self._on_stopped)
         self.machines[name] = Machine(
             name, validator, self.spec, blank, self.network, self.executor, self.rng(name), hooks, honest
         )
+        return self.machines[name]
 
     def _on_stopped(self, machine: Machine, problem: BaseException | None) -> None:
-        if problem is not None:
-            self.stopped.append((machine.name, problem))
+        expected = self.expected_stops.get(machine.name)
+        if problem is None:
+            return
+        if expected is not None and isinstance(problem, expected):
+            self.stops.append(machine.name)
+            del self.machines[machine.name]
+        else:
             self.witness.fail(f"{machine.name} has stopped: {problem!r}")
 
 
