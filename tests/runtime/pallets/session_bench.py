@@ -83,11 +83,11 @@ class Rotating(Runtime):
 
     system = System.at(0)
     session = Session.at(6, accounts=system, manager="committee", handlers=("babe", "grandpa", "committee"))
-    babe = Babe.at(2, system=system, session=session, epoch_duration=EPOCH)
+    babe = Babe.at(2, system=system, session=session, historical=None, offences=None, epoch_duration=EPOCH)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     committee = Committee.at(7)
-    grandpa = Grandpa.at(10, system=system)
+    grandpa = Grandpa.at(10, system=system, historical=None, offences=None, rewards=None)
 
 
 def account(name: str) -> AccountId:

@@ -56,7 +56,7 @@ class BenchRuntime(Runtime):
 
     system = System.at(0)
     session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
-    babe = Babe.at(2, system=system, session=session)
+    babe = Babe.at(2, system=system, session=session, historical=None, offences=None)
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
