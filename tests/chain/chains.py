@@ -79,9 +79,9 @@ class TurnedClock:
 class Chain:
     """A store with its importer, and an author that builds whatever block a test asks for."""
 
-    def __init__(self, path: Path, clock: TurnedClock | None = None) -> None:
+    def __init__(self, path: Path, clock: TurnedClock | None = None, spec: ChainSpec | None = None) -> None:
         self.clock = clock or TurnedClock()
-        self.store = ChainStore.open(path, spec_with_slots().state())
+        self.store = ChainStore.open(path, (spec or spec_with_slots()).state())
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)
@@ -110,6 +110,10 @@ class Chain:
 
     def remark(self, nonce: int, text: bytes = b"hello") -> bytes:
         """Return a signed extrinsic of //Bob for a child of the best block."""
+        return self.transaction(SPENDER, nonce, "System", "remark", text)
+
+    def transaction(self, sender: Keypair, nonce: int, pallet: str, name: str, *arguments: object) -> bytes:
+        """Return a signed call for a child of the best block."""
         runtime = AssayRuntime(Overlay(self.store.state_at(self.store.best)))
         runtime.system.initialize(self.store.best_number + 1, self.store.best, Digest([]))
         chosen = {"CheckMortality": IMMORTAL, "CheckNonce": nonce, "ChargeTransactionPayment": 0}
@@ -117,9 +121,9 @@ class Chain:
         extra = tuple(chosen.get(type(each).__name__, ()) for each in EXTENSIONS)
         pairs = zip(EXTENSIONS, extra, strict=True)
         implied = tuple(each.bind(runtime).implied(value) for each, value in pairs)
-        call = runtime.call("System", "remark", text)
-        signature = Sr25519(SPENDER.sign(EXECUTIVE.format.payload(call, extra, implied)))
-        return EXECUTIVE.format.signed(call, AccountId(SPENDER.public), signature, extra)
+        call = runtime.call(pallet, name, *arguments)
+        signature = Sr25519(sender.sign(EXECUTIVE.format.payload(call, extra, implied)))
+        return EXECUTIVE.format.signed(call, AccountId(sender.public), signature, extra)
 
     def snapshot(self) -> tuple[Hash, Hash, list[Hash]]:
         """Return what must not change when a block is refused."""
