@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     localized_payload,
 )
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
@@ -74,6 +76,23 @@ class TurnedClock:
         await asyncio.sleep(0)
         self.slept.append(seconds)
         self.ms += round(seconds * 1000)
+
+
+class Waiting:
+    """A queue of transactions."""
+
+    def __init__(self, *extrinsics: bytes) -> None:
+        self.extrinsics = list(extrinsics)
+        self.reported: list[Hash] = []
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Yield what waits."""
+        for extrinsic in list(self.extrinsics):
+            yield Hash(blake2_256(extrinsic)), extrinsic
+
+    def report_invalid(self, transaction: Hash) -> None:
+        """Note what failed."""
+        self.reported.append(transaction)
 
 
 class Chain:

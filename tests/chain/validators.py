@@ -20,7 +20,7 @@ from runtime.frame.state import Changes
 from runtime.primitives import ss58
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import Hash
-from tests.chain.chains import SLOT_MS, Chain, TurnedClock, spec_with_slots
+from tests.chain.chains import SLOT_MS, Chain, TurnedClock, Waiting, spec_with_slots
 
 ASY = 10**12
 Block = tuple[Header, list[bytes]]
@@ -46,21 +46,12 @@ def session_key(name: str) -> Keypair:
     return Keypair.from_suri(f"//{name}", "ed25519")
 
 
-class NoPool:
-    """A pool in which nothing waits."""
-
-    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
-        """Yield nothing."""
-        return iter(())
-
-    def report_invalid(self, transaction: Hash) -> None:
-        """There is nothing to report."""
-
-
 class Validator:
     """A chain with an author; what it authors waits in `made`."""
 
-    def __init__(self, name: str, home: Path, spec: ChainSpec, clock: TurnedClock) -> None:
+    def __init__(
+        self, name: str, home: Path, spec: ChainSpec, clock: TurnedClock, pool: Waiting | None = None
+    ) -> None:
         self.key = session_key(name)
         self.chain = Chain(home / "db", clock, spec)
         self.guard = Guard.open(RealDisk(home / "guard"))
@@ -69,7 +60,8 @@ class Validator:
         self.made: list[Block] = []
         self.watch = ClockWatch(clock, SLOT_MS)
         tip = Tip(self.chain.store, self.chain.executor, self._accept)
-        self.author = Author(tip, NoPool(), [self.key], self.guard, clock, self.watch, SLOT_MS, _built)
+        self.pool = pool or Waiting()
+        self.author = Author(tip, self.pool, [self.key], self.guard, clock, self.watch, SLOT_MS, _built)
 
     def close(self) -> None:
         """Close what is open."""
