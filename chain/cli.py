@@ -25,6 +25,7 @@ COMMANDS = {
     "key": "make, show and store keys",
     "init-guard": "let keys whose record is lost sign again, after a silence",
     "build-spec": "print a chain specification",
+    "build-manifest": "print what names a runtime in an upgrade",
     "chain-info": "say what a node's database holds",
     "check-block": "verify and execute a stored block again",
     "export-blocks": "write blocks to a file",

@@ -11,6 +11,7 @@ from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.types import BlockNumber, Hash
+from runtime.primitives.validity import TransactionSource
 
 Accept = Callable[[Header, list[bytes], Changes], Hash]
 """Import a block this node has built and sealed."""
@@ -23,9 +24,12 @@ NOBODY = Epoch(0, (), bytes(32))
 class Tip:
     """Reads the store; what it makes of the best block is kept until there is another one."""
 
-    def __init__(self, store: ChainStore, executor: Executor, accept: Accept) -> None:
+    def __init__(
+        self, store: ChainStore, executor: Executor, accept: Accept, is_syncing: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._executor = executor
+        self._is_syncing = is_syncing
         self.accept = accept
         self._checked: tuple[Hash, Validation] | None = None
 
@@ -42,9 +46,12 @@ class Tip:
         return Parent(header, slot, header.number - self._store.finalized_number)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
-        """Return what decides the author of a slot; it is nobody here where the next runtime is missing."""
+        """Return what decides the author of a slot.
+
+        It is nobody here where the next runtime is missing, or as long as this node is far behind its peers.
+        """
         state = self._store.state_at(parent.header.hash())
-        if self._executor.lacks(state) is not None:
+        if self._is_syncing() or self._executor.lacks(state) is not None:
             return NOBODY
         return self._executor.epoch(state, parent.header.number, slot)
 
@@ -53,7 +60,7 @@ class Tip:
         block = parent.header.hash()
         return self._executor.open(self._store.state_at(block), number, block, digest)
 
-    def validate(self, extrinsic: bytes) -> ValidTransaction:
+    def validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         """Check a transaction for the next block.
 
         Raises: TransactionRejected.
@@ -64,7 +71,7 @@ class Tip:
             if self._executor.lacks(state) is not None:
                 raise TransactionRejected("unknown", "CannotLookup")
             self._checked = best, self._executor.validation(state, self.header())
-        return self._checked[1].check(extrinsic)
+        return self._checked[1].check(extrinsic, source)
 
     def nonce(self, account: bytes) -> int:
         """Return how many transactions of an account are in the chain."""

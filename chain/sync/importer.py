@@ -16,11 +16,14 @@ from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
+from chain.sync.authority_sets import AuthoritySets
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import is_primary_header, pre_digest_of
 from runtime.primitives.grandpa import (
+    Flaw,
     GrandpaJustification,
+    JustificationError,
     Message,
     decode_justification,
     verify_justification,
@@ -61,6 +64,7 @@ class Importer:
         self._executor = executor
         self._feed = feed
         self._clock = clock
+        self.sets = AuthoritySets(store, executor)
         self._witness = witness
         self._watch = watch
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
@@ -125,15 +129,23 @@ class Importer:
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 
-    def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
-        """Make a block final on the strength of a justification.
+    def begins_in(self, slot: int) -> float:
+        """Return the seconds until a slot begins; negative once it has."""
+        return (slot * self._slot_ms - self._clock.wall_ms()) / 1000
 
-        Raises: JustificationError.
+    def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
+        """Make a block final on the strength of a justification, which no change of voters may lie below.
+
+        Raises: JustificationError, UnknownBlock, RuntimeMissing.
         """
         header = self._store.header(block)
         if header is None:
             raise UnknownBlock(block)
-        voters, set_id = self._executor.grandpa_set(self._store.state_at(self._store.finalized))
+        change = self.sets.next_change(block)
+        if change is not None and change < header.number:
+            detail = f"#{header.number} is for the voters after #{change}, which is not final"
+            raise JustificationError(Flaw.BEYOND_CHANGE, detail)
+        voters, set_id = self.sets.current()
         proof = decode_justification(justification)
         verify_justification(proof, voters, set_id, (block, header.number))
         self._tell(proof, set_id)

@@ -10,12 +10,11 @@ from chain.consensus.author import MAX_PAUSE, UNFINALIZED_SLACK, pause
 from chain.consensus.clock_watch import ENOUGH, WHOLE
 from chain.consensus.slots import pre_digest_slot
 from chain.keys.pair import Keypair
-from chain.spec import ChainSpec
 from chain.storage.store import ChainStore
-from runtime.frame.storage import item_prefix
 from runtime.pallets.system import System
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import AccountId, Hash
+from runtime.runtime import AssayRuntime
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, SPENDER, TurnedClock
 from tests.chain.validators import Validator, play, spec_of
 
@@ -112,29 +111,13 @@ async def test_nothing_is_authored_by_a_wrong_clock(alice: Validator) -> None:
     assert alice.chain.store.best_number == 4
 
 
-async def test_a_disabled_authority_is_refused_by_the_runtime_and_goes_on_trying(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    source = spec_of({"Alice": 10_000}).raw()
-    disabled = "0x" + item_prefix("Session", "DisabledValidators").hex()
-    source["genesis"]["raw"]["top"][disabled] = "0x0400000000"
-    spec = ChainSpec(source["name"], source["id"], source["chainType"], {}, source["genesis"], source)
-    alice = Validator("Alice", tmp_path, spec, TurnedClock())
-    await play([alice], range(FIRST_SLOT, FIRST_SLOT + 2))
-    assert alice.chain.store.best_number == 0
-    assert caplog.messages[-1] == (
-        f"slot {FIRST_SLOT + 1} is not authored: authority 0 is disabled and must not author"
-    )
-    alice.close()
-
-
 async def test_a_transaction_that_breaks_the_runtime_stops_no_author(
     alice: Validator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is dropped and said so; whatever else waits goes into the block."""
     chain, charlie = alice.chain, Keypair.from_suri("//Charlie", "sr25519")
-    pay = ("Balances", "transfer_keep_alive", AccountId(SPENDER.public), 10**12)
-    hostile, good = chain.remark(0, b"boom"), chain.transaction(charlie, 0, *pay)
+    pay = AssayRuntime.call("Balances", "transfer_keep_alive", AccountId(SPENDER.public), 10**12)
+    hostile, good = chain.remark(0, b"boom"), chain.signed(pay, 0, charlie)
 
     def remark(self: System, origin: object, text: bytes) -> None:
         raise AssertionError("found by somebody hostile")

@@ -12,6 +12,7 @@ from chain.keys.pair import Keypair
 from runtime.primitives.babe import is_primary_header, pre_digest_of
 from runtime.primitives.session import SessionKeys
 from runtime.primitives.types import Hash
+from runtime.runtime import AssayRuntime
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, SPENDER
 from tests.chain.validators import Validator, grow, play, session_key, validators
 
@@ -103,7 +104,7 @@ async def test_forks_may_have_other_authorities(tmp_path: Path) -> None:
         chain = parties[0].chain
         root, chain.clock.ms = chain.store.best, end * SLOT_MS
         keys = SessionKeys(new.public, new.public)
-        change = chain.transaction(SPENDER, 0, "Session", "set_keys", keys, b"")
+        change = chain.signed(AssayRuntime.call("Session", "set_keys", keys, b""), 0, SPENDER)
         with_new = [*parties, _with_key(parties[1], new)]
         left = grow(with_new, root, range(FIRST_SLOT + 5, end), change)
         right = grow(parties, root, range(FIRST_SLOT + 6, end))

@@ -53,7 +53,7 @@ class Validator:
         self, name: str, home: Path, spec: ChainSpec, clock: TurnedClock, pool: Waiting | None = None
     ) -> None:
         self.key = session_key(name)
-        self.chain = Chain(home / "db", clock, spec)
+        self.chain = Chain(home / "db", clock, spec=spec)
         self.guard = Guard.open(RealDisk(home / "guard"))
         self.guard.admit_author(self.key.public)
         self.guard.put_to_work(self.key.public)

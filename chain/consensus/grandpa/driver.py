@@ -9,7 +9,7 @@ completed take the place of what was lost. A node whose own keys decide goes on 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from chain.consensus.grandpa.effects import (
@@ -32,6 +32,7 @@ from chain.consensus.grandpa.messages import (
     CommitMessage,
     GossipMessage,
     Neighbor,
+    NeighborPacket,
     Vote,
     check_signatures,
 )
@@ -43,7 +44,13 @@ from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
-from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
+from runtime.primitives.grandpa import (
+    MESSAGE,
+    Block,
+    EquivocationProof,
+    GrandpaJustification,
+    SignedMessage,
+)
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -90,6 +97,7 @@ class Driver:
         clock: Clock,
         disk: Disk,
         gossip: Gossip | None = None,
+        accuse: Callable[[EquivocationProof], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._guard = guard
@@ -97,6 +105,7 @@ class Driver:
         self._clock = clock
         self._disk = disk
         self._gossip = gossip
+        self._accuse = accuse
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
@@ -123,22 +132,31 @@ class Driver:
         """Note that blocks were imported, or became final by other proof."""
         self._changed.set()
 
-    def receive(self, peer: str, data: bytes) -> None:
-        """Handle a gossip message of a peer.
+    def standing(self) -> NeighborPacket | None:
+        """Return where this node stands; None where it follows no set."""
+        voter = self._voter
+        return None if voter is None else NeighborPacket(voter.round, voter.set_id, voter.final[1])
+
+    def receive(self, peer: str, data: bytes) -> bool:
+        """Handle a gossip message of a peer; return whether it is worth passing on.
 
         Raises: DecodeError, Forged.
         """
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
         voter = self._voter
         if voter is None or not _is_of(message, voter.set_id):
-            return
+            return False
+        is_news = False
         match message:
             case Vote():
+                if message.message.id not in voter.voters.weights:
+                    return False
                 self._check(message)
-                effects = voter.vote(message)
+                effects, is_news = voter.vote(message), True
             case CommitMessage():
                 self._check(message)
                 effects = voter.commit(message)
+                is_news = bool(effects)
             case Neighbor(packet):
                 effects = voter.neighbor(peer, packet, self._clock.monotonic())
             case CatchUpRequest():
@@ -147,6 +165,7 @@ class Driver:
                 self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
+        return is_news
 
     def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
         """Check every signature in a message, and tell the guard whose they are: they may be our own.
@@ -249,9 +268,8 @@ class Driver:
             case Save(record):
                 body = VOTER_RECORD.encode(record)
                 self._disk.replace(VOTER_FILE, blake2_256(body) + body)
-            case Report(proof):
-                accused = proof.equivocation
-                log.warning("0x%s voted twice in round %d", accused.identity.hex(), accused.round_number)
+            case Report(proof) if self._accuse is not None:
+                self._accuse(proof)
             case Send(message, peer) if self._gossip is not None:
                 self._gossip.send(GOSSIP_MESSAGE.encode(message), peer)
             case Fetch(block) if self._gossip is not None:
