@@ -1,6 +1,6 @@
 """Authoring: in each slot that is ours, build a block, seal it, hand it to the importer.
 
-Reads top to bottom: Author.run -> author -> propose.
+Reads top to bottom: Author.run -> begin -> propose.
 """
 
 import asyncio
@@ -116,9 +116,12 @@ class Author:
     async def run(self) -> None:
         """Author until cancelled."""
         async for slot in SlotTimer(self._clock, self._slot_ms):
-            self._guard.listened(slot)
-            if not self._watch.may_author():
-                continue
+            await self.begin(slot)
+
+    async def begin(self, slot: int) -> None:
+        """Do what is due as a slot begins."""
+        self._guard.listened(slot)
+        if self._watch.may_author():
             for keypair in self._keys:
                 await self._author(slot, keypair)
 

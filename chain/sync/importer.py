@@ -92,9 +92,10 @@ class Importer:
         """
         if self._watch is None or self._store.header(header.hash()) is not None:
             return
-        best = self._header(self._store.best)
-        slot = pre_digest_slot(header)
-        epoch = self._executor.epoch(self._store.state_at(self._store.best), best.number, slot)
+        best, state = self._header(self._store.best), self._store.state_at(self._store.best)
+        if self._executor.lacks(state) is not None:
+            return
+        epoch = self._executor.epoch(state, best.number, pre_digest_slot(header))
         try:
             digest = verify_header(header, pre_digest_slot(best), epoch)
         except InvalidBlock:

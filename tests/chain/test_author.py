@@ -23,24 +23,7 @@ from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u32
 from runtime.primitives.types import BlockNumber, Hash
 from runtime.runtime import AssayRuntime
-from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain
-
-
-class Waiting:
-    """A queue of transactions."""
-
-    def __init__(self, *extrinsics: bytes) -> None:
-        self.extrinsics = list(extrinsics)
-        self.reported: list[Hash] = []
-
-    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
-        """Yield what waits."""
-        for extrinsic in list(self.extrinsics):
-            yield Hash(blake2_256(extrinsic)), extrinsic
-
-    def report_invalid(self, transaction: Hash) -> None:
-        """Note what failed."""
-        self.reported.append(transaction)
+from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, Waiting
 
 
 class Authored:
