@@ -15,6 +15,7 @@ from typing import Protocol
 from chain.consensus.grandpa.effects import (
     VOTER_RECORD,
     Cast,
+    Due,
     Effect,
     Fetch,
     Finalize,
@@ -30,6 +31,7 @@ from chain.consensus.grandpa.messages import (
     CatchUp,
     CatchUpRequest,
     CommitMessage,
+    Forged,
     GossipMessage,
     Neighbor,
     Vote,
@@ -49,6 +51,8 @@ from runtime.primitives.types import Hash
 log = logging.getLogger("grandpa")
 
 VOTER_FILE = "voter.db"
+MAX_EARLY = 1024
+"""messages of the next set that are kept until it has begun here, too; reminders bring what is lost"""
 _CHECKSUM_SIZE = 32
 _ROUND_AND_SET_SIZE = 16
 """bytes that follow the message in what a voter signs"""
@@ -98,6 +102,8 @@ class Driver:
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
+        self._former: Voter | None = None  # of the set before
+        self._early: deque[tuple[str, bytes]] = deque(maxlen=MAX_EARLY)  # messages of the set after
 
     @property
     def voter(self) -> Voter | None:
@@ -127,9 +133,32 @@ class Driver:
         Raises: DecodeError, Forged.
         """
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
-        voter = self._voter
-        if voter is None or not _is_of(message, voter.set_id):
+        voter, set_id = self._voter, _set_of(message)
+        if voter is None:
             return
+        if self._former is not None and set_id == self._former.set_id:
+            self._hear_late(self._former, peer, message)
+        elif set_id == voter.set_id + 1 and isinstance(message, Vote | CommitMessage):
+            self._early.append((peer, data))
+        elif set_id == voter.set_id:
+            self._hear(voter, peer, message)
+
+    def _hear_late(self, former: Voter, peer: str, message: GossipMessage) -> None:
+        """Hand the last voter what still matters: who lacks the end of its set, and who has told of it.
+
+        Raises: Forged.
+        """
+        if isinstance(message, Neighbor):
+            self._do(former, former.catch_up_by_commit(peer, message._0))
+        elif isinstance(message, CommitMessage):
+            check_signatures(message)
+            self._do(former, former.commit(message))
+
+    def _hear(self, voter: Voter, peer: str, message: GossipMessage) -> None:
+        """Hand a message to the voter of its set.
+
+        Raises: Forged.
+        """
         match message:
             case Vote():
                 check_signatures(message)
@@ -165,10 +194,22 @@ class Driver:
         if record is None:
             first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
             record = VoterRecord.fresh(set_id, self._ledger.final(), first)
+        self._former = self._voter
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+        self._hear_early()
+
+    def _hear_early(self) -> None:
+        """Handle what came before this set had begun here; nobody is to blame any more for what is wrong."""
+        early = list(self._early)
+        self._early.clear()
+        for peer, data in early:
+            try:
+                self.receive(peer, data)
+            except Forged as problem:
+                log.debug("a message of %s that came early: %s", peer, problem)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""
@@ -212,10 +253,13 @@ class Driver:
     # Effects.
 
     def _do(self, voter: Voter, effects: list[Effect]) -> None:
-        """Carry out effects and what follows from them, in order; those of a replaced voter are void."""
+        """Carry out effects and what follows from them, in order; a replaced one may only tell its commit."""
         waiting = deque(effects)
-        while waiting and self._voter is voter:
-            waiting.extend(self._carry_out(voter, waiting.popleft()))
+        while waiting:
+            effect = waiting.popleft()
+            is_commit = isinstance(effect, Send) and isinstance(effect.message, CommitMessage)
+            if self._voter is voter or is_commit:
+                waiting.extend(self._carry_out(voter, effect))
 
     def _carry_out(self, voter: Voter, effect: Effect) -> list[Effect]:
         match effect:
@@ -251,10 +295,10 @@ class Driver:
 
     async def _wait(self, voter: Voter, effect: SetTimer) -> None:
         await self._clock.sleep(effect.seconds)
-        if self._voter is voter:
+        if self._voter is voter or (self._former is voter and effect.timer.due is Due.COMMIT):
             self._do(voter, voter.timer(effect.timer))
 
 
-def _is_of(message: GossipMessage, set_id: int) -> bool:
-    """Say whether a message is about a set; others are not worth checking signatures."""
-    return (message._0 if isinstance(message, Neighbor) else message).set_id == set_id
+def _set_of(message: GossipMessage) -> int:
+    """Return which set a message is about; signatures of other sets are not worth checking."""
+    return (message._0 if isinstance(message, Neighbor) else message).set_id
