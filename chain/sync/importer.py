@@ -74,6 +74,10 @@ class Importer:
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 
+    def begins_in(self, slot: int) -> float:
+        """Return the seconds until a slot begins; negative once it has."""
+        return (slot * self._slot_ms - self._clock.wall_ms()) / 1000
+
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a block final on the strength of a justification, which no change of voters may lie below.
 

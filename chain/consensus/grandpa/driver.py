@@ -31,9 +31,9 @@ from chain.consensus.grandpa.messages import (
     CatchUp,
     CatchUpRequest,
     CommitMessage,
-    Forged,
     GossipMessage,
     Neighbor,
+    NeighborPacket,
     Vote,
     check_signatures,
 )
@@ -51,8 +51,6 @@ from runtime.primitives.types import Hash
 log = logging.getLogger("grandpa")
 
 VOTER_FILE = "voter.db"
-MAX_EARLY = 1024
-"""messages of the next set that are kept until it has begun here, too; reminders bring what is lost"""
 _CHECKSUM_SIZE = 32
 _ROUND_AND_SET_SIZE = 16
 """bytes that follow the message in what a voter signs"""
@@ -103,7 +101,6 @@ class Driver:
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
         self._former: Voter | None = None  # of the set before
-        self._early: deque[tuple[str, bytes]] = deque(maxlen=MAX_EARLY)  # messages of the set after
 
     @property
     def voter(self) -> Voter | None:
@@ -127,45 +124,33 @@ class Driver:
         """Note that blocks were imported, or became final by other proof."""
         self._changed.set()
 
-    def receive(self, peer: str, data: bytes) -> None:
-        """Handle a gossip message of a peer.
+    def standing(self) -> NeighborPacket | None:
+        """Return where this node stands; None where it follows no set."""
+        voter = self._voter
+        return None if voter is None else NeighborPacket(voter.round, voter.set_id, voter.final[1])
+
+    def receive(self, peer: str, data: bytes) -> bool:
+        """Handle a gossip message of a peer; return whether it is worth passing on.
 
         Raises: DecodeError, Forged.
         """
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
-        voter, set_id = self._voter, _set_of(message)
-        if voter is None:
-            return
-        if self._former is not None and set_id == self._former.set_id:
-            self._hear_late(self._former, peer, message)
-        elif set_id == voter.set_id + 1 and isinstance(message, Vote | CommitMessage):
-            self._early.append((peer, data))
-        elif set_id == voter.set_id:
-            self._hear(voter, peer, message)
-
-    def _hear_late(self, former: Voter, peer: str, message: GossipMessage) -> None:
-        """Hand the last voter what still matters: who lacks the end of its set, and who has told of it.
-
-        Raises: Forged.
-        """
-        if isinstance(message, Neighbor):
-            self._do(former, former.catch_up_by_commit(peer, message._0))
-        elif isinstance(message, CommitMessage):
-            check_signatures(message)
-            self._do(former, former.commit(message))
-
-    def _hear(self, voter: Voter, peer: str, message: GossipMessage) -> None:
-        """Hand a message to the voter of its set.
-
-        Raises: Forged.
-        """
+        voter, former, set_id = self._voter, self._former, _set_of(message)
+        if former is not None and set_id == former.set_id:
+            self._hear_late(former, peer, message)
+        if voter is None or set_id != voter.set_id:
+            return False
+        is_news = False
         match message:
             case Vote():
+                if message.message.id not in voter.voters.weights:
+                    return False
                 check_signatures(message)
-                effects = voter.vote(message)
+                effects, is_news = voter.vote(message), True
             case CommitMessage():
                 check_signatures(message)
                 effects = voter.commit(message)
+                is_news = bool(effects)
             case Neighbor(packet):
                 effects = voter.neighbor(peer, packet, self._clock.monotonic())
             case CatchUpRequest():
@@ -174,6 +159,18 @@ class Driver:
                 check_signatures(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
+        return is_news
+
+    def _hear_late(self, former: Voter, peer: str, message: GossipMessage) -> None:
+        """Hand the last voter what still matters: who lacks the end of its set, and who has told of it.
+
+        Raises: Forged.
+        """
+        if isinstance(message, Neighbor):
+            self._do(former, former.catch_up_by_commit(peer, message._0))
+        elif isinstance(message, CommitMessage) and former.is_about_to_commit:
+            check_signatures(message)
+            self._do(former, former.commit(message))
 
     # The voter of the current set.
 
@@ -199,17 +196,6 @@ class Driver:
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
-        self._hear_early()
-
-    def _hear_early(self) -> None:
-        """Handle what came before this set had begun here; nobody is to blame any more for what is wrong."""
-        early = list(self._early)
-        self._early.clear()
-        for peer, data in early:
-            try:
-                self.receive(peer, data)
-            except Forged as problem:
-                log.debug("a message of %s that came early: %s", peer, problem)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""

@@ -127,6 +127,11 @@ class Voter:
         done = self._completed is None or self._is_final(self._estimate)
         return [] if done else self.rounds[:-1]
 
+    @property
+    def is_about_to_commit(self) -> bool:
+        """Whether a commit waits for its turn to be sent."""
+        return self._unsent is not None
+
     # Events.
 
     def start(self) -> list[Effect]:

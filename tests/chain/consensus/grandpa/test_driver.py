@@ -11,7 +11,6 @@ import pytest
 
 from chain.consensus.grandpa.driver import VOTER_FILE, Driver
 from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, CommitMessage, Forged, Vote
-from chain.consensus.grandpa.round import PREVOTE
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
@@ -19,13 +18,9 @@ from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     Block,
-    Commit,
     GrandpaJustification,
-    Precommit,
     Prevote,
     SignedMessage,
-    SignedPrecommit,
-    localized_payload,
     verify_justification,
 )
 from runtime.primitives.header import Digest, Header
@@ -402,35 +397,6 @@ async def test_a_node_that_missed_the_end_of_a_set_is_taken_along(tmp_path: Path
     ledgers, _ = await handed_over(tmp_path, late=3)
     assert [ledger.final()[1] for ledger in ledgers] == [4] * 4
     assert [proof.commit.target_number for proof in ledgers[3].proofs] == [2, 4]
-
-
-async def test_votes_of_the_next_set_are_heard_once_it_begins(tmp_path: Path) -> None:
-    ledger, clock = LedgerInMemory(EQUAL, change_at=2), StepClock()
-    for _ in range(4):
-        ledger.grow()
-    with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(ledger, guard, PAIRS[:1], clock, RealDisk(tmp_path / "grandpa"))
-        running = asyncio.create_task(driver.run())
-        await turns()
-        votes = [(Prevote(*ledger.best), pair) for pair in PAIRS[1:]]
-        for message, pair in votes:
-            signature = pair.sign(localized_payload(message, 1, 1))
-            early = Vote(1, 1, SignedMessage(message, signature, pair.public))
-            driver.receive("peer", GOSSIP_MESSAGE.encode(early))
-        forged = Vote(1, 1, SignedMessage(votes[0][0], bytes(64), PAIRS[1].public))
-        driver.receive("peer", GOSSIP_MESSAGE.encode(forged))
-        change = ledger.headers[ledger.best[0]].parent_hash
-        change = ledger.headers[change].parent_hash
-        target = Precommit(change, 2)
-        signed = [
-            SignedPrecommit(target, pair.sign(localized_payload(target, 1, 0)), pair.public)
-            for pair in PAIRS[1:]
-        ]
-        driver.receive("peer", GOSSIP_MESSAGE.encode(CommitMessage.of(1, 0, Commit(change, 2, signed))))
-        assert driver.voter is not None
-        assert (driver.voter.set_id, driver.voter.rounds[-1].weight(PREVOTE)) == (1, 3)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("writes", range(6))
