@@ -8,7 +8,6 @@ from runtime.frame.testing import MemoryState
 from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import u32
-from runtime.runtime import AssayRuntime
 from tests.runtime.bench import Chain
 
 CHAIN = Chain()

@@ -1,4 +1,4 @@
-"""A validator that runs twice by mistake, on a network of real nodes: seen, reported, disabled, slashed once."""
+"""A validator that runs twice by mistake, among real nodes: seen, reported, disabled, slashed once."""
 
 import logging
 from typing import Any
