@@ -1,4 +1,4 @@
-"""Schedules written by hand, each of which some broken node would not survive; the real one passes them all."""
+"""Schedules written by hand: each is the end of some broken node, and the real one passes them all."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -85,13 +85,16 @@ async def blackouts(world: World) -> None:
 
 
 async def clocks_set_back(world: World) -> None:
-    """Machines are off for a moment, and come back with clocks that show slots of before."""
+    """Machines go back in time as a whole, clock and chain, but for their guards: slots of before come again."""
     world.start()
     await world.wait(12)
     for name in ("v0", "v1"):
         machine = world.machines[name]
+        backup = machine.back_up()
+        await world.wait(12)
         machine.kill()
-        machine.clock.skew_ms = -8_000
+        machine.restore(backup)
+        machine.clock.skew_ms = -12_000
         machine.start()
         await world.wait(10)
     await settle(world)
