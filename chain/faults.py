@@ -21,6 +21,7 @@ class Fault(enum.StrEnum):
     BUG = "a message this node cannot handle"
     NOT_ASKED = "an answer nobody asked for"
     TIMEOUT = "no answer in time"
+    FALSE_CLAIM = "less than it said it has"
     USELESS = "an answer without what it said it has"
     WRONG_BLOCKS = "blocks other than those asked for"
     BAD_BLOCK = "a block that breaks the rules"
@@ -48,6 +49,7 @@ COSTS: dict[Fault, int] = {
     Fault.BUG: 1 << 20,
     Fault.NOT_ASKED: 1 << 20,
     Fault.TIMEOUT: 1 << 10,
+    Fault.FALSE_CLAIM: 1 << 24,
     Fault.USELESS: 1 << 10,
     Fault.WRONG_BLOCKS: 1 << 29,
     Fault.BAD_BLOCK: FATAL,

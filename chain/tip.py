@@ -24,9 +24,12 @@ NOBODY = Epoch(0, (), bytes(32))
 class Tip:
     """Reads the store; what it makes of the best block is kept until there is another one."""
 
-    def __init__(self, store: ChainStore, executor: Executor, accept: Accept) -> None:
+    def __init__(
+        self, store: ChainStore, executor: Executor, accept: Accept, is_syncing: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._executor = executor
+        self._is_syncing = is_syncing
         self.accept = accept
         self._checked: tuple[Hash, Validation] | None = None
 
@@ -42,9 +45,12 @@ class Tip:
         return Parent(header, pre_digest_slot(header) if header.number else 0)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
-        """Return what decides the author of a slot; it is nobody here where the next runtime is missing."""
+        """Return what decides the author of a slot.
+
+        It is nobody here where the next runtime is missing, or as long as this node is far behind its peers.
+        """
         state = self._store.state_at(parent.header.hash())
-        if self._executor.lacks(state) is not None:
+        if self._is_syncing() or self._executor.lacks(state) is not None:
             return NOBODY
         return self._executor.epoch(state, parent.header.number, slot)
 

@@ -20,7 +20,7 @@ MAX_TRANSACTIONS = 256
 """in one message"""
 MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
-MAX_ANSWER = 8 << 20
+MAX_ANSWER = 2 << 20
 """bytes of blocks in one answer, beyond the first block"""
 
 
@@ -52,7 +52,7 @@ LIMITS = {
     Channel.GRANDPA: Limits(0, 1 << 20, 20, 200),  # a catch-up of 1,024 voters has 270 KB
     Channel.ANNOUNCES: Limits(1, 64 << 10, 20, 200),
     Channel.REQUESTS: Limits(2, 1 << 10, 20, 100),
-    Channel.ANSWERS: Limits(2, 16 << 20, 20, 100),  # the first block of an answer may be of any legal size
+    Channel.ANSWERS: Limits(2, 8 << 20, 20, 100),  # the first block of an answer may be the largest legal one
     Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
 }
 

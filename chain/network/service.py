@@ -7,6 +7,7 @@ for what is wrong with it. What a peer can make this node keep or do is bounded:
 rate, the peers in number, the memory of banned ones.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -68,11 +69,16 @@ class Network:
         self._handlers |= handlers
 
     async def run(self) -> None:
-        """Be connected until cancelled."""
-        await self._transport.run(self)
+        """Be connected until cancelled.
 
-    async def watch(self) -> None:
-        """Look for what is overdue until cancelled."""
+        Raises: what ends the node, such as StorageError, in an ExceptionGroup.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._transport.run(self), name="transport")
+            tasks.create_task(self._watch(), name="network watch")
+
+    async def _watch(self) -> None:
+        """Look for what is overdue."""
         while True:
             await self._clock.sleep(TICK)
             overdue = self._clock.monotonic() - STATUS_PATIENCE

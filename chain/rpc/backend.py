@@ -250,6 +250,16 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """One peer, as far as it has said."""
+
+    peer_id: str
+    roles: str  # "FULL" or "AUTHORITY"
+    best_hash: Hash
+    best_number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainInfo:
     """What the node says of itself and its chain; none of it changes while it runs."""
 
@@ -272,6 +282,7 @@ class Backend:
     pool: Pool
     feed: Feed
     health: Callable[[], Health]
+    peers: Callable[[], list[PeerInfo]]
     operator: Operator
 
     def header(self, block: Hash) -> Header:

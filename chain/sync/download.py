@@ -69,6 +69,9 @@ class Work(Protocol):
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
+    def has_only(self, peer: str, best: Block) -> None:
+        """Note that a peer has less than it said."""
+
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""
 
@@ -237,7 +240,7 @@ class Download:
         if self._last[1] >= self.target[1] or len(headers) < MAX_BLOCKS:
             self._has_all_headers = True
             if self._last[1] < self.target[1]:
-                self._blame_lead(Fault.USELESS)
+                self._work.has_only(self._lead, self._last)
 
     def _refuses(self, header: Header) -> bool:
         """Give up on a chain with a bad block; no honest peer has it."""

@@ -35,10 +35,6 @@ class Importing(Protocol):
         StateDiscarded (of the parent).
         """
 
-    def _park(self, incoming: Incoming, seconds: float) -> None:
-        if len(self._parked) < MAX_PARKED:
-            self._parked.append((self._clock.monotonic() + seconds, incoming))
-
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a stored block final.
 
@@ -83,12 +79,13 @@ class ImportQueue:
         self._ended = ended
         self._blocks: deque[Incoming] = deque()
         self._pending: set[Hash] = set()
-        self._parked: list[tuple[float, Incoming]] = []
+        self._parked: set[Hash] = set()
+        self._tasks: asyncio.TaskGroup | None = None
         self._bad: Seen[Hash] = Seen(BAD_BLOCKS)
         self._some = asyncio.Event()
 
     def __contains__(self, block: Hash) -> bool:
-        return block in self._pending or any(each.block == block for _, each in self._parked)
+        return block in self._pending or block in self._parked
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -109,22 +106,16 @@ class ImportQueue:
 
         Raises: StorageError, RuntimeMissing.
         """
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            while self._blocks:
-                incoming = self._blocks.popleft()
-                self._pending.discard(incoming.block)
-                self._ended(incoming, self._import(incoming))
-                await asyncio.sleep(0)
-
-    def wake(self) -> None:
-        """Let parked blocks go on whose slot has begun."""
-        now = self._clock.monotonic()
-        due = [incoming for moment, incoming in self._parked if moment <= now]
-        self._parked = [each for each in self._parked if each[0] > now]
-        for incoming in due:
-            self.push(incoming)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                await self._some.wait()
+                self._some.clear()
+                while self._blocks:
+                    incoming = self._blocks.popleft()
+                    self._pending.discard(incoming.block)
+                    self._ended(incoming, self._import(incoming))
+                    await asyncio.sleep(0)
 
     def _import(self, incoming: Incoming) -> bool:
         try:
@@ -146,8 +137,16 @@ class ImportQueue:
         return True
 
     def _park(self, incoming: Incoming, seconds: float) -> None:
+        """Try a block again when its slot begins, if not too many wait already."""
+        assert self._tasks is not None, "blocks are imported while the queue runs"
         if len(self._parked) < MAX_PARKED:
-            self._parked.append((self._clock.monotonic() + seconds, incoming))
+            self._parked.add(incoming.block)
+            self._tasks.create_task(self._unpark(incoming, seconds), name=f"parked #{incoming.header.number}")
+
+    async def _unpark(self, incoming: Incoming, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._parked.discard(incoming.block)
+        self.push(incoming)
 
     def finalize(self, block: Hash, header: Header, justification: bytes, peer: str) -> None:
         """Make a stored block final by a proof from a peer, unless it is already."""

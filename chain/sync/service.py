@@ -119,8 +119,11 @@ class Sync:
 
     @property
     def target(self) -> int:
-        """The height that most peers have reached, or this node where that is more."""
-        heights = [peer.best[1] for peer in self._peers.values()]
+        """The height that half of the peers have reached, or this node where that is more.
+
+        Those that did not keep what they promised, lately, do not count.
+        """
+        heights = [peer.best[1] for peer in self._peers.values() if not peer.faults]
         return max(self._store.best_number, median_high(heights) if heights else 0)
 
     @property
@@ -192,7 +195,7 @@ class Sync:
             self._begin(Download(self, block, holders, is_best=False, is_claimed=False))
 
     def tick(self) -> None:
-        """Do what is due: parked blocks, answers that never came, finality that others have."""
+        """Do what is due: answers that never came, finality that others have."""
         now = self._clock.monotonic()
         for number in [each for each, request in self._requests.items() if request.overdue <= now]:
             request = self._requests.pop(number, None)
@@ -201,7 +204,6 @@ class Sync:
                 self._peers[request.peer].asked -= 1
                 request.failed()
                 self.blame(request.peer, Fault.TIMEOUT, "")
-        self._queue.wake()
         self._look()
         self._look_at_finality(now)
 
@@ -262,6 +264,12 @@ class Sync:
             state.rests_until = self._clock.monotonic() + min(MAX_REST, REST * 2**state.faults)
             state.faults = min(state.faults + 1, 8)
         self._exchange.blame(peer, reason, detail)
+
+    def has_only(self, peer: str, best: Block) -> None:
+        """Note that a peer has less than it said."""
+        if peer in self._peers:
+            self._peers[peer].best = best
+        self.blame(peer, Fault.FALSE_CLAIM, f"#{best[1]}")
 
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""

@@ -134,10 +134,11 @@ async def test_the_round_to_come_waits_for_every_voter(tmp_path: Path) -> None:
         }
 
 
-async def test_a_node_that_does_not_vote_has_no_round(tmp_path: Path) -> None:
+async def test_a_node_without_keys_follows_the_round_of_others(tmp_path: Path) -> None:
     async with running(tmp_path, finals=0, authority=None) as asked:
-        refused = (await asked.answer("grandpa_roundState"))["error"]
-        assert refused == {"code": 1, "message": "GRANDPA RPC endpoint not ready"}
+        state = await asked.call("grandpa_roundState")
+        assert (state["setId"], state["best"]["round"], state["background"]) == (0, 1, [])
+        assert state["best"]["prevotes"] == {"currentWeight": 0, "missing": [ss58.encode(ALICE)]}
 
 
 async def test_every_slot_of_an_epoch_is_the_only_author_s(tmp_path: Path) -> None:

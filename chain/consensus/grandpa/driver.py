@@ -32,6 +32,7 @@ from chain.consensus.grandpa.messages import (
     CommitMessage,
     GossipMessage,
     Neighbor,
+    NeighborPacket,
     Vote,
     check_signatures,
 )
@@ -121,22 +122,31 @@ class Driver:
         """Note that blocks were imported, or became final by other proof."""
         self._changed.set()
 
-    def receive(self, peer: str, data: bytes) -> None:
-        """Handle a gossip message of a peer.
+    def standing(self) -> NeighborPacket | None:
+        """Return where this node stands; None where it follows no set."""
+        voter = self._voter
+        return None if voter is None else NeighborPacket(voter.round, voter.set_id, voter.final[1])
+
+    def receive(self, peer: str, data: bytes) -> bool:
+        """Handle a gossip message of a peer; return whether it is worth passing on.
 
         Raises: DecodeError, Forged.
         """
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
         voter = self._voter
         if voter is None or not _is_of(message, voter.set_id):
-            return
+            return False
+        is_news = False
         match message:
             case Vote():
+                if message.message.id not in voter.voters.weights:
+                    return False
                 check_signatures(message)
-                effects = voter.vote(message)
+                effects, is_news = voter.vote(message), True
             case CommitMessage():
                 check_signatures(message)
                 effects = voter.commit(message)
+                is_news = bool(effects)
             case Neighbor(packet):
                 effects = voter.neighbor(peer, packet, self._clock.monotonic())
             case CatchUpRequest():
@@ -145,6 +155,7 @@ class Driver:
                 check_signatures(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
+        return is_news
 
     # The voter of the current set.
 

@@ -15,7 +15,7 @@ from chain.errors import StateDiscarded, SubmitError, UnknownBlock
 from chain.keys.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
-from chain.rpc.backend import Backend, ChainInfo, Health, RoundState, Slots
+from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo, RoundState, Slots
 from chain.rpc.server import RpcConfig, RpcServer
 from runtime.apis import KeyTypeId
 from runtime.frame.api import ApiNotFound, ApiTrap
@@ -206,6 +206,7 @@ class MemoryNode:
         self.pool = MemoryPool()
         self.operator = MemoryOperator()
         self.now = Health(peers=0, is_syncing=False, should_have_peers=False)
+        self.peers: list[PeerInfo] = []
         self.genesis_hash = self.best = self.finalized = self.build(ZERO_HASH, {CODE: b"\7"})
 
     def build(self, parent: Hash, changes: dict[bytes, bytes | None], body: tuple[bytes, ...] = ()) -> Hash:
@@ -279,8 +280,9 @@ class MemoryNode:
         properties: dict[str, int | str] = {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "ASY"}
         info = ChainInfo("Assay Test", "Development", properties, "Assay Node", "0.1.0", ("Authority",))
         return Backend(
-            info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now, self.operator
-        )
+            info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now, lambda: self.peers,
+            self.operator,
+        )  # fmt: skip
 
 
 class Client:
