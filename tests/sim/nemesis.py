@@ -155,7 +155,7 @@ async def churn(world: World, rng: random.Random, until: float) -> None:
     generations = dict.fromkeys(world.weights, 0)
     while await pause(world, rng, until, 1, 8):
         machine = rng.choice(world.honest)
-        if machine.up and machine not in world.silenced:
+        if machine.node is not None and machine not in world.silenced:
             generations[machine.validator] += 1
             change_keys(world, machine, generations[machine.validator])
 
