@@ -76,19 +76,18 @@ def guard_in_the_chain_database(patch: Patch) -> None:
 
 
 def unsynced_guard(patch: Patch) -> None:
-    """The guard's file is written, but the disk has it only some writes later."""
-    replace_, start = SimDisk.replace, Machine.start
-    written: dict[int, list[bytes]] = {}
+    """Small files are written, but the disk has them only some writes later."""
+    write, start = SimDisk.replace, Machine.start
+    written: dict[tuple[int, str], list[bytes]] = {}
 
     def lazily(self: SimDisk, name: str, content: bytes) -> None:
-        replace_(self, name, content)
-        written.setdefault(id(self._files), []).append(content)
+        write(self, name, content)
+        written.setdefault((id(self._files), name), []).append(content)
 
     def after_the_power_was_gone(self: Machine) -> None:
-        files = self.files["guard"]
-        history = written.get(id(files), [])
-        if self.lives and len(history) > UNSYNCED:
-            files.content["guard.db"] = history[-UNSYNCED]
+        for files in (self.files["guard"], self.files["grandpa"]):
+            for name in files.content:
+                files.content[name] = written[id(files), name][-UNSYNCED:][0]
         start(self)
 
     patch.setattr(SimDisk, "replace", lazily)
@@ -134,8 +133,9 @@ class CountsTwice(Round):
 
 
 def counts_a_voter_twice(patch: Patch) -> None:
-    """A vote counts as often as it is heard, and such a proof is believed."""
-    patch.setattr(voter_module, "Round", CountsTwice)
+    """A vote counts as often as it is shown, and such a proof is believed."""
+    for module in (round_module, voter_module):
+        patch.setattr(module, "Round", CountsTwice)
     patch.setattr(importer, "verify_justification", lambda *_: None)
 
 
@@ -173,7 +173,7 @@ UNSYNCED = 6
 """writes that a disk may owe"""
 MUTANTS: list[tuple[Callable[[Patch], None], str, str]] = [
     (simple_majority, "split_brain", r"finalises block \d+ with \d+ of \d+"),
-    (counts_a_voter_twice, "even_split", r"finalises block \d+ with \d+ of \d+"),
+    (counts_a_voter_twice, "false_commit", r"finalises block \d+ with \d+ of \d+"),
     (believes_any_commit, "false_commit", r"finalises block \d+ with \d+ of \d+"),
     (guard_forgets_votes, "relapses", r"has signed a second (prevote|precommit|proposal)"),
     (guard_in_the_chain_database, "relapses", r"has signed a second (prevote|precommit|proposal)"),
@@ -182,7 +182,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], str, str]] = [
     (guard_forgets_slots, "clocks_set_back", r"has sealed a second block in slot \d+"),
     (votes_past_a_set_change, "voters_change_under_a_cut", r"votes in set \d+ for block \d+ of set \d+"),
     (imports_from_any_author, "usurper", r"imports block \d+, which nobody sealed"),
-    (says_everything_once, "even_split", r"finality stays away"),
+    (says_everything_once, "silence", r"finality stays away"),
 ]
 """A mutant, the schedule that is its end, and how that ends."""
 

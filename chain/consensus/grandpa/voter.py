@@ -260,7 +260,7 @@ class Voter:
         return [Report(EquivocationProof.of(self.set_id, vote.round, first, second))]
 
     def _hold(self, vote: Vote) -> bool:
-        """Hold back at most two votes of a voter in a phase, which is all that counts; say whether it is new."""
+        """Hold back at most two votes of a voter in a phase, all that counts; say whether it is new."""
         key = vote.round, vote.message.id, type(vote.message.message)
         held = self._held.setdefault(key, [])
         if len(held) > 1 or vote in held:

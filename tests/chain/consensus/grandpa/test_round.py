@@ -167,7 +167,7 @@ def test_strangers_proposals_and_unknown_blocks_do_not_count() -> None:
 
 @pytest.mark.parametrize("known", [(), (0,), (1,)], ids=["neither", "first", "second"])
 def test_an_equivocator_is_one_whatever_blocks_are_known(known: tuple[int, ...]) -> None:
-    """Rounds end alike only where everybody sees the same equivocators: here voter 0 makes a majority of 3."""
+    """Rounds end alike only where all see the same equivocators: here voter 0 makes a majority of 3."""
     round_, blocks = round_of(Model(FORKED, (1, 1, 1, 1), 1))
     both = [
         vote(blocks, PREVOTE, 0, 5)
