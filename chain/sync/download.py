@@ -109,6 +109,7 @@ class Download:
         self.holders = list(holders)  # who is asked for headers, the first first
         self._work = work
         self._is_claimed = is_claimed  # the holders say they have it
+        self.is_long = is_best and target[1] - work.final()[1] > CHUNK
         self.is_far = is_best and target[1] - work.final()[1] > NEAR
         self._down: list[Header] = []  # of a near download, highest first
         self._last: Block | None = None  # of a far one: what the next headers are built on
@@ -159,11 +160,13 @@ class Download:
     # Headers.
 
     def _ask_headers(self) -> None:
-        if not self.holders:
-            self.abandon()
+        if not self.holders or self._work.is_known(self.target[0]):
+            self.abandon()  # nobody is left, or it came another way
             return
         if self.is_far:
             self._ask_upwards()
+            return
+        if self._links_up():
             return
         start, above = self.target
         if self._down:
@@ -171,8 +174,8 @@ class Download:
         count = min(MAX_BLOCKS, above - self._work.final()[1])
         if count <= 0:
             self.abandon()
-            if self._is_claimed:
-                self._work.blame(self.holders[0], Fault.OTHER_FINALITY, f"#{self.target[1]}")
+            if self._is_claimed and self._down:
+                self._work.blame(self._lead, Fault.OTHER_FINALITY, f"#{self.target[1]}")
             return
         self._ask_lead(start, count, self._came_down, descending=True)
 
@@ -212,12 +215,17 @@ class Download:
                 return
             self._down.append(header)
             expected = header.parent_hash
-            if self._work.is_known(expected):
-                self._take(reversed(self._down))
-                self._has_all_headers = True
-                return
-        if len(self._down) >= NEAR:
+        if not self._links_up() and len(self._down) >= NEAR:
             self.abandon()
+
+    def _links_up(self) -> bool:
+        """Take the headers down to the highest that is built on a block known by now, if there is one."""
+        for place, header in enumerate(self._down):
+            if self._work.is_known(header.parent_hash):
+                self._take(reversed(self._down[: place + 1]))
+                self._has_all_headers = True
+                return True
+        return False
 
     def _came_common(self, headers: list[Header]) -> None:
         header = headers[0] if headers else None

@@ -32,7 +32,7 @@ REST = 1.0
 MAX_REST = 32.0
 """seconds"""
 MAX_DOWNLOADS = 16
-"""chains at once, of which one may be a far one"""
+"""chains at once, of which one may be a long one: peers at slightly different heights share their past"""
 MAX_WAITING = 512
 """blocks that wait for the importer; more are not asked for"""
 BEHIND = 5
@@ -283,7 +283,7 @@ class Sync:
 
     def _look(self) -> None:
         """Begin what should be under way, and go on with what is."""
-        for name, peer in sorted(self._peers.items(), key=lambda each: -each[1].best[1]):
+        for name, peer in sorted(self._peers.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
             if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
                 holders = [name, *(other for other, each in self._peers.items() if each.best == peer.best)]
                 self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
@@ -292,8 +292,8 @@ class Sync:
         self._downloads = [each for each in self._downloads if not each.ended]
 
     def _begin(self, download: Download) -> None:
-        """Begin a download unless there are enough, or another far one."""
-        another = download.is_far and any(each.is_far for each in self._downloads)
+        """Begin a download unless there are enough, or another long one."""
+        another = download.is_long and any(each.is_long for each in self._downloads)
         if len(self._downloads) < MAX_DOWNLOADS and not another:
             self._downloads.append(download)
 

@@ -85,10 +85,10 @@ class SimNetwork:
         """Everybody who has a place in the network."""
         return list(self._links)
 
-    def connect(self, names: Sequence[str]) -> None:
-        """Lay the links: a mesh where it is small, else a ring with random chords."""
+    def connect(self, names: Sequence[str], pairs: Iterable[tuple[str, str]] | None = None) -> None:
+        """Lay these links, or (None) a mesh where it is small, else a ring with random chords."""
         self._links = {name: {} for name in names}
-        for one, other in _pairs(names, self._rng):
+        for one, other in _pairs(names, self._rng) if pairs is None else pairs:
             link = Link((one, other), self._rng.uniform(*self.weather.latency))
             self._links[one][other] = self._links[other][one] = link
 
