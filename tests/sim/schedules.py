@@ -96,7 +96,7 @@ async def blackouts(world: World) -> None:
 
 
 async def clocks_set_back(world: World) -> None:
-    """Machines go back in time as a whole, clock and chain, but for their guards: slots of before come again."""
+    """Machines go back in time, clock and chain, but for their guards: slots of before come again."""
     world.start()
     await world.wait(12)
     for name in ("v0", "v1"):
@@ -136,7 +136,7 @@ async def voters_change_under_a_cut(world: World) -> None:
 
 
 async def false_commit(world: World) -> None:
-    """A traitor claims finality for its side's head, with its own precommit alone, which it shows three times."""
+    """A traitor claims finality for its side's head, with its own precommit, shown three times."""
     world.start()
     await world.wait(8)
     world.network.partition(["v0", "v1"], ["v2", "v3"])
