@@ -397,7 +397,7 @@ class _ImportDoor:
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded.
+        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
         """
         began = self._node.clock.monotonic()
         block = self._node.importer.import_foreign(header, body)

@@ -113,7 +113,10 @@ class Reports:
     def _compare(self, first: Header, second: Header) -> None:
         """Accuse the author of two blocks; an index may mean two keys where forks elected others."""
         digest, blocks = pre_digest_of(second), (second.hash(), first.hash())
-        epoch, _, _ = self._executor.current_epoch(self._store.state_at(blocks[0]))
+        state = self._state(blocks[0])
+        if state is None:
+            return
+        epoch, _, _ = self._executor.current_epoch(state)
         public = epoch.authorities[digest.authority_index][0]
         proof = EquivocationProof(public, digest.slot, first, second)
         if proof.is_valid():

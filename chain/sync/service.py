@@ -114,7 +114,7 @@ class Sync:
     async def run(self) -> None:
         """Import what comes until cancelled.
 
-        Raises: StorageError, RuntimeMissing.
+        Raises: StorageError.
         """
         await self._queue.run()
 

@@ -120,6 +120,10 @@ class Pool:
         """Return the ready transactions in author order."""
         return [extrinsic for _, extrinsic in self.best_first()]
 
+    def propagated(self) -> list[bytes]:
+        """Return the ready transactions that peers should have too, in author order."""
+        return [extrinsic for each, extrinsic in self.best_first() if self._entries[each].validity.propagate]
+
     def best_first(self) -> Iterator[tuple[Hash, bytes]]:
         """Yield ready transactions, each after what it requires; otherwise by priority, then arrival.
 

@@ -87,6 +87,7 @@ async def test_two_blocks_of_one_slot_are_reported_once_and_the_pool_forgets_it_
     twins(chain, slot)
     assert chain.store.best_number == 3, "blocks that equivocate are imported"
     (report,) = await observer.waiting()
+    assert observer.pool.propagated() == [], "each node makes its own"
     chain.grow(slot + 1, (report,))
     assert observer.happened() == [Offence(b"babe:equivocatio", slot.to_bytes(8, "little"))]
     chain.grow(slot + 2)

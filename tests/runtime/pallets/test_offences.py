@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from nacl import bindings
 
 from runtime.apis import answer
+from runtime.frame.declare import Pays
 from runtime.pallets import babe, grandpa
 from runtime.pallets.offences import MIN_FRACTION, WHOLE, Offence, slash_fraction
 from runtime.pallets.staking.messages import SlashReported
+from runtime.pallets.system import ExtrinsicSuccess
+from runtime.pallets.transaction_payment import TransactionFeePaid
 from runtime.primitives.crypto import verify_ed25519
 from runtime.primitives.grandpa import Message, Precommit, Prevote
 from runtime.primitives.hashing import blake2_256
@@ -100,6 +103,18 @@ def test_who_signs_twice_is_disabled_at_once_and_slashed_in_the_next_era(kind: s
     rewarded = reporter if signed else author
     changed = {each.name: chain.free(each) - before[each.name] for each in VALIDATORS}
     assert changed == {each.name: 0 for each in VALIDATORS} | {who.name: -LOSS, rewarded.name: LOSS // 10}
+
+
+def test_a_right_report_gives_the_fee_back_but_not_the_tip() -> None:
+    chain = ready()
+    proof, reporter, author = deed(chain, accused(chain), "babe"), accused(chain, 2), accused(chain, 0)
+    before = chain.free(reporter), chain.free(author)
+    block = chain.build(chain.sign(reporter, report(proof, ownership(chain, proof)), tip=7))
+    assert (chain.free(reporter), chain.free(author)) == (before[0] - 7, before[1] + 7)
+    paid = [each.event for each in block.events if isinstance(each.event, TransactionFeePaid)]
+    assert paid == [TransactionFeePaid(reporter.account, 7, 7)]
+    assert isinstance(block.events[-1].event, ExtrinsicSuccess)
+    assert block.events[-1].event.dispatch_info.pays_fee is Pays.No
 
 
 def test_everybody_reports_both_kinds_and_the_slash_is_taken_once() -> None:
