@@ -392,6 +392,7 @@ class _ImportDoor:
         self._node = node
         self.finalize = node.importer.finalize
         self.begins_in = node.importer.begins_in
+        self.arrived = node.importer.arrived
 
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block.

@@ -44,6 +44,9 @@ class Importing(Protocol):
     def begins_in(self, slot: int) -> float:
         """Return the seconds until a slot begins."""
 
+    def arrived(self, header: Header) -> None:
+        """Let a header that a peer has just announced say whether this clock is right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
