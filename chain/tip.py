@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from chain.consensus.author import Parent
-from chain.consensus.slots import Epoch
+from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.executor import Executor
 from chain.storage.store import ChainStore
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
@@ -43,7 +42,8 @@ class Tip:
     def parent(self) -> Parent:
         """Return what the next block is built on."""
         header = self.header()
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
+        slot = pre_digest_slot(header) if header.number else 0
+        return Parent(header, slot, header.number - self._store.finalized_number)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return what decides the author of a slot.

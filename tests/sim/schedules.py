@@ -1,4 +1,4 @@
-"""Schedules written by hand, each of which some broken node would not survive; the real one passes them all."""
+"""Schedules written by hand, each of which breaks some broken node; the real one passes them all."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

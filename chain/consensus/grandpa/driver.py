@@ -38,7 +38,9 @@ from chain.consensus.grandpa.messages import (
 )
 from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard, KeySilent
+from chain.consensus.guard_records import GuardError
+from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
@@ -149,10 +151,10 @@ class Driver:
             case Vote():
                 if message.message.id not in voter.voters.weights:
                     return False
-                check_signatures(message)
+                self._check(message)
                 effects, is_news = voter.vote(message), True
             case CommitMessage():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.commit(message)
                 is_news = bool(effects)
             case Neighbor(packet):
@@ -160,10 +162,21 @@ class Driver:
             case CatchUpRequest():
                 effects = voter.catch_up_request(peer, message, self._clock.monotonic())
             case CatchUp():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
         return is_news
+
+    def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
+        """Check every signature in a message, and tell the guard whose they are: they may be our own.
+
+        Raises: Forged.
+        """
+        check_signatures(message)
+        for signed in message.votes():
+            header = self._ledger.header(signed.message.target_hash)
+            slot = pre_digest_slot(header) if header is not None and header.number else None
+            self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
 
     # The voter of the current set.
 
@@ -182,12 +195,17 @@ class Driver:
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
-            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            first = 1 + self._last_round(set_id) if decides else 1
             record = VoterRecord.fresh(set_id, self._ledger.final(), first)
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+
+    def _last_round(self, set_id: int) -> int:
+        """Return the last round of a set in which one of the keys has voted, as far as the guard knows."""
+        records = [self._guard.last_vote(pair.public) for pair in self._keypairs]
+        return max((last.round for last in records if last is not None and last.set_id == set_id), default=0)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""
@@ -262,6 +280,8 @@ class Driver:
         pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
             signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
+        except KeySilent:
+            return None
         except GuardError as refused:
             log.error("no vote in round %d: %s", cast.round, refused)
             return None
