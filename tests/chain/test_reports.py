@@ -29,7 +29,7 @@ class Observer:
 
     def __init__(self, chain: Chain, *own: Keypair) -> None:
         self.chain = chain
-        tip = Tip(chain.store, chain.executor, lambda *_: Hash(bytes(32)))
+        tip = Tip(chain.store, chain.executor, lambda *_: Hash(bytes(32)), lambda: False)
         self.pool = Pool(tip.validate, chain.clock.monotonic)
         owned = {pair.public for pair in own}
         self.reports = Reports(chain.store, chain.executor, self.pool.submit, owned.__contains__)
