@@ -102,7 +102,7 @@ class AssayRuntime(Runtime):
     )
     historical = Historical.at(8, staking=staking)
     offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
-    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences)
+    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences, rewards=staking)
     election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)

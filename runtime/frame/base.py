@@ -235,6 +235,10 @@ class Runtime:
                 return Call(pallet_index, index, _to_wire(target, arguments))
         raise KeyError(f"{pallet}.{name}")
 
+    def is_call(self, call: Call, pallet: Pallet[Any, Any], name: str) -> bool:
+        """Say whether this is the call of that name."""
+        return call.pallet == pallet.index and self.targets[call.pallet, call.index].spec.name == name
+
     def info(self, call: Call) -> DispatchInfo:
         """Return weight, class and fee policy of a call."""
         target = self.targets[call.pallet, call.index]

@@ -12,7 +12,7 @@ from typing import Any
 from runtime.frame.admission import Admission
 from runtime.frame.base import Call, DispatchInfo, Runtime
 from runtime.frame.declare import DispatchClass, Origin, Pays, SignedOrigin, Unsigned
-from runtime.frame.errors import DispatchError, InvalidDigest
+from runtime.frame.errors import MISTAKES, DispatchError, InvalidDigest, RuntimeTrap
 from runtime.frame.extension import Extension
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
@@ -31,6 +31,7 @@ class BlockFault(enum.StrEnum):
 
     UNDECODABLE = "undecodable extrinsic"
     REFUSED = "extrinsic refused"
+    TRAP = "extrinsic breaks the runtime"
     INHERENT = "wrong inherents"
     NUMBER = "wrong number"
     DIGEST = "wrong digest"
@@ -212,21 +213,20 @@ class Execution:
         bare = [extrinsic for extrinsic in body if self._is_inherent(extrinsic)]
         if body[: len(bare)] != bare:
             raise BlockRejected(BlockFault.INHERENT, "a transaction comes before an inherent")
-        givers, wanted = [], []
         for pallet in self.runtime.pallets:
-            inherent = pallet.create_inherent(supplied)
-            if inherent is not None:
-                givers.append(pallet)
-                made = self.runtime.call(pallet.name, inherent[0], *inherent[1])
-                wanted.append((made.pallet, made.index))
-        if [(extrinsic.call.pallet, extrinsic.call.index) for extrinsic in bare] != wanted:
-            raise BlockRejected(
-                BlockFault.INHERENT, f"expected those of {[pallet.name for pallet in givers]}"
-            )
-        for pallet, extrinsic in zip(givers, bare, strict=True):
-            problem = pallet.check_inherent(extrinsic.call.arguments, supplied)
+            optional = pallet.optional_inherent
+            made = None if optional else pallet.create_inherent(supplied)
+            name = made[0] if made else optional
+            if name is None:
+                continue
+            if bare and self.runtime.is_call(bare[0].call, pallet, name):
+                problem = pallet.check_inherent(bare.pop(0).call.arguments, supplied)
+            else:
+                problem = None if optional else f"no {name} where it belongs"
             if problem is not None:
                 raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
+        if bare:
+            raise BlockRejected(BlockFault.INHERENT, f"{len(bare)} too many, or in the wrong order")
 
     def _is_inherent(self, extrinsic: Extrinsic) -> bool:
         """Tell inherents from transactions that need no signature."""
@@ -245,11 +245,15 @@ class Execution:
         except TransactionRejected as refused:
             detail = f"extrinsic {len(self._body)}: {refused.describe()}"
             raise BlockRejected(BlockFault.REFUSED, detail) from refused
+        except RuntimeTrap as trap:
+            detail = f"extrinsic {len(self._body)}: {trap}"
+            raise BlockRejected(BlockFault.TRAP, detail) from trap
 
     def apply(self, encoded: bytes) -> DispatchError | None:
         """Apply an extrinsic; the result is the call's error, which costs the sender the fee all the same.
 
-        Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
+        Raises: TransactionRejected when the extrinsic may not be in this block, RuntimeTrap when it breaks
+        the runtime; nothing has changed then.
         """
         return self._apply(encoded, self._admission.decode(encoded))
 
@@ -258,6 +262,9 @@ class Execution:
         self._overlay.begin()
         try:
             error = self._apply_decoded(extrinsic)
+        except MISTAKES as mistake:
+            self._overlay.rollback()
+            raise RuntimeTrap(f"{type(mistake).__name__}: {mistake}") from mistake
         except BaseException:
             self._overlay.rollback()
             raise

@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Generic,
     Protocol,
     Self,
@@ -141,6 +142,8 @@ class Pallet(Generic[E, R]):
 
     index: int
     name: str
+    optional_inherent: ClassVar[str | None] = None
+    """The call an author may put into its block for this pallet; dispatch alone judges it."""
 
     @classmethod
     def at(cls, index: int, **couplings: Any) -> Self:
@@ -210,7 +213,10 @@ class Pallet(Generic[E, R]):
         """Run after the extrinsics of block `now`."""
 
     def create_inherent(self, supplied: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
-        """Return the call (name, arguments) this pallet puts into every block, if it has one."""
+        """Return the call (name, arguments) this pallet puts into a block, if it has one to make.
+
+        Where this node would make one, every block must have it; `optional_inherent` only may be there.
+        """
         return None
 
     def check_inherent(self, arguments: tuple[Any, ...], supplied: Mapping[str, Any]) -> str | None:
