@@ -22,6 +22,7 @@ class SessionKeys:
 
     def __init__(self, keystore: Keystore, guard: Guard, rng: Rng, *, wants_password: bool = False) -> None:
         self._keystore = keystore
+        self._guard = guard
         self._rng = rng
         self._wants_password = wants_password
         self._admit: dict[bytes, Callable[[bytes], None]] = {
@@ -55,6 +56,8 @@ class SessionKeys:
             pairs[:] = [
                 self._keystore.keypair(key_type, public) for public in self._keystore.public_keys(key_type)
             ]
+            for pair in pairs:
+                self._guard.put_to_work(pair.public)
 
     def admit_all(self) -> None:
         """Make the records that keys of the keystore lack; for test chains, where nothing is at stake."""
@@ -118,3 +121,4 @@ class SessionKeys:
     def _put_to_work(self, key_type: bytes, public: bytes) -> None:
         if self._signs and all(pair.public != public for pair in self._pairs[key_type]):
             self._pairs[key_type].append(self._keystore.keypair(key_type, public))
+            self._guard.put_to_work(public)

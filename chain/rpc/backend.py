@@ -36,6 +36,10 @@ class Blocks(Protocol):
         """Return the GRANDPA justification, SCALE bytes."""
         ...
 
+    def set_end(self, number: int) -> int | None:
+        """Return the last block of the voters who decided on a final block; None where they still vote."""
+        ...
+
     def hash_at(self, number: int) -> Hash | None:
         """Return the block of the best chain at a height."""
         ...
@@ -257,6 +261,16 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """One peer, as far as it has said."""
+
+    peer_id: str
+    roles: str  # "FULL" or "AUTHORITY"
+    best_hash: Hash
+    best_number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainInfo:
     """What the node says of itself and its chain; none of it changes while it runs."""
 
@@ -279,6 +293,7 @@ class Backend:
     pool: Pool
     feed: Feed
     health: Callable[[], Health]
+    peers: Callable[[], list[PeerInfo]]
     operator: Operator
 
     def header(self, block: Hash) -> Header:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import GuardError
 from chain.env_real import RealDisk, RealRng
 from chain.keys import session
 from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
