@@ -16,22 +16,30 @@ from pathlib import Path
 from typing import Any
 
 from chain.consensus.author import Author
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
+from chain.consensus.grandpa.gossip import GrandpaGossip
 from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng
-from chain.env_real import real_environment
+from chain.env_real import NoTransport, real_environment
 from chain.executor import Executor
+from chain.informant import Informant
 from chain.keys.keystore import KEY_KINDS, Keystore
 from chain.keys.node import load_node_key, peer_id
 from chain.keys.pair import Keypair
 from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
-from chain.logs import short
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
+from chain.network.blocks import BlockExchange
+from chain.network.messages import PROTOCOL_VERSION, Roles, Status
+from chain.network.service import Network
+from chain.network.transactions import TransactionGossip
+from chain.network.votes import VoteExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.recall import recall
 from chain.reports import Reports
-from chain.rpc.backend import Backend, ChainInfo, Health
+from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
@@ -39,6 +47,7 @@ from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
+from chain.sync.service import Sync
 from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
@@ -46,14 +55,11 @@ from chain.txpool.watch import Watch
 from chain.upgrades import Upgrades
 from chain.version import VERSION
 from runtime.frame.state import Changes
-from runtime.primitives.grandpa import GrandpaJustification
+from runtime.primitives.grandpa import GrandpaJustification, changes_voters
 from runtime.primitives.header import Header
 from runtime.primitives.types import AccountId, Hash
 
 log = logging.getLogger("node")
-
-IDLE_SECONDS = 5.0
-"""seconds between two status lines"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +104,26 @@ class Node:
         self.peer_id = peer_id(node_key.public)
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.importer = Importer(store, executor, self.feed, clock)
-        self.tip = Tip(store, executor, self._accept)
+        self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
+        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
+        self.network = Network(environment.transport, clock, self._status)
+        self.blocks = BlockExchange(self.network, store)
+        self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
+        self.blocks.serve(self.sync)
+        self.tip = Tip(store, executor, self._accept, lambda: self.sync.is_major)
         self.pool = Pool(self.tip.validate, clock.monotonic)
+        self.transactions = TransactionGossip(self.network, self.pool, clock, lambda: self.sync.is_major)
+        votes = VoteExchange(self.network)
+        gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
+        ledger = Ledger(store, self.importer, self._decided)
+        self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
+        disk, accuse = environment.disk("grandpa"), self.reports.voted_twice
+        self.voter = Driver(ledger, guard, keys.voters, clock, disk, gossip, accuse=accuse)
+        gossip.serve(self.voter)
+        votes.serve(gossip)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
         self.feed.listen(self._imported, self._finalized)
-        ledger = Ledger(store, executor, self.importer, self._decided)
-        self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
-        votes, accuse = environment.disk("grandpa"), self.reports.voted_twice
-        self.voter = Driver(ledger, guard, keys.voters, clock, votes, accuse=accuse)
+        self.has_network = not isinstance(environment.transport, NoTransport)
         self._guard = guard
 
     @classmethod
@@ -121,7 +138,7 @@ class Node:
         """
         with ExitStack() as opened:
             keystore = Keystore(environment.disk("keystore"), config.password)
-            guard = Guard.open(environment.disk("guard"))
+            guard = Guard.open(environment.disk("guard"), lenient=config.spec.is_test_chain)
             opened.callback(guard.close)
             keys = _session_keys(config, keystore, guard, environment.rng)
             node_key = config.node_key or load_node_key(environment.disk("network"), environment.rng)
@@ -139,6 +156,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            recall(store, executor, guard)
             node.upgrades.start()
             yield node
 
@@ -156,14 +174,18 @@ class Node:
 
         Raises: SubmitError.
         """
-        return self.pool.submit(extrinsic)
+        transaction = self.pool.submit(extrinsic)
+        self.transactions.propagate(transaction)
+        return transaction
 
     def watch(self, extrinsic: bytes) -> tuple[Hash, Watch]:
         """Take a transaction in and tell what becomes of it.
 
         Raises: SubmitError.
         """
-        return self.pool.watch(extrinsic)
+        transaction, watch = self.pool.watch(extrinsic)
+        self.transactions.propagate(transaction)
+        return transaction, watch
 
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
@@ -171,17 +193,24 @@ class Node:
 
     def _works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what goes on all the time, by name."""
-        works = {"runtime-upgrades": self.upgrades.run()}
+        works = {
+            "runtime-upgrades": self.upgrades.run(),
+            "network-worker": self.network.run(),
+            "block-import": self.sync.run(),
+            "transactions-handler": self.transactions.run(),
+            "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
+        }
         if self.config.validator:
             self._warn_of_idle_keys()
-            works |= {"babe-worker": self._author().run(), "grandpa-voter": self.voter.run()}
+            works["babe-worker"] = self._author().run()
             works["offence-reports"] = self.reports.run()
         return works
 
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
         built = self.metrics.block_proposed
-        return Author(self.tip, self.pool, self.keys.authors, self._guard, self.clock, slot_ms, built)
+        keys = self.keys.authors
+        return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
@@ -201,6 +230,19 @@ class Node:
 
     # What follows from a block, whoever built it.
 
+    def _status(self) -> Status:
+        """Return what this node says of itself when it meets another."""
+        store, roles = self.store, Roles.AUTHORITY if self.config.validator else Roles.FULL
+        return Status(
+            PROTOCOL_VERSION,
+            roles,
+            store.genesis_hash,
+            store.best,
+            store.best_number,
+            store.finalized,
+            store.finalized_number,
+        )
+
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import a block of our own."""
         began = self.clock.monotonic()
@@ -209,9 +251,11 @@ class Node:
         return block
 
     def _imported(self, note: ImportNotification) -> None:
-        """Tell the voter of a block that is stored now, and the pool unless it lacks the runtime to judge."""
+        """Tell everybody of a block that is stored now; the pool only where it has the runtime to judge."""
         self.upgrades.imported(note)
         self.voter.chain_changed()
+        if not self.sync.is_major:
+            self.blocks.announce(note.hash, note.header, note.is_new_best)
         if self.upgrades.missing is not None:
             return
         retracted = [(block, self.store.body(block) or []) for block in note.retracted]
@@ -283,8 +327,10 @@ class Service:
         log.info("👤 Role: %s", "AUTHORITY" if config.validator else "FULL")
         log.info("🏷  Local node identity is: %s", node.peer_id)
         log.info("🔨 Genesis 0x%s, best #%d", node.store.genesis_hash.hex(), node.store.best_number)
+        informant = Informant(node.store, node.sync, node.network, node.clock)
+        works = {"json-rpc": self.rpc.run(), "informant": informant.run()}
         async with asyncio.TaskGroup() as tasks:
-            for name, work in {"json-rpc": self.rpc.run(), "informant": self._report()}.items():
+            for name, work in works.items():
                 tasks.create_task(observed(name, work, node.metrics), name=name)
             tasks.create_task(node.run(), name="node")
 
@@ -300,19 +346,25 @@ class Service:
             node.executor,
             _PoolDoor(node),
             node.feed,
-            lambda: Health(0, False, False),
+            lambda: Health(
+                len(node.network.peers()),
+                node.sync.is_major,
+                node.has_network,
+                node.sync.starting_number,
+                node.sync.target,
+            ),
+            self._peers,
             operator,
         )
 
-    async def _report(self) -> None:
-        """Print a line now and then that shows the node lives."""
-        store = self.node.store
-        while True:
-            await self.node.clock.sleep(IDLE_SECONDS)
-            log.info(
-                "💤 Idle (0 peers), best: #%d (%s), finalized #%d (%s), ⬇ 0 ⬆ 0",
-                store.best_number, short(store.best), store.finalized_number, short(store.finalized),
-            )  # fmt: skip
+    def _peers(self) -> list[PeerInfo]:
+        """Return the peers as RPC shows them."""
+        found = []
+        for name, status in self.node.network.statuses().items():
+            best = self.node.sync.best_of(name) or (status.best_hash, status.best_number)
+            roles = "AUTHORITY" if status.roles & Roles.AUTHORITY else "FULL"
+            found.append(PeerInfo(name, roles, *best))
+        return found
 
     def _reading(self) -> Reading:
         """Return what the metrics show of the chain and the pool."""
@@ -321,7 +373,7 @@ class Service:
         return Reading(
             best=node.store.best_number,
             finalized=node.store.finalized_number,
-            sync_target=node.store.best_number,
+            sync_target=node.sync.target,
             leaves=len(node.store.leaves()),
             roles=AUTHORITY_ROLE if node.config.validator else FULL_ROLE,
             ready=node.pool.ready_count,
@@ -331,6 +383,26 @@ class Service:
             cache_bytes=cache_bytes(),
             channels=node.feed.traffic(),
         )
+
+
+class _ImportDoor:
+    """The importer as block sync sees it: with a stopwatch."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.finalize = node.importer.finalize
+        self.begins_in = node.importer.begins_in
+        self.arrived = node.importer.arrived
+
+    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+        """Verify, execute and store a block.
+
+        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
+        """
+        began = self._node.clock.monotonic()
+        block = self._node.importer.import_foreign(header, body)
+        self._node.metrics.block_imported(self._node.clock.monotonic() - began)
+        return block
 
 
 class _PoolDoor:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from chain.consensus.author import Parent
-from chain.consensus.slots import Epoch
+from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.executor import Executor
 from chain.storage.store import ChainStore
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution, Validation
 from runtime.frame.state import Changes
 from runtime.primitives.header import Digest, Header
@@ -25,9 +24,12 @@ NOBODY = Epoch(0, (), bytes(32))
 class Tip:
     """Reads the store; what it makes of the best block is kept until there is another one."""
 
-    def __init__(self, store: ChainStore, executor: Executor, accept: Accept) -> None:
+    def __init__(
+        self, store: ChainStore, executor: Executor, accept: Accept, is_syncing: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._executor = executor
+        self._is_syncing = is_syncing
         self.accept = accept
         self._checked: tuple[Hash, Validation] | None = None
 
@@ -40,12 +42,16 @@ class Tip:
     def parent(self) -> Parent:
         """Return what the next block is built on."""
         header = self.header()
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
+        slot = pre_digest_slot(header) if header.number else 0
+        return Parent(header, slot, header.number - self._store.finalized_number)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
-        """Return what decides the author of a slot; it is nobody here where the next runtime is missing."""
+        """Return what decides the author of a slot.
+
+        It is nobody here where the next runtime is missing, or as long as this node is far behind its peers.
+        """
         state = self._store.state_at(parent.header.hash())
-        if self._executor.lacks(state) is not None:
+        if self._is_syncing() or self._executor.lacks(state) is not None:
             return NOBODY
         return self._executor.epoch(state, parent.header.number, slot)
 

@@ -11,7 +11,7 @@ from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.types import Hash
+from runtime.primitives.types import AccountId, Hash
 
 ChainType = Literal["Development", "Local", "Live"]
 
@@ -34,6 +34,10 @@ class Blocks(Protocol):
 
     def justification(self, block: Hash) -> bytes | None:
         """Return the GRANDPA justification, SCALE bytes."""
+        ...
+
+    def set_end(self, number: int) -> int | None:
+        """Return the last block of the voters who decided on a final block; None where they still vote."""
         ...
 
     def hash_at(self, number: int) -> Hash | None:
@@ -216,6 +220,13 @@ class Operator(Protocol):
         """
         ...
 
+    def prove_keys(self, made: bytes, owner: AccountId) -> bytes:
+        """Return the proof that this node holds session keys it made for their owner.
+
+        Raises: KeystoreError, OSError.
+        """
+        ...
+
     def has_key(self, key_type: bytes, public: bytes) -> bool:
         """Say whether the keystore has a key."""
         ...
@@ -250,6 +261,16 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """One peer, as far as it has said."""
+
+    peer_id: str
+    roles: str  # "FULL" or "AUTHORITY"
+    best_hash: Hash
+    best_number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainInfo:
     """What the node says of itself and its chain; none of it changes while it runs."""
 
@@ -272,6 +293,7 @@ class Backend:
     pool: Pool
     feed: Feed
     health: Callable[[], Health]
+    peers: Callable[[], list[PeerInfo]]
     operator: Operator
 
     def header(self, block: Hash) -> Header:

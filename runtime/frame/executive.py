@@ -12,7 +12,7 @@ from typing import Any
 from runtime.frame.admission import Admission
 from runtime.frame.base import Call, DispatchInfo, Runtime
 from runtime.frame.declare import DispatchClass, Origin, Pays, SignedOrigin, Unsigned
-from runtime.frame.errors import DispatchError, InvalidDigest
+from runtime.frame.errors import MISTAKES, DispatchError, InvalidDigest, RuntimeTrap
 from runtime.frame.extension import Extension
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
@@ -31,6 +31,7 @@ class BlockFault(enum.StrEnum):
 
     UNDECODABLE = "undecodable extrinsic"
     REFUSED = "extrinsic refused"
+    TRAP = "extrinsic breaks the runtime"
     INHERENT = "wrong inherents"
     NUMBER = "wrong number"
     DIGEST = "wrong digest"
@@ -244,11 +245,15 @@ class Execution:
         except TransactionRejected as refused:
             detail = f"extrinsic {len(self._body)}: {refused.describe()}"
             raise BlockRejected(BlockFault.REFUSED, detail) from refused
+        except RuntimeTrap as trap:
+            detail = f"extrinsic {len(self._body)}: {trap}"
+            raise BlockRejected(BlockFault.TRAP, detail) from trap
 
     def apply(self, encoded: bytes) -> DispatchError | None:
         """Apply an extrinsic; the result is the call's error, which costs the sender the fee all the same.
 
-        Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
+        Raises: TransactionRejected when the extrinsic may not be in this block, RuntimeTrap when it breaks
+        the runtime; nothing has changed then.
         """
         return self._apply(encoded, self._admission.decode(encoded))
 
@@ -257,6 +262,9 @@ class Execution:
         self._overlay.begin()
         try:
             error = self._apply_decoded(extrinsic)
+        except MISTAKES as mistake:
+            self._overlay.rollback()
+            raise RuntimeTrap(f"{type(mistake).__name__}: {mistake}") from mistake
         except BaseException:
             self._overlay.rollback()
             raise

@@ -6,8 +6,8 @@ Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 from runtime.frame.declare import Pays, Root, Signed, Unsigned, call, constant, coupled, db
 from runtime.frame.errors import InvalidDigest, PalletError, ensure, refuse
@@ -149,6 +149,18 @@ class Babe(Pallet[None, Error]):
     skipped_epochs: Value[Annotated[list[tuple[u64, u32]], Bounded(MAX_SKIPPED)]] = storage(default=[])
     vrf_accumulator: Value[Hash] = storage(default=ZERO_HASH)
     author: Value[u32] = storage()
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Write `epochConfig`: {"c": [1, 4], "allowed_slots": "PrimaryAndSecondaryVRFSlots"}.
+
+        Without it no slot has a primary author.
+        """
+        if "epochConfig" in config:
+            numerator, denominator = config["epochConfig"]["c"]
+            allowed = AllowedSlots[config["epochConfig"]["allowed_slots"]]
+            if not 0 <= numerator <= denominator or denominator == 0 or allowed is not CONFIG.allowed_slots:
+                raise ValueError("babe.epochConfig: c is a share, and secondary slots carry a VRF")
+            self.epoch_config.put(BabeEpochConfiguration((numerator, denominator), allowed))
 
     def validate_report(
         self, source: TransactionSource, proof: EquivocationProof, ownership: MembershipProof

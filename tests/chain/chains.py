@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
+from runtime.frame.base import Call
 from runtime.frame.state import Overlay
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.crypto import Sr25519
@@ -27,6 +28,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     localized_payload,
 )
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
@@ -77,15 +79,37 @@ class TurnedClock:
         self.ms += round(seconds * 1000)
 
 
+class Waiting:
+    """A queue of transactions."""
+
+    def __init__(self, *extrinsics: bytes) -> None:
+        self.extrinsics = list(extrinsics)
+        self.reported: list[Hash] = []
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Yield what waits."""
+        for extrinsic in list(self.extrinsics):
+            yield Hash(blake2_256(extrinsic)), extrinsic
+
+    def report_invalid(self, transaction: Hash) -> None:
+        """Note what failed."""
+        self.reported.append(transaction)
+
+
 class Chain:
     """A store with its importer, and an author that builds whatever block a test asks for."""
 
     def __init__(
-        self, path: Path, clock: TurnedClock | None = None, also: Mapping[bytes, bytes] | None = None
+        self,
+        path: Path,
+        clock: TurnedClock | None = None,
+        also: Mapping[bytes, bytes] | None = None,
+        spec: ChainSpec | None = None,
     ) -> None:
         """Open the chain; its genesis has what `also` says."""
         self.clock = clock or TurnedClock()
-        self.store = ChainStore.open(path, {**spec_with_slots().state(), **(also or {})})
+        genesis = (spec or spec_with_slots()).state()
+        self.store = ChainStore.open(path, {**genesis, **(also or {})})
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)
@@ -114,6 +138,10 @@ class Chain:
 
     def remark(self, nonce: int, text: bytes = b"hello") -> bytes:
         """Return a signed extrinsic of //Bob for a child of the best block."""
+        return self.signed(AssayRuntime.call("System", "remark", text), nonce)
+
+    def signed(self, call: Call, nonce: int, signer: Keypair = SPENDER) -> bytes:
+        """Return a call, signed for a child of the best block."""
         runtime = AssayRuntime(Overlay(self.store.state_at(self.store.best)))
         runtime.system.initialize(self.store.best_number + 1, self.store.best, Digest([]))
         chosen = {"CheckMortality": IMMORTAL, "CheckNonce": nonce, "ChargeTransactionPayment": 0}
@@ -121,9 +149,8 @@ class Chain:
         extra = tuple(chosen.get(type(each).__name__, ()) for each in EXTENSIONS)
         pairs = zip(EXTENSIONS, extra, strict=True)
         implied = tuple(each.bind(runtime).implied(value) for each, value in pairs)
-        call = runtime.call("System", "remark", text)
-        signature = Sr25519(SPENDER.sign(EXECUTIVE.format.payload(call, extra, implied)))
-        return EXECUTIVE.format.signed(call, AccountId(SPENDER.public), signature, extra)
+        signature = Sr25519(signer.sign(EXECUTIVE.format.payload(call, extra, implied)))
+        return EXECUTIVE.format.signed(call, AccountId(signer.public), signature, extra)
 
     def snapshot(self) -> tuple[Hash, Hash, list[Hash]]:
         """Return what must not change when a block is refused."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from chain.consensus.author import Author, Parent
-from chain.consensus.guard import Guard, SlotRecord
-from chain.consensus.slots import Epoch
+from chain.consensus.clock_watch import ClockWatch
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import SlotRecord
+from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.env_real import RealDisk
 from chain.errors import StorageError
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution
 from runtime.frame.state import Changes
 from runtime.frame.testing import MemoryState
@@ -22,24 +23,7 @@ from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u32
 from runtime.primitives.types import BlockNumber, Hash
 from runtime.runtime import EXECUTIVE, AssayRuntime
-from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, justified
-
-
-class Waiting:
-    """A queue of transactions."""
-
-    def __init__(self, *extrinsics: bytes) -> None:
-        self.extrinsics = list(extrinsics)
-        self.reported: list[Hash] = []
-
-    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
-        """Yield what waits."""
-        for extrinsic in list(self.extrinsics):
-            yield Hash(blake2_256(extrinsic)), extrinsic
-
-    def report_invalid(self, transaction: Hash) -> None:
-        """Note what failed."""
-        self.reported.append(transaction)
+from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, Waiting, justified
 
 
 class Authored:
@@ -57,7 +41,8 @@ class Authored:
         """Return the best block."""
         header = self.chain.store.header(self.chain.store.best)
         assert header is not None
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
+        slot = pre_digest_slot(header) if header.number else 0
+        return Parent(header, slot, header.number - self.chain.store.finalized_number)
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return the epoch, after a while."""
@@ -105,9 +90,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def author_of(authored: Authored, guard: Guard, pool: Waiting) -> Author:
     """Return an author with Alice's key."""
-    return Author(
-        authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count, ended: None
-    )
+    clock = authored.chain.clock
+    watch = ClockWatch(clock, SLOT_MS)
+    return Author(authored, pool, [ALICE], guard, clock, watch, SLOT_MS, lambda seconds, count, ended: None)
 
 
 async def run_until_done(author: Author, done: asyncio.Event) -> None:
@@ -211,8 +196,8 @@ async def test_a_disabled_validator_goes_on_and_says_why(
         await authored.asked_often.wait()
     assert not running.done()
     running.cancel()
-    said = "block 1 is not authored: authority 0 is disabled and must not author"
-    assert {message for message in caplog.messages if "authored" in message} == {said}
+    said = f"slot {FIRST_SLOT + 1} is not authored: authority 0 is disabled and must not author"
+    assert next(message for message in caplog.messages if "authored" in message) == said
     assert guard.last_slot(ALICE.public) == SlotRecord()
     chain.store.close()
 

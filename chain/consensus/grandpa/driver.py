@@ -15,6 +15,7 @@ from typing import Protocol
 from chain.consensus.grandpa.effects import (
     VOTER_RECORD,
     Cast,
+    Due,
     Effect,
     Fetch,
     Finalize,
@@ -32,12 +33,15 @@ from chain.consensus.grandpa.messages import (
     CommitMessage,
     GossipMessage,
     Neighbor,
+    NeighborPacket,
     Vote,
     check_signatures,
 )
 from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard, KeySilent
+from chain.consensus.guard_records import GuardError
+from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
@@ -106,6 +110,7 @@ class Driver:
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
+        self._former: Voter | None = None  # of the set before
 
     @property
     def voter(self) -> Voter | None:
@@ -129,30 +134,64 @@ class Driver:
         """Note that blocks were imported, or became final by other proof."""
         self._changed.set()
 
-    def receive(self, peer: str, data: bytes) -> None:
-        """Handle a gossip message of a peer.
+    def standing(self) -> NeighborPacket | None:
+        """Return where this node stands; None where it follows no set."""
+        voter = self._voter
+        return None if voter is None else NeighborPacket(voter.round, voter.set_id, voter.final[1])
+
+    def receive(self, peer: str, data: bytes) -> bool:
+        """Handle a gossip message of a peer; return whether it is worth passing on.
 
         Raises: DecodeError, Forged.
         """
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
-        voter = self._voter
-        if voter is None or not _is_of(message, voter.set_id):
-            return
+        voter, former, set_id = self._voter, self._former, _set_of(message)
+        if former is not None and set_id == former.set_id:
+            self._hear_late(former, peer, message)
+        if voter is None or set_id != voter.set_id:
+            return False
+        is_news = False
         match message:
             case Vote():
-                check_signatures(message)
-                effects = voter.vote(message)
+                if message.message.id not in voter.voters.weights:
+                    return False
+                self._check(message)
+                effects, is_news = voter.vote(message), True
             case CommitMessage():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.commit(message)
+                is_news = bool(effects)
             case Neighbor(packet):
                 effects = voter.neighbor(peer, packet, self._clock.monotonic())
             case CatchUpRequest():
                 effects = voter.catch_up_request(peer, message, self._clock.monotonic())
             case CatchUp():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
+        return is_news
+
+    def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
+        """Check every signature in a message, and tell the guard whose they are: they may be our own.
+
+        Raises: Forged.
+        """
+        check_signatures(message)
+        for signed in message.votes():
+            header = self._ledger.header(signed.message.target_hash)
+            slot = pre_digest_slot(header) if header is not None and header.number else None
+            self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
+
+    def _hear_late(self, former: Voter, peer: str, message: GossipMessage) -> None:
+        """Hand the last voter what still matters: who lacks the end of its set, and who has told of it.
+
+        Raises: Forged.
+        """
+        if isinstance(message, Neighbor):
+            self._do(former, former.catch_up_by_commit(peer, message._0))
+        elif isinstance(message, CommitMessage) and former.is_about_to_commit:
+            self._check(message)
+            self._do(former, former.commit(message))
 
     # The voter of the current set.
 
@@ -171,12 +210,18 @@ class Driver:
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
-            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            first = 1 + self._last_round(set_id) if decides else 1
             record = VoterRecord.fresh(set_id, self._ledger.final(), first)
+        self._former = self._voter
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+
+    def _last_round(self, set_id: int) -> int:
+        """Return the last round of a set in which one of the keys has voted, as far as the guard knows."""
+        records = [self._guard.last_vote(pair.public) for pair in self._keypairs]
+        return max((last.round for last in records if last is not None and last.set_id == set_id), default=0)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""
@@ -220,10 +265,13 @@ class Driver:
     # Effects.
 
     def _do(self, voter: Voter, effects: list[Effect]) -> None:
-        """Carry out effects and what follows from them, in order; those of a replaced voter are void."""
+        """Carry out effects and what follows from them, in order; a replaced one may only tell its commit."""
         waiting = deque(effects)
-        while waiting and self._voter is voter:
-            waiting.extend(self._carry_out(voter, waiting.popleft()))
+        while waiting:
+            effect = waiting.popleft()
+            is_commit = isinstance(effect, Send) and isinstance(effect.message, CommitMessage)
+            if self._voter is voter or is_commit:
+                waiting.extend(self._carry_out(voter, effect))
 
     def _carry_out(self, voter: Voter, effect: Effect) -> list[Effect]:
         match effect:
@@ -251,6 +299,8 @@ class Driver:
         pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
             signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
+        except KeySilent:
+            return None
         except GuardError as refused:
             log.error("no vote in round %d: %s", cast.round, refused)
             return None
@@ -258,10 +308,10 @@ class Driver:
 
     async def _wait(self, voter: Voter, effect: SetTimer) -> None:
         await self._clock.sleep(effect.seconds)
-        if self._voter is voter:
+        if self._voter is voter or (self._former is voter and effect.timer.due is Due.COMMIT):
             self._do(voter, voter.timer(effect.timer))
 
 
-def _is_of(message: GossipMessage, set_id: int) -> bool:
-    """Say whether a message is about a set; others are not worth checking signatures."""
-    return (message._0 if isinstance(message, Neighbor) else message).set_id == set_id
+def _set_of(message: GossipMessage) -> int:
+    """Return which set a message is about; signatures of other sets are not worth checking."""
+    return (message._0 if isinstance(message, Neighbor) else message).set_id

@@ -50,8 +50,21 @@ async def sync_state(node: Backend, params: Params) -> Json:
     return {"startingBlock": now.starting_block, "currentBlock": best, "highestBlock": highest}
 
 
+async def peers(node: Backend, params: Params) -> Json:
+    """Return the peers and where each stands."""
+    return [
+        {
+            "peerId": each.peer_id,
+            "roles": each.roles,
+            "bestHash": to_hex(each.best_hash),
+            "bestNumber": each.best_number,
+        }
+        for each in node.peers()
+    ]
+
+
 async def nothing(node: Backend, params: Params) -> Json:
-    """Return the addresses listened on, or the peers: none, as long as the node has no network."""
+    """Return the addresses listened on, or the reserved peers: none, as long as nothing listens."""
     return []
 
 
@@ -103,7 +116,7 @@ METHODS: dict[str, Handler] = {
     "system_syncState": sync_state,
     "system_localPeerId": local_peer_id,
     "system_localListenAddresses": nothing,
-    "system_peers": nothing,
+    "system_peers": peers,
     "system_reservedPeers": nothing,
     "system_dryRun": dry_run,
     "system_dryRunAt": dry_run,

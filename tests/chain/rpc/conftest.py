@@ -15,14 +15,14 @@ from chain.errors import StateDiscarded, SubmitError, UnknownBlock
 from chain.keys.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
-from chain.rpc.backend import Backend, ChainInfo, Health, RoundState, Slots
+from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo, RoundState, Slots
 from chain.rpc.server import RpcConfig, RpcServer
 from runtime.apis import KeyTypeId
 from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.primitives.hashing import blake2_64, blake2_256
 from runtime.primitives.header import Digest, Header, Other
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.types import ZERO_HASH, Hash, Weight
+from runtime.primitives.types import ZERO_HASH, AccountId, Hash, Weight
 
 CODE = b":code"
 DECODED_KEYS = codec(list[tuple[bytes, KeyTypeId]] | None)
@@ -183,6 +183,9 @@ class MemoryOperator:
         self.keys |= set(made.items())
         return b"".join(made.values())
 
+    def prove_keys(self, made: bytes, owner: AccountId) -> bytes:
+        return made + owner
+
     def has_key(self, key_type: bytes, public: bytes) -> bool:
         return (key_type, public) in self.keys
 
@@ -201,11 +204,13 @@ class MemoryNode:
         self.bodies: dict[Hash, list[bytes]] = {}
         self.states: dict[Hash, MemoryState] = {}
         self.justifications: dict[Hash, bytes] = {}
+        self.set_ends: list[int] = []
         self.discarded: set[Hash] = set()
         self.feed = Notifications(limit=256)
         self.pool = MemoryPool()
         self.operator = MemoryOperator()
         self.now = Health(peers=0, is_syncing=False, should_have_peers=False)
+        self.peers: list[PeerInfo] = []
         self.genesis_hash = self.best = self.finalized = self.build(ZERO_HASH, {CODE: b"\7"})
 
     def build(self, parent: Hash, changes: dict[bytes, bytes | None], body: tuple[bytes, ...] = ()) -> Hash:
@@ -254,6 +259,9 @@ class MemoryNode:
     def justification(self, block: Hash) -> bytes | None:
         return self.justifications.get(block)
 
+    def set_end(self, number: int) -> int | None:
+        return next((end for end in self.set_ends if end >= number), None)
+
     def hash_at(self, number: int) -> Hash | None:
         block = self.best
         while self.headers[block].number > number:
@@ -279,8 +287,9 @@ class MemoryNode:
         properties: dict[str, int | str] = {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "ASY"}
         info = ChainInfo("Assay Test", "Development", properties, "Assay Node", "0.1.0", ("Authority",))
         return Backend(
-            info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now, self.operator
-        )
+            info, self, self, MemoryRuntime(), self.pool, self.feed, lambda: self.now, lambda: self.peers,
+            self.operator,
+        )  # fmt: skip
 
 
 class Client:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.rpc.backend import Health
+from chain.rpc.backend import Health, PeerInfo
 from chain.rpc.errors import RpcError
 from chain.rpc.params import Params
 from runtime.primitives.hashing import blake2_64, blake2_256
+from runtime.primitives.types import Hash
 
 UNKNOWN = "0x" + "77" * 32
 ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
@@ -68,12 +69,18 @@ async def test_the_node_says_what_it_is(served):
     assert await served.call("system_chainType") == "Development"
     assert await served.call("system_nodeRoles") == ["Authority"]
     assert await served.call("system_localListenAddresses") == []
-    assert await served.call("system_peers") == []
     assert await served.call("system_properties") == {
         "ss58Format": 42,
         "tokenDecimals": 12,
         "tokenSymbol": "ASY",
     }
+
+
+async def test_peers_are_shown_as_they_say_they_are(served):
+    assert await served.call("system_peers") == []
+    served.node.peers = [PeerInfo("12D3KooWpeer", "AUTHORITY", Hash(bytes([7]) * 32), 9)]
+    shown = {"peerId": "12D3KooWpeer", "roles": "AUTHORITY", "bestHash": "0x" + "07" * 32, "bestNumber": 9}
+    assert await served.call("system_peers") == [shown]
 
 
 async def test_health_and_readiness_follow_the_node(served):

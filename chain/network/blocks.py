@@ -1,0 +1,208 @@
+"""Blocks on the wire: announcements, requests, answers.
+
+imported here -> header to everybody who lacks it, with the body to the square root of them
+asked here    -> blocks of the store, bounded in number and bytes
+wanted here   -> a request with a number; its answer goes to whoever asked
+"""
+
+from math import isqrt
+from typing import Protocol
+
+from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.faults import Fault, PeerFault
+from chain.network.messages import (
+    BLOCK_ANNOUNCE,
+    BLOCK_REQUEST,
+    BLOCK_RESPONSE,
+    MAX_ANSWER,
+    MAX_PUSHED_BODY,
+    BlockAnnounce,
+    BlockRequest,
+    BlockResponse,
+    Channel,
+    FromHash,
+    FromNumber,
+    Status,
+)
+from chain.network.service import Handle, Network
+from chain.seen import Seen
+from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
+
+KNOWN_BLOCKS = 1024
+"""blocks of which this node remembers that a peer has them"""
+MAX_ASKED = 4
+"""requests to one peer that wait for an answer"""
+
+
+class Stored(Protocol):
+    """The blocks that can be given away."""
+
+    def header(self, block: Hash) -> Header | None: ...
+    def body(self, block: Hash) -> list[bytes] | None: ...
+    def justification(self, block: Hash) -> bytes | None: ...
+    def hash_at(self, number: int) -> Hash | None: ...
+
+
+class Syncing(Protocol):
+    """What is done with the blocks of others."""
+
+    def joined(self, peer: str, best: tuple[Hash, int], final: int) -> None:
+        """Note a peer and where it stands."""
+
+    def left(self, peer: str) -> None:
+        """Forget a peer."""
+
+    def announced(self, peer: str, header: Header, is_best: bool, body: list[bytes] | None) -> None:
+        """Handle a block that a peer has imported.
+
+        Raises: PeerFault.
+        """
+
+    def answered(self, peer: str, request: int, blocks: list[BlockData]) -> None:
+        """Handle the answer to a request of ours.
+
+        Raises: PeerFault.
+        """
+
+    def tick(self) -> None:
+        """Do what is due."""
+
+
+class BlockExchange:
+    """The part of the network that carries blocks."""
+
+    def __init__(self, network: Network, store: Stored) -> None:
+        self._network = network
+        self._store = store
+        self._sync: Syncing | None = None
+        self._known: dict[str, Seen[Hash]] = {}
+        self._asked: dict[str, set[int]] = {}
+        self._count = 0
+
+    def serve(self, sync: Syncing) -> None:
+        """Begin, and hand what comes to block sync."""
+        self._sync = sync
+        handlers: dict[Channel, Handle] = {
+            Channel.ANNOUNCES: self._announced,
+            Channel.REQUESTS: self._requested,
+            Channel.ANSWERS: self._answered,
+        }
+        self._network.add(self, handlers)
+
+    def joined(self, peer: str, status: Status) -> None:
+        """Note a peer on our chain."""
+        self._known[peer] = Seen(KNOWN_BLOCKS)
+        self._known[peer].add(status.best_hash)
+        self._asked[peer] = set()
+        self._syncing.joined(peer, (status.best_hash, status.best_number), status.final_number)
+
+    def left(self, peer: str) -> None:
+        """Forget a peer."""
+        self._known.pop(peer, None)
+        self._asked.pop(peer, None)
+        self._syncing.left(peer)
+
+    def tick(self) -> None:
+        """Have block sync look for what is overdue."""
+        self._syncing.tick()
+
+    # To peers.
+
+    def announce(self, block: Hash, header: Header, is_best: bool) -> None:
+        """Tell the peers that lack a stored block of it."""
+        lacking = [peer for peer, known in self._known.items() if block not in known]
+        if not lacking:
+            return
+        body = self._store.body(block) or []
+        pushed = isqrt(len(lacking) - 1) + 1 if sum(map(len, body)) <= MAX_PUSHED_BODY else 0
+        plain = BLOCK_ANNOUNCE.encode(BlockAnnounce(header, is_best, None))
+        whole = BLOCK_ANNOUNCE.encode(BlockAnnounce(header, is_best, body)) if pushed else plain
+        for place, peer in enumerate(lacking):
+            if self._network.send(peer, Channel.ANNOUNCES, whole if place < pushed else plain):
+                self._known[peer].add(block)
+
+    def request(
+        self, peer: str, start: Hash | int, count: int, *, descending: bool, fields: Fields
+    ) -> int | None:
+        """Ask a peer for blocks; return the number of the request, None when it cannot be asked now."""
+        asked = self._asked.get(peer)
+        if asked is None or len(asked) >= MAX_ASKED:
+            return None
+        self._count += 1
+        begin = FromHash(start) if isinstance(start, bytes) else FromNumber(start)
+        message = BlockRequest(self._count, begin, descending, count, fields)
+        if not self._network.send(peer, Channel.REQUESTS, BLOCK_REQUEST.encode(message)):
+            return None
+        asked.add(self._count)
+        return self._count
+
+    def forget(self, peer: str, request: int) -> None:
+        """Stop waiting for an answer; one that comes late is nobody's fault."""
+        self._asked.get(peer, set()).discard(request)
+
+    def blame(self, peer: str, reason: Fault, detail: str = "") -> None:
+        """Take the cost of a fault from a peer."""
+        self._network.blame(peer, reason, detail)
+
+    # From peers.
+
+    def _announced(self, peer: str, message: bytes) -> None:
+        found: BlockAnnounce = BLOCK_ANNOUNCE.decode(message)
+        self._known[peer].add(found.header.hash())
+        self._syncing.announced(peer, found.header, found.is_best, found.body)
+
+    def _requested(self, peer: str, message: bytes) -> None:
+        request: BlockRequest = BLOCK_REQUEST.decode(message)
+        blocks = answer(self._store, request)
+        self._network.send(peer, Channel.ANSWERS, BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks)))
+
+    def _answered(self, peer: str, message: bytes) -> None:
+        found: BlockResponse = BLOCK_RESPONSE.decode(message)
+        if not 0 < found.id <= self._count:
+            raise PeerFault(Fault.NOT_ASKED, f"request {found.id}")
+        if found.id in self._asked[peer]:
+            self._asked[peer].remove(found.id)
+            self._syncing.answered(peer, found.id, found.blocks)
+
+    @property
+    def _syncing(self) -> Syncing:
+        assert self._sync is not None, "peers come after `serve`"
+        return self._sync
+
+
+def answer(store: Stored, request: BlockRequest) -> list[BlockData]:
+    """Return the blocks of a request that are stored, the first one whatever its size."""
+    start = request.start
+    block = start._0 if isinstance(start, FromHash) else store.hash_at(start._0)
+    blocks: list[BlockData] = []
+    size = 0
+    while block is not None and len(blocks) < min(request.count, MAX_BLOCKS):
+        header = store.header(block)
+        found = None if header is None else _part(store, block, header, Fields(request.fields & BLOCKS))
+        if header is None or found is None:
+            break
+        size += _size(found)
+        if blocks and size > MAX_ANSWER:
+            break
+        blocks.append(found)
+        block = _next(store, block, header, request.descending)
+    return blocks
+
+
+def _part(store: Stored, block: Hash, header: Header, fields: Fields) -> BlockData | None:
+    """Return what is wanted of a block; None where its body is wanted and gone."""
+    body = store.body(block) if Fields.BODY in fields else None
+    if Fields.BODY in fields and body is None:
+        return None
+    return BlockData(header, body, store.justification(block) if Fields.JUSTIFICATION in fields else None)
+
+
+def _size(block: BlockData) -> int:
+    return len(block.header.encode()) + sum(map(len, block.body or [])) + len(block.justification or b"")
+
+
+def _next(store: Stored, block: Hash, header: Header, descending: bool) -> Hash | None:
+    if descending:
+        return header.parent_hash if header.number else None
+    return store.hash_at(header.number + 1) if store.hash_at(header.number) == block else None

@@ -1,0 +1,136 @@
+"""What peers say to each other, in SCALE, and on which channel.
+
+A channel has a priority (votes before blocks before transactions), a size that no message may pass, and a
+share: messages per second, and how many may come at once. A transport sends the channels of a peer by
+priority, each in order.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Annotated
+
+from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from runtime.primitives.header import Header
+from runtime.primitives.scale import codec
+from runtime.primitives.shapes import Bounded, Variants, struct, u8, u32, u64, variant
+from runtime.primitives.types import BlockNumber, Hash
+
+PROTOCOL_VERSION = 1
+MAX_TRANSACTIONS = 256
+"""in one message"""
+MAX_PUSHED_BODY = 60 * 1024
+"""bytes of a body that goes with its announcement"""
+MAX_ANSWER = 2 << 20
+"""bytes of blocks in one answer, beyond the first block"""
+
+
+class Channel(enum.IntEnum):
+    """By number."""
+
+    STATUS = 0
+    VOTES = 1
+    GRANDPA = 2
+    ANNOUNCES = 3
+    REQUESTS = 4
+    ANSWERS = 5
+    TRANSACTIONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a channel may be used for."""
+
+    priority: int  # 0 goes first
+    size: int  # bytes of a message
+    rate: float  # messages per second from one peer
+    burst: int  # messages at once
+
+
+LIMITS = {
+    Channel.STATUS: Limits(0, 1 << 10, 0.1, 4),
+    Channel.VOTES: Limits(0, 1 << 10, 500, 5_000),
+    Channel.GRANDPA: Limits(0, 1 << 20, 20, 200),  # a catch-up of 1,024 voters has 270 KB
+    Channel.ANNOUNCES: Limits(1, 64 << 10, 20, 200),
+    Channel.REQUESTS: Limits(2, 1 << 10, 20, 100),
+    Channel.ANSWERS: Limits(2, 8 << 20, 20, 100),  # the first block of an answer may be the largest legal one
+    Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
+}
+
+
+class Roles(enum.IntFlag):
+    """What a node does for the network, by Substrate's bits."""
+
+    FULL = 1
+    AUTHORITY = 4
+
+
+@struct("assay_network::Status")
+class Status:
+    """Where a node stands when it meets another."""
+
+    version: u32
+    roles: u8
+    genesis: Hash
+    best_hash: Hash
+    best_number: BlockNumber
+    final_hash: Hash
+    final_number: BlockNumber
+
+
+@struct("assay_network::BlockAnnounce")
+class BlockAnnounce:
+    """A block was imported; some peers are given its body at once."""
+
+    header: Header
+    is_best: bool
+    body: Annotated[list[bytes], Bounded(MAX_EXTRINSICS)] | None
+
+
+@variant
+class FromHash:
+    """Begin at this block."""
+
+    _0: Hash
+
+
+@variant
+class FromNumber:
+    """Begin at this height of the best chain."""
+
+    _0: BlockNumber
+
+
+Start = Annotated[FromHash | FromNumber, Variants("sc_network_sync::FromBlock")]
+
+
+@struct("assay_network::BlockRequest")
+class BlockRequest:
+    """Asks for blocks: upwards on the best chain, or downwards by parents; the start is the first."""
+
+    id: u64
+    start: Start
+    descending: bool
+    count: u8
+    fields: u8
+
+
+@struct("assay_network::BlockResponse")
+class BlockResponse:
+    """Answers a request with as many blocks as there are, are allowed, and fit."""
+
+    id: u64
+    blocks: Annotated[list[BlockData], Bounded(MAX_BLOCKS)]
+
+
+@struct("assay_network::Transactions")
+class Transactions:
+    """Transactions that were accepted into a pool."""
+
+    extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
+
+
+STATUS = codec(Status)
+BLOCK_ANNOUNCE = codec(BlockAnnounce)
+BLOCK_REQUEST = codec(BlockRequest)
+BLOCK_RESPONSE = codec(BlockResponse)
+TRANSACTIONS = codec(Transactions)

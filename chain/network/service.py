@@ -1,0 +1,189 @@
+"""The network of one node: who is there, who may stay, and who handles which message.
+
+    connected -> both send Status -> same genesis: the parts hear of the peer -> messages by channel
+
+The parts (block sync, votes, transactions) take what is theirs by channel and raise PeerFault or DecodeError
+for what is wrong with it. What a peer can make this node keep or do is bounded: its messages in size and
+rate, the peers in number, the memory of banned ones.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from chain.env import Clock, Transport
+from chain.errors import RuntimeMissing, StorageError
+from chain.faults import Fault, PeerFault
+from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
+from chain.network.peers import Peer, Reputations
+from runtime.primitives.scale import DecodeError
+
+log = logging.getLogger("network")
+
+MAX_PEERS = 256
+"""connected at once; a transport keeps fewer"""
+STATUS_PATIENCE = 10.0
+"""seconds a peer may take to say where it stands"""
+REMEMBERED = 4096
+"""peers whose faults are remembered"""
+TICK = 1.0
+"""seconds between two looks for what is overdue"""
+
+Handle = Callable[[str, bytes], None]
+"""What a part does with a message.
+
+Raises: PeerFault, DecodeError.
+"""
+
+
+class Part(Protocol):
+    """What has to know who is there."""
+
+    def joined(self, peer: str, status: Status) -> None:
+        """Note a peer on our chain."""
+
+    def left(self, peer: str) -> None:
+        """Note that a peer is gone."""
+
+    def tick(self) -> None:
+        """Do what is due; called every second."""
+
+
+class Network:
+    """The peers of a node. Satisfies chain.env.PeerHandler."""
+
+    def __init__(self, transport: Transport, clock: Clock, status: Callable[[], Status]) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._status = status
+        self._peers: dict[str, Peer] = {}
+        self._reputations = Reputations(clock.monotonic, REMEMBERED)
+        self._parts: list[Part] = []
+        self._handlers: dict[Channel, Handle] = {Channel.STATUS: self._met}
+        self.received_bytes = self.sent_bytes = 0
+
+    def add(self, part: Part, handlers: dict[Channel, Handle]) -> None:
+        """Give a part its channels."""
+        self._parts.append(part)
+        self._handlers |= handlers
+
+    async def run(self) -> None:
+        """Be connected until cancelled.
+
+        Raises: what ends the node, such as StorageError, in an ExceptionGroup.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._transport.run(self), name="transport")
+            tasks.create_task(self._watch(), name="network watch")
+
+    async def _watch(self) -> None:
+        """Look for what is overdue."""
+        while True:
+            await self._clock.sleep(TICK)
+            overdue = self._clock.monotonic() - STATUS_PATIENCE
+            for peer in [each for each in self._peers.values() if each.status is None]:
+                if peer.since <= overdue:
+                    self._transport.drop(peer.name, Fault.TIMEOUT)
+            for part in self._parts:
+                part.tick()
+
+    # What the parts ask for.
+
+    def peers(self) -> list[str]:
+        """Return the peers on our chain, in the order they came."""
+        return [peer.name for peer in self._peers.values() if peer.status is not None]
+
+    def statuses(self) -> dict[str, Status]:
+        """Return where each peer stood when it came."""
+        return {peer.name: peer.status for peer in self._peers.values() if peer.status is not None}
+
+    def send(self, peer: str, channel: Channel, message: bytes) -> bool:
+        """Send a message; False when the peer is gone or takes no more now."""
+        assert len(message) <= LIMITS[channel].size, "no honest message is beyond the limit of its channel"
+        sent = self._transport.send(peer, channel, message)
+        if sent:
+            self.sent_bytes += len(message)
+        return sent
+
+    def blame(self, peer: str, reason: Fault, detail: str = "") -> None:
+        """Take the cost of a fault from a peer, which may be the end of the connection."""
+        log.debug("%s: %s %s", peer, reason, detail)
+        if self._reputations.lose(peer, reason.cost) and peer in self._peers:
+            log.info("❌ Dropped %s: %s %s", peer, reason, detail)
+            self._leave(peer)
+            self._transport.drop(peer, reason)
+
+    def cost_of(self, peer: str) -> int:
+        """Return what a peer's faults amount to now."""
+        return self._reputations.of(peer)
+
+    # What the transport tells.
+
+    def connected(self, peer: str) -> None:
+        """Greet a peer, unless it is banned or there are too many."""
+        if self._reputations.is_banned(peer):
+            self._transport.drop(peer, "banned")
+        elif len(self._peers) >= MAX_PEERS:
+            self._transport.drop(peer, "too many peers")
+        elif peer not in self._peers:
+            self._peers[peer] = Peer(peer, self._clock.monotonic())
+            self.send(peer, Channel.STATUS, STATUS.encode(self._status()))
+
+    def disconnected(self, peer: str) -> None:
+        """Forget a peer, but not its faults."""
+        self._leave(peer)
+
+    def received(self, peer: str, channel: int, message: bytes) -> None:
+        """Hand a message to whoever it is for.
+
+        Raises: StorageError, RuntimeMissing, which end the node.
+        """
+        self.received_bytes += len(message)
+        sender = self._peers.get(peer)
+        if sender is None:
+            return
+        try:
+            self._handle(sender, channel, message)
+        except PeerFault as fault:
+            self.blame(peer, fault.reason, str(fault))
+        except DecodeError as problem:
+            self.blame(peer, Fault.UNDECODABLE, str(problem))
+        except (StorageError, RuntimeMissing):
+            raise
+        except Exception:
+            log.exception("a message on channel %d breaks this node: please report this", channel)
+            self.blame(peer, Fault.BUG)
+
+    def _handle(self, sender: Peer, number: int, message: bytes) -> None:
+        channel = _CHANNELS.get(number)
+        if channel is None:
+            raise PeerFault(Fault.UNKNOWN_CHANNEL, str(number))
+        if len(message) > LIMITS[channel].size:
+            raise PeerFault(Fault.TOO_LARGE, f"{len(message)} bytes on channel {channel.name}")
+        if not sender.may_send(channel, self._clock.monotonic()):
+            raise PeerFault(Fault.TOO_MANY, f"on channel {channel.name}")
+        if channel is Channel.STATUS or sender.status is not None:
+            self._handlers[channel](sender.name, message)
+
+    def _met(self, name: str, message: bytes) -> None:
+        """Let the parts know of a peer that has said where it stands; it says so once."""
+        status: Status = STATUS.decode(message)
+        peer = self._peers[name]
+        if status.genesis != self._status().genesis:
+            raise PeerFault(Fault.GENESIS, f"0x{status.genesis.hex()}")
+        if status.version != PROTOCOL_VERSION or peer.status is not None:
+            return
+        peer.status = status
+        log.debug("%s is at #%d", name, status.best_number)
+        for part in self._parts:
+            part.joined(name, status)
+
+    def _leave(self, name: str) -> None:
+        peer = self._peers.pop(name, None)
+        if peer is not None and peer.status is not None:
+            for part in self._parts:
+                part.left(name)
+
+
+_CHANNELS = {channel.value: channel for channel in Channel}

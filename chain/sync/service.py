@@ -1,0 +1,355 @@
+"""Block sync: gets the chains that peers have and this node lacks, and the proofs that blocks are final.
+
+    announced on a known parent  -> its body, or it came along      -> the queue -> the importer
+    announced on an unknown one  -> a download of the chain to it    -> the queue -> the importer
+    voted for (`fetch`)          -> a download from whoever has it
+    a peer has more final blocks -> justifications upwards from ours
+
+What a peer says it has is kept per peer and looked at again whenever something ends, so nothing is lost when
+a download fails: the next look begins another one, with peers that have not failed.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median_high
+from typing import Protocol
+
+from chain.block_data import MAX_BLOCKS, PROOFS, BlockData, Fields
+from chain.env import Clock
+from chain.faults import Fault, PeerFault
+from chain.sync.download import Block, Download
+from chain.sync.queue import Importing, ImportQueue, Incoming
+from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
+
+log = logging.getLogger("sync")
+
+PATIENCE = 8.0
+"""seconds a peer may take to answer"""
+REST = 1.0
+"""seconds a peer is left alone after a fault; doubled by every further one until it answers well"""
+MAX_REST = 32.0
+"""seconds"""
+MAX_DOWNLOADS = 16
+"""chains at once, of which one may be a long one: peers at slightly different heights share their past"""
+MAX_WAITING = 512
+"""blocks that wait for the importer; more are not asked for"""
+BEHIND = 5
+"""blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
+FINALITY_PATIENCE = 5.0
+"""seconds in which votes and commits may make final what others have final"""
+
+
+class Store(Protocol):
+    """The blocks this node has."""
+
+    @property
+    def best_number(self) -> int: ...
+    @property
+    def finalized(self) -> Hash: ...
+    @property
+    def finalized_number(self) -> int: ...
+    def header(self, block: Hash) -> Header | None: ...
+
+
+class Exchange(Protocol):
+    """The way to peers."""
+
+    def request(
+        self, peer: str, start: Hash | int, count: int, *, descending: bool, fields: Fields
+    ) -> int | None:
+        """Ask a peer for blocks; return the number of the request, None when it cannot be asked now."""
+
+    def forget(self, peer: str, request: int) -> None:
+        """Stop waiting for an answer."""
+
+    def blame(self, peer: str, reason: Fault, detail: str) -> None:
+        """Take the cost of a fault from a peer."""
+
+
+@dataclass(slots=True)
+class _Peer:
+    """Where a peer stands, as far as it has said, and how it answers."""
+
+    best: Block
+    final: int
+    asked: int = 0
+    faults: int = 0  # since it answered well
+    rests_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    peer: str
+    overdue: float
+    answered: Callable[[list[BlockData]], None]
+    failed: Callable[[], None]
+
+
+class Sync:
+    """Decides what is fetched from whom. Satisfies chain.sync.download.Work."""
+
+    def __init__(
+        self,
+        store: Store,
+        importer: Importing,
+        exchange: Exchange,
+        clock: Clock,
+        changes_voters: Callable[[Header], bool],
+    ) -> None:
+        self._store = store
+        self._importer = importer
+        self._exchange = exchange
+        self._clock = clock
+        self.changes_voters = changes_voters
+        self._queue = ImportQueue(store, importer, clock, self.blame, self._imported)
+        self._peers: dict[str, _Peer] = {}
+        self._requests: dict[int, _Request] = {}
+        self._downloads: list[Download] = []
+        self._behind_since: float | None = None  # when a peer was first seen to have more final blocks
+        self._proofs_from = 0
+        self.starting_number = store.best_number
+
+    async def run(self) -> None:
+        """Import what comes until cancelled.
+
+        Raises: StorageError.
+        """
+        await self._queue.run()
+
+    @property
+    def target(self) -> int:
+        """The height that half of the peers have reached, or this node where that is more.
+
+        Those that did not keep what they promised, lately, do not count.
+        """
+        heights = [peer.best[1] for peer in self._peers.values() if not peer.faults]
+        return max(self._store.best_number, median_high(heights) if heights else 0)
+
+    @property
+    def is_major(self) -> bool:
+        """Whether this node is far behind, so that it does not know what is going on."""
+        return self.target > self._store.best_number + BEHIND
+
+    def best_of(self, peer: str) -> Block | None:
+        """Return the best block of a peer, as far as it has said."""
+        found = self._peers.get(peer)
+        return None if found is None else found.best
+
+    # What peers tell.
+
+    def joined(self, peer: str, best: Block, final: int) -> None:
+        """Note a peer and where it stands."""
+        self._peers[peer] = _Peer(best, final)
+        self._look()
+
+    def left(self, peer: str) -> None:
+        """Forget a peer; what it was asked for is asked of others at the next look.
+
+        It may leave in the middle of anything, since whatever blames it may be the end of it.
+        """
+        self._peers.pop(peer, None)
+        for number in [each for each, request in self._requests.items() if request.peer == peer]:
+            self._requests.pop(number).failed()
+        for download in self._downloads:
+            download.left(peer)
+
+    def announced(self, peer: str, header: Header, is_best: bool, body: list[bytes] | None) -> None:
+        """Handle a block that a peer has imported.
+
+        Raises: PeerFault.
+        """
+        block = header.hash()
+        if self.is_bad(header):
+            raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        self._importer.arrived(header)
+        if is_best:
+            self._peers[peer].best = block, header.number
+        if self._is_new((block, header.number)) and self.is_known(header.parent_hash):
+            download = Download.of_header(self, header, peer)
+            if body is not None:
+                download.supply(body, peer)
+            self._begin(download)
+        self._look()
+
+    def answered(self, peer: str, request: int, blocks: list[BlockData]) -> None:
+        """Handle the answer to a request of ours."""
+        found = self._requests.pop(request, None)
+        if found is None:
+            return
+        state = self._peers[peer]
+        state.asked -= 1
+        if blocks:
+            state.faults = 0
+        found.answered(blocks)
+        self._look()
+
+    def has_final(self, peer: str, number: int) -> None:
+        """Note how many blocks a peer says are final."""
+        if peer in self._peers:
+            self._peers[peer].final = max(number, self._peers[peer].final)
+
+    def fetch(self, block: Block) -> None:
+        """Get a block that somebody voted for, from whoever has it."""
+        if self._is_new(block):
+            holders = self.candidates(block[1]) or list(self._peers)
+            self._begin(Download(self, block, holders, is_best=False, is_claimed=False))
+
+    def tick(self) -> None:
+        """Do what is due: answers that never came, finality that others have."""
+        now = self._clock.monotonic()
+        for number in [each for each, request in self._requests.items() if request.overdue <= now]:
+            request = self._requests.pop(number, None)
+            if request is not None:
+                self._exchange.forget(request.peer, number)
+                self._peers[request.peer].asked -= 1
+                request.failed()
+                self.blame(request.peer, Fault.TIMEOUT, "")
+        self._look()
+        self._look_at_finality(now)
+
+    # What downloads need.
+
+    def ask(
+        self,
+        peer: str,
+        start: Hash | int,
+        count: int,
+        fields: Fields,
+        answered: Callable[[list[BlockData]], None],
+        failed: Callable[[], None],
+        *,
+        descending: bool,
+    ) -> bool:
+        """Ask a peer; one of the two follows. False when it cannot be asked now."""
+        state, now = self._peers.get(peer), self._clock.monotonic()
+        if state is None or state.rests_until > now:
+            return False
+        number = self._exchange.request(peer, start, count, descending=descending, fields=fields)
+        if number is None:
+            return False
+        state.asked += 1
+        self._requests[number] = _Request(peer, now + PATIENCE, answered, failed)
+        return True
+
+    def candidates(self, number: int) -> list[str]:
+        """Return the peers that have blocks up to a height and may be asked, the best choice first."""
+        now = self._clock.monotonic()
+        able = [
+            (peer.asked, peer.faults, place, name)
+            for place, (name, peer) in enumerate(self._peers.items())
+            if peer.best[1] >= number and peer.rests_until <= now
+        ]
+        return [name for *_, name in sorted(able)]
+
+    def is_known(self, block: Hash) -> bool:
+        """Say whether a block is stored, or certain to be tried first."""
+        return block in self._queue or self._store.header(block) is not None
+
+    def is_bad(self, header: Header) -> bool:
+        """Say whether a block is refused, or is built on one that is."""
+        return self._queue.is_bad(header)
+
+    def final(self) -> Block:
+        """Return the last final block."""
+        return self._store.finalized, self._store.finalized_number
+
+    def best_number(self) -> int:
+        """Return the height of the best block."""
+        return self._store.best_number
+
+    def blame(self, peer: str, reason: Fault, detail: str) -> None:
+        """Take the cost of a fault from a peer, and leave it alone for a while."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.rests_until = self._clock.monotonic() + min(MAX_REST, REST * 2**state.faults)
+            state.faults = min(state.faults + 1, 8)
+        self._exchange.blame(peer, reason, detail)
+
+    def has_only(self, peer: str, best: Block) -> None:
+        """Note that a peer has less than it said."""
+        if peer in self._peers:
+            self._peers[peer].best = best
+        self.blame(peer, Fault.FALSE_CLAIM, f"#{best[1]}")
+
+    def has_room(self) -> bool:
+        """Say whether more blocks may be handed on."""
+        return len(self._queue) < MAX_WAITING
+
+    def hand_on(self, block: Incoming) -> None:
+        """Import a block after those handed on before."""
+        self._queue.push(block)
+
+    # What is missing.
+
+    def _look(self) -> None:
+        """Begin what should be under way, and go on with what is."""
+        for name, peer in sorted(self._peers.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
+            if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
+                holders = [name, *(other for other, each in self._peers.items() if each.best == peer.best)]
+                self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
+        for download in list(self._downloads):
+            download.step()
+        self._downloads = [each for each in self._downloads if not each.ended]
+
+    def _begin(self, download: Download) -> None:
+        """Begin a download unless there are enough, or another long one."""
+        another = download.is_long and any(each.is_long for each in self._downloads)
+        if len(self._downloads) < MAX_DOWNLOADS and not another:
+            self._downloads.append(download)
+
+    def _is_new(self, block: Block) -> bool:
+        """Say whether a block is missing and nothing is done about it yet."""
+        if block[1] <= self._store.finalized_number or self.is_known(block[0]):
+            return False
+        return not any(block[0] in download for download in self._downloads)
+
+    def _imported(self, incoming: Incoming, is_stored: bool) -> None:
+        """Go on after a block; where it was refused, so is what was to come after it."""
+        if not is_stored and self._queue.is_bad(incoming.header):
+            for download in self._downloads:
+                if incoming.block in download or download.target[1] > incoming.header.number:
+                    download.abandon()
+        self._look()
+
+    # Finality that others have.
+
+    def _look_at_finality(self, now: float) -> None:
+        """Ask for justifications where votes and commits have not made final what peers have final."""
+        final = self._store.finalized_number
+        ahead = [name for name in self.candidates(0) if self._peers[name].final > final]
+        if not ahead or self._store.best_number <= final or self.is_major:
+            self._behind_since = None
+            return
+        if self._behind_since is None:
+            self._behind_since = now
+        if now - self._behind_since < FINALITY_PATIENCE:
+            return
+        self._proofs_from = max(self._proofs_from, final + 1)
+        peer = ahead[0]
+
+        def answered(blocks: list[BlockData]) -> None:
+            self._came_proofs(peer, blocks)
+
+        def failed() -> None:
+            """Another one is asked when it is due again."""
+
+        if self.ask(peer, self._proofs_from, MAX_BLOCKS, PROOFS, answered, failed, descending=False):
+            self._behind_since = now
+
+    def _came_proofs(self, peer: str, blocks: list[BlockData]) -> None:
+        """Make final what is proven: at every change of voters, and the highest of the rest."""
+        ours = [each for each in blocks if self._store.header(each.header.hash()) is not None]
+        proven = [each for each in ours if each.justification is not None]
+        for each in proven:
+            is_needed = each is proven[-1] or self.changes_voters(each.header)
+            if is_needed and each.header.number > self._store.finalized_number:
+                assert each.justification is not None, "it was looked at"
+                self._queue.finalize(each.header.hash(), each.header, each.justification, peer)
+        reached = ours[-1].header.number if ours else self._proofs_from
+        self._proofs_from = 0 if proven or len(ours) < MAX_BLOCKS else reached + 1
+        if not proven and len(ours) < MAX_BLOCKS:
+            self.blame(peer, Fault.USELESS, "no justification")
+        if proven:
+            self._behind_since = self._clock.monotonic() - FINALITY_PATIENCE  # there may be more

@@ -1,0 +1,152 @@
+"""Real nodes over links: what one has reaches the others."""
+
+import asyncio
+from dataclasses import replace
+
+from chain.faults import Fault
+from chain.network.messages import (
+    BLOCK_REQUEST,
+    LIMITS,
+    STATUS,
+    TRANSACTIONS,
+    BlockRequest,
+    Channel,
+    FromNumber,
+    Transactions,
+)
+from runtime.primitives.babe import pre_digest_of
+from runtime.primitives.types import Hash
+from tests.chain.network.lab import Lab, Scripted, play, status_of
+from tests.sim.genesis import stash_pair
+from tests.sim.users import signed, submit
+
+FOUR = ("a", "b", "c", "d")
+LINE = (("a", "b"), ("b", "c"), ("c", "d"))
+
+
+def test_four_voters_in_a_line_finalise_each_other_s_blocks() -> None:
+    """Two of them are three links apart: votes and blocks reach them by way of the others."""
+
+    async def script(lab: Lab) -> None:
+        nodes = [lab.start(name, f"v{index}") for index, name in enumerate(FOUR)]
+        await lab.until(lambda: all(node.store.finalized_number >= 10 for node in nodes), 60)
+        chains = {tuple(map(node.store.hash_at, range(11))) for node in nodes}
+        assert len(chains) == 1
+        headers = [nodes[0].store.header(block) for block in chains.pop()[1:] if block is not None]
+        assert len({pre_digest_of(header).authority_index for header in headers if header}) > 1
+        assert [sorted(node.network.peers()) for node in nodes] == [["b"], ["a", "c"], ["b", "d"], ["c"]]
+
+    play(script, FOUR, LINE, validators=4)
+
+
+def test_a_transaction_submitted_at_one_node_gets_into_another_s_block() -> None:
+    async def script(lab: Lab) -> None:
+        author, between, wallet = lab.start("a", "v0"), lab.start("b"), lab.start("c")
+        await lab.until(lambda: wallet.store.finalized_number >= 1)
+        extrinsic = signed(wallet, stash_pair("v0"), "System", "remark", b"hello")
+        wallet.submit(extrinsic)
+        await lab.until(lambda: between.pool.ready_count == 1, 1)
+        height = author.store.best_number
+        await lab.until(lambda: wallet.store.finalized_number >= height + 2, 10)
+        blocks = [wallet.store.hash_at(number) for number in range(1, wallet.store.best_number + 1)]
+        assert sum(extrinsic in (wallet.store.body(block) or []) for block in blocks if block) == 1
+        assert [node.pool.ready_count for node in lab.nodes.values()] == [0, 0, 0]
+
+    play(script, ("a", "b", "c"), (("a", "b"), ("b", "c")))
+
+
+def test_who_joins_is_given_the_transactions_that_wait() -> None:
+    async def script(lab: Lab) -> None:
+        wallet = lab.start("a")
+        submit(wallet, stash_pair("v0"), "System", "remark", b"early")
+        late = lab.start("b")
+        await lab.until(lambda: late.pool.ready() == wallet.pool.ready() != [], 10)
+
+    play(script, ("a", "b"))
+
+
+def test_a_peer_of_another_chain_is_dropped_before_anything_is_told() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        stranger = Scripted(lab, "b", node.store, status_of(node))
+        stranger.status = replace(stranger.status, genesis=Hash(bytes(32)))
+        await lab.until(lambda: bool(lab.network.drops), 10)
+        assert lab.network.drops[0] == ("a", "b", "another genesis")
+        assert node.network.peers() == []
+        assert {channel for channel, _ in stranger.heard} == {Channel.STATUS}
+        assert STATUS.decode(stranger.heard[0][1]).genesis == node.store.genesis_hash
+
+    play(script, ("a", "b"))
+
+
+def test_a_peer_that_never_says_who_it_is_is_left() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        silent = Scripted(lab, "b", node.store, status_of(node))
+        silent.connected = lambda peer: None  # type: ignore[method-assign]
+        await lab.until(lambda: bool(lab.network.drops), 30)
+        assert (lab.network.drops[0], lab.cost("a", "b")) == (("a", "b", "no answer in time"), 0)
+
+    play(script, ("a", "b"))
+
+
+def test_a_bad_transaction_costs_its_sender_and_goes_no_further() -> None:
+    async def script(lab: Lab) -> None:
+        node, other = lab.start("a"), lab.start("c")
+        peer = Scripted(lab, "b", node.store, status_of(node))
+        await lab.until(lambda: sorted(node.network.peers()) == ["b", "c"])
+        forged = bytearray(signed(node, stash_pair("v0"), "System", "remark", b"hello"))
+        forged[-1] ^= 1  # what was signed is something else
+        good = signed(node, stash_pair("v0"), "System", "remark", b"hello")
+        peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions([bytes(forged), b"", good])))
+        await lab.until(lambda: other.pool.ready() == [good], 5)
+        assert 0.9 < lab.cost("a", "b") / Fault.BAD_TRANSACTION.cost <= 1
+        assert lab.cost("c", "a") == 0
+
+    play(script, ("a", "b", "c"), (("a", "b"), ("a", "c")))
+
+
+def test_more_messages_than_its_share_are_not_even_read() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        peer = Scripted(lab, "b", node.store, status_of(node))
+        await lab.until(lambda: node.network.peers() == ["b"])
+        share = LIMITS[Channel.REQUESTS].burst
+        request = BLOCK_REQUEST.encode(BlockRequest(1, FromNumber(0), False, 1, 1))
+        for _ in range(2 * share):
+            peer.say("a", Channel.REQUESTS, request)
+        await asyncio.sleep(0.5)
+        answered = sum(channel == Channel.ANSWERS for channel, _ in peer.heard)
+        assert share <= answered < share + 10
+        assert 0.9 < lab.cost("a", "b") / (Fault.TOO_MANY.cost * (2 * share - answered)) <= 1
+
+    play(script, ("a", "b"))
+
+
+def test_what_does_not_decode_ends_the_connection_in_the_end_and_for_a_while() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        peer = Scripted(lab, "b", node.store, status_of(node))
+        await lab.until(lambda: node.network.peers() == ["b"])
+        for channel in Channel:
+            if channel is not Channel.STATUS:
+                for _ in range(3):
+                    peer.say("a", channel, b"\xff" * 40)
+        await lab.until(lambda: node.network.peers() == [], 5)
+        assert lab.network.drops == [("a", "b", "a message that does not decode")]
+        await lab.until(lambda: ("a", "b", "banned") in lab.network.drops, 60)
+        await lab.until(lambda: node.network.peers() == ["b"], 600)  # half of it is forgiven in 139 s
+
+    play(script, ("a", "b"))
+
+
+def test_a_message_beyond_the_limit_of_its_channel_ends_the_connection_at_once() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        peer = Scripted(lab, "b", node.store, status_of(node))
+        await lab.until(lambda: node.network.peers() == ["b"])
+        peer.say("a", Channel.VOTES, bytes(LIMITS[Channel.VOTES].size + 1))
+        await lab.until(lambda: node.network.peers() == [], 5)
+        assert lab.network.drops == [("a", "b", "a message beyond the limit of its channel")]
+
+    play(script, ("a", "b"))

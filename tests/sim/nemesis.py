@@ -1,0 +1,183 @@
+"""What a network is put through. A nemesis works until its time is over; `storm.settle` cleans up after it.
+
+Each takes its chance from a stream of its own and composes with the others. None takes more than f of the
+weight away for good: twins and lost guards share one budget, which `World.expendable` keeps.
+"""
+
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from chain.keys.keystore import KEY_KINDS
+from runtime.primitives.session import SessionKeys
+from tests.sim.env import Killed
+from tests.sim.genesis import session_pair, session_secret
+from tests.sim.machine import Backup, Machine
+from tests.sim.world import World
+
+Nemesis = Callable[[World, random.Random, float], Coroutine[Any, Any, None]]
+
+
+async def pause(world: World, rng: random.Random, until: float, least: float, most: float) -> bool:
+    """Let a while pass; say whether there is time left for more."""
+    await world.wait(min(rng.uniform(least, most), max(0.0, until - world.now)))
+    return world.now < until and not world.over.is_set()
+
+
+async def partitions(world: World, rng: random.Random, until: float) -> None:
+    """Cut the network in two, or three; of twins one is on each side."""
+    while await pause(world, rng, until, 0.5, 5):
+        world.network.partition(*sides(world, rng))
+        await pause(world, rng, until, 3, 25)
+        world.network.partition()
+
+
+def sides(world: World, rng: random.Random) -> list[list[str]]:
+    """Return who is with whom."""
+    count = 3 if len(world.honest) > 5 and rng.random() < 0.2 else 2
+    shuffled = [machine.name for machine in world.honest]
+    rng.shuffle(shuffled)
+    cuts = sorted(rng.sample(range(1, len(shuffled)), min(count, len(shuffled)) - 1))
+    parted = [shuffled[low:high] for low, high in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
+    twins = [machine.name for machine in world.machines.values() if not machine.honest]
+    parted[0] += twins[::2]
+    parted[1] += twins[1::2]
+    return parted
+
+
+async def isolation(world: World, rng: random.Random, until: float) -> None:
+    """Cut one node off after the other."""
+    while await pause(world, rng, until, 0.5, 4):
+        alone = rng.choice(list(world.machines))
+        world.network.partition([name for name in world.machines if name != alone], [alone])
+        await pause(world, rng, until, 2, 20)
+        world.network.partition()
+
+
+async def loss(world: World, rng: random.Random, until: float) -> None:
+    """Lose up to a third of all messages."""
+    while await pause(world, rng, until, 0, 5):
+        world.network.weather = replace(world.network.weather, loss=rng.uniform(0.02, 0.33))
+        await pause(world, rng, until, 4, 20)
+        world.network.weather = replace(world.network.weather, loss=0.0)
+
+
+async def chaos(world: World, rng: random.Random, until: float) -> None:
+    """Deliver twice, late and out of order."""
+    while await pause(world, rng, until, 0, 5):
+        rough = replace(
+            world.network.weather,
+            duplication=rng.uniform(0, 0.3),
+            reorder=rng.uniform(0, 0.5),
+            delay=rng.choice((0.0, 1.0, 4.0)),
+        )
+        world.network.weather = rough
+        await pause(world, rng, until, 4, 20)
+        world.network.weather = replace(rough, duplication=0.0, reorder=0.0, delay=0.0)
+
+
+async def crashes(world: World, rng: random.Random, until: float) -> None:
+    """Cut the power of machines, at any await or inside a write; some come back with an older database."""
+    backups = {name: machine.back_up() for name, machine in world.machines.items()}
+    while await pause(world, rng, until, 0.2, 5):
+        machine = rng.choice(list(world.machines.values()))
+        if not machine.up:
+            continue
+        if rng.random() < 0.3:
+            backups[machine.name] = machine.back_up()
+        await fell(world, machine, rng, until)
+        forget(world, machine, backups[machine.name], rng.random())
+        world.loop.at(world.now + rng.choice((0.05, 1.0, 6.0, 15.0)), world.revive, machine)
+
+
+def forget(world: World, machine: Machine, backup: Backup, fate: float) -> None:
+    """Have a machine that is down come back with an older database, with none, or without its votes.
+
+    Nobody forgets what nobody else has: a block that lies nowhere any more cannot stay final.
+    """
+    block = machine.final_block()
+    if fate < 0.3 and any(other.has(block) for other in world.machines.values() if other is not machine):
+        machine.restore(backup if fate < 0.2 else machine.blank)
+    elif fate < 0.45:
+        machine.files["grandpa"].content.clear()
+
+
+async def fell(world: World, machine: Machine, rng: random.Random, until: float) -> None:
+    """Cut a machine's power: now, or inside one of its next writes."""
+    if rng.random() < 0.6:
+        machine.life.fatal = machine.life.writes + rng.randrange(12)
+        machine.life.torn = rng.random() < 0.5
+        if await world.until(lambda: not machine.up, min(8.0, max(0.0, until - world.now))):
+            return
+    machine.kill()
+
+
+async def skew(world: World, rng: random.Random, until: float) -> None:
+    """Set clocks wrong by up to 5 s, and have them jump."""
+    while await pause(world, rng, until, 0.5, 5):
+        machine = rng.choice(list(world.machines.values()))
+        machine.clock.skew_ms = rng.choice((-5_000, 5_000, rng.randint(-5_000, 5_000), 0))
+    for machine in world.machines.values():
+        machine.clock.skew_ms = 0
+
+
+async def offline(world: World, rng: random.Random, until: float) -> None:
+    """Take more than a third of the weight away, for most of the time."""
+    await pause(world, rng, until, 0, 5)
+    gone: list[Machine] = []
+    shuffled = list(world.machines.values())
+    rng.shuffle(shuffled)
+    for machine in shuffled[:-1]:
+        if world.weight_of(gone) <= world.voters.total - world.voters.threshold:
+            gone.append(machine)
+            machine.kill()
+    before = world.head()
+    if await pause(world, rng, until, 20, 40) and world.head() <= before:
+        world.witness.fail(f"no block in a long time with {len(gone)} of {len(shuffled)} nodes off")
+    for machine in gone:
+        world.revive(machine)
+
+
+async def guardless(world: World, rng: random.Random, until: float) -> None:
+    """Lose the guard of a machine, whose keys must then stay silent."""
+    await pause(world, rng, until, 0, 10)
+    candidates = [machine for machine in world.honest if world.expendable(machine)]
+    if candidates:
+        machine = rng.choice(candidates)
+        machine.kill()
+        machine.lose_guard(world.live)
+        world.silenced.append(machine)
+        world.revive(machine)
+
+
+async def churn(world: World, rng: random.Random, until: float) -> None:
+    """Have validators change their session keys, so that voters change under all the rest."""
+    generations = dict.fromkeys(world.weights, 0)
+    while await pause(world, rng, until, 1, 8):
+        machine = rng.choice(world.honest)
+        if machine.node is not None and machine not in world.silenced:
+            generations[machine.validator] += 1
+            change_keys(world, machine, generations[machine.validator])
+
+
+def change_keys(world: World, machine: Machine, generation: int) -> None:
+    """Give a node new session keys, and say so on the chain; it may die of it."""
+    node, validator = machine.node, machine.validator
+    assert node is not None, f"{machine.name} is down"
+    public = session_pair(validator, generation).public
+    try:
+        for kind in KEY_KINDS:
+            node.keys.insert(kind, session_secret(validator, generation))
+        world.submit(node, validator, "Session", "set_keys", SessionKeys(public, public), b"")
+    except Killed:
+        machine.kill()
+
+
+NEMESES: dict[str, Nemesis] = {
+    each.__name__: each
+    for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn)
+}
+"""By name; twins are part of the plan."""
+EXCLUSIVE: Sequence[frozenset[str]] = (frozenset(("partitions", "isolation")),)
+"""These would undo each other."""
