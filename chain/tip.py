@@ -60,6 +60,10 @@ class Tip:
         block = parent.header.hash()
         return self._executor.open(self._store.state_at(block), number, block, digest)
 
+    def justification(self) -> bytes | None:
+        """Return the proof of the newest finality."""
+        return self._store.justification(self._store.finalized)
+
     def validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         """Check a transaction for the next block.
 

@@ -80,6 +80,10 @@ class Chain(Protocol):
         """Start the next block."""
         ...
 
+    def justification(self) -> bytes | None:
+        """Return the proof of the newest finality, for the block to note if it may."""
+        ...
+
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import the finished block."""
         ...
@@ -186,7 +190,7 @@ class Author:
 
         The stamp decides nothing else.
         """
-        body = execution.inherents({"timestamp": moment})
+        body = execution.inherents({"timestamp": moment, "justification": self._chain.justification()})
         for inherent in body:
             execution.apply(inherent)
         skipped, ended = 0, NO_MORE_TRANSACTIONS

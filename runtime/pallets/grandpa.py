@@ -273,7 +273,7 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
 
     def create_inherent(self, supplied: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
         """Return the call that notes what the author knows to be final, if it may be noted in this block."""
-        if supplied.get("justification") is None:
+        if supplied.get("justification") is None or not self._may_note():
             return None
         try:
             justification = decode_justification(supplied["justification"])
@@ -282,9 +282,13 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
             return None
         return "note_finality", (justification,)
 
+    def _may_note(self) -> bool:
+        noted = self.noted_finality.get()
+        return not noted.at or self.system.number.get() >= noted.at + NOTE_PERIOD
+
     def _check_finality(self, justification: GrandpaJustification) -> None:
+        ensure(self._may_note(), Error.TooSoonToNote)
         now, noted, target = self.system.number.get(), self.noted_finality.get(), justification.commit
-        ensure(not noted.at or now >= noted.at + NOTE_PERIOD, Error.TooSoonToNote)
         block = target.target_hash, target.target_number
         ensure(noted.number < block[1] < now, Error.NothingNew)
         ensure(self.system.block_hash.get(block[1]) == block[0], Error.NothingNew)

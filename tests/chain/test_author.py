@@ -22,8 +22,8 @@ from runtime.primitives.header import Digest, Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u32
 from runtime.primitives.types import BlockNumber, Hash
-from runtime.runtime import AssayRuntime
-from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, Waiting
+from runtime.runtime import EXECUTIVE, AssayRuntime
+from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, Waiting, justified
 
 
 class Authored:
@@ -58,6 +58,10 @@ class Authored:
         block = parent.header.hash()
         self.chain.clock.ms += 30
         return self.chain.executor.open(self.chain.store.state_at(block), number, block, digest)
+
+    def justification(self) -> bytes | None:
+        """Return the proof of the newest finality."""
+        return self.chain.store.justification(self.chain.store.finalized)
 
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import a block through the door for foreign ones, which believes nothing."""
@@ -118,6 +122,24 @@ async def test_one_block_per_slot_with_what_waits(chain: Chain, guard: Guard) ->
     assert first is not None
     assert first[1:] == [good]
     assert Hash(blake2_256(stale)) in pool.reported
+
+
+async def test_the_next_block_notes_what_has_become_final(chain: Chain, guard: Guard) -> None:
+    authored = Authored(chain, wanted=2)
+    await run_until_done(author_of(authored, guard, Waiting()), authored.done)
+    final = chain.store.hash_at(1) or Hash(bytes(32))
+    header = chain.store.header(final)
+    assert header is not None
+    proof = justified(header, 1)
+    chain.importer.finalize(final, proof.encode())
+    head = chain.store.best_number
+    again = Authored(chain, wanted=head + 2)
+    await run_until_done(author_of(again, guard, Waiting()), again.done)
+    hashes = [chain.store.hash_at(number) or final for number in (head + 1, head + 2)]
+    first, second = (chain.store.body(block) or [] for block in hashes)
+    note = EXECUTIVE.format.bare(AssayRuntime.call("Grandpa", "note_finality", proof))
+    assert first[1:] == [note]
+    assert len(second) == 1
 
 
 async def test_a_slot_that_passes_before_building_is_missed(

@@ -30,7 +30,7 @@ TARGET = 2 * READ
 """ps to read a candidate: its entry among the validators, and the key before it."""
 VOTER = 3 * READ
 """ps to read a voter: its nominations, its ledger, and the key before them."""
-DECODE = 12 * MICROSECOND
+DECODE = 8 * MICROSECOND
 """ps to decode a voter of a page; nothing of this where the page is still known."""
 VOTE = MICROSECOND // 2
 """ps to charge a vote when a seat is taken, or to weigh a candidate for it."""

@@ -1,6 +1,6 @@
 """A small chain for the tests of this directory: real sessions, elections, pot and ledger of accounts.
 
-Eras have two sessions of four blocks. Validators v0, v1, ... stand at genesis with session keys.
+Eras have two sessions of four blocks. Validators are v0, v1, ...: they stand at genesis, with session keys.
 """
 
 from typing import Any
@@ -23,6 +23,8 @@ EXISTENTIAL_DEPOSIT = ASY // 1_000
 SESSION, SLOT_MS = 4, 2_000
 BILLION = 10**9
 PEOPLE = 4
+MOST_BLOCKS = 400
+"""Blocks one test waits for an era."""
 
 
 def account(name: str) -> AccountId:
@@ -65,7 +67,7 @@ class Economy:
             "staking": chosen | staking,
         }
         self.ext = Externalities(Market, genesis=genesis)
-        self.slot = 100
+        self.slot = 0
 
     @property
     def runtime(self) -> Any:
@@ -111,7 +113,9 @@ class Economy:
     def run_to_era(self, era: int) -> list[Any]:
         """Open blocks until an era is active; return what the hooks of the last one deposited."""
         events: list[Any] = []
+        limit = self.ext.number + MOST_BLOCKS
         while self.era < era:
+            assert self.ext.number < limit, f"era {self.era} does not end"
             events = self.step()
             self.runtime.try_state()
         return events
