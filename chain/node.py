@@ -392,11 +392,12 @@ class _ImportDoor:
         self._node = node
         self.finalize = node.importer.finalize
         self.begins_in = node.importer.begins_in
+        self.arrived = node.importer.arrived
 
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded.
+        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
         """
         began = self._node.clock.monotonic()
         block = self._node.importer.import_foreign(header, body)

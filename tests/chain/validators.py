@@ -59,7 +59,7 @@ class Validator:
         self.guard.put_to_work(self.key.public)
         self.made: list[Block] = []
         self.watch = ClockWatch(clock, SLOT_MS)
-        tip = Tip(self.chain.store, self.chain.executor, self._accept)
+        tip = Tip(self.chain.store, self.chain.executor, self._accept, lambda: False)
         self.pool = pool or Waiting()
         self.author = Author(tip, self.pool, [self.key], self.guard, clock, self.watch, SLOT_MS, _built)
 

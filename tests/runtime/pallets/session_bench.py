@@ -109,7 +109,7 @@ class Rotating(Runtime):
     committee = Committee.at(7)
     historical = Historical.at(8, staking=committee)
     offences = Offences.at(9, historical=historical, staking=committee, authorship=authorship, babe=babe)
-    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences)
+    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences, rewards=None)
 
 
 def account(name: str) -> AccountId:

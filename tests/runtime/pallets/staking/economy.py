@@ -1,6 +1,6 @@
 """A small chain for the tests of this directory: real sessions, elections, pot and ledger of accounts.
 
-Eras have two sessions of four blocks. Validators are v0, v1, ...: they stand at genesis, with session keys.
+Eras have two sessions of four blocks. Validators v0, v1, ... stand at genesis with session keys.
 """
 
 from typing import Any
