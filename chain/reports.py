@@ -33,6 +33,9 @@ REMEMBERED = 2_048
 WAITING = 256
 """deeds that wait to be reported; the oldest make room"""
 
+LATER = ("Future", "CannotLookup")
+"""Refusals that may not last: the best chain has not begun the session, or this node lacks the runtime."""
+
 Submit = Callable[[bytes, TransactionSource], Hash]
 """Take a transaction in. Raises: SubmitError."""
 
@@ -62,7 +65,7 @@ class Reports:
         self._sealed: dict[tuple[int, int], Header] = {}  # by slot and authority
         self._seen: dict[tuple[str, bytes, int, int], None] = {}
         self._due: deque[Deed] = deque(maxlen=WAITING)
-        self._early: deque[Deed] = deque(maxlen=WAITING)
+        self._later: deque[Deed] = deque(maxlen=WAITING)
         self._changed = asyncio.Event()
         for header in self._unfinalized():
             self._note(header)
@@ -72,9 +75,9 @@ class Reports:
         first = self._note(note.header)
         if first is not note.header:
             self._compare(first, note.header)
-        if self._early:
-            self._due.extend(self._early)
-            self._early.clear()
+        if self._later:
+            self._due.extend(self._later)
+            self._later.clear()
             self._changed.set()
 
     def voted_twice(self, proof: VoteEquivocation) -> None:
@@ -143,34 +146,39 @@ class Reports:
         self._changed.set()
 
     def _report(self, deed: Deed) -> None:
-        extrinsic = self._extrinsic(deed)
-        if extrinsic is None:
+        """File the report with whichever proof of the key's owner holds on the best chain."""
+        if self._state(self._store.best) is None:
+            self._later.append(deed)
+            return
+        refused = None
+        for extrinsic in self._extrinsics(deed):
+            try:
+                transaction = self._submit(extrinsic, TransactionSource.Local)
+            except SubmitError as problem:
+                refused = problem
+                if _reason(problem) == "BadProof":
+                    continue  # of a fork with other sessions
+                break
+            log.info("⚖️ %s: reported by 0x%s", deed.text, transaction.hex())
+            return
+        if refused is None:
             log.warning("⚖️ %s: not reported, no state shows whose the key was", deed.text)
-            return
-        try:
-            transaction = self._submit(extrinsic, TransactionSource.Local)
-        except SubmitError as refused:
-            self._refused(deed, refused)
-            return
-        log.info("⚖️ %s: reported by 0x%s", deed.text, transaction.hex())
-
-    def _refused(self, deed: Deed, refused: SubmitError) -> None:
-        reason = refused.__cause__
-        if isinstance(reason, TransactionRejected) and reason.early:
-            self._early.append(deed)  # its session has not begun on the best chain
+        elif _reason(refused) in LATER:
+            self._later.append(deed)
         else:
             log.info("⚖️ %s: not reported: %s", deed.text, refused)
 
-    def _extrinsic(self, deed: Deed) -> bytes | None:
-        """Return the report in the words of the best block, None where nothing proves whose the key was."""
+    def _extrinsics(self, deed: Deed) -> Iterator[bytes]:
+        """Yield the report in the words of the best block, once for each proof of whose the key was."""
+        known = None
         for block in deed.blocks:
             state = self._state(block)
             owned = state and self._executor.key_ownership(state, deed.pallet, deed.place, deed.key)
-            if owned is not None:
+            if owned is not None and owned != known:
+                known = owned
                 best = self._store.state_at(self._store.best)
                 name = "report_equivocation_unsigned"
-                return self._executor.unsigned(best, deed.pallet, name, deed.proof, owned)
-        return None
+                yield self._executor.unsigned(best, deed.pallet, name, deed.proof, owned)
 
     def _state(self, block: Hash) -> State | None:
         try:
@@ -179,3 +187,9 @@ class Reports:
         except (StateDiscarded, UnknownBlock, RuntimeMissing):
             return None
         return state
+
+
+def _reason(refused: SubmitError) -> str | None:
+    """Return the runtime's reason for a refusal, None where it is the pool's own."""
+    problem = refused.__cause__
+    return problem.reason if isinstance(problem, TransactionRejected) else None

@@ -141,7 +141,9 @@ class Download:
         self.ended = self.failed = True
 
     def step(self) -> None:
-        """Ask for what is missing and hand on what is complete."""
+        """Hand on what is complete and ask for what is missing."""
+        while not self.ended and self._chunks and not self._chunks[0].missing() and self._work.has_room():
+            self._hand_on(self._chunks.popleft())
         if self.ended:
             return
         if not self._has_all_headers and not self._asking and len(self._headers) < WINDOW:
@@ -152,8 +154,6 @@ class Download:
         for chunk in self._chunks:
             if not self.ended and not chunk.asked and chunk.missing():
                 self._ask_bodies(chunk)
-        while not self.ended and self._chunks and not self._chunks[0].missing() and self._work.has_room():
-            self._hand_on(self._chunks.popleft())
         if self._has_all_headers and not self._headers and not self._chunks:
             self.ended = True
 

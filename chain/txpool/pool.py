@@ -186,9 +186,9 @@ class Pool:
 
     def revalidate(self) -> Iterator[None]:
         """Ask again about everything that waits now, some at each step: another runtime judges anew."""
-        waiting = list(self._entries.values())
-        for start in range(0, len(waiting), REVALIDATED_AT_ONCE):
-            self._recheck(waiting[start : start + REVALIDATED_AT_ONCE])
+        waiting, size = list(self._entries.values()), min(REVALIDATED_AT_ONCE, self._limits.rechecks)
+        for start in range(0, len(waiting), size):
+            self._recheck(waiting[start : start + size])
             self._enforce()
             yield
 

@@ -13,6 +13,7 @@ from chain.ledger import Ledger
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
+from runtime.frame.base import Call
 from runtime.frame.pallet import constant_key
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
@@ -36,6 +37,8 @@ EPOCH = 4
 SHORT_EPOCHS = {constant_key("Babe", "EpochDuration"): EPOCH.to_bytes(8, "little")}
 FIRST_CHANGE, SECOND_CHANGE = 9, 17
 """blocks that bring the second and the third voter, when the keys change in blocks 2 and 10"""
+DELAY = 2
+"""blocks between a forced change and its force"""
 VOTERS = [ALICE, Keypair.from_suri("//Voter//1", "ed25519"), Keypair.from_suri("//Voter//2", "ed25519")]
 
 
@@ -44,6 +47,7 @@ class Handing:
     """A chain whose one voter changes its key in blocks 2 and 10."""
 
     path: Path
+    stalls: bool = False  # root gives the first voter up in block 6
     chain: Chain = field(init=False)
     blocks: list[Hash] = field(init=False)
 
@@ -55,15 +59,25 @@ class Handing:
         """Build blocks up to a height."""
         while len(self.blocks) <= height:
             number = len(self.blocks)
-            key = {2: 1, 10: 2}.get(number)
-            extrinsics = () if key is None else (self.set_key(VOTERS[key], nonce=key - 1),)
+            calls = {2: self.set_key(VOTERS[1]), 10: self.set_key(VOTERS[2])}
+            if self.stalls:
+                calls[6] = self.give_up()
+            extrinsics = ()
+            if number in calls:
+                nonce = sum(earlier < number for earlier in calls)
+                extrinsics = (self.chain.signed(calls[number], nonce, ROOT),)
             self.blocks.append(self.chain.grow(FIRST_SLOT + number, extrinsics))
         return self
 
-    def set_key(self, voter: Keypair, nonce: int) -> bytes:
+    def set_key(self, voter: Keypair) -> Call:
         """Return the call that changes the GRANDPA key of the one validator."""
         keys = SessionKeys(ALICE.public, voter.public)
-        return self.chain.signed(AssayRuntime.call("Session", "set_keys", keys, b""), nonce, ROOT)
+        return AssayRuntime.call("Session", "set_keys", keys, b"")
+
+    def give_up(self) -> Call:
+        """Return root's word that the voters are lost: the next change is in force after two blocks."""
+        call = AssayRuntime.call("Grandpa", "note_stalled", DELAY, 0)
+        return AssayRuntime.call("Sudo", "sudo", call)
 
     def header(self, number: int) -> Header:
         """Return the header at a height."""
@@ -196,6 +210,41 @@ def test_the_proofs_of_changes_stay_and_lead_from_genesis_to_the_last_set(tmp_pa
         known, known_id = said._0.next_authorities, known_id + 1
     assert (known, known_id) == (voters, set_id)
     store.close()
+
+
+def in_charge(handing: Handing) -> tuple[list[bytes], int]:
+    """Return the voters above the final block, and their set."""
+    voters, set_id = handing.chain.importer.sets.current()
+    return [public for public, _ in voters], set_id
+
+
+def test_a_forced_change_is_in_force_once_the_best_chain_is_there(tmp_path: Path) -> None:
+    """The first voter finalises nothing any more; the second takes over above genesis and goes on."""
+    handing = Handing(tmp_path / "chain", stalls=True)
+    force, seen = FIRST_CHANGE + DELAY, []
+    for height in range(8, 20):
+        seen.append(in_charge(handing.grow(height)))
+    first, second = ([VOTERS[0].public], 0), ([VOTERS[1].public], 1)
+    assert seen == [first] * (force - 8) + [second] * (20 - force)
+    assert handing.flaw(5, voter=0) is Flaw.BAD_SIGNATURE
+    assert handing.flaw(20 - 1, voter=1) is Flaw.BEYOND_CHANGE
+    handing.finalize(5, voter=1)
+    assert in_charge(handing) == second
+    handing.finalize(SECOND_CHANGE, voter=1)
+    assert in_charge(handing) == ([VOTERS[2].public], 2)
+    handing.finalize(19, voter=2)
+    handing.chain.store.close()
+
+
+def test_a_forced_change_is_that_of_the_best_chain(tmp_path: Path) -> None:
+    handing = Handing(tmp_path / "chain", stalls=True).grow(12)
+    assert in_charge(handing)[1] == 1
+    chain, block = handing.chain, handing.blocks[4]
+    for number in range(5, 14):
+        block = chain.grow(FIRST_SLOT + number + 1, parent=block)
+    assert chain.store.best == block
+    assert in_charge(handing) == ([VOTERS[0].public], 0)
+    chain.store.close()
 
 
 FINAL = {5: 0, FIRST_CHANGE: 0, 12: 1, SECOND_CHANGE: 1, 20: 2}

@@ -29,7 +29,7 @@ class Observer:
 
     def __init__(self, chain: Chain, *own: Keypair) -> None:
         self.chain = chain
-        tip = Tip(chain.store, chain.executor, lambda *_: Hash(bytes(32)))
+        tip = Tip(chain.store, chain.executor, lambda *_: Hash(bytes(32)), lambda: False)
         self.pool = Pool(tip.validate, chain.clock.monotonic)
         owned = {pair.public for pair in own}
         self.reports = Reports(chain.store, chain.executor, self.pool.submit, owned.__contains__)
@@ -185,6 +185,19 @@ async def test_a_deed_of_a_session_the_best_chain_has_not_reached_waits_for_it(c
     (report,) = await observer.waiting()
     chain.grow(FIRST_SLOT + EPOCH + 2, (report,))
     assert len(observer.happened()) == 1
+
+
+async def test_forks_may_count_sessions_differently(chain: Chain) -> None:
+    """One twin lies on a fork that skipped an epoch: there its slot is of an earlier session."""
+    observer, fork, slot = Observer(chain), chain.store.best, FIRST_SLOT + 2 * EPOCH
+    for number in (1, 2, 3):
+        chain.grow(FIRST_SLOT + number * EPOCH)
+    best = chain.store.best
+    chain.grow(slot, (), fork)
+    assert chain.store.best == best
+    (report,) = await observer.waiting()
+    chain.grow(FIRST_SLOT + 3 * EPOCH + 1, (report,))
+    assert observer.happened() == [Offence(b"babe:equivocatio", slot.to_bytes(8, "little"))]
 
 
 async def test_clients_cannot_submit_the_report(chain: Chain) -> None:

@@ -4,6 +4,7 @@ from functools import cache
 
 from tests.fuzz import (
     grandpa_targets,
+    network_targets,
     node_targets,
     offence_targets,
     rpc_targets,
@@ -21,7 +22,14 @@ def all_targets() -> dict[str, Target]:
         offence_targets,
         node_targets,
         grandpa_targets,
+        network_targets,
         worker_targets,
         rpc_targets,
     )
     return {target.name: target for module in modules for target in module.targets()}
+
+
+def leave() -> None:
+    """Stop the nodes that targets have started in this process."""
+    rpc_targets.leave()
+    network_targets.leave()

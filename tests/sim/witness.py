@@ -185,11 +185,22 @@ class Witness:
         self.figures.imports += 1
         if note.hash not in self.born:
             self.born[note.hash] = self._loop.time()
-            self.lineage.add(note.hash, note.header)
+            self._learn(node, note.hash, note.header)
             if pre_hash(note.header.unsealed()[0]) not in self._sealed:
                 self.fail(f"{machine.name} imports block {note.header.number}, which nobody sealed")
         self._note(f"{machine.name} imports", note.hash)
         self._check_best(machine, node)
+
+    def _learn(self, node: Node, block: Hash, header: Header) -> None:
+        """Note a block and, before it, those whose import a loss of power kept from being told."""
+        waiting = [(block, header)]
+        while self.lineage.set_of(waiting[-1][1].parent_hash) is None:
+            parent = waiting[-1][1].parent_hash
+            above = node.store.header(parent)
+            assert above is not None, "the parent of an imported block is stored"
+            waiting.append((parent, above))
+        for each, its_header in reversed(waiting):
+            self.lineage.add(each, its_header)
 
     def _finalized(self, machine: Machine, node: Node, note: FinalityNotification) -> None:
         self._note(f"{machine.name} finalises", note.hash)
