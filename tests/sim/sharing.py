@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import ed25519_zebra
 
 from chain import node
+from chain.consensus.grandpa import driver, messages
 from chain.consensus.slots import Epoch
 from chain.executor import Executor
 from chain.storage import store
@@ -120,6 +121,30 @@ class SharedRoots(Roots):
         return computed
 
 
+class SharedMessages:
+    """Decodes a GRANDPA message once, and checks its signatures once: nobody changes what was decoded."""
+
+    def __init__(self) -> None:
+        self.encode = messages.GOSSIP_MESSAGE.encode
+        self._decode = messages.GOSSIP_MESSAGE.decode
+        self._check = messages.check_signatures
+        self._decoded: dict[bytes, Any] = {}
+        self._good: set[int] = set()  # by identity, of what is in _decoded
+
+    def decode(self, content: bytes) -> Any:
+        """Return the message. Raises: DecodeError."""
+        found = self._decoded.get(content)
+        if found is None:
+            found = self._decoded[content] = self._decode(content)
+        return found
+
+    def check_signatures(self, message: Any) -> None:
+        """Check every signature of a message. Raises: Forged."""
+        if id(message) not in self._good:
+            self._check(message)
+            self._good.add(id(message))
+
+
 async def unobserved(name: str, work: Coroutine[Any, Any, None], observer: object) -> None:
     """Do the work of a task without a stopwatch."""
     await work
@@ -128,7 +153,7 @@ async def unobserved(name: str, work: Coroutine[Any, Any, None], observer: objec
 @contextmanager
 def shared_verdicts() -> Iterator[None]:
     """Have signatures, VRF proofs and roots made and verified once, whoever asks, and nobody measured."""
-    roots = SharedRoots()
+    roots, gossip = SharedRoots(), SharedMessages()
     places: list[tuple[Any, str, Any]] = [
         (place, name, lru_cache(REMEMBERED)(getattr(place, name)))
         for place, name in (
@@ -138,7 +163,12 @@ def shared_verdicts() -> Iterator[None]:
             (vrf, "proof_to_hash"),
         )
     ]
-    places += [(store, "Roots", lambda: roots), (node, "observed", unobserved)]
+    places += [
+        (store, "Roots", lambda: roots),
+        (node, "observed", unobserved),
+        (driver, "GOSSIP_MESSAGE", gossip),
+        (driver, "check_signatures", gossip.check_signatures),
+    ]
     before = [getattr(place, name) for place, name, _ in places]
     for place, name, shared in places:
         setattr(place, name, shared)
