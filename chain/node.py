@@ -110,7 +110,13 @@ class Node:
         self.blocks = BlockExchange(self.network, store)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
-        self.tip = Tip(store, executor, self._accept, lambda: self.sync.is_major)
+        self.tip = Tip(
+            store,
+            executor,
+            self._accept,
+            lambda: self.sync.is_major,
+            lambda: bool(self.network.peers()) or not self.has_network,
+        )
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.transactions = TransactionGossip(self.network, self.pool, clock, lambda: self.sync.is_major)
         votes = VoteExchange(self.network)

@@ -5,6 +5,7 @@ from chain.consensus.slots import pre_digest_slot, pre_hash
 from chain.errors import StateDiscarded
 from chain.executor import Executor
 from chain.storage.store import ChainStore
+from runtime.frame.state import State
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.grandpa import decode_justification
 from runtime.primitives.header import Header
@@ -33,9 +34,8 @@ def recall(store: ChainStore, executor: Executor, guard: Guard) -> None:
 
 def _author(store: ChainStore, executor: Executor, header: Header) -> bytes | None:
     """Return who sealed a stored block, None where that was too long ago to know."""
-    try:
-        state = store.state_at(header.parent_hash)
-    except StateDiscarded:
+    state = _state(store, executor, header.parent_hash)
+    if state is None:
         return None
     digest = pre_digest_of(header)
     return executor.epoch(state, header.number - 1, digest.slot).authorities[digest.authority_index][0]
@@ -46,10 +46,19 @@ def _recall_votes(store: ChainStore, executor: Executor, guard: Guard) -> None:
     encoded, final = store.justification(store.finalized), store.header(store.finalized)
     if encoded is None or final is None or not final.number:
         return
-    try:
-        _, set_id = executor.grandpa_set(store.state_at(final.parent_hash))
-    except StateDiscarded:
+    state = _state(store, executor, final.parent_hash)
+    if state is None:
         return
+    _, set_id = executor.grandpa_set(state)
     proof = decode_justification(encoded)
     for signed in proof.commit.precommits:
         guard.heard_vote(signed.id, signed.precommit, proof.round, set_id, pre_digest_slot(final))
+
+
+def _state(store: ChainStore, executor: Executor, block: Hash) -> State | None:
+    """Return the state after a block, None where it is pruned or its runtime is not installed any more."""
+    try:
+        state = store.state_at(block)
+    except StateDiscarded:
+        return None
+    return None if executor.lacks(state) is not None else state

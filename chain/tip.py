@@ -25,11 +25,17 @@ class Tip:
     """Reads the store; what it makes of the best block is kept until there is another one."""
 
     def __init__(
-        self, store: ChainStore, executor: Executor, accept: Accept, is_syncing: Callable[[], bool]
+        self,
+        store: ChainStore,
+        executor: Executor,
+        accept: Accept,
+        is_syncing: Callable[[], bool],
+        has_company: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._executor = executor
         self._is_syncing = is_syncing
+        self._has_company = has_company
         self.accept = accept
         self._checked: tuple[Hash, Validation] | None = None
 
@@ -44,6 +50,10 @@ class Tip:
         header = self.header()
         slot = pre_digest_slot(header) if header.number else 0
         return Parent(header, slot, header.number - self._store.finalized_number)
+
+    def hears(self) -> bool:
+        """Say whether this node would hear of what others sign: it has peers and is not far behind them."""
+        return self._has_company() and not self._is_syncing()
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return what decides the author of a slot.

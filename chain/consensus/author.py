@@ -72,6 +72,10 @@ class Chain(Protocol):
         """Return the best block."""
         ...
 
+    def hears(self) -> bool:
+        """Say whether this node would hear of what others sign."""
+        ...
+
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return what decides the author of a slot."""
         ...
@@ -124,7 +128,7 @@ class Author:
 
     async def begin(self, slot: int) -> None:
         """Do what is due as a slot begins."""
-        self._guard.listened(slot)
+        self._guard.listened(slot, heard=self._chain.hears())
         if self._watch.may_author():
             for keypair in self._keys:
                 await self._author(slot, keypair)

@@ -200,12 +200,15 @@ class Guard:
         """Listen for what others sign with a key, since this node signs with it."""
         self._at_work.add(public)
 
-    def listened(self, slot: int) -> None:
-        """Note that a slot has begun; a key that has listened long enough and heard nobody may sign again."""
+    def listened(self, slot: int, *, heard: bool = True) -> None:
+        """Note that a slot has begun; a key that has listened long enough and heard nobody may sign again.
+
+        A slot in which this node would have `heard` of nothing does not count.
+        """
         self._slot = slot
         self._began = slot if self._began is None else self._began
         before = self._records.silences
-        if not before:
+        if not before or not heard:
             return
         silences = {
             public: replace(silence, left=silence.left - 1, since=silence.since or slot)

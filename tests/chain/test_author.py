@@ -44,6 +44,10 @@ class Authored:
         slot = pre_digest_slot(header) if header.number else 0
         return Parent(header, slot, header.number - self.chain.store.finalized_number)
 
+    def hears(self) -> bool:
+        """Say that there is nobody else."""
+        return True
+
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return the epoch, after a while."""
         self.chain.clock.ms += self.late_ms

@@ -195,6 +195,16 @@ def test_silence_counts_slots_that_were_listened_to(tmp_path: Path) -> None:
     assert signs(guard) == (False, False)
 
 
+def test_slots_without_company_do_not_count(tmp_path: Path) -> None:
+    guard = opened(tmp_path)
+    guard.begin_silence([KEY], [KEY], LENGTH)
+    for slot in range(NOW, NOW + 2 * LENGTH):
+        guard.listened(slot, heard=False)
+    assert guard.silence(KEY) == Silence(LENGTH, LENGTH)
+    guard.listened(NOW + 2 * LENGTH)
+    assert guard.silence(KEY) == Silence(LENGTH, LENGTH - 1, NOW + 2 * LENGTH)
+
+
 def test_what_was_signed_before_the_silence_raises_the_record(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
