@@ -87,9 +87,14 @@ class Importer:
         voters, set_id = self._executor.grandpa_set(self._store.state_at(self._store.finalized))
         proof = decode_justification(justification)
         verify_justification(proof, voters, set_id, (block, header.number))
+        is_best_chain = self._store.hash_at(header.number) == block
+        left, joined = ((), ()) if is_best_chain else self._route(self._store.best, block)
+        retracted = tuple((each, self._store.body(each) or []) for each in left)  # they are forgotten now
         finalized = self._store.finalize(block, justification)
         if finalized:
-            self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))
+            enacted = () if is_best_chain else joined + self._route(block, self._store.best)[1]
+            note = FinalityNotification(block, header, tuple(finalized), retracted, enacted)
+            self._feed.finalized(note)
         return finalized
 
     def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
