@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from chain.executor import Executor
+from chain.errors import RuntimeMissing
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
 from runtime.primitives.babe import Authorities
-from runtime.primitives.grandpa import CONSENSUS_LOG, Block, GrandpaJustification, ScheduledChange
-from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header
+from runtime.primitives.grandpa import Block, GrandpaJustification
+from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
 
@@ -17,12 +17,10 @@ class Ledger:
     def __init__(
         self,
         store: ChainStore,
-        executor: Executor,
         importer: Importer,
         settled: Callable[[list[Hash], GrandpaJustification], None],
     ) -> None:
         self._store = store
-        self._executor = executor
         self._importer = importer
         self._settled = settled
 
@@ -47,12 +45,7 @@ class Ledger:
 
     def next_change(self, block: Hash) -> int | None:
         """Return the lowest unfinalised height, up to a block and on its chain, at which voters change."""
-        found = None
-        while (header := self._store.header(block)) and header.number > self._store.finalized_number:
-            if _changes_voters(header):
-                found = header.number
-            block = header.parent_hash
-        return found
+        return self._importer.sets.next_change(block)
 
     def final(self) -> Block:
         """Return the last final block."""
@@ -63,8 +56,10 @@ class Ledger:
 
         None where the runtime is missing that knows: nothing above that block is executed here.
         """
-        state = self._store.state_at(self._store.finalized)
-        return None if self._executor.lacks(state) is not None else self._executor.grandpa_set(state)
+        try:
+            return self._importer.sets.current()
+        except RuntimeMissing:
+            return None
 
     def finalize(self, justification: GrandpaJustification) -> None:
         """Make the target of a justification final.
@@ -78,9 +73,3 @@ class Ledger:
         header = self._store.header(block)
         assert header is not None, "a leaf is stored"
         return header.number
-
-
-def _changes_voters(header: Header) -> bool:
-    """Say whether a block announces other voters; its runtime wrote the log, so it decodes."""
-    logs = [log._1 for log in header.digest.logs if isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE]
-    return any(isinstance(CONSENSUS_LOG.decode(each), ScheduledChange) for each in logs)

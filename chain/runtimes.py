@@ -36,6 +36,10 @@ class Runtimes:
         """Return the spec_versions there are, lowest first."""
         return sorted({native.version.spec_version for native in self._natives})
 
+    def of_version(self, spec_version: int) -> list[NativeRuntime]:
+        """Return the builds there are of a version."""
+        return [native for native in self._natives if native.version.spec_version == spec_version]
+
     def find(self, code: bytes) -> NativeRuntime:
         """Return the runtime that a `:code` names.
 

@@ -18,6 +18,7 @@ from runtime.primitives import ss58
 
 HERE = Path(__file__).parent
 ASY = 10**12
+BILLION = 10**9
 NETUID = "1"
 PRESETS = {"dev": ("Assay Development", "Development"), "local": ("Assay Local", "Local")}
 DEVELOPERS = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
@@ -70,6 +71,9 @@ def config() -> dict[str, Any]:
         },
         "staking": {
             "validator_count": VALIDATOR_COUNT,
+            "min_validator_bond": 1_000 * ASY,
+            "min_nominator_bond": 10 * ASY,
+            "slash_reward_fraction": BILLION // 10,
             "stakers": [[address(name), STAKE] for name in JUDGES],
         },
         "sudo": {"key": address("Alice")},
@@ -90,7 +94,7 @@ def constants() -> dict[str, dict[str, int]]:
         "Babe": {"EpochDuration": 30, "ExpectedBlockTime": SLOT_MS},
         "Timestamp": {"MinimumPeriod": SLOT_MS // 2},
         "Balances": {"ExistentialDeposit": ASY // 1_000},
-        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "MinValidatorBond": 1_000 * ASY},
+        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "SlashDeferDuration": 1},
         "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
     }
 

@@ -19,15 +19,18 @@ from runtime.pallets.checks import (
     CheckTxVersion,
     CheckWeight,
 )
+from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.offences import Offences
 from runtime.pallets.proxy import Proxy, ProxyType, Reach
 from runtime.pallets.session import Session
-from runtime.pallets.staking import Staking
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.sudo import Sudo
 from runtime.pallets.system import System
@@ -82,14 +85,25 @@ class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
     system = System.at(0, version=VERSION)
-    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa"))
-    babe = Babe.at(2, system=system, session=session)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     transaction_payment = TransactionPayment.at(5, system=system, currency=balances, authorship=authorship)
-    staking = Staking.at(7, currency=balances)
-    grandpa = Grandpa.at(10, system=system)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
+    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences, rewards=staking)
+    election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)
     proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)

@@ -7,17 +7,14 @@ from chain.env import Batch, Database
 from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META
 from runtime.primitives.babe import is_primary_header
-from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header, decode_header
+from runtime.primitives.grandpa import changes_voters
+from runtime.primitives.header import Header, decode_header
 from runtime.primitives.scale import codec
 from runtime.primitives.types import BlockNumber, Hash
 
 _BODY = codec(list[bytes])
 _UNFINALIZED = b"unfinalized/"
 """prefix in META; block number (u32, big-endian) and hash follow, so parents sort before children"""
-
-VOTER_CHANGES = (b"\x01", b"\x02")
-"""how a scheduled or forced change of GRANDPA's voters begins in a digest"""
-
 
 HEADERS_KEPT = 256
 """decoded headers; a node at rest answers for its last final block"""
@@ -101,14 +98,6 @@ class Blocks:
         batch.delete(BODIES, block)
         if not changes_voters(header):
             batch.delete(JUSTIFICATIONS, block)
-
-
-def changes_voters(header: Header) -> bool:
-    """Say whether a block hands over to other voters: its justification proves who they are, for ever."""
-    return any(
-        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in VOTER_CHANGES
-        for log in header.digest.logs
-    )
 
 
 @lru_cache(HEADERS_KEPT)

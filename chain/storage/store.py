@@ -19,6 +19,7 @@ from chain.storage.db import META, RocksDatabase
 from chain.storage.disk_chain import Move, rewound, write_state
 from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
+from chain.storage.set_ends import SetEnds
 from chain.storage.state import (
     MAX_REWOUND_KEYS,
     Cache,
@@ -33,6 +34,7 @@ from chain.storage.state import (
 )
 from chain.storage.trie import Record, update
 from runtime.frame.state import Changes
+from runtime.primitives.grandpa import changes_voters
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import EMPTY_ROOT, trie_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
@@ -75,6 +77,7 @@ class ChainStore:
         self._genesis = self._head(_GENESIS)
         self._best = self._head(_BEST)
         self._finalized = self._head(_FINALIZED)
+        self._set_ends = SetEnds(database)
         self._tree = Tree(self._finalized, self._blocks.unfinalized())
         self._best_number = self._number(self._best)
         self._finalized_number = self._number(self._finalized)
@@ -208,6 +211,10 @@ class ChainStore:
         """Return the head that fork choice prefers of those that descend from a block, or that block."""
         return self._tree.best_above(block)
 
+    def set_end(self, number: BlockNumber) -> BlockNumber | None:
+        """Return the last block of the voters who decided on a final block; None where they still vote."""
+        return self._set_ends.of(number)
+
     def leaves(self) -> list[Hash]:
         """Return the heads of all forks."""
         return self._tree.leaves()
@@ -286,10 +293,13 @@ class ChainStore:
         best = self._best if keeps_best else self._tree.best_above(block)
         self._put_best(batch, best, self._known(best))
         batch.put(META, _FINALIZED, block)
+        ends = [self._number(each) for each in chain if changes_voters(self._known(each))]
+        self._set_ends.add_to(batch, ends)
         best_number, number = self._known(best).number, self._known(block).number
         self._pruner.add_to(batch, self._disk, self._finalized_number, number)
         self._database.write(batch)
         self._pruner.follow()
+        self._set_ends.follow(ends)
         if move is not None:
             self._disk_moved(move)
         self._best, self._best_number = best, best_number

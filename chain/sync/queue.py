@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chain.env import Clock
-from chain.errors import BlockFlaw, InvalidBlock, SlotAhead, StateDiscarded, UnknownBlock
+from chain.errors import BlockFlaw, InvalidBlock, RuntimeMissing, SlotAhead, StateDiscarded, UnknownBlock
 from chain.faults import Fault
 from chain.seen import Seen
 from runtime.frame.executive import BlockRejected
@@ -32,17 +32,20 @@ class Importing(Protocol):
         """Verify, execute and store a block.
 
         Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
-        StateDiscarded (of the parent).
+        StateDiscarded (of the parent), RuntimeMissing.
         """
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
         """Make a stored block final.
 
-        Raises: JustificationError, UnknownBlock.
+        Raises: JustificationError, UnknownBlock, RuntimeMissing.
         """
 
     def begins_in(self, slot: int) -> float:
         """Return the seconds until a slot begins."""
+
+    def arrived(self, header: Header) -> None:
+        """Let a header that a peer has just announced say whether this clock is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class ImportQueue:
     async def run(self) -> None:
         """Import until cancelled.
 
-        Raises: StorageError, RuntimeMissing.
+        Raises: StorageError.
         """
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -130,6 +133,8 @@ class ImportQueue:
             self._importer.import_foreign(incoming.header, incoming.body)
         except (UnknownBlock, StateDiscarded):
             return False  # what it is built on was refused, or finality has passed it
+        except RuntimeMissing:
+            return False  # this node ends soon (chain/upgrades.py), or goes on with another fork
         except SlotAhead as early:
             self._park(incoming, self._importer.begins_in(early.slot))
             return False
@@ -162,7 +167,7 @@ class ImportQueue:
             return
         try:
             self._importer.finalize(block, justification)
-        except (UnknownBlock, StateDiscarded):
-            return  # it is of a fork that has lost
+        except (UnknownBlock, StateDiscarded, RuntimeMissing):
+            return  # it is of a fork that has lost, or cannot be judged here
         except JustificationError as problem:
             self._blame(peer, Fault.BAD_JUSTIFICATION, str(problem))

@@ -101,6 +101,7 @@ class Sync:
         changes_voters: Callable[[Header], bool],
     ) -> None:
         self._store = store
+        self._importer = importer
         self._exchange = exchange
         self._clock = clock
         self.changes_voters = changes_voters
@@ -115,7 +116,7 @@ class Sync:
     async def run(self) -> None:
         """Import what comes until cancelled.
 
-        Raises: StorageError, RuntimeMissing.
+        Raises: StorageError.
         """
         await self._queue.run()
 
@@ -164,6 +165,7 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        self._importer.arrived(header)
         if is_best:
             self._peers[peer].best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):

@@ -4,7 +4,19 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Generic, Protocol, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from runtime.frame.declare import CallMark, ConstantMark, CoupledMark
 from runtime.frame.errors import DispatchError, PalletError
@@ -12,7 +24,7 @@ from runtime.frame.state import Overlay
 from runtime.frame.storage import DoubleMap, Map, NMap, Place, StorageItem, Value, item_prefix, place
 from runtime.primitives.hashing import twox_128
 from runtime.primitives.scale import Codec, Codecs
-from runtime.primitives.shapes import Lookup, shape_of, wire_name
+from runtime.primitives.shapes import Bounded, Lookup, Sequence, shape_of, wire_name
 from runtime.primitives.types import MultiAddress, Weight
 
 E = TypeVar("E")
@@ -34,7 +46,7 @@ class CallSpec:
     @property
     def wire_types(self) -> list[Any]:
         """Return the annotation each argument has on the wire."""
-        return [MultiAddress if is_lookup(annotation) else annotation for _, annotation in self.parameters]
+        return [_wire_type(annotation) for _, annotation in self.parameters]
 
 
 @dataclass(frozen=True)
@@ -108,8 +120,8 @@ class Host(Protocol):
         """Append an event to the block's log."""
         ...
 
-    def dispatch(self, call: Any, origin: Any) -> None:
-        """Execute a call. Raises: DispatchError."""
+    def dispatch(self, call: Any, origin: Any) -> Any:
+        """Execute a call and return whether its fee stays paid. Raises: DispatchError."""
         ...
 
     def info(self, call: Any) -> Any:
@@ -130,6 +142,8 @@ class Pallet(Generic[E, R]):
 
     index: int
     name: str
+    optional_inherent: ClassVar[str | None] = None
+    """The call an author may put into its block for this pallet; dispatch alone judges it."""
 
     @classmethod
     def at(cls, index: int, **couplings: Any) -> Self:
@@ -199,7 +213,10 @@ class Pallet(Generic[E, R]):
         """Run after the extrinsics of block `now`."""
 
     def create_inherent(self, supplied: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
-        """Return the call (name, arguments) this pallet puts into every block, if it has one."""
+        """Return the call (name, arguments) this pallet puts into a block, if it has one to make.
+
+        Where this node would make one, every block must have it; `optional_inherent` only may be there.
+        """
         return None
 
     def check_inherent(self, arguments: tuple[Any, ...], supplied: Mapping[str, Any]) -> str | None:
@@ -276,7 +293,7 @@ def _storage(attribute: str, hint: Any, item: StorageItem) -> StorageSpec:
     )
 
 
-def _call(name: str, method: Callable[..., None]) -> CallSpec:
+def _call(name: str, method: Callable[..., Any]) -> CallSpec:
     mark: CallMark = method.__call_mark__  # type: ignore[attr-defined]
     hints = get_type_hints(method, include_extras=True)
     _, origin, *parameters = inspect.signature(method).parameters
@@ -287,8 +304,19 @@ def _call(name: str, method: Callable[..., None]) -> CallSpec:
 
 
 def is_lookup(annotation: Any) -> bool:
-    """Say whether an argument arrives as MultiAddress and is handed on as an account."""
-    return isinstance(shape_of(annotation), Lookup)
+    """Say whether an argument, or each of its elements, is a MultiAddress and handed on as an account."""
+    shape = shape_of(annotation)
+    return isinstance(shape, Lookup) or (isinstance(shape, Sequence) and is_lookup(shape.element))
+
+
+def _wire_type(annotation: Any) -> Any:
+    if not is_lookup(annotation):
+        return annotation
+    shape = shape_of(annotation)
+    if not isinstance(shape, Sequence):
+        return MultiAddress
+    listed = list[MultiAddress]
+    return listed if shape.limit is None else Annotated[listed, Bounded(shape.limit)]
 
 
 def pascal(attribute: str) -> str:

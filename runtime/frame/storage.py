@@ -6,6 +6,7 @@ FRAME's StorageValue, StorageMap, StorageDoubleMap.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -186,6 +187,12 @@ class _Keyed(Generic[V]):
     def _remove(self, raw_key: bytes) -> None:
         self._overlay.put(raw_key, None)
 
+    def _clear(self, prefix: bytes, limit: int | None) -> int:
+        raw_keys = list(islice(self._overlay.keys(prefix), limit))
+        for raw_key in raw_keys:
+            self._remove(raw_key)
+        return len(raw_keys)
+
     def _entries(self, prefix: bytes, first: int) -> Iterator[tuple[list[Any], bytes]]:
         for raw_key in list(self._overlay.keys(prefix)):
             source = Input(raw_key, len(prefix))
@@ -248,6 +255,17 @@ class Map(_Keyed[V], Generic[K, V]):
         for _, value in self.items():
             yield value
 
+    def after(self, key: K | None, limit: int) -> list[tuple[bytes, K, V]]:
+        """Return up to `limit` entries behind a key, which need not exist: (hashed key, key, value)."""
+        start = b"" if key is None else self.raw_key(key)
+        found = []
+        for raw_key in islice(self._overlay.keys(self.prefix, start), limit):
+            source = Input(raw_key, len(self.prefix) + self._place.keys[0].skip)
+            value = self._read(raw_key)
+            assert value is not None, "the overlay has said that this key is present"
+            found.append((raw_key[len(self.prefix) :], self._place.keys[0].read(source), value))
+        return found
+
 
 class DoubleMap(_Keyed[V], Generic[K1, K2, V]):
     """Values by two keys; all entries of one first key lie together."""
@@ -292,10 +310,9 @@ class DoubleMap(_Keyed[V], Generic[K1, K2, V]):
             if value is not None:
                 yield (first, second), value
 
-    def clear(self, first: K1) -> None:
-        """Remove every entry of one first key."""
-        for _, raw_key in self._entries(self.prefix + self._part(0, first), 1):
-            self._remove(raw_key)
+    def clear(self, first: K1, limit: int | None = None) -> int:
+        """Remove the entries of one first key, at most `limit`; return how many."""
+        return self._clear(self.prefix + self._part(0, first), limit)
 
 
 class NMap(_Keyed[V], Generic[K, V]):
@@ -331,7 +348,6 @@ class NMap(_Keyed[V], Generic[K, V]):
             if value is not None:
                 yield tuple(remaining), value
 
-    def clear(self, *leading: Any) -> None:
-        """Remove every entry with these leading keys."""
-        for _, raw_key in self._entries(self._leading(leading), len(leading)):
-            self._remove(raw_key)
+    def clear(self, *leading: Any, limit: int | None = None) -> int:
+        """Remove the entries with these leading keys, at most `limit`; return how many."""
+        return self._clear(self._leading(leading), limit)

@@ -276,8 +276,21 @@ class Balances(
             self._write(who, before, before.data.with_free(before.data.free - value))
             self.deposit(Withdraw(who, value))
 
+    def slash(self, who: AccountId, value: Balance) -> Balance:
+        """Take money out of an account, locked or not, for `pay_out` or `forget`; return how much.
+
+        An account that something else needs keeps the existential deposit.
+        """
+        before = self.accounts.account[who]
+        kept = self.existential_deposit if before.consumers else 0
+        taken = min(value, max(before.data.free - kept, 0))
+        if taken:
+            self._write(who, before, before.data.with_free(before.data.free - taken))
+            self.deposit(Slashed(who, taken))
+        return taken
+
     def forget(self, value: Balance) -> None:
-        """Destroy money that was withdrawn."""
+        """Destroy money that was taken out of accounts."""
         self.total_issuance.put(self.total_issuance.get() - value)
 
     def burn(self, who: AccountId, value: Balance) -> None:

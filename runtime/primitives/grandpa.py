@@ -13,7 +13,7 @@ from typing import Annotated
 
 from runtime.primitives.babe import Authorities, WeightedAuthority
 from runtime.primitives.crypto import verify_ed25519
-from runtime.primitives.header import Header
+from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import Bounded, Variants, struct, u64, variant
 from runtime.primitives.types import BlockNumber, Ed25519Public, Hash, Signature64
@@ -202,6 +202,18 @@ CONSENSUS_LOG = codec(ConsensusLog)
 EQUIVOCATION_PROOF = codec(EquivocationProof)
 
 
+_CHANGES = (b"\x01", b"\x02")
+"""how a scheduled or forced change of voters begins in a digest"""
+
+
+def changes_voters(header: Header) -> bool:
+    """Say whether a block hands over to other voters: its justification proves who they are, for ever."""
+    return any(
+        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in _CHANGES
+        for log in header.digest.logs
+    )
+
+
 class Flaw(enum.StrEnum):
     """What is wrong with a justification."""
 
@@ -214,6 +226,7 @@ class Flaw(enum.StrEnum):
     UNUSED_HEADERS = "unused headers"
     BAD_NUMBER = "bad number"
     TOO_LITTLE_WEIGHT = "too little weight"
+    BEYOND_CHANGE = "beyond a change of voters"
 
 
 class JustificationError(Exception):

@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Uint:
-    """An unsigned little-endian integer of a fixed number of bytes."""
+    """An unsigned little-endian integer of a fixed number of bytes, named by its path when it has one."""
 
     size: int
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ u16 = Annotated[int, Uint(2)]
 u32 = Annotated[int, Uint(4)]
 u64 = Annotated[int, Uint(8)]
 u128 = Annotated[int, Uint(16)]
+Perbill = Annotated[int, Uint(4, "sp_arithmetic::per_things::Perbill")]
+"""parts per billion"""
+Percent = Annotated[int, Uint(1, "sp_arithmetic::per_things::Percent")]
+"""parts per hundred"""
 
 
 @dataclass_transform(frozen_default=True)
@@ -120,16 +125,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Integer:
-    """u8 to u128."""
+    """u8 to u128, wrapped in a named composite when it has a path."""
 
     size: int
+    path: str = ""
 
 
 @dataclass(frozen=True)
 class CompactInteger:
-    """Compact<uN>."""
+    """Compact<uN>, or that of a named integer."""
 
     size: int
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,7 +267,8 @@ def _plain(annotation: Any, markers: tuple[Any, ...]) -> Shape:
     bounded = _find(markers, Bounded)
     limit = bounded.limit if bounded else None
     if integer := _find(markers, Uint):
-        return CompactInteger(integer.size) if CompactMarker in markers else Integer(integer.size)
+        kind = CompactInteger if CompactMarker in markers else Integer
+        return kind(integer.size, integer.path)
     if fixed := _find(markers, Fixed):
         return Array(fixed.size, fixed.path)
     if annotation is bool:

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
+from runtime.frame.base import Call
 from runtime.frame.state import Overlay
 from runtime.pallets.checks import MetadataHashMode
 from runtime.primitives.crypto import Sr25519
@@ -26,6 +28,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     localized_payload,
 )
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
@@ -37,11 +40,11 @@ SLOT_MS = 2_000
 FIRST_SLOT = 900_000_000
 
 
-def spec_with_slots() -> ChainSpec:
+def spec_with_slots(epoch_slots: int = 30) -> ChainSpec:
     """Return the dev chain with the slots that the tests count in."""
     source = json.loads(files("genesis").joinpath("dev.json").read_text())
     constants = copy.deepcopy(source["genesis"]["runtimeGenesis"]["config"]["constants"])
-    constants["Babe"]["ExpectedBlockTime"] = SLOT_MS
+    constants["Babe"] |= {"ExpectedBlockTime": SLOT_MS, "EpochDuration": epoch_slots}
     constants["Timestamp"]["MinimumPeriod"] = SLOT_MS // 2
     source["genesis"]["runtimeGenesis"]["config"]["constants"] = constants
     return ChainSpec.parse(json.dumps(source), "test")
@@ -76,12 +79,37 @@ class TurnedClock:
         self.ms += round(seconds * 1000)
 
 
+class Waiting:
+    """A queue of transactions."""
+
+    def __init__(self, *extrinsics: bytes) -> None:
+        self.extrinsics = list(extrinsics)
+        self.reported: list[Hash] = []
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Yield what waits."""
+        for extrinsic in list(self.extrinsics):
+            yield Hash(blake2_256(extrinsic)), extrinsic
+
+    def report_invalid(self, transaction: Hash) -> None:
+        """Note what failed."""
+        self.reported.append(transaction)
+
+
 class Chain:
     """A store with its importer, and an author that builds whatever block a test asks for."""
 
-    def __init__(self, path: Path, clock: TurnedClock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: TurnedClock | None = None,
+        also: Mapping[bytes, bytes] | None = None,
+        spec: ChainSpec | None = None,
+    ) -> None:
+        """Open the chain; its genesis has what `also` says."""
         self.clock = clock or TurnedClock()
-        self.store = ChainStore.open(path, spec_with_slots().state())
+        genesis = (spec or spec_with_slots()).state()
+        self.store = ChainStore.open(path, {**genesis, **(also or {})})
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)
@@ -110,6 +138,10 @@ class Chain:
 
     def remark(self, nonce: int, text: bytes = b"hello") -> bytes:
         """Return a signed extrinsic of //Bob for a child of the best block."""
+        return self.signed(AssayRuntime.call("System", "remark", text), nonce)
+
+    def signed(self, call: Call, nonce: int, signer: Keypair = SPENDER) -> bytes:
+        """Return a call, signed for a child of the best block."""
         runtime = AssayRuntime(Overlay(self.store.state_at(self.store.best)))
         runtime.system.initialize(self.store.best_number + 1, self.store.best, Digest([]))
         chosen = {"CheckMortality": IMMORTAL, "CheckNonce": nonce, "ChargeTransactionPayment": 0}
@@ -117,9 +149,8 @@ class Chain:
         extra = tuple(chosen.get(type(each).__name__, ()) for each in EXTENSIONS)
         pairs = zip(EXTENSIONS, extra, strict=True)
         implied = tuple(each.bind(runtime).implied(value) for each, value in pairs)
-        call = runtime.call("System", "remark", text)
-        signature = Sr25519(SPENDER.sign(EXECUTIVE.format.payload(call, extra, implied)))
-        return EXECUTIVE.format.signed(call, AccountId(SPENDER.public), signature, extra)
+        signature = Sr25519(signer.sign(EXECUTIVE.format.payload(call, extra, implied)))
+        return EXECUTIVE.format.signed(call, AccountId(signer.public), signature, extra)
 
     def snapshot(self) -> tuple[Hash, Hash, list[Hash]]:
         """Return what must not change when a block is refused."""

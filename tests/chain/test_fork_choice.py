@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.executor import Executor
 from chain.ledger import Ledger
 from runtime.primitives.babe import Primary, SecondaryVRF, VrfSignature, pre_digest_item
 from runtime.primitives.header import Digest, Header
@@ -112,7 +111,7 @@ def test_the_best_block_is_the_models_whatever_happens(
         assert [chain.store.hash_at(number + 1) for number in range(chain.store.best_number)] == model.chain(
             model.best
         )
-        ledger = Ledger(chain.store, Executor(), chain.importer, lambda blocks, proof: None)
+        ledger = Ledger(chain.store, chain.importer, lambda blocks, proof: None)
         for block in model.above(model.final):
             head = model.best if model.best in model.above(block) else model.preferred(block)
             assert ledger.best_containing(block) == (head, model.weight(head)[1])

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -91,14 +91,21 @@ def write_spec(path: Path, change: Callable[[dict[str, Any]], None] | None = Non
 class NodeProcess:
     """One `assay node`; `start` waits until it answers."""
 
-    def __init__(self, log: Path, *flags: str, port: int | None = None) -> None:
+    def __init__(
+        self, log: Path, *flags: str, port: int | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         command = assay("node", "--rpc-port", str(self.port), "--no-prometheus", *flags)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
 
     @property

@@ -2,14 +2,30 @@
 
 from functools import cache
 
-from tests.fuzz import network_targets, node_targets, rpc_targets, runtime_targets, worker_targets
+from tests.fuzz import (
+    grandpa_targets,
+    network_targets,
+    node_targets,
+    offence_targets,
+    rpc_targets,
+    runtime_targets,
+    worker_targets,
+)
 from tests.fuzz.engine import Target
 
 
 @cache
 def all_targets() -> dict[str, Target]:
     """Return the targets by name."""
-    modules = (runtime_targets, node_targets, network_targets, worker_targets, rpc_targets)
+    modules = (
+        runtime_targets,
+        offence_targets,
+        node_targets,
+        grandpa_targets,
+        network_targets,
+        worker_targets,
+        rpc_targets,
+    )
     return {target.name: target for module in modules for target in module.targets()}
 
 

@@ -20,6 +20,7 @@ class Due(Enum):
 
     PREVOTE = auto()
     PRECOMMIT = auto()
+    COMMIT = auto()
     REMINDER = auto()
 
 

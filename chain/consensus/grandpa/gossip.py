@@ -148,6 +148,10 @@ class GrandpaGossip:
         standing = None if self._receiver is None else self._receiver.standing()
         if standing is None:
             return
+        if kind == COMMIT and set_id == standing.set_id - 1:  # the end of the set before, told again
+            self._met.add(digest)
+            self._hand_in(peer, message)
+            return
         if set_id != standing.set_id:
             raise PeerFault(Fault.OUT_OF_DATE if set_id < standing.set_id else Fault.OUT_OF_TURN)
         if kind == VOTE and abs(round_ - standing.round) > 1:

@@ -99,9 +99,10 @@ class Voter:
         self._stage = Stage.WAITING
         self._due: set[Due] = set()
         self._proposal: Block | None = None
-        self._held: dict[tuple[int, bytes, type], Vote] = {}  # of unknown blocks, or of the next round
+        self._held: dict[tuple[int, bytes, type], list[Vote]] = {}  # of unknown blocks, or of the next round
         self._held_commit: CommitMessage | None = None
-        self._commit: CommitMessage | None = None  # the highest that was sent or heard
+        self._commit: CommitMessage | None = None  # the highest that is known
+        self._unsent: CommitMessage | None = None  # what will be sent unless somebody else is faster
         self._asked: dict[str, float] = {}
         self._granted: dict[str, float] = {}
 
@@ -126,6 +127,11 @@ class Voter:
         done = self._completed is None or self._is_final(self._estimate)
         return [] if done else self.rounds[:-1]
 
+    @property
+    def is_about_to_commit(self) -> bool:
+        """Whether a commit waits for its turn to be sent."""
+        return self._unsent is not None
+
     # Events.
 
     def start(self) -> list[Effect]:
@@ -138,6 +144,8 @@ class Voter:
             return []
         if timer.due is Due.REMINDER:
             return [self._reminder(), *self._remind()]
+        if timer.due is Due.COMMIT:
+            return self._send_commit()
         if timer.round == self.round:
             self._due.add(timer.due)
         return self._advance()
@@ -175,7 +183,10 @@ class Voter:
     def commit(self, message: CommitMessage) -> list[Effect]:
         """Handle a commit whose signatures are good."""
         commit = message.commit()
-        if message.set_id != self.set_id or commit is None or commit.target_number <= self.final[1]:
+        if message.set_id != self.set_id or commit is None:
+            return []
+        if commit.target_number <= self.final[1]:
+            self._hear(commit)
             return []
         parent = self._chain.parent(commit.target_hash)
         if parent is None:
@@ -183,7 +194,7 @@ class Voter:
         needed = proven(commit, self.voters, self._chain)
         if needed is None or parent[1] + 1 != commit.target_number:
             return []
-        self._commit = CommitMessage.of(message.round, self.set_id, needed)
+        self._commit, self._unsent = CommitMessage.of(message.round, self.set_id, needed), None
         effects = self._finalize(message.round, needed)
         for signed in needed.precommits:
             effects += self._import(
@@ -195,12 +206,17 @@ class Voter:
         """Handle where a peer stands: ask for what it has, send what it lacks. `now` is in seconds."""
         if packet.set_id != self.set_id:
             return []
-        effects: list[Effect] = []
-        if self._commit is not None and packet.commit_finalized_height < self._commit.message.target_number:
-            effects.append(Send(self._commit, peer))
+        effects = self.catch_up_by_commit(peer, packet)
         if packet.round >= self.round + 2 and _may(self._asked, peer, now):
             effects.append(Send(CatchUpRequest(packet.round - 1, self.set_id), peer))
         return effects
+
+    def catch_up_by_commit(self, peer: str, packet: NeighborPacket) -> list[Effect]:
+        """Send a peer the highest commit of this set if it lacks that, also after the end of the set."""
+        known = self._commit
+        if known is None or packet.commit_finalized_height >= known.message.target_number:
+            return []
+        return [Send(known, peer)]
 
     def catch_up_request(self, peer: str, request: CatchUpRequest, now: float) -> list[Effect]:
         """Handle a peer that is behind: send it the votes that completed the last round."""
@@ -241,11 +257,11 @@ class Voter:
 
     def _import(self, vote: Vote) -> list[Effect]:
         """Count a vote of a live round, or hold it back until it can be."""
-        signed, key = vote.message, (vote.round, vote.message.id, type(vote.message.message))
+        signed = vote.message
         round_ = next((each for each in self.rounds if each.number == vote.round), None)
         if round_ is None:
             if vote.round == self.round + 1:
-                self._held.setdefault(key, vote)
+                self._hold(vote)
             return []
         if isinstance(signed.message, PrimaryPropose):
             if round_ is self._current and signed.id == self.voters.primary(vote.round):
@@ -253,18 +269,30 @@ class Voter:
             return []
         counted = round_.add(signed)
         if counted is Counted.UNKNOWN_BLOCK:
-            is_new = self._held.setdefault(key, vote) is vote
-            return self._fetch(vote) if is_new else []
+            return self._fetch(vote) if self._hold(vote) else []
         if counted is not Counted.EQUIVOCATION:
             return []
         first, second = next(pair for pair in round_.equivocations() if pair[1] is signed)
         return [Report(EquivocationProof.of(self.set_id, vote.round, first, second))]
 
+    def _hold(self, vote: Vote) -> bool:
+        """Hold back at most two votes of a voter in a phase, all that counts; say whether it is new."""
+        key = vote.round, vote.message.id, type(vote.message.message)
+        held = self._held.setdefault(key, [])
+        if len(held) > 1 or vote in held:
+            return False
+        held.append(vote)
+        return True
+
     def _retry(self) -> list[Effect]:
         """Count what was held back, as far as it can be now."""
         held, self._held = self._held, {}
         return [
-            effect for vote in held.values() if vote.round >= self.round - 1 for effect in self._import(vote)
+            effect
+            for votes in held.values()
+            for vote in votes
+            if vote.round >= self.round - 1
+            for effect in self._import(vote)
         ]
 
     def _fetch(self, vote: Vote) -> list[Effect]:
@@ -355,11 +383,37 @@ class Voter:
 
     def _finalize(self, round_: int, commit: Commit) -> list[Effect]:
         self.final = commit.target_hash, commit.target_number
-        effects: list[Effect] = [Finalize(self.final, round_, commit)]
+        effects: list[Effect] = []
         if self._commit is None or self._commit.message.target_number < commit.target_number:
             self._commit = CommitMessage.of(round_, self.set_id, commit)
-            effects.append(Send(self._commit))
-        return effects
+            effects = self._announce(round_, self._commit)
+        return [*effects, Finalize(self.final, round_, commit)]  # which may be the end of this voter
+
+    def _announce(self, round_: int, commit: CommitMessage) -> list[Effect]:
+        """Send a commit in turn: the round's primary at once, the others one after the other from T to 2T.
+
+        Whoever hears of it before its turn is silent, so that one commit is sent where n votes went before.
+        """
+        if not self.local:
+            return []
+        self._unsent = commit
+        count, primary = len(self.voters.ids), self.voters.ids.index(self.voters.primary(round_))
+        turn = min((self.voters.ids.index(public) - primary) % count for public in self.local)
+        if turn == 0:
+            return self._send_commit()
+        timer = Timer(self.set_id, round_, Due.COMMIT)
+        return [SetTimer(timer, GOSSIP_DURATION * (1 + turn / count))]
+
+    def _send_commit(self) -> list[Effect]:
+        unsent, self._unsent = self._unsent, None
+        return [] if unsent is None else [Send(unsent)]
+
+    def _hear(self, commit: Commit) -> None:
+        """Be silent about what somebody else has told, if that is proof."""
+        if self._unsent is None or commit.target_number < self._unsent.message.target_number:
+            return
+        if proven(commit, self.voters, self._chain) is not None:
+            self._unsent = None
 
     # What to vote for.
 
@@ -417,16 +471,15 @@ class Voter:
         return SetTimer(Timer(self.set_id, 0, Due.REMINDER), REMINDER_EVERY)
 
     def _remind(self) -> list[Effect]:
-        """Say again what others may not have heard."""
+        """Say again what others may not have heard; whoever's height is too low is sent the commit for it."""
         own = [
             Send(Vote(round_.number, self.set_id, vote))
             for round_ in self.rounds
             for vote in round_.votes()
             if vote.id in self.local
         ]
-        commit = [] if self._commit is None else [Send(self._commit)]
-        missing = [effect for vote in self._held.values() for effect in self._fetch(vote)]
-        return [*own, *commit, self._neighbor(), *missing]
+        missing = [effect for votes in self._held.values() for vote in votes for effect in self._fetch(vote)]
+        return [*own, self._neighbor(), *missing]
 
 
 def _target(message: Message) -> Block:

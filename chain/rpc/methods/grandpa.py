@@ -18,7 +18,7 @@ from runtime.primitives.shapes import Bounded, struct
 from runtime.primitives.types import Hash
 
 MAX_UNKNOWN_HEADERS = 16_384
-"""in one proof; justifications of this chain lie a few blocks apart"""
+"""in one proof; Substrate allows 100,000"""
 SLICE = 64
 """headers read before other requests get their turn"""
 
@@ -36,26 +36,46 @@ FINALITY_PROOF = codec(FinalityProof)
 
 
 async def prove_finality(node: Backend, params: Params) -> Json:
-    """Return the nearest proof that a height is final; null when no votes are kept for it."""
+    """Return the votes that ended the set of voters a height is of, or their newest; null when none are kept.
+
+    The headers in between are those above the height; of very many the first ones only, as in Substrate.
+    """
     number = block_number(params.get(0))
     top = node.header(node.blocks.finalized).number
     if number > top:
         reason = "GRANDPA prove finality rpc failed: Block not yet finalized"
         raise RpcError(GRANDPA_UNPROVABLE, reason)
+    proven = node.blocks.set_end(number)
+    if proven is None:
+        proven = await _newest_proof(node, number, top)
+    block = None if proven is None else node.blocks.hash_at(proven)
+    justification = None if block is None else node.blocks.justification(block)
+    if proven is None or block is None or justification is None:
+        return None
     headers: list[Header] = []
-    for height in range(number, min(top, number + MAX_UNKNOWN_HEADERS) + 1):
-        block = node.blocks.hash_at(height)
-        header = None if block is None else node.blocks.header(block)
-        if block is None or header is None:
+    for height in range(number + 1, min(proven, number + MAX_UNKNOWN_HEADERS) + 1):
+        found = node.blocks.hash_at(height)
+        header = None if found is None else node.blocks.header(found)
+        if header is None:
             return None
-        if height > number:
-            headers.append(header)
-        justification = node.blocks.justification(block)
-        if len(headers) % SLICE == SLICE - 1:
-            await asyncio.sleep(0)
-        if justification is not None:
-            return to_hex(FINALITY_PROOF.encode(FinalityProof(block, justification, headers)))
+        headers.append(header)
+        await _take_turn(height)
+    return to_hex(FINALITY_PROOF.encode(FinalityProof(block, justification, headers)))
+
+
+async def _newest_proof(node: Backend, number: int, top: int) -> int | None:
+    """Return the highest final block with votes, not below a height; normally that is the top."""
+    for height in range(top, max(number, top - MAX_UNKNOWN_HEADERS) - 1, -1):
+        block = node.blocks.hash_at(height)
+        if block is not None and node.blocks.justification(block) is not None:
+            return height
+        await _take_turn(height)
     return None
+
+
+async def _take_turn(height: int) -> None:
+    if height % SLICE == 0:
+        await asyncio.sleep(0)
 
 
 async def round_state(node: Backend, params: Params) -> Json:

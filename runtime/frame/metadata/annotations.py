@@ -54,10 +54,10 @@ class Types:
     def _structural(self, shape: Shape) -> int:
         registry = self.registry
         match shape:
-            case shapes.Integer(size):
-                return registry.primitive(f"u{size * 8}")
-            case shapes.CompactInteger(size):
-                return registry.compact(registry.primitive(f"u{size * 8}"))
+            case shapes.Integer(size, path):
+                return self._integer(size, path)
+            case shapes.CompactInteger(size, path):
+                return registry.compact(self._integer(size, path))
             case shapes.Boolean():
                 return registry.primitive("bool")
             case shapes.Text():
@@ -92,6 +92,13 @@ class Types:
                 return self.unchecked_extrinsic()
         raise TypeError(f"{name} has no metadata form")
 
+    def _integer(self, size: int, path: str) -> int:
+        raw = self.registry.primitive(f"u{size * 8}")
+        if not path:
+            return raw
+        definition = composite([Member("", raw, f"u{size * 8}")])
+        return self.registry.define(("named", path), path, definition)
+
     def _array(self, size: int, path: str) -> int:
         raw = self.registry.array(size)
         if not path:
@@ -103,14 +110,15 @@ class Types:
         if isinstance(shape, shapes.TaggedUnion) and shape.path == "Result":
             ok, error = (self.of(case.fields[0].annotation) for case in shape.cases)
             return self.registry.result(ok, error)
-        number, new = self.registry.reserve(("named", shape.path))
+        params = shape.params if isinstance(shape, shapes.TaggedUnion) else ()
+        number, new = self.registry.reserve(("named", shape.path, *params))
         if not new:
             return number
         if isinstance(shape, shapes.Composite):
             return self.registry.fill(number, shape.path, composite(self.members(shape.fields)))
         cases = [(case.name, case.tag, self.members(case.fields), case.docs) for case in shape.cases]
-        params = [(name, self.of(annotation)) for name, annotation in shape.params]
-        return self.registry.fill(number, shape.path, variants(cases), params)
+        generics = [(name, self.of(annotation)) for name, annotation in shape.params]
+        return self.registry.fill(number, shape.path, variants(cases), generics)
 
     def _era(self) -> int:
         byte = self.registry.primitive("u8")
@@ -135,10 +143,10 @@ class Types:
 def type_name(annotation: Any) -> str:
     """Return how Rust source would name a type; wallets show it beside an argument."""
     match shape_of(annotation):
-        case shapes.Integer(size):
-            return f"u{size * 8}"
-        case shapes.CompactInteger(size):
-            return f"Compact<u{size * 8}>"
+        case shapes.Integer(size, path):
+            return _integer_name(size, path)
+        case shapes.CompactInteger(size, path):
+            return f"Compact<{_integer_name(size, path)}>"
         case shapes.Boolean():
             return "bool"
         case shapes.Text():
@@ -163,3 +171,7 @@ def type_name(annotation: Any) -> str:
             return "Box<<T as Config>::RuntimeCall>"
         case shapes.Special(name):
             return name
+
+
+def _integer_name(size: int, path: str) -> str:
+    return path.split("::")[-1] if path else f"u{size * 8}"

@@ -196,6 +196,13 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         """Return what a neuron was paid in the last epoch."""
         return self.emission[netuid, uid]
 
+    def draw_consensus(self, dest: AccountId) -> Balance:
+        """Move what is in the consensus pot, but for its endowment, to an account; return how much."""
+        drawn = self.currency.free(self.consensus_pot) - self.pot_endowment
+        if drawn:
+            self.currency.move(self.consensus_pot, dest, drawn, keep_alive=True)
+        return drawn
+
     def carried(self) -> Balance:
         """Return everything minted for subnets and not yet paid."""
         return self.unallocated.get() + sum(self.pots.values()) + sum(self.carried_over.values())

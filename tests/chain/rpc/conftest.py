@@ -22,7 +22,7 @@ from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.primitives.hashing import blake2_64, blake2_256
 from runtime.primitives.header import Digest, Header, Other
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.types import ZERO_HASH, Hash, Weight
+from runtime.primitives.types import ZERO_HASH, AccountId, Hash, Weight
 
 CODE = b":code"
 DECODED_KEYS = codec(list[tuple[bytes, KeyTypeId]] | None)
@@ -183,6 +183,9 @@ class MemoryOperator:
         self.keys |= set(made.items())
         return b"".join(made.values())
 
+    def prove_keys(self, made: bytes, owner: AccountId) -> bytes:
+        return made + owner
+
     def has_key(self, key_type: bytes, public: bytes) -> bool:
         return (key_type, public) in self.keys
 
@@ -201,6 +204,7 @@ class MemoryNode:
         self.bodies: dict[Hash, list[bytes]] = {}
         self.states: dict[Hash, MemoryState] = {}
         self.justifications: dict[Hash, bytes] = {}
+        self.set_ends: list[int] = []
         self.discarded: set[Hash] = set()
         self.feed = Notifications(limit=256)
         self.pool = MemoryPool()
@@ -254,6 +258,9 @@ class MemoryNode:
 
     def justification(self, block: Hash) -> bytes | None:
         return self.justifications.get(block)
+
+    def set_end(self, number: int) -> int | None:
+        return next((end for end in self.set_ends if end >= number), None)
 
     def hash_at(self, number: int) -> Hash | None:
         block = self.best

@@ -1,5 +1,6 @@
 """Methods for the operator alone: who may call them, and what they do."""
 
+import json
 from ipaddress import ip_address
 from typing import Any
 
@@ -71,6 +72,15 @@ async def test_rotated_keys_are_there_as_a_set(served: Served) -> None:
     assert await served.call("author_hasSessionKeys", keys[:66] + "00" * 32) is False
     answer = await served.request("author_hasSessionKeys", "0x0102")
     assert answer["error"] == {"code": 1040, "message": "Session keys are not encoded correctly"}
+
+
+async def test_keys_are_made_for_an_owner(served: Served) -> None:
+    made = await served.call("author_rotateKeysWithOwner", "0x" + ALICE.hex())
+    assert await served.call("author_hasSessionKeys", made["keys"]) is True
+    assert made["proof"] == made["keys"] + ALICE.hex()
+    answer = await served.request("author_rotateKeysWithOwner", "0x" + bytes(33).hex())
+    assert answer["error"]["code"] == -32602
+    assert "parameter 1 (owner) must be an account of 32 bytes" in json.dumps(answer["error"])
 
 
 async def test_transactions_are_removed_by_hash_or_bytes(served: Served) -> None:
@@ -178,10 +188,29 @@ async def test_there_are_no_child_tries(served: Served) -> None:
     assert "unknown Block" in answer["error"]["message"]
 
 
-async def test_a_height_whose_votes_are_not_kept_is_proven_by_the_next_that_has_some(served: Served) -> None:
-    first, second = served.node.grow(), served.node.grow()
-    served.node.finalize(first, second)
-    assert await served.call("grandpa_proveFinality", 1) is None
-    served.node.justifications[second] = b"votes"
-    proof = FINALITY_PROOF.decode(bytes.fromhex((await served.call("grandpa_proveFinality", 1))[2:]))
-    assert proof == FinalityProof(second, b"votes", [served.node.headers[second]])
+async def proof_of(served: Served, number: int) -> FinalityProof | None:
+    """Return the proof of a height."""
+    found = await served.call("grandpa_proveFinality", number)
+    proof: FinalityProof | None = None if found is None else FINALITY_PROOF.decode(bytes.fromhex(found[2:]))
+    return proof
+
+
+async def test_a_height_is_proven_by_the_end_of_its_set_or_the_newest_votes(served: Served) -> None:
+    node = served.node
+    one, two, three, four, five = (node.grow() for _ in range(5))
+    node.finalize(one, two, three, four)
+    assert await proof_of(served, 1) is None
+    node.justifications |= {block: block[:5] for block in (two, three, four)}
+    headers = [node.headers[block] for block in (two, three, four)]
+    assert await proof_of(served, 1) == FinalityProof(four, four[:5], headers)
+    node.set_ends.append(2)
+    assert await proof_of(served, 1) == FinalityProof(two, two[:5], headers[:1])
+    assert await proof_of(served, 2) == FinalityProof(two, two[:5], [])
+    assert await proof_of(served, 3) == FinalityProof(four, four[:5], headers[2:])
+    del node.justifications[four]
+    assert await proof_of(served, 3) == FinalityProof(three, three[:5], [])
+    assert await proof_of(served, 4) is None
+    del node.justifications[two]
+    assert await proof_of(served, 1) is None
+    assert (await served.request("grandpa_proveFinality", 5))["error"]["code"] == 4
+    assert node.header(five) is not None

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.errors import SubmitError
-from chain.txpool.pool import Limits, Pool
+from chain.txpool.pool import REVALIDATED_AT_ONCE, Limits, Pool
 from chain.txpool.watch import MAX_UNREAD, Watch, at
 from runtime.primitives.transaction import TransactionRejected
 from tests.chain.txpool.ledger import ALICE, BOB, CAROL, Ledger, Seconds, block, extrinsic, hash_of
@@ -333,3 +333,20 @@ def test_the_author_always_gets_an_order_that_applies(
             nonces[account] = nonce + 1
         assert len(pool.ready()) == pool.ready_count <= ready_count
         assert pool.future_count <= future_count
+
+
+async def test_another_runtime_judges_all_that_waits_a_few_at_a_time() -> None:
+    ledger = Ledger()
+    pool = Pool(ledger.validate)
+    stale = [extrinsic(bytes([number, 9]) * 16, 0) for number in range(REVALIDATED_AT_ONCE + 5)]
+    good, follower = extrinsic(ALICE, 0), extrinsic(ALICE, 1)
+    watches = [pool.watch(each)[1] for each in (*stale, good, follower)]
+    ledger.broken = {each: TransactionRejected("invalid", "BadProof") for each in stale}
+    before = ledger.validations
+    left = [pool.ready_count for _ in pool.revalidate()]
+    assert left == [7, 2]
+    assert ledger.validations - before == len(stale) + 2
+    assert pool.ready() == [good, follower]
+    assert [await all_of(watch) for watch in watches[:-2]] == [["ready", "invalid"]] * len(stale)
+    with pytest.raises(SubmitError, match="1012"):  # banned, so that it is not told around any more
+        pool.submit(stale[0])

@@ -4,12 +4,19 @@ from typing import Any
 
 from runtime.frame.base import Runtime
 from runtime.frame.testing import Externalities
+from runtime.pallets.authorship import Authorship
+from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
+from runtime.pallets.election.pallet import ElectionProvider
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.neurons import Neurons
-from runtime.pallets.staking import Staking
+from runtime.pallets.offences import Offences
+from runtime.pallets.session import Session
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.system import System
+from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.weights import Weights
 from runtime.primitives.types import AccountId
 from runtime.primitives.version import RuntimeVersion
@@ -30,8 +37,23 @@ class Market(Runtime):
     """Money, stake and the four pallets of the market."""
 
     system = System.at(0, version=RuntimeVersion("market", "market", 1, 1, 0, [], 1, 1))
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
+    timestamp = Timestamp.at(1, slots=babe)
+    authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
-    staking = Staking.at(7, currency=balances)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
+    election = ElectionProvider.at(11, voters=staking)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(
         21,
@@ -75,7 +97,6 @@ def genesis(**changes: Any) -> dict[str, Any]:
         for hotkey, coldkey in ((HOT_ALICE, ALICE), (HOT_BOB, BOB))
     ]
     config: dict[str, Any] = {
-        "constants": {"Staking": {"MinValidatorBond": 1000 * ASY}},
         "balances": {"balances": [[text(who), FUNDS] for who in (ALICE, BOB, CAROL, DAVE, EVE)]},
         "staking": {"stakers": [[text(ALICE), 4000 * ASY], [text(BOB), 4000 * ASY]]},
         "subnets": {

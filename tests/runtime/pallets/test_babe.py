@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.frame.declare import Root
+from runtime.frame.errors import BadOrigin
 from runtime.frame.executive import BlockRejected
+from runtime.frame.testing import assert_noop, assert_ok
+from runtime.pallets.babe import BabeEpochConfiguration, Error
 from runtime.pallets.session import NewSession
 from runtime.primitives.babe import (
     CONSENSUS_LOG,
+    V1,
+    AllowedSlots,
+    NextConfigData,
     NextEpochData,
     Primary,
     SecondaryPlain,
@@ -23,6 +30,7 @@ from runtime.primitives.header import BABE_ENGINE, Consensus, Digest, Header
 from runtime.primitives.vrf import proof_to_hash
 from runtime.runtime import EXECUTIVE
 from tests.runtime.bench import FIRST_SLOT, Block, Chain
+from tests.runtime.pallets.session_bench import Bench, account, keys
 
 EPOCH = 30
 
@@ -153,3 +161,76 @@ def test_configuration_is_the_genesis_one() -> None:
         (0, 1),
         1,
     )
+
+
+def test_what_was_announced_applies_however_many_epochs_are_skipped() -> None:
+    bench = Bench({"ann": 30, "ben": 20, "cat": 0}, ["ann", "ben", "cat"])
+    bench.choose(cat=50, ben=20)
+    bench.next_session()
+    babe = bench.runtime.babe
+    announced = NextEpochData([(keys("cat").babe, 50), (keys("ben").babe, 20)], babe.next_randomness.get())
+    assert bench.babe_logs() == [announced]
+    bench.next_session(skipped=4)
+    babe = bench.runtime.babe
+    assert (babe.epoch_index.get(), bench.runtime.session.current_index.get()) == (6, 2)
+    assert (babe.authorities.get(), babe.randomness.get()) == (announced.authorities, announced.randomness)
+    assert (babe.current_epoch().epoch_index, babe.current_epoch().start_slot) == (6, 1_060)
+    assert bench.runtime.session.validators.get() == [account("cat"), account("ben")]
+
+
+def test_sessions_are_counted_without_skipped_epochs() -> None:
+    bench = Bench({"ann": 1}, ["ann"])
+    sessions = {0: 0}
+    for skipped in (0, 3, 0, 0, 7, 1, 0):
+        bench.next_session(skipped=skipped)
+        sessions[bench.runtime.babe.epoch_index.get()] = bench.runtime.session.current_index.get()
+    assert list(sessions) == [0, 1, 5, 6, 7, 15, 17, 18]
+    babe = bench.runtime.babe
+    assert {epoch: babe.session_at(epoch) for epoch in sessions} == sessions
+    assert babe.session_at(19) == 8
+    assert babe.skipped_epochs.get() == [(5, 2), (15, 5), (17, 6)]
+
+
+def test_only_so_many_gaps_are_remembered() -> None:
+    bench = Bench({"ann": 1}, ["ann"])
+    for _ in range(103):
+        bench.next_session(skipped=1)
+    gaps = bench.runtime.babe.skipped_epochs.get()
+    assert gaps == [(2 * session, session) for session in range(4, 104)]
+
+
+QUARTER = V1((1, 4), AllowedSlots.PrimaryAndSecondaryVRFSlots)
+
+
+def test_a_planned_configuration_is_announced_and_then_applies() -> None:
+    bench = Bench({"ann": 1}, ["ann"])
+    before = bench.runtime.babe.epoch_config.get()
+    assert_ok(bench.ext, Root(), "Babe", "plan_config_change", QUARTER)
+    after = BabeEpochConfiguration((1, 4), AllowedSlots.PrimaryAndSecondaryVRFSlots)
+    seen = []
+    for _ in range(3):
+        bench.next_session()
+        babe = bench.runtime.babe
+        told = [log for log in bench.babe_logs() if isinstance(log, NextConfigData)]
+        seen.append((told, babe.current_epoch().config, babe.next_epoch().config, babe.configuration().c))
+    assert seen == [
+        ([NextConfigData(QUARTER)], before, after, (0, 1)),
+        ([], after, after, (1, 4)),
+        ([], after, after, (1, 4)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("c", "allowed"),
+    [
+        ((1, 0), AllowedSlots.PrimaryAndSecondaryVRFSlots),
+        ((5, 4), AllowedSlots.PrimaryAndSecondaryVRFSlots),
+        ((1, 4), AllowedSlots.PrimarySlots),
+        ((1, 4), AllowedSlots.PrimaryAndSecondaryPlainSlots),
+    ],
+)
+def test_configurations_that_make_no_chain_are_refused(c: tuple[int, int], allowed: AllowedSlots) -> None:
+    bench = Bench({"ann": 1}, ["ann"])
+    config = V1(c, allowed)
+    assert_noop(bench.ext, Root(), "Babe", "plan_config_change", config, error=Error.InvalidConfiguration)
+    assert_noop(bench.ext, account("ann"), "Babe", "plan_config_change", QUARTER, error=BadOrigin())

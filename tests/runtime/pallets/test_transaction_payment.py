@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.frame.base import DispatchInfo
 from runtime.frame.declare import DispatchClass, Pays
-from runtime.pallets.staking import Staked
+from runtime.pallets.staking.types import Staked
 from runtime.pallets.transaction_payment import BASE_FEE, LENGTH_FEE, FeeDetails, InclusionFee
 from runtime.primitives.header import Digest
 from runtime.primitives.transaction import TransactionRejected
@@ -90,7 +90,8 @@ def test_what_is_staked_pays_no_fee() -> None:
     chain = Chain()
     chain.build(chain.sign(ALICE, call("Staking", "bond", 9_000 * ASY, Staked())))
     chain.build(chain.sign(ALICE, call("Balances", "transfer_all", BOB.account, False)))
-    assert (chain.runtime.staking.stake_of(ALICE.account), chain.free(ALICE)) == (9_000 * ASY, 9_000 * ASY)
+    staked = chain.runtime.staking.ledger[ALICE.account].total
+    assert (staked, chain.free(ALICE)) == (9_000 * ASY, 9_000 * ASY)
     with pytest.raises(TransactionRejected) as refused:
         EXECUTIVE.validate(chain.state, chain.head, chain.sign(ALICE, transfer(BOB, 1)))
     assert refused.value.reason == "Payment"

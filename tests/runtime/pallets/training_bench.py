@@ -4,15 +4,20 @@ from typing import Any
 
 from runtime.frame.base import Runtime
 from runtime.frame.testing import Externalities
+from runtime.pallets.authorship import Authorship
 from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
+from runtime.pallets.election.pallet import ElectionProvider
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
-from runtime.pallets.staking import Staking
+from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
 from runtime.pallets.system import System
+from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.training.pallet import Training
 from runtime.pallets.training.types import Phase, Round
 from runtime.pallets.verification import Verification
@@ -52,10 +57,23 @@ class BenchRuntime(Runtime):
     """Everything a round touches."""
 
     system = System.at(0)
-    session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
-    babe = Babe.at(2, system=system, session=session)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
+    timestamp = Timestamp.at(1, slots=babe)
+    authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
-    staking = Staking.at(7, currency=balances)
+    staking = Staking.at(
+        7,
+        currency=balances,
+        session=session,
+        election="election",
+        pot="incentive",
+        authorship=authorship,
+        timestamp=timestamp,
+    )
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
+    election = ElectionProvider.at(11, voters=staking)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(
         21,

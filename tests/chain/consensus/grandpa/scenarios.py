@@ -168,7 +168,7 @@ def speaker(network: Network) -> Callable[..., None]:
 
 def crashes(**options: Any) -> Network:
     """Four honest voters that crash now and then between signing and saving, while the best chain changes."""
-    network = Network(11, [1] * 4, crash_on_signing=0.08, loss=0.2, **options).start()
+    network = Network(12, [1] * 4, crash_on_signing=0.08, loss=0.2, **options).start()
     network.produce(0.7, 150.0, forks=0.6)
     network.run(60)
     settle(network)

@@ -3,14 +3,14 @@
 import asyncio
 import heapq
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from chain.consensus.grandpa.driver import VOTER_FILE, Driver
-from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, Forged, Vote
+from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, CommitMessage, Forged, Vote
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
@@ -18,9 +18,11 @@ from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     Block,
+    EquivocationProof,
     GrandpaJustification,
     Prevote,
     SignedMessage,
+    localized_payload,
     verify_justification,
 )
 from runtime.primitives.header import Digest, Header
@@ -30,6 +32,7 @@ from runtime.primitives.types import ZERO_HASH, Hash
 PAIRS = [Keypair.from_suri(f"//{name}", "ed25519") for name in ("Alice", "Bob", "Charlie", "Dave")]
 EQUAL: Authorities = [(pair.public, 1) for pair in PAIRS]
 GENESIS = Header(ZERO_HASH, 0, ZERO_HASH, ZERO_HASH, Digest([]))
+GENESIS_BLOCK: Block = (GENESIS.hash(), 0)
 
 
 class LedgerInMemory:
@@ -354,3 +357,86 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
         driver.receive("peer", GOSSIP_MESSAGE.encode(Vote(1, 7, vote)))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_who_votes_twice_is_accused_with_both_votes(tmp_path: Path) -> None:
+    ledger, clock, accused = LedgerInMemory(EQUAL), StepClock(), list[EquivocationProof]()
+    targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in (1, 2)]
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        disk = RealDisk(tmp_path / "grandpa")
+        driver = Driver(ledger, guard, PAIRS[:1], clock, disk, accuse=accused.append)
+        running = asyncio.create_task(driver.run())
+        await turns()
+        for target in (*targets, targets[0]):
+            vote = Prevote(*target)
+            signature = PAIRS[1].sign(localized_payload(vote, 1, 0))
+            message = Vote(1, 0, SignedMessage(vote, signature, PAIRS[1].public))
+            driver.receive("peer", GOSSIP_MESSAGE.encode(message))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    (proof,) = accused
+    assert proof.is_valid()
+    assert (proof.set_id, proof.equivocation.identity) == (0, PAIRS[1].public)
+    assert [vote.target_hash for vote, _ in (proof.equivocation.first, proof.equivocation.second)] == [
+        target for target, _ in targets
+    ]
+
+
+async def handed_over(tmp_path: Path, late: int | None = None) -> tuple[list[LedgerInMemory], Wire]:
+    """Run four nodes through a change of voters at block 2; one of them hears of nothing until 3 s."""
+    ledgers = [LedgerInMemory(EQUAL, change_at=2) for _ in PAIRS]
+    clock, wire = StepClock(), Wire()
+    with ExitStack() as opened:
+        for index, (pair, ledger) in enumerate(zip(PAIRS, ledgers, strict=True)):
+            guard = opened.enter_context(guarded(tmp_path / str(index), pair))
+            disk, name = RealDisk(tmp_path / str(index) / "grandpa"), f"v{index}"
+            wire.drivers[name] = Driver(ledger, guard, [pair], clock, disk, wire.of(name))
+        away = None if late is None else (f"v{late}", wire.drivers.pop(f"v{late}"))
+        drivers = [*wire.drivers.values(), *([] if away is None else [away[1]])]
+        running = [asyncio.create_task(driver.run()) for driver in drivers]
+        for ledger in ledgers:
+            for _ in range(4):
+                ledger.grow()
+        for driver in drivers:
+            driver.chain_changed()
+        await clock.to(3)
+        if away is not None:
+            wire.drivers[away[0]] = away[1]
+        await clock.to(20)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    return ledgers, wire
+
+
+async def test_all_nodes_hand_over_to_the_next_set_and_one_commit_tells_it(tmp_path: Path) -> None:
+    ledgers, wire = await handed_over(tmp_path)
+    assert [[proof.commit.target_number for proof in ledger.proofs] for ledger in ledgers] == [[2, 4]] * 4
+    told = [
+        message for message in map(GOSSIP_MESSAGE.decode, wire.sent) if isinstance(message, CommitMessage)
+    ]
+    assert [(each.set_id, each.message.target_number) for each in told] == [(0, 2), (1, 4)]
+
+
+async def test_a_node_that_missed_the_end_of_a_set_is_taken_along(tmp_path: Path) -> None:
+    """Its neighbour packet names the old set: whoever has left that answers with the commit that ended it."""
+    ledgers, _ = await handed_over(tmp_path, late=3)
+    assert [ledger.final()[1] for ledger in ledgers] == [4] * 4
+    assert [proof.commit.target_number for proof in ledgers[3].proofs] == [2, 4]
+
+
+@pytest.mark.parametrize("writes", range(6))
+async def test_a_crash_at_any_write_around_a_change_of_voters_stops_nothing(
+    tmp_path: Path, writes: int
+) -> None:
+    ledger = LedgerInMemory(EQUAL[:1], change_at=1)
+    await vote_until_the_power_is_gone(tmp_path, ledger, writes)
+    for _ in range(2):
+        ledger.grow()
+        driver = await vote_alone(tmp_path, ledger, 3, PAIRS[0])
+    assert (ledger.final(), round_of(driver) > 1) == (ledger.best, True)
+    assert driver.voter is not None
+    assert driver.voter.set_id == 1
+    rounds = [proof.round for proof in ledger.proofs if proof.commit.target_number > 1]
+    assert rounds == sorted(rounds)
+    assert rounds[0] <= 2  # the crash may have come between a vote of round 1 and the record of it

@@ -334,7 +334,7 @@ def test_a_reminder_says_again_what_this_voter_said_and_no_other() -> None:
     effects = voter.timer(Timer(0, 0, Due.REMINDER))
     own = [Vote(1, 0, signed(B, kind(*scene.x1))) for kind in (Prevote, Precommit)]
     assert sent(effects, Vote) == [(each, None) for each in own]
-    assert sent(effects, CommitMessage) == [(commit_of(scene.x1, B, C, D), None)]
+    assert sent(effects, CommitMessage) == []  # but to those whose height says that they lack it
     assert isinstance(effects[0], SetTimer)
 
 
@@ -346,3 +346,49 @@ def test_finality_from_elsewhere_ends_what_waited_for_it() -> None:
     assert voter.final == scene.x1
     voter.finalized(GENESIS)
     assert voter.final == scene.x1
+
+
+def turn(local: tuple[bytes, ...]) -> tuple[Voter, Scene, list[Effect]]:
+    """Return a voter that has just seen round 1 finalise x1, and what it wants done."""
+    scene = Scene(*local)
+    scene.view.learn(scene.x1)
+    votes = [signed(key, kind(*scene.x1)) for kind in (Prevote, Precommit) for key in (B, C, D)]
+    voter = scene.voter(scene.after_round_one(*votes))
+    return voter, scene, voter.start()
+
+
+@pytest.mark.parametrize(
+    ("local", "place"), [((B,), 0), ((C,), 1), ((D,), 2), ((A,), 3), ((A, C), 1), ((A, B), 0)]
+)
+def test_the_primary_sends_the_commit_and_the_others_wait_for_their_turn(
+    local: tuple[bytes, ...], place: int
+) -> None:
+    voter, scene, effects = turn(local)
+    commit = commit_of(scene.x1, B, C, D)
+    waits = [each for each in effects if isinstance(each, SetTimer) and each.timer.due is Due.COMMIT]
+    assert sent(effects, CommitMessage) == ([] if place else [(commit, None)])
+    assert [each.seconds for each in waits] == ([GOSSIP_DURATION * (1 + place / 4)] if place else [])
+    for wait in waits:
+        assert voter.timer(wait.timer) == [Send(commit)]
+        assert voter.timer(wait.timer) == []
+
+
+def test_a_voter_is_silent_about_a_commit_that_it_has_heard() -> None:
+    voter, scene, _ = turn((A,))
+    due = Timer(0, 1, Due.COMMIT)
+    assert voter.commit(commit_of(scene.x1, B, C, D)) == []
+    assert voter.timer(due) == []
+
+
+@pytest.mark.parametrize("said", ["too few", "lower"])
+def test_what_proves_less_silences_nobody(said: str) -> None:
+    voter, scene, _ = turn((A,))
+    heard = commit_of(scene.x1, B, C) if said == "too few" else commit_of(GENESIS, B, C, D)
+    assert voter.commit(heard) == []
+    assert voter.timer(Timer(0, 1, Due.COMMIT)) == [Send(commit_of(scene.x1, B, C, D))]
+
+
+def test_who_only_follows_sends_no_commit() -> None:
+    voter, _, effects = turn(())
+    assert sent(effects, CommitMessage) == []
+    assert voter.timer(Timer(0, 1, Due.COMMIT)) == []

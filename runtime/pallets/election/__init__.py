@@ -1,0 +1,1 @@
+"""Elections: sequential Phragmen, and the pallet that spreads it over blocks."""

@@ -1,0 +1,1 @@
+"""Staking: bonds, nominations, eras, rewards and slashes."""

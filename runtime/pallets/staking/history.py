@@ -1,0 +1,134 @@
+"""What is kept of each era: who was exposed to what, its points, and what of its payout is unclaimed.
+
+Amounts are planck. An era is kept for the history depth; then it is removed a few entries at a time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runtime.frame.storage import DoubleMap, Map, NMap, Value
+from runtime.pallets.staking.couplings import Support
+from runtime.pallets.staking.exposures import paged, with_points
+from runtime.pallets.staking.rewards import page_payout, validator_part
+from runtime.pallets.staking.slashing import slash_of
+from runtime.pallets.staking.types import (
+    EraRewardPoints,
+    ExposurePage,
+    PagedExposureMetadata,
+    UnappliedSlash,
+    ValidatorPrefs,
+)
+from runtime.primitives.types import AccountId, Balance
+
+PRUNED_AT_ONCE = 64
+"""Entries of an expired era removed in one block."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The storage of all eras that are kept."""
+
+    oldest: Value[int]
+    starts: Map[int, int]
+    overviews: DoubleMap[int, AccountId, PagedExposureMetadata]
+    pages: NMap[tuple[int, AccountId, int], ExposurePage]
+    prefs: DoubleMap[int, AccountId, ValidatorPrefs]
+    claimed: DoubleMap[int, AccountId, list[int]]
+    payouts: Map[int, Balance]
+    unclaimed: Map[int, Balance]
+    points: Map[int, EraRewardPoints]
+    stakes: Map[int, Balance]
+    validator_slashes: DoubleMap[int, AccountId, tuple[int, Balance]]
+    nominator_slashes: DoubleMap[int, AccountId, Balance]
+
+    def open(
+        self,
+        era: int,
+        start: int,
+        chosen: Sequence[Support],
+        prefs: Mapping[AccountId, ValidatorPrefs],
+        page_size: int,
+    ) -> None:
+        """Write down who is exposed to what in an era that begins with session `start`."""
+        self.starts[era] = start
+        self.stakes[era] = sum(support.total for support in chosen)
+        for support in chosen:
+            overview, pages = paged(support, page_size)
+            self.overviews[era, support.stash] = overview
+            for number, page in enumerate(pages):
+                self.pages[era, support.stash, number] = page
+            self.prefs[era, support.stash] = prefs[support.stash]
+
+    def add_points(self, era: int, earned: Sequence[tuple[AccountId, int]]) -> None:
+        """Add reward points."""
+        self.points[era] = with_points(self.points[era], earned)
+
+    def close(self, era: int, payout: Balance) -> None:
+        """Fix what an era pays."""
+        self.payouts[era] = payout
+        self.unclaimed[era] = payout
+
+    def owed(self) -> Balance:
+        """Return what is unclaimed of all eras."""
+        return sum(self.unclaimed.values())
+
+    def claim(self, era: int, stash: AccountId, number: int) -> list[tuple[AccountId, Balance]]:
+        """Mark a page as claimed; return who gets what, nothing if the validator has no points."""
+        self.claimed[era, stash] = sorted([*self.claimed[era, stash], number])
+        points, payout = self.points[era], self.payouts[era]
+        earned = validator_part(payout, points.individual.get(stash, 0), points.total)
+        if not earned:
+            return []
+        page = self.pages.get((era, stash, number)) or ExposurePage(0, [])
+        commission = self.prefs[era, stash].commission
+        return page_payout(stash, earned, commission, self.overviews[era, stash], page, number)
+
+    def note_paid(self, era: int, paid: Balance) -> None:
+        """Count what was paid of an era."""
+        self.unclaimed[era] = self.unclaimed[era] - paid
+
+    def punish(self, era: int, stash: AccountId, fraction: int) -> UnappliedSlash | None:
+        """Note a slash by era and staker; return what it takes beyond what was noted, if it does."""
+        before, own_before = self.validator_slashes.get(era, stash) or (0, 0)
+        if fraction <= before:
+            return None
+        slash = slash_of(stash, self.overviews[era, stash], self._exposed(era, stash), fraction, before)
+        self.validator_slashes[era, stash] = (fraction, own_before + slash.own)
+        for who, value in slash.others:
+            self.nominator_slashes[era, who] = value + (self.nominator_slashes.get(era, who) or 0)
+        return slash
+
+    def _exposed(self, era: int, stash: AccountId) -> list[ExposurePage]:
+        """Return all pages of a validator's nominators."""
+        count = self.overviews[era, stash].page_count
+        return [self.pages[era, stash, number] for number in range(count)]
+
+    def prune(self, kept_from: int, limit: int = PRUNED_AT_ONCE) -> int:
+        """Remove some entries of the oldest era, if it is not to be kept; return how many."""
+        era = self.oldest.get()
+        if era >= kept_from:
+            return 0
+        removed = self.pages.clear(era, limit=limit)
+        for by_validator in (
+            self.overviews,
+            self.prefs,
+            self.claimed,
+            self.validator_slashes,
+            self.nominator_slashes,
+        ):
+            removed += by_validator.clear(era, limit=limit - removed)
+        if removed < limit:
+            for by_era in (self.starts, self.payouts, self.unclaimed, self.points, self.stakes):
+                del by_era[era]
+            self.oldest.put(era + 1)
+        return removed
+
+    def check(self) -> None:
+        """Assert that exposures add up and no era owes more than it pays."""
+        for era, payout in self.payouts.items():
+            assert 0 <= self.unclaimed[era] <= payout, f"era {era}"
+        for (era, stash), overview in self.overviews.items():
+            if era > self.oldest.get():  # the oldest may be on its way out
+                pages = self._exposed(era, stash)
+                assert overview.total == overview.own + sum(page.page_total for page in pages)
+                assert overview.nominator_count == sum(len(page.others) for page in pages)
