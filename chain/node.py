@@ -265,13 +265,13 @@ class Node:
         if self.upgrades.missing is not None:
             return
         self._enact([(block, self.store.body(block) or []) for block in note.retracted], note.enacted)
+        self.reports.imported(note)
 
     def _enact(self, retracted: list[tuple[Hash, list[bytes]]], enacted: Iterable[Hash]) -> None:
         """Have the pool follow the best chain."""
         for block in enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
-        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""
