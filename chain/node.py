@@ -9,7 +9,7 @@ Reads top to bottom: what an operator may choose, the node, the doors around it.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,14 +267,19 @@ class Node:
             self.blocks.announce(note.hash, note.header, note.is_new_best)
         if self.upgrades.missing is not None:
             return
-        retracted = [(block, self.store.body(block) or []) for block in note.retracted]
-        for block in note.enacted:
+        self._enact([(block, self.store.body(block) or []) for block in note.retracted], note.enacted)
+        self.reports.imported(note)
+
+    def _enact(self, retracted: list[tuple[Hash, list[bytes]]], enacted: Iterable[Hash]) -> None:
+        """Have the pool follow the best chain."""
+        for block in enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
-        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""
+        if self.upgrades.missing is None:
+            self._enact(list(note.retracted), note.enacted)
         for block in note.finalized:
             self.pool.on_finalized(block, self.store.body(block) or [])
         self.voter.chain_changed()

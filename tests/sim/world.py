@@ -72,7 +72,8 @@ class World:
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
         self.live = spec_of(weights, plan.spare, plan.session_slots, "Live")
         self.voters = voters_of(weights)
-        lineage = Lineage(Hash(blank.columns[META][b"genesis"]), list(self.voters.weights.items()))
+        self.genesis = Hash(blank.columns[META][b"genesis"])
+        lineage = Lineage(self.genesis, list(self.voters.weights.items()))
         self.witness = Witness(loop, lineage, self.over.set)
         names = (f"v{index}" for index in range(len(weights)))
         self.weights = dict(zip(names, self.voters.weights.values(), strict=True))
@@ -132,6 +133,13 @@ class World:
         if not machine.up:
             machine.start()
 
+    def add_places(self, name: str, count: int) -> list[str]:
+        """Lay links from new places in the network to every node; return their names."""
+        names = [f"{name}{number}" for number in range(count)]
+        for each in names:
+            self.network.attach(each, list(self.machines))
+        return names
+
     def submit(self, node: Node, account: str, pallet: str, call: str, *arguments: Any) -> None:
         """Submit a call; a pool may refuse it, as when the last one is not in a block yet."""
         try:
@@ -164,10 +172,14 @@ class World:
         return True
 
     def check(self) -> None:
-        """Compare the states of all machines."""
+        """Compare the states of all machines, and see whether honest nodes took each other for liars."""
         flaw = state_flaw(list(self.machines.values()))
         if flaw is not None:
             self.witness.fail(flaw)
+        honest = {machine.name for machine in self.honest}
+        for who, whom, reason in self.network.drops:
+            if who in honest and whom in honest:
+                self.witness.fail(f"{who} has dropped {whom}, which is honest: {reason}")
 
     def add_process(self, of: str, name: str) -> Machine:
         """Install a second node beside one, with its files but a database of its own; not yet started."""
