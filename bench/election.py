@@ -5,7 +5,7 @@
 The whole is compared with sequential Phragmen as it is usually written (sp-npos-elections' loops: each round
 looks at every vote), in floats, on the same votes in the same run; both must elect the same. Block by block
 is the whole runtime over a state in memory: candidates and voters are read from Staking. A cold node decodes
-every page of the snapshot again in each block. CPU time.
+every page of the snapshot again in each block. CPU time, of a block the best of three runs.
 """
 
 import random
@@ -20,7 +20,8 @@ from runtime.frame.state import Changes
 from runtime.frame.testing import Externalities, MemoryState
 from runtime.pallets.election import pallet
 from runtime.pallets.election.pallet import Done
-from runtime.pallets.election.phragmen import MAX_VOTES, Page, Support, Tally, Voter, seat, supports
+from runtime.pallets.election.phragmen import MAX_VOTES, Page, Tally, Voter, parts, seat
+from runtime.pallets.election.reduce import Backing, Support, back, supports
 from runtime.pallets.staking.types import Staked
 from runtime.primitives.babe import SecondaryPlain, pre_digest_item
 from runtime.primitives.hashing import blake2_256
@@ -32,6 +33,8 @@ ASY = 10**12
 """planck"""
 SESSION = 100
 """slots, so that an election has the time"""
+RUNS = 3
+"""of everything measured by block; the machine may have other work"""
 LEAST_SLOT = 2_000
 """ms; a quarter of it is for executing a block"""
 
@@ -121,16 +124,18 @@ def at_once(roll: Roll) -> tuple[dict[str, Any], list[Support]]:
     """Measure the whole election without a chain, and as it is usually written."""
     names, pages = pages_of(roll)
     tally, seats_s = timed(lambda: fill(names, pages, roll.seats))
-    found, parts_s = timed(lambda: supports(tally, names, pages))
-    voters = [voter for page in pages for voter in page.voters]
+    voters = pallet.everybody(pages)
+    (backing, _), assign_s = timed(lambda: back(Backing([], []), voters, tally.scores, 1 << 60))
+    found = supports(backing, voters, names, tally.elected())
     other, usual_s = timed(lambda: usual(len(names), voters, roll.seats))
     assert other == tally.elected(), "floats elect others"
     figures = {
         "seats_s": round(seats_s, 3),
-        "supports_s": round(parts_s, 3),
+        "assign_s": round(assign_s, 3),
         "usual_floats_s": round(usual_s, 3),
         "usual_to_ours": round(usual_s / seats_s, 1),
-        "backers_of_elected": sum(len(support.others) for support in found),
+        "parts": sum(len(parts(voter, tally.scores)) for voter in voters),
+        "parts_left": sum(len(support.others) + (support.own > 0) for support in found),
     }
     return figures, found
 
@@ -202,7 +207,29 @@ class Chain:
 
 
 def by_block(roll: Roll, right: list[Support], cold: bool) -> dict[str, Any]:
-    """Measure every block of an election, which must elect the same, and the block that takes the result."""
+    """Measure every block of an election, the best of some runs each, and taking the result."""
+    runs = [one_run(roll, right, cold) for _ in range(RUNS)]
+    times = [min(of_block) for of_block in zip(*(run.times for run in runs), strict=True)]
+    return {
+        "blocks": len(times),
+        "largest_ms": round(max(times), 1),
+        "largest_weight_ms": round(max(runs[0].weights), 1),
+        "all_ms": round(sum(times), 1),
+        "take_ms": round(min(run.take for run in runs), 1),
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """CPU time and weight of each block, and the time to take the result, in ms."""
+
+    times: list[float]
+    weights: list[float]
+    take: float
+
+
+def one_run(roll: Roll, right: list[Support], cold: bool) -> Run:
+    """Hold an election over blocks; it must elect the same."""
     chain = Chain(roll)
     chain.ext.runtime.election.start()
     quiet = chain.weight_ms()
@@ -214,13 +241,7 @@ def by_block(roll: Roll, right: list[Support], cold: bool) -> dict[str, Any]:
         weights.append(chain.weight_ms() - quiet)
     taken, elect_s = timed(chain.ext.runtime.election.elect)
     assert [(each.stash, each.total) for each in taken] == [(each.stash, each.total) for each in right]
-    return {
-        "blocks": len(times),
-        "largest_ms": round(max(times), 1),
-        "largest_weight_ms": round(max(weights), 1),
-        "all_ms": round(sum(times), 1),
-        "take_ms": round(elect_s * 1_000, 1),
-    }
+    return Run(times, weights, elect_s * 1_000)
 
 
 def rotation(roll: Roll) -> dict[str, Any]:

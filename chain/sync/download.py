@@ -27,7 +27,7 @@ NEAR = 1024
 CHUNK = 32
 """blocks whose bodies are asked for at once"""
 MAX_CHUNKS = 8
-"""asked for or waiting to be handed on; an answer has 8 MiB at most"""
+"""asked for or waiting to be handed on"""
 WINDOW = 1024
 """headers ahead of what is imported, in a far download"""
 
@@ -71,6 +71,9 @@ class Work(Protocol):
 
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
+
+    def has_memory(self, download: "Download", *, is_first: bool) -> bool:
+        """Say whether a download may ask for more bodies; `is_first`: for those it waits for."""
 
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""
@@ -117,6 +120,7 @@ class Download:
         self._chunks: deque[Chunk] = deque()
         self._wanted: set[Hash] = set()  # what is in _headers and _chunks
         self._has_all_headers = False
+        self.held = 0  # bytes of bodies in _chunks
         self._asking = False
         self._lead = ""  # who was asked for headers last
 
@@ -151,8 +155,9 @@ class Download:
         while self._headers and len(self._chunks) < MAX_CHUNKS:
             count = min(CHUNK, len(self._headers))
             self._chunks.append(Chunk([self._headers.popleft() for _ in range(count)]))
-        for chunk in self._chunks:
-            if not self.ended and not chunk.asked and chunk.missing():
+        for place, chunk in enumerate(self._chunks):
+            is_open = not self.ended and not chunk.asked and chunk.missing()
+            if is_open and self._work.has_memory(self, is_first=not place):
                 self._ask_bodies(chunk)
         if self._has_all_headers and not self._headers and not self._chunks:
             self.ended = True
@@ -319,6 +324,7 @@ class Download:
                 return
             block = chunk.hashes[place]
             chunk.found[block] = Incoming(block, header, found.body, found.justification, peer)
+            self.held += chunk.found[block].size
 
     def supply(self, body: list[bytes], peer: str) -> None:
         """Take the body that came with the announcement of the one block of this download."""
@@ -326,7 +332,8 @@ class Download:
         self._headers.clear()
         chunk = Chunk([header])
         if _fits(body, header):
-            chunk.found[self.target[0]] = Incoming(self.target[0], header, body, None, peer)
+            chunk.found[self.target[0]] = incoming = Incoming(self.target[0], header, body, None, peer)
+            self.held += incoming.size
         else:
             self._work.blame(peer, Fault.WRONG_BLOCKS, f"#{header.number}")
         self._chunks.append(chunk)
@@ -336,6 +343,7 @@ class Download:
         blocks = [chunk.found[block] for block in chunk.hashes]
         proven = [each.block for each in blocks if each.justification is not None]
         for each in blocks:
+            self.held -= each.size
             self._wanted.discard(each.block)
             is_needed = each.block in proven[-1:] or self._work.changes_voters(each.header)
             self._work.hand_on(each if is_needed else replace(each, justification=None))

@@ -35,6 +35,8 @@ MAX_DOWNLOADS = 16
 """chains at once, of which one may be a long one: peers at slightly different heights share their past"""
 MAX_WAITING = 512
 """blocks that wait for the importer; more are not asked for"""
+MAX_HELD = 64 << 20
+"""bytes of blocks on their way; beyond, the oldest download alone may ask for what it waits for"""
 BEHIND = 5
 """blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
 FINALITY_PATIENCE = 5.0
@@ -273,9 +275,15 @@ class Sync:
             self._peers[peer].best = best
         self.blame(peer, Fault.FALSE_CLAIM, f"#{best[1]}")
 
+    def has_memory(self, download: Download, *, is_first: bool) -> bool:
+        """Say whether a download may ask for more bodies; `is_first`: for those it waits for."""
+        if is_first and download is self._downloads[0]:
+            return self.has_room()
+        return sum(each.held for each in self._downloads) + self._queue.held < MAX_HELD
+
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""
-        return len(self._queue) < MAX_WAITING
+        return len(self._queue) < MAX_WAITING and self._queue.held < MAX_HELD
 
     def hand_on(self, block: Incoming) -> None:
         """Import a block after those handed on before."""

@@ -111,6 +111,7 @@ class Driver:
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
         self._former: Voter | None = None  # of the set before
+        self._decisive = 0  # voters of the set who can stop finality alone
 
     @property
     def voter(self) -> Voter | None:
@@ -207,6 +208,7 @@ class Driver:
             self._voter.admit(local)
             return
         voters = VoterSet(authorities)
+        self._tell_of(voters, set_id)
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
@@ -217,6 +219,18 @@ class Driver:
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+
+    def _tell_of(self, voters: VoterSet, set_id: int) -> None:
+        """Log that a set begins, and when that is new, that finality hangs on single voters."""
+        log.info("👴 Starting new voter with set ID %d: %d voters", set_id, len(voters.weights))
+        bearable = voters.total - voters.threshold
+        decisive = sum(weight > bearable for weight in voters.weights.values())
+        if decisive > self._decisive:
+            log.warning(
+                "⚠️ %d of %d voters can stop finality alone; from four validators on nobody can",
+                decisive, len(voters.weights),
+            )  # fmt: skip
+        self._decisive = decisive
 
     def _last_round(self, set_id: int) -> int:
         """Return the last round of a set in which one of the keys has voted, as far as the guard knows."""

@@ -110,6 +110,9 @@ class Peers:
     def has_only(self, peer: str, best: Block) -> None:
         self.best[peer] = best
 
+    def has_memory(self, download: Download, *, is_first: bool) -> bool:
+        return is_first or download.held < len(BODY[0]) * 60
+
     def has_room(self) -> bool:
         return True
 
