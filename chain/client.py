@@ -7,6 +7,7 @@ A thin wrapper over py-substrate-interface; `chain.connection` keeps it connecte
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +22,14 @@ from chain.keys import pair as keys
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
 
+log = logging.getLogger("client")
+
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
+UPGRADE_PAUSE = 1.0
+"""seconds until a call is signed again; the block after a switch of runtimes may have to come first"""
 ALREADY_IMPORTED = 1013
 """JSON-RPC code: the pool holds the transaction"""
 
@@ -324,24 +329,35 @@ class Chain:
     # Writing.
 
     async def submit(self, call: str, **arguments: Any) -> Receipt:
-        """Sign a call, submit it, and wait until it is final.
+        """Sign a call, submit it, and wait until it is final; sign again where another runtime took over.
 
         Raises: Refused.
         """
-        start = await self.finalized_head()
-        extrinsic = await self._link.ask(lambda node: self._sign(node, call, arguments))
-        found = await self._deliver(call, extrinsic, start)
+        while True:
+            start = await self.finalized_head()
+            extrinsic, version = await self._link.ask(lambda node: self._sign(node, call, arguments))
+            try:
+                found = await self._deliver(call, extrinsic, start)
+                break
+            except Refused:
+                if await self._link.ask(_spec_version) == version:
+                    raise
+                log.info("another runtime took over: signing %s again", call)
+                await asyncio.sleep(UPGRADE_PAUSE)
         failed = next((values for event, values in found.events if event == "System.ExtrinsicFailed"), None)
         if failed is not None:
             raise await self._link.ask(lambda node: _failed(call, node, failed["dispatch_error"]))
         return found
 
-    def _sign(self, node: SubstrateInterface, call: str, arguments: Mapping[str, Any]) -> str:
+    def _sign(
+        self, node: SubstrateInterface, call: str, arguments: Mapping[str, Any]
+    ) -> tuple[str, int | None]:
+        """Return the signed call, and for which runtime version."""
         pallet, name = call.split(".")
         composed = node.compose_call(pallet, name, dict(arguments))
         nonce = node.rpc_request("system_accountNextIndex", [self.address])["result"]
         signed = node.create_signed_extrinsic(composed, self._keypair, era={"period": LIFETIME}, nonce=nonce)
-        return str(signed.data)
+        return str(signed.data), node.runtime_version
 
     async def _deliver(self, call: str, extrinsic: str, start: Head) -> Receipt:
         """Send a transaction, again after every loss of the node, until a finalised block has it."""
@@ -388,6 +404,10 @@ def _plain(scale: Any) -> Any:
 def _event(record: Mapping[str, Any]) -> tuple[str, Any]:
     event = record["event"]
     return f"{event['module_id']}.{event['event_id']}", event["attributes"]
+
+
+def _spec_version(node: SubstrateInterface) -> int:
+    return int(node.rpc_request("state_getRuntimeVersion", [])["result"]["specVersion"])
 
 
 def _best_number(node: SubstrateInterface) -> int:

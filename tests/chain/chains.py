@@ -40,11 +40,11 @@ SLOT_MS = 2_000
 FIRST_SLOT = 900_000_000
 
 
-def spec_with_slots() -> ChainSpec:
+def spec_with_slots(epoch_slots: int = 30) -> ChainSpec:
     """Return the dev chain with the slots that the tests count in."""
     source = json.loads(files("genesis").joinpath("dev.json").read_text())
     constants = copy.deepcopy(source["genesis"]["runtimeGenesis"]["config"]["constants"])
-    constants["Babe"]["ExpectedBlockTime"] = SLOT_MS
+    constants["Babe"] |= {"ExpectedBlockTime": SLOT_MS, "EpochDuration": epoch_slots}
     constants["Timestamp"]["MinimumPeriod"] = SLOT_MS // 2
     source["genesis"]["runtimeGenesis"]["config"]["constants"] = constants
     return ChainSpec.parse(json.dumps(source), "test")

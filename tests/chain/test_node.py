@@ -62,10 +62,11 @@ async def opened(
     authority: str | None = "//Alice",
     prometheus_port: int | None = None,
     state_pruning: Pruning | None = None,
+    epoch_slots: int = 30,
 ) -> AsyncIterator[Service]:
     """Open a node on the test chain; the clock runs as long as it is open."""
     config = NodeConfig(
-        spec_with_slots(),
+        spec_with_slots(epoch_slots),
         base_path=base,
         authority=authority,
         validator=authority is not None,

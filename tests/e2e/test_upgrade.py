@@ -3,26 +3,31 @@
 The next version is a package of its own, in a directory that only some nodes look into.
 """
 
+import asyncio
 import inspect
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from substrateinterface import Keypair, SubstrateInterface
 
+from chain.client import Chain
 from runtime.runtime import VERSION
-from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, run, write_spec
+from tests.e2e.process import DEADLINE, NodeProcess, eventually, flags_of, free_port, run, write_spec
 from tests.runtime import next_version
 
 pytestmark = pytest.mark.e2e
 
 ALICE = Keypair.create_from_uri("//Alice")
 OLD, NEW = VERSION.spec_version, next_version.NEXT_VERSION.spec_version
-NOTICE = 6
+NOTICE = 8
 """blocks between the scheduling and the switch"""
 
 
@@ -86,17 +91,46 @@ def schedule(node: NodeProcess, code: str) -> int:
     return at
 
 
-def versions_told(node: NodeProcess) -> list[int]:
+class Beside:
+    """What goes on in a thread of its own; the test waits for it to begin, and for what it found."""
+
+    def __init__(self, pool: ThreadPoolExecutor, work: Callable[["Beside"], list[int]]) -> None:
+        self.began, self.ends = threading.Event(), threading.Event()
+        self._found = pool.submit(work, self)
+        assert self.began.wait(DEADLINE), "it did not begin"
+
+    def found(self) -> list[int]:
+        """End it and return what it found."""
+        self.ends.set()
+        return self._found.result(DEADLINE)
+
+
+def versions_told(node: NodeProcess, told: Beside) -> list[int]:
     """Subscribe to the runtime's version; return what is told until the new one is."""
-    told: list[int] = []
+    versions: list[int] = []
 
     def on_version(message: dict[str, Any], *_: Any) -> list[int] | None:
-        told.append(message["params"]["result"]["specVersion"])
-        return told if told[-1] == NEW else None
+        versions.append(message["params"]["result"]["specVersion"])
+        told.began.set()
+        return versions if versions[-1] == NEW else None
 
     with connected(node) as client:
         client.rpc_request("state_subscribeRuntimeVersion", [], result_handler=on_version)
-    return told
+    return versions
+
+
+def work(node: NodeProcess, worker: Beside) -> list[int]:
+    """Submit one call after the other as a miner or judge does; return the heights that took them."""
+
+    async def submit() -> list[int]:
+        heights = []
+        async with Chain.connect(node.url.replace("http", "ws"), "//Bob") as chain:
+            while not worker.ends.is_set():
+                heights.append((await chain.submit("System.remark", remark="0x00")).block.number)
+                worker.began.set()
+        return heights
+
+    return asyncio.run(submit())
 
 
 def version_at(node: NodeProcess, number: int) -> int:
@@ -107,10 +141,15 @@ def version_at(node: NodeProcess, number: int) -> int:
 def test_a_node_that_has_the_next_version_goes_on_with_it(tmp_path: Path) -> None:
     spec, environment = write_spec(tmp_path / "spec.json"), packaged(tmp_path / "package")
     code = manifest(spec, environment)
-    with started(tmp_path / "log", *flags_of(spec), port=free_port(), environment=environment) as node:
+    log, flags = tmp_path / "log", flags_of(spec)
+    with (
+        started(log, *flags, port=free_port(), environment=environment) as node,
+        ThreadPoolExecutor(2) as pool,
+    ):
         node.wait_height(1)
+        told, worker = Beside(pool, partial(versions_told, node)), Beside(pool, partial(work, node))
         at = schedule(node, code)
-        assert versions_told(node) == [OLD, NEW]
+        assert told.found() == [OLD, NEW]
         node.wait_height(at)
         assert [version_at(node, number) for number in (at - 2, at - 1, at)] == [OLD, NEW, NEW]
         metadata = [
@@ -125,6 +164,8 @@ def test_a_node_that_has_the_next_version_goes_on_with_it(tmp_path: Path) -> Non
             assert client.query("Kudos", "Praises", [ALICE.ss58_address]).value == 1
             assert client.query("Kudos", "Since").value == at
             assert client.query("Kudos", "CameFrom").value == OLD
+        sent = worker.found()
+        assert sent[0] < at < sent[-1]
         eventually(lambda: node.finalized() > at, "finality under the next version")
 
 
