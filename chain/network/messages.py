@@ -47,7 +47,7 @@ class Limits:
 
 
 LIMITS = {
-    Channel.STATUS: Limits(0, 1 << 10, 0.1, 4),
+    Channel.STATUS: Limits(0, 1 << 10, 0.5, 20),
     Channel.VOTES: Limits(0, 1 << 10, 500, 5_000),
     Channel.GRANDPA: Limits(0, 1 << 20, 20, 200),  # a catch-up of 1,024 voters has 270 KB
     Channel.ANNOUNCES: Limits(1, 64 << 10, 20, 200),
