@@ -89,6 +89,18 @@ async def test_the_runtime_version_comes_at_once_and_when_it_changes(served, met
         assert (await client.update(subscription))["specVersion"] == 9
 
 
+async def test_a_runtime_this_node_lacks_is_no_news_and_ends_nothing(served):
+    async with served.connect() as client:
+        subscription = await client.call("state_subscribeRuntimeVersion")
+        assert (await client.update(subscription))["specVersion"] == 7
+        block = served.node.grow({b":code": b"\x0a"})
+        answer = await served.request("state_getRuntimeVersion", "0x" + block.hex())
+        message = "Client error: Execution failed: this chain needs version 10"
+        assert answer["error"] == {"code": 4003, "message": message}
+        served.node.grow({b":code": b"\x09"})
+        assert (await client.update(subscription))["specVersion"] == 9
+
+
 async def test_storage_begins_with_every_key_then_sends_changes_only(served):
     node = served.node
     start = node.grow({b"\1": b"one"})
