@@ -210,8 +210,9 @@ class Witness:
         """Note who has made two blocks for a slot, when an honest node has seen both."""
         place = machine.name, pre_digest_of(note.header).slot
         first = self._seen.setdefault(place, note.hash)
-        if first != note.hash and self._authors[first] == self._authors[note.hash]:
-            self.caught[self._authors[first]] = self._loop.time()
+        author = self._authors.get(note.hash)
+        if first != note.hash and author is not None and author == self._authors.get(first):
+            self.caught[author] = self._loop.time()
 
     def _learn(self, node: Node, block: Hash, header: Header) -> None:
         """Note a block and, before it, those whose import a loss of power kept from being told."""
