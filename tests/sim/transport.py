@@ -257,6 +257,10 @@ class SimTransport:
         if self._life.alive:
             self._network.drop(self.name, peer, reason)
 
+    def addresses(self) -> list[str]:
+        """Return the one name there is."""
+        return [self.name]
+
     # What the network says.
 
     def connected(self, peer: str) -> None:
