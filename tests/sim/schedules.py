@@ -12,8 +12,8 @@ from runtime.primitives import vrf
 from runtime.primitives.babe import SecondaryVRF, VrfSignature, pre_digest_item, vrf_input
 from runtime.primitives.grandpa import Commit, Precommit, SignedPrecommit, localized_payload
 from runtime.primitives.header import BABE_ENGINE, Digest, Seal
+from tests.sim.churn import change_keys
 from tests.sim.genesis import SLOT_MS, session_pair
-from tests.sim.nemesis import change_keys
 from tests.sim.storm import settle
 from tests.sim.world import Outcome, Plan, World, run
 
