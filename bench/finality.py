@@ -3,7 +3,7 @@
     python -m bench.finality [--json FILE]
 
 Times are of the virtual clock, from the moment a block is built until a node has made it final, over all
-blocks and nodes; slots of 2 s, links of 20 to 250 ms and a tenth more by chance, everybody linked to everybody
+blocks and nodes; slots of 2 s, links of 20 to 250 ms and a tenth more by chance, everybody linked to all
 up to 9 nodes and to 8 others above. CPU is of the whole network, per final block and node; executions, roots
 and verdicts on signatures are shared between the nodes, so a node of its own needs those in addition.
 """

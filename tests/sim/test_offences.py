@@ -1,4 +1,4 @@
-"""A validator that signs twice, from the split brain to the slash: once, whoever saw what and however often."""
+"""A validator that signs twice, from the split brain to the slash: one, whoever saw what and how often."""
 
 from typing import Any
 
