@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from chain.block_data import BlockData
 from chain.env import Environment
+from chain.executor import Executor
 from chain.keys.pair import Keypair
 from chain.network.blocks import Stored, answer
 from chain.network.messages import (
@@ -28,6 +29,7 @@ from chain.network.messages import (
     Status,
 )
 from chain.node import Node, NodeConfig
+from chain.runtimes import Runtimes
 from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Files, Life, SimClock, SimDisk, SimRng
@@ -67,7 +69,7 @@ class Lab:
         self.files = {name: {directory: Files() for directory in DIRECTORIES} for name in names}
         self._runs: dict[str, tuple[asyncio.Task[None], ExitStack]] = {}
 
-    def start(self, name: str, *validators: str) -> Node:
+    def start(self, name: str, *validators: str, runtimes: Runtimes | None = None) -> Node:
         """Start a node with the keys of these validators, on what its last run has left."""
         life, files, stack = Life(), self.files[name], ExitStack()
         tables = self.tables.setdefault(name, blank_tables(self.weights, 0, SESSION_SLOTS).copy())
@@ -78,7 +80,7 @@ class Lab:
             SimRng(random.Random(name)),
             lambda directory: SimDisk(files[directory], life),
             lambda: MemoryDatabase(tables, life),
-            SimTransport(self.network, name, life),
+            lambda node_key, genesis: SimTransport(self.network, name, life),
         )
         config = NodeConfig(
             self.spec,
@@ -86,17 +88,24 @@ class Lab:
             validator=bool(validators),
             node_key=Keypair.from_seed(name.encode().ljust(32), "ed25519"),
         )
-        node = self.nodes[name] = stack.enter_context(Node.open(config, environment))
+        opening = Node.open(config, environment, Executor(runtimes=runtimes))
+        node = self.nodes[name] = stack.enter_context(opening)
         self._runs[name] = asyncio.get_running_loop().create_task(node.run(), name=name), stack
         return node
 
     async def stop(self, name: str) -> None:
         """Stop a node."""
+        self._runs[name][0].cancel()
+        await self.ending(name)
+
+    async def ending(self, name: str) -> BaseException | None:
+        """Wait for the end of a node and return what ended it."""
         task, stack = self._runs.pop(name)
         del self.nodes[name]
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE):
+            (problem,) = await asyncio.gather(task, return_exceptions=True)
         stack.close()
+        return problem
 
     async def until(self, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something holds; fail when it does not in time, or when a node has ended."""

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chain.errors import StateDiscarded, SubmitError, UnknownBlock
+from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 from chain.keys.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -25,6 +25,7 @@ from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import ZERO_HASH, AccountId, Hash, Weight
 
 CODE = b":code"
+NEWEST = 9
 DECODED_KEYS = codec(list[tuple[bytes, KeyTypeId]] | None)
 WAIT = 10
 """seconds before a test that hangs fails"""
@@ -69,9 +70,10 @@ class Version:
 
 
 class MemoryRuntime:
-    """A runtime that knows a few calls."""
+    """A runtime that knows a few calls; this node has those of version 9 at most."""
 
     def call_api(self, state: MemoryState, at: Header, name: str, argument: bytes) -> bytes:
+        self.version(state)
         match name:
             case "Test_echo":
                 return argument
@@ -110,7 +112,10 @@ class MemoryRuntime:
         return b"meta\x0e" + state.entries[CODE]
 
     def version(self, state: MemoryState) -> Version:
-        return Version(state.entries[CODE][0])
+        found = state.entries[CODE][0]
+        if found > NEWEST:
+            raise RuntimeMissing(f"this chain needs version {found}")
+        return Version(found)
 
 
 class MemoryStatuses:
@@ -169,6 +174,7 @@ class MemoryOperator:
 
     def __init__(self) -> None:
         self.peer_id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+        self.listen_addresses = list[str]
         self.keys: set[tuple[bytes, bytes]] = set()
         self.round: RoundState | None = None
         self.slots: dict[bytes, Slots] = {}

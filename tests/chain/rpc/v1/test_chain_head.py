@@ -103,6 +103,27 @@ async def test_a_new_runtime_comes_with_its_block(served):
         assert event["newRuntime"] == {"type": "valid", "spec": spec}
 
 
+async def test_a_runtime_this_node_lacks_is_invalid(served):
+    lacks = "this chain needs version 10"
+    async with served.connect() as client:
+        subscription, _ = await follow(client)
+        block = served.node.grow({b":code": b"\x0a"})
+        event = await client.update(subscription)
+        assert event["newRuntime"] == {"type": "invalid", "error": lacks}
+        reply = await client.call("chainHead_v1_call", subscription, hexed(block), "Test_number", "0x")
+        assert await client.update(subscription) == {
+            "event": "bestBlockChanged",
+            "bestBlockHash": hexed(block),
+        }
+        assert await events_of(client, subscription, reply, "operationError") == [
+            {"event": "operationError", "error": lacks}
+        ]
+        served.node.finalize(block)
+    async with served.connect() as client:
+        _, events = await follow(client)
+        assert events[0]["finalizedBlockRuntime"] == {"type": "invalid", "error": lacks}
+
+
 async def test_headers_bodies_and_calls_of_pinned_blocks(served):
     node = served.node
     block = node.grow({}, (b"\x01\x02", b"\x03"))
