@@ -16,8 +16,7 @@ from pathlib import Path
 
 from bench.record import finish, parser
 from tests.fuzz.engine import Finding, campaign
-from tests.fuzz.rpc_targets import leave
-from tests.fuzz.targets import all_targets
+from tests.fuzz.targets import all_targets, leave
 
 
 def main() -> int:

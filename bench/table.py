@@ -121,6 +121,24 @@ ROWS = (
         lambda f: f"{f['encode_us']} µs; {f['encode_scalecodec_us']} µs ({f['encode_ratio']}x)",
     ),
     Row(
+        "election",
+        "electing 100 of 130 by 5,000 nominators with 16 votes each, at once; the usual loops, in floats",
+        lambda f: f"{f['seats_s']:.2f} s; {f['usual_floats_s']:.2f} s ({f['usual_to_ours']}x)",
+    ),
+    Row(
+        "election",
+        "the same over blocks: blocks; the longest, and on a node that remembers nothing; taking the result",
+        lambda f: (
+            f"{f['warm']['blocks']}; {f['warm']['largest_ms']:.0f} ms, {f['cold']['largest_ms']:.0f} ms; "
+            f"{f['take_and_expose_ms']:.0f} ms"
+        ),
+    ),
+    Row(
+        "election",
+        "parts of stakes behind validators that Phragmén makes, and what is left without circles",
+        lambda f: f"{f['parts']:,} → {f['parts_left']:,}",
+    ),
+    Row(
         "state",
         "state root of 2,000 changed accounts, of a hot set of 20,000, by accounts in the state",
         lambda f: by_size(f, lambda state: f"{state['hot_root_ms']:.0f} ms"),

@@ -23,6 +23,7 @@ COMMANDS = {
     "node": "run a node",
     "register": "register a hotkey in a subnet",
     "key": "make, show and store keys",
+    "init-guard": "let keys whose record is lost sign again, after a silence",
     "build-spec": "print a chain specification",
     "build-manifest": "print what names a runtime in an upgrade",
     "chain-info": "say what a node's database holds",

@@ -19,6 +19,7 @@ from runtime.native import NativeRuntime
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.manifest import CODE_KEY
+from runtime.primitives.membership import MEMBERSHIP_PROOF, MembershipProof, OpaqueValue
 from runtime.primitives.scale import codec
 from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import BlockNumber, Hash
@@ -32,6 +33,7 @@ NONE = b"\x00"
 _APPLIED, _FAILED, _REFUSED = b"\x00\x00", b"\x00\x01", b"\x01"
 """How an ApplyExtrinsicResult begins: Ok(Ok), Ok(Err) and Err."""
 _DISPATCH_ERROR = codec(DispatchErrorKind)
+_OPAQUE = codec(OpaqueValue | None)
 
 _SCHEDULED_UPGRADE = item_prefix("System", "ScheduledUpgrade")
 """Looked up with every block, so before a runtime is bound."""
@@ -125,6 +127,18 @@ class Executor:
         if name == "Metadata_metadata_at_version":
             return self._described(state, name, argument)
         return self.native(state).answer(state, at, name, argument)
+
+    def unsigned(self, state: State, pallet: str, name: str, *arguments: Any) -> bytes:
+        """Return a transaction that nobody signs, made of a call by its names."""
+        executive = self.native(state).executive
+        return executive.format.bare(executive.runtime.call(pallet, name, *arguments))
+
+    def key_ownership(self, state: State, pallet: str, place: int, key: bytes) -> MembershipProof | None:
+        """Return whose a key of Babe in a slot, of Grandpa in a set is; None where the state cannot say."""
+        name = f"{pallet}Api_generate_key_ownership_proof"
+        found = self.native(state).answer(state, _NO_HEADER, name, place.to_bytes(8, "little") + key)
+        opaque = _OPAQUE.decode(found)
+        return None if opaque is None else MEMBERSHIP_PROOF.decode(opaque._0)
 
     def dry_run(self, state: State, at: Header, extrinsic: bytes) -> bytes:
         """Return what applying an extrinsic in a block after this one leads to: an ApplyExtrinsicResult."""

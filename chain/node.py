@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.consensus.author import Author
+from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.gossip import GrandpaGossip
 from chain.consensus.guard import Guard
@@ -36,6 +37,8 @@ from chain.network.transactions import TransactionGossip
 from chain.network.votes import VoteExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.recall import recall
+from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
@@ -101,19 +104,27 @@ class Node:
         self.peer_id = peer_id(node_key.public)
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
-        self.importer = Importer(store, executor, self.feed, clock)
+        self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
+        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
         self.network = Network(environment.transport, clock, self._status)
         self.blocks = BlockExchange(self.network, store)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
-        self.tip = Tip(store, executor, self._accept, lambda: self.sync.is_major)
+        self.tip = Tip(
+            store,
+            executor,
+            self._accept,
+            lambda: self.sync.is_major,
+            lambda: bool(self.network.peers()) or not self.has_network,
+        )
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.transactions = TransactionGossip(self.network, self.pool, clock, lambda: self.sync.is_major)
         votes = VoteExchange(self.network)
         gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
         ledger = Ledger(store, self.importer, self._decided)
-        disk = environment.disk("grandpa")
-        self.voter = Driver(ledger, guard, keys.voters, clock, disk, gossip)
+        self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
+        disk, accuse = environment.disk("grandpa"), self.reports.voted_twice
+        self.voter = Driver(ledger, guard, keys.voters, clock, disk, gossip, accuse=accuse)
         gossip.serve(self.voter)
         votes.serve(gossip)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
@@ -133,7 +144,7 @@ class Node:
         """
         with ExitStack() as opened:
             keystore = Keystore(environment.disk("keystore"), config.password)
-            guard = Guard.open(environment.disk("guard"))
+            guard = Guard.open(environment.disk("guard"), lenient=config.spec.is_test_chain)
             opened.callback(guard.close)
             keys = _session_keys(config, keystore, guard, environment.rng)
             node_key = config.node_key or load_node_key(environment.disk("network"), environment.rng)
@@ -151,6 +162,7 @@ class Node:
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
+            recall(store, executor, guard)
             node.upgrades.start()
             yield node
 
@@ -197,12 +209,14 @@ class Node:
         if self.config.validator:
             self._warn_of_idle_keys()
             works["babe-worker"] = self._author().run()
+            works["offence-reports"] = self.reports.run()
         return works
 
     def _author(self) -> Author:
         slot_ms = self.executor.slot_duration(self.store.state_at(self.store.best))
         built = self.metrics.block_proposed
-        return Author(self.tip, self.pool, self.keys.authors, self._guard, self.clock, slot_ms, built)
+        keys = self.keys.authors
+        return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
@@ -254,6 +268,7 @@ class Node:
         for block in note.enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
+        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""
@@ -383,6 +398,7 @@ class _ImportDoor:
         self._node = node
         self.finalize = node.importer.finalize
         self.begins_in = node.importer.begins_in
+        self.arrived = node.importer.arrived
 
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block.

@@ -13,6 +13,7 @@ from chain.keys.session import SessionKeys
 from chain.rpc.backend import Round, RoundState, Slots, Votes
 from chain.storage.store import ChainStore
 from runtime.primitives.babe import PRE_DIGEST, Primary
+from runtime.primitives.types import AccountId
 
 log = logging.getLogger("keystore")
 
@@ -45,6 +46,13 @@ class NodeOperator:
         made = self._keys.rotate()
         log.info("🔑 A client made the session keys 0x%s", made.hex())
         return made
+
+    def prove_keys(self, made: bytes, owner: AccountId) -> bytes:
+        """Return the proof that this node holds session keys it made for their owner.
+
+        Raises: KeystoreError, OSError.
+        """
+        return self._keys.prove(made, owner)
 
     def has_key(self, key_type: bytes, public: bytes) -> bool:
         """Say whether the keystore has a key."""

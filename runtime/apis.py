@@ -16,8 +16,9 @@ from runtime.pallets.transaction_payment import LENGTH_FEE, WEIGHT_FEE, FeeDetai
 from runtime.primitives import session
 from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
+from runtime.primitives.membership import MEMBERSHIP_PROOF, MembershipProof, OpaqueValue
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.session import KeyTypeId
+from runtime.primitives.session import BABE_KEY, GRANDPA_KEY, KeyTypeId
 from runtime.primitives.shapes import struct, u32, u64
 from runtime.primitives.transaction import (
     Err,
@@ -26,7 +27,7 @@ from runtime.primitives.transaction import (
     TransactionValidity,
     UncheckedExtrinsic,
 )
-from runtime.primitives.types import AccountId, Balance, Hash, Nonce, Slot, Weight
+from runtime.primitives.types import AccountId, Balance, Ed25519Public, Hash, Nonce, Slot, Weight
 from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
@@ -89,7 +90,8 @@ class TaggedTransactionQueue(Bound):
     ) -> TransactionValidity:
         """Say where a transaction belongs in the pool, or why it does not."""
         try:
-            return Ok(self.native.executive.validate(self.state, self.header, tx))
+            executive = self.native.executive
+            return Ok(executive.validation(self.state, self.header).check(tx, source))
         except TransactionRejected as refused:
             return Err(refused.error())
 
@@ -164,6 +166,13 @@ class BabeApi(Bound):
         """Return the epoch after the current one, which is announced already."""
         return self.runtime.babe.next_epoch()
 
+    def generate_key_ownership_proof(self, slot: Slot, authority_id: Ed25519Public) -> OpaqueValue | None:
+        """Return the proof of who owned a key in a slot of the block's session; None elsewhere."""
+        babe = self.runtime.babe
+        if babe.epoch_at(slot) != babe.epoch_index.get():
+            return None
+        return _opaque(self.runtime.historical.prove(BABE_KEY, authority_id))
+
 
 class GrandpaApi(Bound):
     """What voters on finality must know."""
@@ -175,6 +184,12 @@ class GrandpaApi(Bound):
     def current_set_id(self) -> u64:
         """Return the number of the set of voters."""
         return self.runtime.grandpa.current_set_id.get()
+
+    def generate_key_ownership_proof(self, set_id: u64, authority_id: Ed25519Public) -> OpaqueValue | None:
+        """Return the proof of who owns a key of the current set; None for another set."""
+        if set_id != self.runtime.grandpa.current_set_id.get():
+            return None
+        return _opaque(self.runtime.historical.prove(GRANDPA_KEY, authority_id))
 
 
 class SessionKeys(Bound):
@@ -223,6 +238,10 @@ def answer(state: State, header: Header, name: str, argument: bytes) -> bytes:
     Raises: ApiNotFound, ApiTrap, DecodeError.
     """
     return NATIVE.answer(state, header, name, argument)
+
+
+def _opaque(proof: MembershipProof | None) -> OpaqueValue | None:
+    return None if proof is None else OpaqueValue(MEMBERSHIP_PROOF.encode(proof))
 
 
 def _dispatch_info(runtime: AssayRuntime, call: Call, length: int) -> RuntimeDispatchInfo:

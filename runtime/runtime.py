@@ -22,10 +22,12 @@ from runtime.pallets.checks import (
 from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.offences import Offences
 from runtime.pallets.proxy import Proxy, ProxyType, Reach
 from runtime.pallets.session import Session
 from runtime.pallets.staking.pallet import Staking
@@ -83,8 +85,8 @@ class AssayRuntime(Runtime):
     """Consensus, money, and the market for AI work."""
 
     system = System.at(0, version=VERSION)
-    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa"))
-    babe = Babe.at(2, system=system, session=session)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "grandpa", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
@@ -98,7 +100,9 @@ class AssayRuntime(Runtime):
         authorship=authorship,
         timestamp=timestamp,
     )
-    grandpa = Grandpa.at(10, system=system)
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
+    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences, rewards=staking)
     election = ElectionProvider.at(11, voters=staking)
     utility = Utility.at(12)
     multisig = Multisig.at(13, system=system, currency=balances)

@@ -9,12 +9,11 @@ import json
 
 from chain.commands import database
 from chain.commands.failure import Failure
-from chain.consensus.slots import verify_header
+from chain.consensus.slots import pre_digest_slot, verify_header
 from chain.env_real import RealClock
 from chain.errors import InvalidBlock, StateDiscarded
 from chain.executor import Executor
 from chain.storage.store import ChainStore
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import BlockRejected
 from runtime.frame.state import Changes
 from runtime.primitives.header import Header

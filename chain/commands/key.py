@@ -20,7 +20,8 @@ from typing import cast, get_args
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.node import DEFAULT_BASE
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import GuardError
 from chain.env_real import RealDisk, RealRng
 from chain.keys.keystore import KEY_KINDS, Keystore, KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, peer_id, read_node_key

@@ -19,7 +19,7 @@ import uvloop
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
-from chain.consensus.guard import GuardError
+from chain.consensus.guard_records import GuardError
 from chain.errors import RuntimeMissing, StorageError
 from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key

@@ -1,6 +1,6 @@
 """Authoring: in each slot that is ours, build a block, seal it, hand it to the importer.
 
-Reads top to bottom: Author.run -> author -> propose.
+Reads top to bottom: Author.run -> begin -> propose.
 """
 
 import asyncio
@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from chain.consensus.guard import Guard, GuardError
-from chain.consensus.slots import Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
+from chain.consensus.clock_watch import ClockWatch
+from chain.consensus.guard import Guard, KeySilent
+from chain.consensus.guard_records import GuardError
+from chain.consensus.slots import BUILD_SHARE, Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
-from chain.errors import StorageError
 from chain.keys.pair import Keypair
 from chain.logs import short
-from runtime.frame.errors import InvalidDigest
+from runtime.frame.errors import InvalidDigest, RuntimeTrap
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes
 from runtime.primitives.header import BABE_ENGINE, Digest, Header, Seal
@@ -24,12 +25,16 @@ from runtime.primitives.types import BlockNumber, Hash
 
 log = logging.getLogger("babe")
 
-BUILD_SHARE = 3
-"""Building ends a third into the slot, so that the block arrives within it."""
 BREATH = 0.005
 """seconds of building between two turns of the event loop"""
 FIRST = 4
 """times as long as the others worked in between building goes on: no flood keeps it from filling a block"""
+UNFINALIZED_SLACK = 50
+"""blocks that may wait for finality before authors slow down"""
+AUTHORING_BIAS = 2
+"""blocks beyond the slack for each slot that an author pauses"""
+MAX_PAUSE = 100
+"""slots; nobody pauses longer. All three are Substrate's"""
 MAX_SKIPPED = 8
 """Transactions that do not fit any more before the block counts as full."""
 
@@ -53,10 +58,11 @@ class Waiting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a block is built on."""
+    """What a block is built on; `unfinalized` is how many blocks up to it are not final."""
 
     header: Header
     slot: int
+    unfinalized: int
 
 
 class Chain(Protocol):
@@ -64,6 +70,10 @@ class Chain(Protocol):
 
     def parent(self) -> Parent:
         """Return the best block."""
+        ...
+
+    def hears(self) -> bool:
+        """Say whether this node would hear of what others sign."""
         ...
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
@@ -74,9 +84,18 @@ class Chain(Protocol):
         """Start the next block."""
         ...
 
+    def justification(self) -> bytes | None:
+        """Return the proof of the newest finality, for the block to note if it may."""
+        ...
+
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import the finished block."""
         ...
+
+
+def pause(unfinalized: int) -> int:
+    """Return how many slots after its last block an author waits, so that unfinalised blocks stay few."""
+    return min(MAX_PAUSE, max(0, unfinalized - UNFINALIZED_SLACK) // AUTHORING_BIAS)
 
 
 class Author:
@@ -89,6 +108,7 @@ class Author:
         keys: list[Keypair],
         guard: Guard,
         clock: Clock,
+        watch: ClockWatch,
         slot_ms: int,
         built: Callable[[float, int, str], None],
     ) -> None:
@@ -97,12 +117,19 @@ class Author:
         self._keys = keys
         self._guard = guard
         self._clock = clock
+        self._watch = watch
         self._slot_ms = slot_ms
         self._built = built
 
     async def run(self) -> None:
         """Author until cancelled."""
         async for slot in SlotTimer(self._clock, self._slot_ms):
+            await self.begin(slot)
+
+    async def begin(self, slot: int) -> None:
+        """Do what is due as a slot begins."""
+        self._guard.listened(slot, heard=self._chain.hears())
+        if self._watch.may_author():
             for keypair in self._keys:
                 await self._author(slot, keypair)
 
@@ -111,7 +138,7 @@ class Author:
         if slot <= parent.slot:
             return
         ours = claim(keypair, slot, self._chain.epoch(parent, slot))
-        if ours is None:
+        if ours is None or not self._may_author(slot, keypair.public, parent):
             return
         started, moment = self._clock.monotonic(), self._clock.wall_ms()
         if slot_at(moment, self._slot_ms) != slot:
@@ -123,7 +150,7 @@ class Author:
         try:
             execution = self._chain.open_block(parent, number, Digest([ours]))
         except InvalidDigest as refused:
-            log.warning("block %d is not authored: %s", number, refused)
+            log.warning("slot %d is not authored: %s", slot, refused)
             return
         deadline = slot_start_ms(slot, self._slot_ms) + self._slot_ms // BUILD_SHARE
         executed, body, ended = await self._propose(execution, moment, deadline)
@@ -141,6 +168,25 @@ class Author:
         self._built(seconds, len(body), ended)
         self._chain.accept(header, body, executed.changes)
 
+    def _may_author(self, slot: int, public: bytes, parent: Parent) -> bool:
+        """Say whether to build in a slot of ours at all."""
+        try:
+            self._guard.check_author(public)
+        except KeySilent as refused:
+            log.info("🤫 Slot %d is not authored: %s", slot, refused)
+            return False
+        except GuardError as refused:
+            log.error("slot %d is not authored: %s", slot, refused)
+            return False
+        last = self._guard.last_slot(public)
+        if last is not None and last.slot < slot < last.slot + pause(parent.unfinalized):
+            log.info(
+                "🐌 Backing off claiming new slot %d for block authorship: finality is lagging by %d blocks",
+                slot, parent.unfinalized,
+            )  # fmt: skip
+            return False
+        return True
+
     async def _propose(
         self, execution: Execution, moment: int, deadline_ms: int
     ) -> tuple[Executed, list[bytes], str]:
@@ -148,7 +194,7 @@ class Author:
 
         The stamp decides nothing else.
         """
-        body = execution.inherents({"timestamp": moment})
+        body = execution.inherents({"timestamp": moment, "justification": self._chain.justification()})
         for inherent in body:
             execution.apply(inherent)
         skipped, ended = 0, NO_MORE_TRANSACTIONS
@@ -178,9 +224,7 @@ class Author:
             if refused.reason != "ExhaustsResources":
                 self._pool.report_invalid(transaction)
             return False
-        except StorageError:
-            raise
-        except Exception:
+        except RuntimeTrap:
             log.exception("0x%s breaks the runtime and is dropped: please report this", transaction.hex())
             self._pool.report_invalid(transaction)
             return False

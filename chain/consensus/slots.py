@@ -27,6 +27,8 @@ from runtime.primitives.header import BABE_ENGINE, Header, PreRuntime, Seal
 
 SLOTS_AHEAD = 1
 """A header this far ahead may wait until it is due; one further ahead is refused."""
+BUILD_SHARE = 3
+"""Building ends a third into the slot, so that the block arrives within it."""
 _SEAL_SIZE = 64
 
 
@@ -57,6 +59,14 @@ def slot_at(wall_ms: int, slot_ms: int) -> int:
 def slot_start_ms(slot: int, slot_ms: int) -> int:
     """Return when a slot begins, in milliseconds since the Unix epoch."""
     return slot * slot_ms
+
+
+def pre_digest_slot(header: Header) -> int:
+    """Return the slot a header claims, 0 where its pre-digest is malformed (the verification says so)."""
+    try:
+        return pre_digest_of(header).slot
+    except ValueError:
+        return 0
 
 
 def epoch_index_at(slot: int, genesis_slot: int, session_slots: int) -> int:

@@ -10,6 +10,8 @@ from chain.consensus.guard import Guard
 from chain.env import Rng
 from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, KEY_KINDS, Keystore, KeystoreError
 from chain.keys.pair import Keypair
+from runtime.primitives.session import ownership_statement
+from runtime.primitives.types import AccountId
 
 MAX_KEYS = 256
 """keys of a type; each costs a look per slot, and the guard writes all records with every signature"""
@@ -20,6 +22,7 @@ class SessionKeys:
 
     def __init__(self, keystore: Keystore, guard: Guard, rng: Rng, *, wants_password: bool = False) -> None:
         self._keystore = keystore
+        self._guard = guard
         self._rng = rng
         self._wants_password = wants_password
         self._admit: dict[bytes, Callable[[bytes], None]] = {
@@ -39,6 +42,10 @@ class SessionKeys:
         """The GRANDPA keys at work; the list grows."""
         return self._pairs[GRANDPA_KEY]
 
+    def signs_with(self, public: bytes) -> bool:
+        """Say whether a public key is one of those at work, of either type."""
+        return any(pair.public == public for pairs in self._pairs.values() for pair in pairs)
+
     def load(self) -> None:
         """Put every key of the keystore to work, and those to come.
 
@@ -49,6 +56,8 @@ class SessionKeys:
             pairs[:] = [
                 self._keystore.keypair(key_type, public) for public in self._keystore.public_keys(key_type)
             ]
+            for pair in pairs:
+                self._guard.put_to_work(pair.public)
 
     def admit_all(self) -> None:
         """Make the records that keys of the keystore lack; for test chains, where nothing is at stake."""
@@ -78,6 +87,20 @@ class SessionKeys:
             self._check_may_add(key_type)
         return b"".join(self.insert(key_type, self._keystore.new_secret(self._rng)) for key_type in KEY_KINDS)
 
+    def prove(self, made: bytes, owner: AccountId) -> bytes:
+        """Return the proof, for `Session.set_keys`, that this node holds the keys it made for their owner.
+
+        It is no block and no vote, so the guard has nothing to remember.
+
+        Raises: KeystoreError.
+        """
+        size, statement = len(made) // len(KEY_KINDS), ownership_statement(owner)
+        publics = [made[at : at + size] for at in range(0, len(made), size)]
+        return b"".join(
+            self._keystore.keypair(key_type, public).sign(statement)
+            for key_type, public in zip(KEY_KINDS, publics, strict=True)
+        )
+
     def has(self, key_type: bytes, public: bytes) -> bool:
         """Say whether the keystore has a key."""
         return public in self._keystore.public_keys(key_type)
@@ -98,3 +121,4 @@ class SessionKeys:
     def _put_to_work(self, key_type: bytes, public: bytes) -> None:
         if self._signs and all(pair.public != public for pair in self._pairs[key_type]):
             self._pairs[key_type].append(self._keystore.keypair(key_type, public))
+            self._guard.put_to_work(public)

@@ -99,11 +99,16 @@ class Network:
         return {peer.name: peer.status for peer in self._peers.values() if peer.status is not None}
 
     def send(self, peer: str, channel: Channel, message: bytes) -> bool:
-        """Send a message; False when the peer is gone or takes no more now."""
+        """Send a message; False when the peer is gone or takes no more now.
+
+        Who cannot even be sent votes is left: it must not seem to be told what it is not.
+        """
         assert len(message) <= LIMITS[channel].size, "no honest message is beyond the limit of its channel"
         sent = self._transport.send(peer, channel, message)
         if sent:
             self.sent_bytes += len(message)
+        elif peer in self._peers and LIMITS[channel].priority == 0:
+            self._transport.drop(peer, "it takes no more messages")
         return sent
 
     def blame(self, peer: str, reason: Fault, detail: str = "") -> None:

@@ -41,8 +41,8 @@ class Waiting(Protocol):
     def get(self, transaction: Hash) -> bytes | None:
         """Return the bytes of a waiting transaction."""
 
-    def ready(self) -> list[bytes]:
-        """Return the ready transactions in author order."""
+    def propagated(self) -> list[bytes]:
+        """Return the ready transactions that peers should have too, in author order."""
 
 
 class TransactionGossip:
@@ -61,7 +61,8 @@ class TransactionGossip:
     def joined(self, peer: str, status: Status) -> None:
         """Give a new peer what waits."""
         self._known[peer] = Seen(KNOWN_TRANSACTIONS)
-        self._send(peer, [(Hash(blake2_256(each)), each) for each in self._pool.ready()[:MAX_TRANSACTIONS]])
+        waiting = self._pool.propagated()[:MAX_TRANSACTIONS]
+        self._send(peer, [(Hash(blake2_256(each)), each) for each in waiting])
 
     def left(self, peer: str) -> None:
         """Forget a peer."""

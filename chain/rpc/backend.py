@@ -11,7 +11,7 @@ from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.types import Hash
+from runtime.primitives.types import AccountId, Hash
 
 ChainType = Literal["Development", "Local", "Live"]
 
@@ -215,6 +215,13 @@ class Operator(Protocol):
 
     def rotate_keys(self) -> bytes:
         """Make a new session key of every type; return the public keys in the order of the runtime.
+
+        Raises: KeystoreError, OSError.
+        """
+        ...
+
+    def prove_keys(self, made: bytes, owner: AccountId) -> bytes:
+        """Return the proof that this node holds session keys it made for their owner.
 
         Raises: KeystoreError, OSError.
         """

@@ -21,6 +21,7 @@ UNSAFE = frozenset(
         "author_insertKey",
         "author_removeExtrinsic",
         "author_rotateKeys",
+        "author_rotateKeysWithOwner",
         "babe_epochAuthorship",
         "state_getPairs",
         "state_queryStorage",

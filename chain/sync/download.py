@@ -27,7 +27,7 @@ NEAR = 1024
 CHUNK = 32
 """blocks whose bodies are asked for at once"""
 MAX_CHUNKS = 8
-"""asked for or waiting to be handed on; an answer has 8 MiB at most"""
+"""asked for or waiting to be handed on"""
 WINDOW = 1024
 """headers ahead of what is imported, in a far download"""
 
@@ -72,6 +72,9 @@ class Work(Protocol):
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
 
+    def has_memory(self, download: "Download", *, is_first: bool) -> bool:
+        """Say whether a download may ask for more bodies; `is_first`: for those it waits for."""
+
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""
 
@@ -109,6 +112,7 @@ class Download:
         self.holders = list(holders)  # who is asked for headers, the first first
         self._work = work
         self._is_claimed = is_claimed  # the holders say they have it
+        self.is_long = is_best and target[1] - work.final()[1] > CHUNK
         self.is_far = is_best and target[1] - work.final()[1] > NEAR
         self._down: list[Header] = []  # of a near download, highest first
         self._last: Block | None = None  # of a far one: what the next headers are built on
@@ -116,6 +120,7 @@ class Download:
         self._chunks: deque[Chunk] = deque()
         self._wanted: set[Hash] = set()  # what is in _headers and _chunks
         self._has_all_headers = False
+        self.held = 0  # bytes of bodies in _chunks
         self._asking = False
         self._lead = ""  # who was asked for headers last
 
@@ -140,7 +145,9 @@ class Download:
         self.ended = self.failed = True
 
     def step(self) -> None:
-        """Ask for what is missing and hand on what is complete."""
+        """Hand on what is complete and ask for what is missing."""
+        while not self.ended and self._chunks and not self._chunks[0].missing() and self._work.has_room():
+            self._hand_on(self._chunks.popleft())
         if self.ended:
             return
         if not self._has_all_headers and not self._asking and len(self._headers) < WINDOW:
@@ -148,22 +155,23 @@ class Download:
         while self._headers and len(self._chunks) < MAX_CHUNKS:
             count = min(CHUNK, len(self._headers))
             self._chunks.append(Chunk([self._headers.popleft() for _ in range(count)]))
-        for chunk in self._chunks:
-            if not self.ended and not chunk.asked and chunk.missing():
+        for place, chunk in enumerate(self._chunks):
+            is_open = not self.ended and not chunk.asked and chunk.missing()
+            if is_open and self._work.has_memory(self, is_first=not place):
                 self._ask_bodies(chunk)
-        while not self.ended and self._chunks and not self._chunks[0].missing() and self._work.has_room():
-            self._hand_on(self._chunks.popleft())
         if self._has_all_headers and not self._headers and not self._chunks:
             self.ended = True
 
     # Headers.
 
     def _ask_headers(self) -> None:
-        if not self.holders:
-            self.abandon()
+        if not self.holders or self._work.is_known(self.target[0]):
+            self.abandon()  # nobody is left, or it came another way
             return
         if self.is_far:
             self._ask_upwards()
+            return
+        if self._links_up():
             return
         start, above = self.target
         if self._down:
@@ -171,8 +179,8 @@ class Download:
         count = min(MAX_BLOCKS, above - self._work.final()[1])
         if count <= 0:
             self.abandon()
-            if self._is_claimed:
-                self._work.blame(self.holders[0], Fault.OTHER_FINALITY, f"#{self.target[1]}")
+            if self._is_claimed and self._down:
+                self._work.blame(self._lead, Fault.OTHER_FINALITY, f"#{self.target[1]}")
             return
         self._ask_lead(start, count, self._came_down, descending=True)
 
@@ -212,12 +220,17 @@ class Download:
                 return
             self._down.append(header)
             expected = header.parent_hash
-            if self._work.is_known(expected):
-                self._take(reversed(self._down))
-                self._has_all_headers = True
-                return
-        if len(self._down) >= NEAR:
+        if not self._links_up() and len(self._down) >= NEAR:
             self.abandon()
+
+    def _links_up(self) -> bool:
+        """Take the headers down to the highest that is built on a block known by now, if there is one."""
+        for place, header in enumerate(self._down):
+            if self._work.is_known(header.parent_hash):
+                self._take(reversed(self._down[: place + 1]))
+                self._has_all_headers = True
+                return True
+        return False
 
     def _came_common(self, headers: list[Header]) -> None:
         header = headers[0] if headers else None
@@ -311,6 +324,7 @@ class Download:
                 return
             block = chunk.hashes[place]
             chunk.found[block] = Incoming(block, header, found.body, found.justification, peer)
+            self.held += chunk.found[block].size
 
     def supply(self, body: list[bytes], peer: str) -> None:
         """Take the body that came with the announcement of the one block of this download."""
@@ -318,7 +332,8 @@ class Download:
         self._headers.clear()
         chunk = Chunk([header])
         if _fits(body, header):
-            chunk.found[self.target[0]] = Incoming(self.target[0], header, body, None, peer)
+            chunk.found[self.target[0]] = incoming = Incoming(self.target[0], header, body, None, peer)
+            self.held += incoming.size
         else:
             self._work.blame(peer, Fault.WRONG_BLOCKS, f"#{header.number}")
         self._chunks.append(chunk)
@@ -328,6 +343,7 @@ class Download:
         blocks = [chunk.found[block] for block in chunk.hashes]
         proven = [each.block for each in blocks if each.justification is not None]
         for each in blocks:
+            self.held -= each.size
             self._wanted.discard(each.block)
             is_needed = each.block in proven[-1:] or self._work.changes_voters(each.header)
             self._work.hand_on(each if is_needed else replace(each, justification=None))

@@ -6,11 +6,12 @@ finalisation, and only then the notification.
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from chain.consensus.slots import check_begun, slot_at, verify_header
+from chain.consensus.clock_watch import WHOLE, ClockWatch
+from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
 from chain.env import Clock
-from chain.errors import UnknownBlock
+from chain.errors import InvalidBlock, UnknownBlock
 from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -19,22 +20,53 @@ from chain.sync.authority_sets import AuthoritySets
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import is_primary_header, pre_digest_of
-from runtime.primitives.grandpa import Flaw, JustificationError, decode_justification, verify_justification
+from runtime.primitives.grandpa import (
+    Flaw,
+    GrandpaJustification,
+    JustificationError,
+    Message,
+    decode_justification,
+    verify_justification,
+)
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("sync")
 
 
+class Witness(Protocol):
+    """Who is told what keys have signed: this node's own may be among them."""
+
+    def heard_seal(self, public: bytes, slot: int, pre_hash: Hash) -> None:
+        """Note a header that a key has sealed."""
+        ...
+
+    def heard_vote(
+        self, public: bytes, message: Message, round_: int, set_id: int, slot: int | None = None
+    ) -> None:
+        """Note a vote that a key has cast; `slot` is the voted block's, where known."""
+        ...
+
+
 class Importer:
     """The single writer of the chain."""
 
-    def __init__(self, store: ChainStore, executor: Executor, feed: Notifications, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ChainStore,
+        executor: Executor,
+        feed: Notifications,
+        clock: Clock,
+        witness: Witness | None = None,
+        watch: ClockWatch | None = None,
+    ) -> None:
         self._store = store
         self._executor = executor
         self._feed = feed
         self._clock = clock
         self.sets = AuthoritySets(store, executor)
+        self._witness = witness
+        self._watch = watch
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -51,6 +83,26 @@ class Importer:
     def import_own(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Store a block this node has built and sealed."""
         return self._import(header, body, changes)
+
+    def arrived(self, header: Header) -> None:
+        """Let a header that a peer has just announced say whether this clock is right.
+
+        It may be one that is refused because this clock is wrong, and so are its parents then: whether its
+        author had the slot is known from the best block.
+        """
+        if self._watch is None or self._store.header(header.hash()) is not None:
+            return
+        best, state = self._header(self._store.best), self._store.state_at(self._store.best)
+        if self._executor.lacks(state) is not None:
+            return
+        epoch = self._executor.epoch(state, best.number, pre_digest_slot(header))
+        try:
+            digest = verify_header(header, pre_digest_slot(best), epoch)
+        except InvalidBlock:
+            return
+        author, weight = epoch.authorities[digest.authority_index]
+        share = weight * WHOLE // sum(each for _, each in epoch.authorities)
+        self._watch.arrived(author, share, digest.slot)
 
     def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
         """Verify, execute and store a block from elsewhere.
@@ -71,6 +123,9 @@ class Importer:
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
         epoch = self._executor.epoch(state, parent.number, pre_digest_slot(header))
         digest = verify_header(header, parent_slot, epoch)
+        if self._witness is not None:
+            author, _ = epoch.authorities[digest.authority_index]
+            self._witness.heard_seal(author, digest.slot, Hash(pre_hash(header.unsealed()[0])))
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
 
@@ -91,11 +146,22 @@ class Importer:
             detail = f"#{header.number} is for the voters after #{change}, which is not final"
             raise JustificationError(Flaw.BEYOND_CHANGE, detail)
         voters, set_id = self.sets.current()
-        verify_justification(decode_justification(justification), voters, set_id, (block, header.number))
+        proof = decode_justification(justification)
+        verify_justification(proof, voters, set_id, (block, header.number))
+        self._tell(proof, set_id)
         finalized = self._store.finalize(block, justification)
         if finalized:
             self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))
         return finalized
+
+    def _tell(self, proof: GrandpaJustification, set_id: int) -> None:
+        """Tell who voted for a final block."""
+        if self._witness is None:
+            return
+        for signed in proof.commit.precommits:
+            target = self._store.header(signed.precommit.target_hash)
+            slot = None if target is None else pre_digest_slot(target)
+            self._witness.heard_vote(signed.id, signed.precommit, proof.round, set_id, slot)
 
     def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
         state = self._store.state_at(header.parent_hash)
@@ -142,11 +208,3 @@ class Importer:
         header = self._store.header(block)
         assert header is not None, "what a block is built on is stored"
         return header
-
-
-def pre_digest_slot(header: Header) -> int:
-    """Return the slot a header claims, 0 where its pre-digest is malformed (the verification says so)."""
-    try:
-        return pre_digest_of(header).slot
-    except ValueError:
-        return 0

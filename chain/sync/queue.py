@@ -44,6 +44,9 @@ class Importing(Protocol):
     def begins_in(self, slot: int) -> float:
         """Return the seconds until a slot begins."""
 
+    def arrived(self, header: Header) -> None:
+        """Let a header that a peer has just announced say whether this clock is right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -54,6 +57,11 @@ class Incoming:
     body: list[bytes] = field(repr=False)
     justification: bytes | None
     peer: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of what can be large."""
+        return sum(map(len, self.body)) + len(self.justification or b"")
 
 
 class Final(Protocol):
@@ -79,6 +87,7 @@ class ImportQueue:
         self._ended = ended
         self._blocks: deque[Incoming] = deque()
         self._pending: set[Hash] = set()
+        self.held = 0  # bytes of the blocks that wait
         self._parked: set[Hash] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._bad: Seen[Hash] = Seen(BAD_BLOCKS)
@@ -99,6 +108,7 @@ class ImportQueue:
         if block.block not in self._pending:
             self._pending.add(block.block)
             self._blocks.append(block)
+            self.held += block.size
             self._some.set()
 
     async def run(self) -> None:
@@ -113,6 +123,7 @@ class ImportQueue:
                 self._some.clear()
                 while self._blocks:
                     incoming = self._blocks.popleft()
+                    self.held -= incoming.size
                     self._pending.discard(incoming.block)
                     self._ended(incoming, self._import(incoming))
                     await asyncio.sleep(0)

@@ -32,9 +32,11 @@ REST = 1.0
 MAX_REST = 32.0
 """seconds"""
 MAX_DOWNLOADS = 16
-"""chains at once, of which one may be a far one"""
+"""chains at once, of which one may be a long one: peers at slightly different heights share their past"""
 MAX_WAITING = 512
 """blocks that wait for the importer; more are not asked for"""
+MAX_HELD = 64 << 20
+"""bytes of blocks on their way; beyond, the oldest download alone may ask for what it waits for"""
 BEHIND = 5
 """blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
 FINALITY_PATIENCE = 5.0
@@ -99,6 +101,7 @@ class Sync:
         changes_voters: Callable[[Header], bool],
     ) -> None:
         self._store = store
+        self._importer = importer
         self._exchange = exchange
         self._clock = clock
         self.changes_voters = changes_voters
@@ -162,6 +165,7 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        self._importer.arrived(header)
         if is_best:
             self._peers[peer].best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):
@@ -271,9 +275,15 @@ class Sync:
             self._peers[peer].best = best
         self.blame(peer, Fault.FALSE_CLAIM, f"#{best[1]}")
 
+    def has_memory(self, download: Download, *, is_first: bool) -> bool:
+        """Say whether a download may ask for more bodies; `is_first`: for those it waits for."""
+        if is_first and download is self._downloads[0]:
+            return self.has_room()
+        return sum(each.held for each in self._downloads) + self._queue.held < MAX_HELD
+
     def has_room(self) -> bool:
         """Say whether more blocks may be handed on."""
-        return len(self._queue) < MAX_WAITING
+        return len(self._queue) < MAX_WAITING and self._queue.held < MAX_HELD
 
     def hand_on(self, block: Incoming) -> None:
         """Import a block after those handed on before."""
@@ -283,7 +293,7 @@ class Sync:
 
     def _look(self) -> None:
         """Begin what should be under way, and go on with what is."""
-        for name, peer in sorted(self._peers.items(), key=lambda each: -each[1].best[1]):
+        for name, peer in sorted(self._peers.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
             if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
                 holders = [name, *(other for other, each in self._peers.items() if each.best == peer.best)]
                 self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
@@ -292,8 +302,8 @@ class Sync:
         self._downloads = [each for each in self._downloads if not each.ended]
 
     def _begin(self, download: Download) -> None:
-        """Begin a download unless there are enough, or another far one."""
-        another = download.is_far and any(each.is_far for each in self._downloads)
+        """Begin a download unless there are enough, or another long one."""
+        another = download.is_long and any(each.is_long for each in self._downloads)
         if len(self._downloads) < MAX_DOWNLOADS and not another:
             self._downloads.append(download)
 

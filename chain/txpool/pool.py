@@ -22,14 +22,15 @@ from chain.txpool.watch import DROPPED, FUTURE, INVALID, READY, Status, Watch, a
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.transaction import TransactionRejected, Undecodable, ValidTransaction
 from runtime.primitives.types import Hash
+from runtime.primitives.validity import TransactionSource
 
 log = logging.getLogger("txpool")
 
 REVALIDATED_AT_ONCE = 32
 """transactions between which others get their turn; some milliseconds"""
 
-Validate = Callable[[bytes], ValidTransaction]
-"""Ask the runtime at the best block.
+Validate = Callable[[bytes, TransactionSource], ValidTransaction]
+"""Ask the runtime at the best block. What the pool holds came in by its source: it is asked again as InBlock.
 
 Raises: TransactionRejected.
 """
@@ -100,12 +101,12 @@ class Pool:
         entry = self._entries.get(transaction)
         return entry.extrinsic if entry else None
 
-    def submit(self, extrinsic: bytes) -> Hash:
+    def submit(self, extrinsic: bytes, source: TransactionSource = TransactionSource.External) -> Hash:
         """Take a transaction in and return its hash.
 
         Raises: SubmitError.
         """
-        return self._admit(extrinsic, None)
+        return self._admit(extrinsic, source, None)
 
     def watch(self, extrinsic: bytes) -> tuple[Hash, Watch]:
         """Take a transaction in and tell what becomes of it.
@@ -113,11 +114,15 @@ class Pool:
         Raises: SubmitError.
         """
         watch = Watch()
-        return self._admit(extrinsic, watch), watch
+        return self._admit(extrinsic, TransactionSource.External, watch), watch
 
     def ready(self) -> list[bytes]:
         """Return the ready transactions in author order."""
         return [extrinsic for _, extrinsic in self.best_first()]
+
+    def propagated(self) -> list[bytes]:
+        """Return the ready transactions that peers should have too, in author order."""
+        return [extrinsic for each, extrinsic in self.best_first() if self._entries[each].validity.propagate]
 
     def best_first(self) -> Iterator[tuple[Hash, bytes]]:
         """Yield ready transactions, each after what it requires; otherwise by priority, then arrival.
@@ -199,7 +204,7 @@ class Pool:
 
     # Admission.
 
-    def _admit(self, extrinsic: bytes, watch: Watch | None) -> Hash:
+    def _admit(self, extrinsic: bytes, source: TransactionSource, watch: Watch | None) -> Hash:
         transaction = Hash(blake2_256(extrinsic))
         if transaction in self._entries:
             raise refusals.already_imported(transaction)
@@ -207,7 +212,8 @@ class Pool:
             raise refusals.banned()
         if len(extrinsic) > self._limits.extrinsic_size:
             raise refusals.rejected(TransactionRejected("invalid", "ExhaustsResources"))
-        entry = self._new_entry(transaction, extrinsic, self._first_check(transaction, extrinsic))
+        validity = self._first_check(transaction, extrinsic, source)
+        entry = self._new_entry(transaction, extrinsic, validity)
         self._place(entry, watch)
         self._enforce()
         if transaction not in self._entries:
@@ -215,10 +221,12 @@ class Pool:
         self.counters.submitted += 1
         return transaction
 
-    def _first_check(self, transaction: Hash, extrinsic: bytes) -> ValidTransaction:
+    def _first_check(
+        self, transaction: Hash, extrinsic: bytes, source: TransactionSource
+    ) -> ValidTransaction:
         self.counters.validations += 1
         try:
-            return self._validate(extrinsic)
+            return self._validate(extrinsic, source)
         except Undecodable as problem:
             self.counters.invalid += 1
             raise refusals.undecodable(problem) from problem
@@ -392,7 +400,7 @@ class Pool:
         for transaction, extrinsic in self._limbo.some(self._limits.rechecks):
             self.counters.validations += 1
             try:
-                validity = self._validate(extrinsic)
+                validity = self._validate(extrinsic, TransactionSource.InBlock)
             except TransactionRejected as problem:
                 if problem.reason != "Stale":
                     self._limbo.discard(transaction)
@@ -422,7 +430,7 @@ class Pool:
         """Ask the runtime again; return None when the entry had to leave."""
         self.counters.validations += 1
         try:
-            validity = self._validate(entry.extrinsic)
+            validity = self._validate(entry.extrinsic, TransactionSource.InBlock)
         except TransactionRejected as problem:
             self._outdated(entry, problem)
             return None

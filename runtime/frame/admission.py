@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from runtime.frame.base import Runtime
-from runtime.frame.errors import DispatchError
+from runtime.frame.base import DispatchInfo, Runtime
+from runtime.frame.declare import Pays
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.frame.extrinsic import Extrinsic, Format, Signature, payload
 from runtime.primitives.crypto import Claim, Verify
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.transaction import FOREVER, TransactionRejected, Undecodable
+from runtime.primitives.transaction import FOREVER, TransactionRejected, Undecodable, ValidTransaction
 from runtime.primitives.types import AccountId, Address32, Id
+from runtime.primitives.validity import TransactionSource
 
 
 class Admission:
@@ -21,7 +22,7 @@ class Admission:
         self._format = form
         self._runtime = runtime
         self._verify = verify
-        bound = [extension.bind(runtime) for extension in extensions]
+        self._bound = bound = [extension.bind(runtime) for extension in extensions]
         implicits = [runtime.codecs.of(extension.implicit) for extension in extensions]
         placed = list(enumerate(bound))
         self._implying = [
@@ -72,10 +73,25 @@ class Admission:
         for at, prepare in self._preparing:
             prepare(submission, extra[at])
 
-    def settle(self, submission: Submission, extra: tuple[Any, ...], error: DispatchError | None) -> None:
+    def settle(self, submission: Submission, extra: tuple[Any, ...], pays: Pays) -> None:
         """Make the changes that follow the call."""
         for at, settle in self._settling:
-            settle(submission, extra[at], error)
+            settle(submission, extra[at], pays)
+
+    def admit_unsigned(self, extrinsic: Extrinsic, source: TransactionSource) -> ValidTransaction:
+        """Check a transaction that nobody signed.
+
+        Raises: TransactionRejected.
+        """
+        info = self._runtime.info(extrinsic.call)
+        for each in self._bound:
+            each.validate_unsigned(info, extrinsic.length)
+        return self._runtime.validate_unsigned(extrinsic.call, source)
+
+    def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
+        """Make the changes that stay even if the call fails."""
+        for each in self._bound:
+            each.prepare_unsigned(info, length)
 
 
 def _overrides(extension: Extension, method: str) -> bool:

@@ -37,8 +37,14 @@ from runtime.primitives.scale import (
     write_compact,
 )
 from runtime.primitives.shapes import Special, Variants, struct, u32, variant
-from runtime.primitives.transaction import EXTRINSIC_CODEC, EXTRINSIC_MARKER
+from runtime.primitives.transaction import (
+    EXTRINSIC_CODEC,
+    EXTRINSIC_MARKER,
+    TransactionRejected,
+    ValidTransaction,
+)
 from runtime.primitives.types import AccountId, Address32, Hash, Id, Weight
+from runtime.primitives.validity import TransactionSource
 
 CALL_MARKER = Special("RuntimeCall")
 EVENTS_MARKER = Special("EventRecords")
@@ -105,7 +111,7 @@ class Target:
     """
 
     attribute: str
-    method: Callable[[Any], Callable[..., None]]
+    method: Callable[[Any], Callable[..., Pays | None]]
     info: DispatchInfo | None
     spec: CallSpec
     codec: Codec[tuple[Any, ...]]
@@ -229,6 +235,10 @@ class Runtime:
                 return Call(pallet_index, index, _to_wire(target, arguments))
         raise KeyError(f"{pallet}.{name}")
 
+    def is_call(self, call: Call, pallet: Pallet[Any, Any], name: str) -> bool:
+        """Say whether this is the call of that name."""
+        return call.pallet == pallet.index and self.targets[call.pallet, call.index].spec.name == name
+
     def info(self, call: Call) -> DispatchInfo:
         """Return weight, class and fee policy of a call."""
         target = self.targets[call.pallet, call.index]
@@ -238,8 +248,19 @@ class Runtime:
         assert not isinstance(mark.weight, Weight), "a fixed weight has its info ready"
         return DispatchInfo(mark.weight(self, *call.arguments), mark.dispatch_class, mark.pays)
 
-    def dispatch(self, call: Call, origin: Origin) -> None:
-        """Execute a call; a refused one leaves the state as it was.
+    def validate_unsigned(self, call: Call, source: TransactionSource) -> ValidTransaction:
+        """Say where a call without a signature belongs; the call's declaration names who knows.
+
+        Raises: TransactionRejected.
+        """
+        target = self.targets[call.pallet, call.index]
+        validate = target.spec.mark.unsigned
+        if validate is None:
+            raise TransactionRejected("unknown", "NoUnsignedValidator")
+        return validate(getattr(self, target.attribute), source, *call.arguments)
+
+    def dispatch(self, call: Call, origin: Origin) -> Pays:
+        """Execute a call and return whether its fee stays paid; a refused one leaves the state as it was.
 
         A value that does not fit its storage is refused like any other overflow: no call stops the chain.
 
@@ -251,7 +272,7 @@ class Runtime:
         target = self.targets[call.pallet, call.index]
         self.overlay.begin()
         try:
-            target.method(self)(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
+            pays = target.method(self)(_admit(target.spec.origin, origin), *_resolve(target, call.arguments))
         except EncodeError as problem:
             self.overlay.rollback()
             raise DispatchError(Arithmetic(ArithmeticError_.Overflow)) from problem
@@ -259,6 +280,7 @@ class Runtime:
             self.overlay.rollback()
             raise
         self.overlay.commit()
+        return pays or Pays.Yes
 
     def error_kind(self, error: DispatchError) -> DispatchErrorKind:
         """Return the wire form of an error."""

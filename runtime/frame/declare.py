@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NewType, Protocol, TypeVar, dataclass_transform
 
 from runtime.primitives.shapes import variant
+from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import AccountId, Weight
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., None])
+F = TypeVar("F", bound=Callable[..., "Pays | None"])
 
 READ = 25_000_000
 """ps per storage read on reference hardware, Substrate's RocksDbWeight."""
@@ -73,6 +74,8 @@ class Pays(enum.Enum):
 
 
 WeightOf = Weight | Callable[..., Weight]
+ValidateUnsigned = Callable[..., ValidTransaction]
+"""(pallet, source, *arguments): where a call that nobody signed belongs. Raises: TransactionRejected."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class CallMark:
     weight: WeightOf
     dispatch_class: DispatchClass
     pays: Pays
+    unsigned: ValidateUnsigned | None
 
 
 def call(
@@ -91,14 +95,17 @@ def call(
     weight: WeightOf,
     dispatch_class: DispatchClass = DispatchClass.Normal,
     pays: Pays = Pays.Yes,
+    unsigned: ValidateUnsigned | None = None,
 ) -> Callable[[F], F]:
     """Make a method a dispatchable call; the index is what users sign, so it never changes.
 
-    `weight` may be a function (runtime, *arguments) -> Weight for calls that carry other calls.
+    `weight` may be a function (runtime, *arguments) -> Weight for calls that carry other calls; `unsigned` is
+    the pallet's method that lets the call into blocks without a signature. What a call returns is who pays
+    after all: `Pays.No` gives the fee back.
     """
 
     def mark(method: F) -> F:
-        method.__call_mark__ = CallMark(index, weight, dispatch_class, pays)  # type: ignore[attr-defined]
+        method.__call_mark__ = CallMark(index, weight, dispatch_class, pays, unsigned)  # type: ignore[attr-defined]
         return method
 
     return mark

@@ -194,6 +194,17 @@ class DispatchError(Exception):
         self.reason = reason
 
 
+class RuntimeTrap(Exception):
+    """The runtime broke over an extrinsic: our mistake, never the sender's; nothing has changed."""
+
+
+MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where code is wrong about its values; the same on every machine.
+
+Failures of the machine (a database, memory, the depth of the stack) are none of them: they end the node.
+"""
+
+
 class InvalidDigest(Exception):
     """A pallet cannot use the block's digest: there is no such block."""
 

@@ -6,13 +6,13 @@ Source: Polkadot specification, sections 3.3 and 6.2; FRAME's Executive.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.frame.admission import Admission
-from runtime.frame.base import Call, Runtime
-from runtime.frame.declare import DispatchClass, SignedOrigin, Unsigned
-from runtime.frame.errors import DispatchError, InvalidDigest
+from runtime.frame.base import Call, DispatchInfo, Runtime
+from runtime.frame.declare import DispatchClass, Origin, Pays, SignedOrigin, Unsigned
+from runtime.frame.errors import MISTAKES, DispatchError, InvalidDigest, RuntimeTrap
 from runtime.frame.extension import Extension
 from runtime.frame.extrinsic import Extrinsic, Format
 from runtime.frame.state import Changes, Overlay, State
@@ -23,6 +23,7 @@ from runtime.primitives.scale import DecodeError
 from runtime.primitives.transaction import TransactionRejected, ValidTransaction
 from runtime.primitives.trie import ordered_root
 from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
+from runtime.primitives.validity import TransactionSource
 
 
 class BlockFault(enum.StrEnum):
@@ -30,6 +31,7 @@ class BlockFault(enum.StrEnum):
 
     UNDECODABLE = "undecodable extrinsic"
     REFUSED = "extrinsic refused"
+    TRAP = "extrinsic breaks the runtime"
     INHERENT = "wrong inherents"
     NUMBER = "wrong number"
     DIGEST = "wrong digest"
@@ -100,13 +102,18 @@ class Executive:
         return executed
 
     def validate(
-        self, state: State, parent: Header, extrinsic: bytes, verify: Verify = crypto.verify
+        self,
+        state: State,
+        parent: Header,
+        extrinsic: bytes,
+        verify: Verify = crypto.verify,
+        source: TransactionSource = TransactionSource.External,
     ) -> ValidTransaction:
         """Say where a transaction would belong in a pool of this block's children.
 
         Raises: TransactionRejected.
         """
-        return self.validation(state, parent, verify).check(extrinsic)
+        return self.validation(state, parent, verify).check(extrinsic, source)
 
     def validation(self, state: State, parent: Header, verify: Verify = crypto.verify) -> "Validation":
         """Return a checker of transactions for the children of a block; it may be used many times."""
@@ -126,16 +133,18 @@ class Validation:
         self._runtime = runtime
         self._admission = admission
 
-    def check(self, encoded: bytes) -> ValidTransaction:
-        """Say where a transaction belongs in the pool.
+    def check(
+        self, encoded: bytes, source: TransactionSource = TransactionSource.External
+    ) -> ValidTransaction:
+        """Say where a transaction belongs in the pool; what nobody signed depends on where it comes from.
 
         Raises: TransactionRejected.
         """
         extrinsic = self._admission.decode(encoded)
-        if extrinsic.signature is None:
-            raise TransactionRejected("unknown", "NoUnsignedValidator")
         if self._runtime.info(extrinsic.call).class_ is DispatchClass.Mandatory:
             raise TransactionRejected("invalid", "MandatoryValidation")
+        if extrinsic.signature is None:
+            return self._admission.admit_unsigned(extrinsic, source)
         _, standing = self._admission.admit(extrinsic, extrinsic.signature)
         return ValidTransaction(
             standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
@@ -197,28 +206,34 @@ class Execution:
         return made
 
     def check_inherents(self, body: list[Extrinsic], supplied: Mapping[str, Any]) -> None:
-        """Check that a block's bare extrinsics are the inherents, first and in order.
+        """Check that a block's inherents are there, first and in order.
 
         Raises: BlockRejected.
         """
-        bare = [extrinsic for extrinsic in body if extrinsic.signature is None]
-        if any(extrinsic.signature is not None for extrinsic in body[: len(bare)]):
-            raise BlockRejected(BlockFault.INHERENT, "a signed extrinsic comes before an inherent")
-        givers, wanted = [], []
+        bare = [extrinsic for extrinsic in body if self._is_inherent(extrinsic)]
+        if body[: len(bare)] != bare:
+            raise BlockRejected(BlockFault.INHERENT, "a transaction comes before an inherent")
         for pallet in self.runtime.pallets:
-            inherent = pallet.create_inherent(supplied)
-            if inherent is not None:
-                givers.append(pallet)
-                made = self.runtime.call(pallet.name, inherent[0], *inherent[1])
-                wanted.append((made.pallet, made.index))
-        if [(extrinsic.call.pallet, extrinsic.call.index) for extrinsic in bare] != wanted:
-            raise BlockRejected(
-                BlockFault.INHERENT, f"expected those of {[pallet.name for pallet in givers]}"
-            )
-        for pallet, extrinsic in zip(givers, bare, strict=True):
-            problem = pallet.check_inherent(extrinsic.call.arguments, supplied)
+            optional = pallet.optional_inherent
+            made = None if optional else pallet.create_inherent(supplied)
+            name = made[0] if made else optional
+            if name is None:
+                continue
+            if bare and self.runtime.is_call(bare[0].call, pallet, name):
+                problem = pallet.check_inherent(bare.pop(0).call.arguments, supplied)
+            else:
+                problem = None if optional else f"no {name} where it belongs"
             if problem is not None:
                 raise BlockRejected(BlockFault.INHERENT, f"{pallet.name}: {problem}")
+        if bare:
+            raise BlockRejected(BlockFault.INHERENT, f"{len(bare)} too many, or in the wrong order")
+
+    def _is_inherent(self, extrinsic: Extrinsic) -> bool:
+        """Tell inherents from transactions that need no signature."""
+        return (
+            extrinsic.signature is None
+            and self.runtime.info(extrinsic.call).class_ is DispatchClass.Mandatory
+        )
 
     def include(self, encoded: bytes, extrinsic: Extrinsic) -> None:
         """Apply an extrinsic of a foreign block.
@@ -230,11 +245,15 @@ class Execution:
         except TransactionRejected as refused:
             detail = f"extrinsic {len(self._body)}: {refused.describe()}"
             raise BlockRejected(BlockFault.REFUSED, detail) from refused
+        except RuntimeTrap as trap:
+            detail = f"extrinsic {len(self._body)}: {trap}"
+            raise BlockRejected(BlockFault.TRAP, detail) from trap
 
     def apply(self, encoded: bytes) -> DispatchError | None:
         """Apply an extrinsic; the result is the call's error, which costs the sender the fee all the same.
 
-        Raises: TransactionRejected when the extrinsic may not be in this block; nothing has changed then.
+        Raises: TransactionRejected when the extrinsic may not be in this block, RuntimeTrap when it breaks
+        the runtime; nothing has changed then.
         """
         return self._apply(encoded, self._admission.decode(encoded))
 
@@ -243,6 +262,9 @@ class Execution:
         self._overlay.begin()
         try:
             error = self._apply_decoded(extrinsic)
+        except MISTAKES as mistake:
+            self._overlay.rollback()
+            raise RuntimeTrap(f"{type(mistake).__name__}: {mistake}") from mistake
         except BaseException:
             self._overlay.rollback()
             raise
@@ -254,27 +276,40 @@ class Execution:
 
     def _apply_decoded(self, extrinsic: Extrinsic) -> DispatchError | None:
         signature = extrinsic.signature
-        if signature is None:
+        if self._is_inherent(extrinsic):
             self._apply_inherent(extrinsic.call)
             return None
+        if signature is None:
+            return self._apply_unsigned(extrinsic)
         submission, _ = self._admission.admit(extrinsic, signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
         self._admission.prepare(submission, signature.extra)
-        error = None
-        try:
-            self.runtime.dispatch(extrinsic.call, SignedOrigin(submission.sender))
-        except DispatchError as refused:
-            error = refused
-        self._admission.settle(submission, signature.extra, error)
-        kind = None if error is None else self.runtime.error_kind(error)
-        self.runtime.system.note_applied(submission.info, kind)
+        pays, error = self._dispatch(extrinsic.call, SignedOrigin(submission.sender))
+        self._admission.settle(submission, signature.extra, pays)
+        self._note_applied(submission.info, pays, error)
         return error
+
+    def _apply_unsigned(self, extrinsic: Extrinsic) -> DispatchError | None:
+        self._admission.admit_unsigned(extrinsic, TransactionSource.InBlock)
+        info = self.runtime.info(extrinsic.call)
+        self._admission.prepare_unsigned(info, extrinsic.length)
+        pays, error = self._dispatch(extrinsic.call, Unsigned())
+        self._note_applied(info, pays, error)
+        return error
+
+    def _dispatch(self, call: Call, origin: Origin) -> tuple[Pays, DispatchError | None]:
+        try:
+            return self.runtime.dispatch(call, origin), None
+        except DispatchError as refused:
+            return Pays.Yes, refused
+
+    def _note_applied(self, info: DispatchInfo, pays: Pays, error: DispatchError | None) -> None:
+        kind = None if error is None else self.runtime.error_kind(error)
+        self.runtime.system.note_applied(info if pays is Pays.Yes else replace(info, pays_fee=pays), kind)
 
     def _apply_inherent(self, call: Call) -> None:
         info = self.runtime.info(call)
-        if info.class_ is not DispatchClass.Mandatory:
-            raise TransactionRejected("unknown", "NoUnsignedValidator")
         try:
             self.runtime.dispatch(call, Unsigned())
         except DispatchError as refused:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from runtime.frame.base import Call, DispatchInfo, Runtime
-from runtime.frame.errors import DispatchError
+from runtime.frame.declare import Pays
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.types import AccountId
 
@@ -78,8 +78,17 @@ class Extension:
     def prepare(self, submission: Submission, extra: Any) -> None:
         """Make the changes that stay even if the call fails; `validate` has passed just before."""
 
-    def settle(self, submission: Submission, extra: Any, error: DispatchError | None) -> None:
-        """Run after the call."""
+    def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
+        """Check what nobody signed, without changing anything; `length` is in bytes.
+
+        Raises: TransactionRejected.
+        """
+
+    def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
+        """Make the changes that stay even if a call that nobody signed fails."""
+
+    def settle(self, submission: Submission, extra: Any, pays: Pays) -> None:
+        """Run after the call, which may have said that its fee is not due."""
 
 
 def adds_bytes(annotation: Any) -> bool:

@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Generic,
     Protocol,
     Self,
@@ -119,8 +120,8 @@ class Host(Protocol):
         """Append an event to the block's log."""
         ...
 
-    def dispatch(self, call: Any, origin: Any) -> None:
-        """Execute a call. Raises: DispatchError."""
+    def dispatch(self, call: Any, origin: Any) -> Any:
+        """Execute a call and return whether its fee stays paid. Raises: DispatchError."""
         ...
 
     def info(self, call: Any) -> Any:
@@ -141,6 +142,8 @@ class Pallet(Generic[E, R]):
 
     index: int
     name: str
+    optional_inherent: ClassVar[str | None] = None
+    """The call an author may put into its block for this pallet; dispatch alone judges it."""
 
     @classmethod
     def at(cls, index: int, **couplings: Any) -> Self:
@@ -210,7 +213,10 @@ class Pallet(Generic[E, R]):
         """Run after the extrinsics of block `now`."""
 
     def create_inherent(self, supplied: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
-        """Return the call (name, arguments) this pallet puts into every block, if it has one."""
+        """Return the call (name, arguments) this pallet puts into a block, if it has one to make.
+
+        Where this node would make one, every block must have it; `optional_inherent` only may be there.
+        """
         return None
 
     def check_inherent(self, arguments: tuple[Any, ...], supplied: Mapping[str, Any]) -> str | None:
@@ -287,7 +293,7 @@ def _storage(attribute: str, hint: Any, item: StorageItem) -> StorageSpec:
     )
 
 
-def _call(name: str, method: Callable[..., None]) -> CallSpec:
+def _call(name: str, method: Callable[..., Any]) -> CallSpec:
     mark: CallMark = method.__call_mark__  # type: ignore[attr-defined]
     hints = get_type_hints(method, include_extras=True)
     _, origin, *parameters = inspect.signature(method).parameters
@@ -298,7 +304,7 @@ def _call(name: str, method: Callable[..., None]) -> CallSpec:
 
 
 def is_lookup(annotation: Any) -> bool:
-    """Say whether an argument, or each element of it, comes as MultiAddress and is handed on as an account."""
+    """Say whether an argument, or each of its elements, is a MultiAddress and handed on as an account."""
     shape = shape_of(annotation)
     return isinstance(shape, Lookup) or (isinstance(shape, Sequence) and is_lookup(shape.element))
 

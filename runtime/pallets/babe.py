@@ -6,20 +6,22 @@ Source: Polkadot specification, chapter 5; FRAME's pallet-babe.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
-from runtime.frame.declare import Root, call, constant, coupled, db
-from runtime.frame.errors import InvalidDigest, PalletError, ensure
+from runtime.frame.declare import Pays, Root, Signed, Unsigned, call, constant, coupled, db
+from runtime.frame.errors import InvalidDigest, PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
 from runtime.frame.traits import Digests
+from runtime.pallets.equivocation import REPORT, Accusation, KeyOwners, OffenceReports
 from runtime.primitives.babe import (
     CONSENSUS_LOG,
     PRE_DIGEST,
     AllowedSlots,
     Authorities,
     ConsensusLog,
+    EquivocationProof,
     NextConfigData,
     NextConfigDescriptor,
     NextEpochData,
@@ -33,10 +35,13 @@ from runtime.primitives.babe import (
 )
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import BABE_ENGINE, Consensus, Digest, PreRuntime
-from runtime.primitives.scale import DecodeError
-from runtime.primitives.session import Authority
+from runtime.primitives.membership import MembershipProof
+from runtime.primitives.scale import DecodeError, codec
+from runtime.primitives.session import BABE_KEY, Authority
 from runtime.primitives.shapes import Bounded, struct, u32, u64
-from runtime.primitives.types import ZERO_HASH, Hash, Slot, Weight
+from runtime.primitives.transaction import ValidTransaction
+from runtime.primitives.types import ZERO_HASH, AccountId, Ed25519Public, Hash, Slot, Weight
+from runtime.primitives.validity import TransactionSource
 from runtime.primitives.vrf import proof_to_hash
 
 
@@ -96,6 +101,11 @@ CONFIG = BabeEpochConfiguration((0, 1), AllowedSlots.PrimaryAndSecondaryVRFSlots
 """One stake-weighted leader in every slot."""
 
 
+EQUIVOCATION = b"babe:equivocatio"
+"""The kind of offence."""
+TIME_SLOT = codec(Slot)
+REPORT_TAG = codec(tuple[str, Ed25519Public, Slot])
+
 MAX_SKIPPED = 100
 """Gaps between epochs remembered, as in Substrate: more than any offence is old when it is reported."""
 
@@ -116,6 +126,8 @@ class Babe(Pallet[None, Error]):
 
     system: SystemDigest = coupled()
     session: SessionRotation = coupled()
+    historical: KeyOwners = coupled()
+    offences: OffenceReports = coupled()
 
     epoch_duration: u64 = constant(30)
     expected_block_time: u64 = constant(2_000)
@@ -137,6 +149,65 @@ class Babe(Pallet[None, Error]):
     skipped_epochs: Value[Annotated[list[tuple[u64, u32]], Bounded(MAX_SKIPPED)]] = storage(default=[])
     vrf_accumulator: Value[Hash] = storage(default=ZERO_HASH)
     author: Value[u32] = storage()
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """Write `epochConfig`: {"c": [1, 4], "allowed_slots": "PrimaryAndSecondaryVRFSlots"}.
+
+        Without it no slot has a primary author.
+        """
+        if "epochConfig" in config:
+            numerator, denominator = config["epochConfig"]["c"]
+            allowed = AllowedSlots[config["epochConfig"]["allowed_slots"]]
+            if not 0 <= numerator <= denominator or denominator == 0 or allowed is not CONFIG.allowed_slots:
+                raise ValueError("babe.epochConfig: c is a share, and secondary slots carry a VRF")
+            self.epoch_config.put(BabeEpochConfiguration((numerator, denominator), allowed))
+
+    def validate_report(
+        self, source: TransactionSource, proof: EquivocationProof, ownership: MembershipProof
+    ) -> ValidTransaction:
+        """Let a report in that nobody signed: right, new, from this node or in a block.
+
+        Raises: TransactionRejected.
+        """
+        tag = REPORT_TAG.encode(("BabeEquivocation", proof.offender, proof.slot))
+        return self.offences.admit(source, ownership.session, tag, lambda: self._accusation(proof, ownership))
+
+    @call(0, weight=REPORT)
+    def report_equivocation(
+        self, who: Signed, equivocation_proof: EquivocationProof, key_owner_proof: MembershipProof
+    ) -> Pays:
+        """Report authority equivocation/misbehavior.
+
+        This method will verify the equivocation proof and validate the given key ownership proof against the
+        extracted offender. If both are valid, the offence will be reported, and the report is free.
+        """
+        return self._report(equivocation_proof, key_owner_proof, who)
+
+    @call(1, weight=REPORT, unsigned=validate_report)
+    def report_equivocation_unsigned(
+        self, origin: Unsigned, equivocation_proof: EquivocationProof, key_owner_proof: MembershipProof
+    ) -> Pays:
+        """Report authority equivocation/misbehavior.
+
+        This extrinsic must be called unsigned and it is expected that only block authors will call it
+        (validated in `ValidateUnsigned`), as such if the block author is defined it will be defined as the
+        equivocation reporter.
+        """
+        return self._report(equivocation_proof, key_owner_proof, None)
+
+    def _report(
+        self, proof: EquivocationProof, ownership: MembershipProof, reporter: AccountId | None
+    ) -> Pays:
+        fresh = self.offences.report(self._accusation(proof, ownership), reporter)
+        ensure(fresh, Error.DuplicateOffenceReport)
+        return Pays.No
+
+    def _accusation(self, proof: EquivocationProof, ownership: MembershipProof) -> Accusation:
+        ensure(proof.is_valid(), Error.InvalidEquivocationProof)
+        offender = self.historical.check_proof(BABE_KEY, proof.offender, ownership)
+        if offender is None or ownership.session != self.session_at(self.epoch_at(proof.slot)):
+            refuse(Error.InvalidKeyOwnershipProof)
+        return Accusation(EQUIVOCATION, TIME_SLOT.encode(proof.slot), ownership.session, offender)
 
     @call(2, weight=db(writes=1))
     def plan_config_change(self, origin: Root, config: NextConfigDescriptor) -> None:

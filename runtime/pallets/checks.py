@@ -6,6 +6,7 @@ Source: frame_system's extensions; a permuted list breaks the signatures of clie
 import enum
 from typing import Annotated, Any
 
+from runtime.frame.base import DispatchInfo
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.pallets.system import System
 from runtime.primitives.era import Era, MortalEra
@@ -109,24 +110,31 @@ class CheckWeight(_SystemExtension):
 
     def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
         """Refuse what no block could hold, and what this block cannot hold any more."""
-        name = submission.info.class_.name.lower()
+        self.validate_unsigned(submission.info, submission.length)
+
+    def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
+        """Refuse the same of what nobody signed."""
+        name = info.class_.name.lower()
         limits = getattr(self.system.block_weights.per_class, name)
         used = getattr(self.system.block_weight.get(), name)
-        wanted = used + limits.base_extrinsic + submission.info.weight
-        length = self.system.all_extrinsics_len.get() + submission.length
+        wanted = used + limits.base_extrinsic + info.weight
+        total = self.system.all_extrinsics_len.get() + length
         most = limits.max_total
         too_heavy = most is not None and (
             wanted.ref_time > most.ref_time or wanted.proof_size > most.proof_size
         )
-        if too_heavy or length > getattr(self.system.block_length.max, name):
+        if too_heavy or total > getattr(self.system.block_length.max, name):
             raise TransactionRejected("invalid", "ExhaustsResources")
 
     def prepare(self, submission: Submission, extra: Any) -> None:
         """Count the extrinsic."""
-        info = submission.info
+        self.prepare_unsigned(submission.info, submission.length)
+
+    def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
+        """Count what nobody signed."""
         base = getattr(self.system.block_weights.per_class, info.class_.name.lower()).base_extrinsic
         self.system.note_weight(base + info.weight, info.class_)
-        self.system.all_extrinsics_len.put(self.system.all_extrinsics_len.get() + submission.length)
+        self.system.all_extrinsics_len.put(self.system.all_extrinsics_len.get() + length)
 
 
 class MetadataHashMode(enum.Enum):

@@ -3,6 +3,7 @@
 fee = base + length + multiplier * weight + tip; all of it goes to the block's author.
 """
 
+from dataclasses import replace
 from typing import Protocol
 
 from runtime.frame.base import DispatchInfo
@@ -159,9 +160,12 @@ class ChargeTransactionPayment(Extension):
         except DispatchError as refused:
             raise TransactionRejected("invalid", "Payment") from refused
 
-    def settle(self, submission: Submission, extra: Balance, error: DispatchError | None) -> None:
-        """Hand the fee over and say so."""
-        fee = self.payment.fee(submission.info, submission.length, extra)
+    def settle(self, submission: Submission, extra: Balance, pays: Pays) -> None:
+        """Hand the fee over and say so; what is not due after all goes back."""
+        fee = taken = self.payment.fee(submission.info, submission.length, extra)
+        if pays is Pays.No:
+            fee = self.payment.fee(replace(submission.info, pays_fee=pays), submission.length, extra)
+            self.payment.currency.pay_out(submission.sender, taken - fee)
         if fee:
             self.payment.hand_over(fee)
         self.payment.deposit(TransactionFeePaid(submission.sender, fee, extra))

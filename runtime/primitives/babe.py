@@ -13,6 +13,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from itertools import accumulate
 from typing import Annotated
 
+from runtime.primitives.crypto import verify_ed25519
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import BABE_ENGINE, Header, PreRuntime
 from runtime.primitives.scale import DecodeError, codec
@@ -24,6 +25,8 @@ MAX_AUTHORITIES = 1024
 """A longer list does not decode."""
 RANDOMNESS_SIZE = 32
 """bytes"""
+SEAL_SIZE = 64
+"""bytes of the signature in a seal"""
 
 AuthorityIndex = u32
 Randomness = Annotated[bytes, Fixed(RANDOMNESS_SIZE)]
@@ -141,6 +144,41 @@ ConsensusLog = Annotated[
 
 PRE_DIGEST = codec(PreDigest)
 CONSENSUS_LOG = codec(ConsensusLog)
+
+
+@struct("sp_consensus_slots::EquivocationProof")
+class EquivocationProof:
+    """Two blocks that one authority sealed for one slot."""
+
+    offender: Ed25519Public
+    slot: Slot
+    first_header: Header
+    second_header: Header
+
+    def is_valid(self) -> bool:
+        """Say whether both seals are the accused's and the blocks differ; two seals of one block do not."""
+        first, second = self.first_header, self.second_header
+        if first.unsealed()[0] == second.unsealed()[0]:
+            return False
+        try:
+            digests = pre_digest_of(first), pre_digest_of(second)
+        except PreDigestError:
+            return False
+        return (
+            all(digest.slot == self.slot for digest in digests)
+            and digests[0].authority_index == digests[1].authority_index
+            and all(_is_sealed_by(header, self.offender) for header in (first, second))
+        )
+
+
+EQUIVOCATION_PROOF = codec(EquivocationProof)
+
+
+def _is_sealed_by(header: Header, public: bytes) -> bool:
+    unsealed, seal = header.unsealed()
+    if seal is None or seal._0 != BABE_ENGINE or len(seal._1) != SEAL_SIZE:
+        return False
+    return verify_ed25519(seal._1, unsealed.hash(), public)
 
 
 def pre_digest_item(digest: PreDigest) -> PreRuntime:

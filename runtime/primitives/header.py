@@ -5,11 +5,14 @@ from typing import Annotated
 
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Compact, Fixed, Variants, struct, variant
+from runtime.primitives.shapes import Bounded, Compact, Fixed, Variants, struct, variant
 from runtime.primitives.types import BlockNumber, Hash
 
 BABE_ENGINE = b"BABE"
 GRANDPA_ENGINE = b"FRNK"
+
+MAX_LOGS = 1024
+"""More than a block has to say when every authority that may be disabled is."""
 
 EngineId = Annotated[bytes, Fixed(4)]
 
@@ -60,7 +63,7 @@ DigestItem = Annotated[
 class Digest:
     """The log of a block: PreRuntime first, Seal last."""
 
-    logs: list[DigestItem]
+    logs: Annotated[list[DigestItem], Bounded(MAX_LOGS)]
 
 
 @struct("sp_runtime::generic::header::Header")

@@ -113,6 +113,14 @@ def is_leaf(part: Layout) -> bool:
     return part.build is _only
 
 
+def integer_letter(part: Layout) -> str | None:
+    """Return how struct calls an integer of this layout; None where it is none, or too wide."""
+    if not is_leaf(part):
+        return None
+    (leaf,) = part.leaves
+    return INTEGERS.get(leaf.size) if leaf.is_integer else None
+
+
 def _only(flat: list[Any]) -> Any:
     return flat[0]
 

@@ -7,6 +7,7 @@ left before anything is allocated, and nesting is bounded. Source: Polkadot spec
 """
 
 import enum
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -353,6 +354,8 @@ def _text(limit: int | None) -> Codec[str]:
 
 
 def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:
+    if element.layout is not None and (letter := layout.integer_letter(element.layout)):
+        return _integers(letter, element.layout.size, limit)
     write_element, read_element, least = element.write, element.read, element.least
 
     def write(value: list[Any], out: bytearray) -> None:
@@ -364,6 +367,26 @@ def _sequence(element: Codec[Any], limit: int | None) -> Codec[list[Any]]:
 
     def read(source: Input) -> list[Any]:
         return [read_element(source) for _ in range(_length(source, least, limit))]
+
+    return Codec(write, read, 1)
+
+
+def _integers(letter: str, size: int, limit: int | None) -> Codec[list[int]]:
+    """Return the codec of a sequence of integers that struct knows: all at once instead of one by one."""
+
+    def write(value: list[int], out: bytearray) -> None:
+        if limit is not None and len(value) > limit:
+            raise EncodeError(f"{len(value)} elements, at most {limit} are allowed")
+        write_compact(len(value), out)
+        try:
+            out += struct.pack(f"<{len(value)}{letter}", *value)
+        except MISFITS as problem:
+            raise misfit(value, problem) from problem
+
+    def read(source: Input) -> list[int]:
+        length, start = _length(source, size, limit), source.offset
+        source.offset = start + length * size
+        return list(struct.unpack_from(f"<{length}{letter}", source.data, start))
 
     return Codec(write, read, 1)
 

@@ -10,7 +10,7 @@ Source: Polkadot specification, section 2.4 (state storage and the trie).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from runtime.primitives.hashing import blake2_256
@@ -138,7 +138,7 @@ def ordered_root(items: list[bytes], version: int = 0) -> Hash:
 def _root(entries: list[tuple[str, NodeValue]]) -> Hash:
     entries.sort()
     keys, values = [key for key, _ in entries], [value for _, value in entries]
-    return Hash(blake2_256(_encode(keys, values, 0, len(keys), 0))) if keys else EMPTY_ROOT
+    return Hash(blake2_256(_encode(keys, values, 0, len(keys), 0, reference))) if keys else EMPTY_ROOT
 
 
 def common_length(left: str, right: str, start: int = 0) -> int:
@@ -149,7 +149,14 @@ def common_length(left: str, right: str, start: int = 0) -> int:
     return min(len(left), len(right))
 
 
-def _encode(keys: list[str], values: list[NodeValue], low: int, high: int, depth: int) -> bytes:
+def _encode(
+    keys: list[str],
+    values: list[NodeValue],
+    low: int,
+    high: int,
+    depth: int,
+    refer: Callable[[bytes], bytes],
+) -> bytes:
     """Encode the node over the sorted keys [low, high); one call for each branch and leaf on the way down."""
     first = keys[low]
     if low + 1 == high:
@@ -164,7 +171,7 @@ def _encode(keys: list[str], values: list[NodeValue], low: int, high: int, depth
         if end < high and keys[end].startswith(child):
             end = bisect_left(keys, child + PAST_HEX, end, high)
         bitmap |= 1 << NIBBLES[child[shared]]
-        children.append(reference(_encode(keys, values, low, end, shared + 1)))
+        children.append(refer(_encode(keys, values, low, end, shared + 1, refer)))
         low = end
     return encode_branch(first[depth:shared], value, bitmap, children)
 
@@ -241,24 +248,53 @@ def verify_proof(root: Hash, proof: list[bytes], keys: Iterable[bytes]) -> dict[
 
     Raises: ProofError when a node or value is missing or malformed.
     """
-    size = sum(len(node) for node in proof)
-    if size > MAX_PROOF_BYTES:
-        raise ProofError(f"a proof of {size} bytes, at most {MAX_PROOF_BYTES} are read")
-    trie = _Proof({blake2_256(node): node for node in proof})
-    return {key: trie.value(root, key.hex()) for key in keys}
+    trie = Proof(proof)
+    return {key: trie.value(root, key) for key in keys}
 
 
-class _Proof:
-    """The nodes and values of one proof by hash; each node is decoded at most once."""
+def prove(pairs: Mapping[bytes, bytes], keys: Iterable[bytes], version: int = 1) -> list[bytes]:
+    """Return the nodes that show what the trie of these pairs holds under each key."""
+    parts = [value for value in pairs.values() if version > 0 and len(value) > INLINE_VALUE_LIMIT]
 
-    def __init__(self, parts: dict[bytes, bytes]) -> None:
-        self._parts = parts
+    def keep(node: bytes) -> bytes:
+        parts.append(node)
+        return reference(node)
+
+    entries = sorted((key.hex(), node_value(value, version)) for key, value in pairs.items())
+    if not entries:
+        return []
+    named, values = [key for key, _ in entries], [value for _, value in entries]
+    top = _encode(named, values, 0, len(entries), 0, keep)
+    trie = Proof([*parts, top])
+    for key in keys:
+        trie.value(Hash(blake2_256(top)), key)
+    return trie.used
+
+
+class Proof:
+    """The nodes and values of one proof by hash; each is hashed once and decoded at most once."""
+
+    def __init__(self, proof: list[bytes]) -> None:
+        size = sum(len(node) for node in proof)
+        if size > MAX_PROOF_BYTES:
+            raise ProofError(f"a proof of {size} bytes, at most {MAX_PROOF_BYTES} are read")
+        self._parts = {blake2_256(node): node for node in proof}
+        self._used: dict[bytes, None] = {}
         self._decoded: dict[bytes, Node] = {}
 
-    def value(self, root: Hash, nibbles: str) -> bytes | None:
-        """Walk down from the root; every step consumes a nibble, so the walk ends."""
+    @property
+    def used(self) -> list[bytes]:
+        """Return the parts that were needed so far, each once."""
+        return [self._parts[digest] for digest in self._used]
+
+    def value(self, root: Hash, key: bytes) -> bytes | None:
+        """Return what the trie with this root holds under a key; every step down consumes a nibble.
+
+        Raises: ProofError.
+        """
         if root == EMPTY_ROOT:
             return None
+        nibbles = key.hex()
         node, at = self._node(root), 0
         while nibbles.startswith(node.partial, at):
             at += len(node.partial)
@@ -289,4 +325,5 @@ class _Proof:
         part = self._parts.get(digest)
         if part is None:
             raise ProofError(f"the proof lacks the part with hash 0x{digest.hex()}")
+        self._used[digest] = None
         return part

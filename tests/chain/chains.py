@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +28,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     localized_payload,
 )
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
@@ -78,15 +79,37 @@ class TurnedClock:
         self.ms += round(seconds * 1000)
 
 
+class Waiting:
+    """A queue of transactions."""
+
+    def __init__(self, *extrinsics: bytes) -> None:
+        self.extrinsics = list(extrinsics)
+        self.reported: list[Hash] = []
+
+    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
+        """Yield what waits."""
+        for extrinsic in list(self.extrinsics):
+            yield Hash(blake2_256(extrinsic)), extrinsic
+
+    def report_invalid(self, transaction: Hash) -> None:
+        """Note what failed."""
+        self.reported.append(transaction)
+
+
 class Chain:
     """A store with its importer, and an author that builds whatever block a test asks for."""
 
     def __init__(
-        self, path: Path, clock: TurnedClock | None = None, also: Mapping[bytes, bytes] | None = None
+        self,
+        path: Path,
+        clock: TurnedClock | None = None,
+        also: Mapping[bytes, bytes] | None = None,
+        spec: ChainSpec | None = None,
     ) -> None:
         """Open the chain; its genesis has what `also` says."""
         self.clock = clock or TurnedClock()
-        self.store = ChainStore.open(path, {**spec_with_slots().state(), **(also or {})})
+        genesis = (spec or spec_with_slots()).state()
+        self.store = ChainStore.open(path, {**genesis, **(also or {})})
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)

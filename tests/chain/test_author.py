@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from chain.consensus.author import Author, Parent
-from chain.consensus.guard import Guard, SlotRecord
-from chain.consensus.slots import Epoch
+from chain.consensus.clock_watch import ClockWatch
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import SlotRecord
+from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.env_real import RealDisk
 from chain.errors import StorageError
-from chain.sync.importer import pre_digest_slot
 from runtime.frame.executive import Execution
 from runtime.frame.state import Changes
 from runtime.frame.testing import MemoryState
@@ -21,25 +22,8 @@ from runtime.primitives.header import Digest, Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u32
 from runtime.primitives.types import BlockNumber, Hash
-from runtime.runtime import AssayRuntime
-from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain
-
-
-class Waiting:
-    """A queue of transactions."""
-
-    def __init__(self, *extrinsics: bytes) -> None:
-        self.extrinsics = list(extrinsics)
-        self.reported: list[Hash] = []
-
-    def best_first(self) -> Iterator[tuple[Hash, bytes]]:
-        """Yield what waits."""
-        for extrinsic in list(self.extrinsics):
-            yield Hash(blake2_256(extrinsic)), extrinsic
-
-    def report_invalid(self, transaction: Hash) -> None:
-        """Note what failed."""
-        self.reported.append(transaction)
+from runtime.runtime import EXECUTIVE, AssayRuntime
+from tests.chain.chains import ALICE, FIRST_SLOT, SLOT_MS, Chain, Waiting, justified
 
 
 class Authored:
@@ -57,7 +41,12 @@ class Authored:
         """Return the best block."""
         header = self.chain.store.header(self.chain.store.best)
         assert header is not None
-        return Parent(header, pre_digest_slot(header) if header.number else 0)
+        slot = pre_digest_slot(header) if header.number else 0
+        return Parent(header, slot, header.number - self.chain.store.finalized_number)
+
+    def hears(self) -> bool:
+        """Say that there is nobody else."""
+        return True
 
     def epoch(self, parent: Parent, slot: int) -> Epoch:
         """Return the epoch, after a while."""
@@ -73,6 +62,10 @@ class Authored:
         block = parent.header.hash()
         self.chain.clock.ms += 30
         return self.chain.executor.open(self.chain.store.state_at(block), number, block, digest)
+
+    def justification(self) -> bytes | None:
+        """Return the proof of the newest finality."""
+        return self.chain.store.justification(self.chain.store.finalized)
 
     def accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
         """Import a block through the door for foreign ones, which believes nothing."""
@@ -101,9 +94,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def author_of(authored: Authored, guard: Guard, pool: Waiting) -> Author:
     """Return an author with Alice's key."""
-    return Author(
-        authored, pool, [ALICE], guard, authored.chain.clock, SLOT_MS, lambda seconds, count, ended: None
-    )
+    clock = authored.chain.clock
+    watch = ClockWatch(clock, SLOT_MS)
+    return Author(authored, pool, [ALICE], guard, clock, watch, SLOT_MS, lambda seconds, count, ended: None)
 
 
 async def run_until_done(author: Author, done: asyncio.Event) -> None:
@@ -133,6 +126,24 @@ async def test_one_block_per_slot_with_what_waits(chain: Chain, guard: Guard) ->
     assert first is not None
     assert first[1:] == [good]
     assert Hash(blake2_256(stale)) in pool.reported
+
+
+async def test_the_next_block_notes_what_has_become_final(chain: Chain, guard: Guard) -> None:
+    authored = Authored(chain, wanted=2)
+    await run_until_done(author_of(authored, guard, Waiting()), authored.done)
+    final = chain.store.hash_at(1) or Hash(bytes(32))
+    header = chain.store.header(final)
+    assert header is not None
+    proof = justified(header, 1)
+    chain.importer.finalize(final, proof.encode())
+    head = chain.store.best_number
+    again = Authored(chain, wanted=head + 2)
+    await run_until_done(author_of(again, guard, Waiting()), again.done)
+    hashes = [chain.store.hash_at(number) or final for number in (head + 1, head + 2)]
+    first, second = (chain.store.body(block) or [] for block in hashes)
+    note = EXECUTIVE.format.bare(AssayRuntime.call("Grandpa", "note_finality", proof))
+    assert first[1:] == [note]
+    assert len(second) == 1
 
 
 async def test_a_slot_that_passes_before_building_is_missed(
@@ -189,8 +200,8 @@ async def test_a_disabled_validator_goes_on_and_says_why(
         await authored.asked_often.wait()
     assert not running.done()
     running.cancel()
-    said = "block 1 is not authored: authority 0 is disabled and must not author"
-    assert {message for message in caplog.messages if "authored" in message} == {said}
+    said = f"slot {FIRST_SLOT + 1} is not authored: authority 0 is disabled and must not author"
+    assert next(message for message in caplog.messages if "authored" in message) == said
     assert guard.last_slot(ALICE.public) == SlotRecord()
     chain.store.close()
 

@@ -7,9 +7,7 @@ from runtime.apis import NATIVE, answer
 from runtime.frame.testing import MemoryState
 from runtime.primitives.manifest import CODE_KEY
 from runtime.primitives.scale import DecodeError, codec
-from runtime.primitives.session import KeyTypeId, SessionKeys
 from runtime.primitives.shapes import u32
-from runtime.runtime import AssayRuntime
 from tests.runtime.bench import Chain
 
 CHAIN = Chain()
@@ -52,24 +50,3 @@ def test_only_so_much_metadata_is_kept() -> None:
     again = [executor.call_api(state, CHAIN.head, NAME, argument) for state in reversed(states)]
     kept = [one is other for one, other in zip(made, reversed(again), strict=True)]
     assert kept == [False] * (len(states) - KEPT_METADATA) + [True] * KEPT_METADATA
-
-
-def test_no_chain_grows_without_authorities() -> None:
-    runtime = AssayRuntime.reading(CHAIN.state)
-    assert Executor().flaw(CHAIN.state) is None
-    for pallet, word in ((runtime.babe, "BABE"), (runtime.grandpa, "GRANDPA")):
-        entries = {key: raw for key, raw in CHAIN.state.entries.items() if key != pallet.authorities.key}
-        assert Executor().flaw(MemoryState(entries)) == f"it has no {word} authorities"
-
-
-def test_session_keys_are_decoded_by_type() -> None:
-    decode = "SessionKeys_decode_session_keys"
-    keys = SessionKeys(bytes([1] * 32), bytes([2] * 32))
-    listed = codec(list[tuple[bytes, KeyTypeId]] | None)
-    for encoded, found in (
-        (codec(SessionKeys).encode(keys), [(keys.babe, b"babe"), (keys.grandpa, b"gran")]),
-        (bytes(63), None),
-        (bytes(65), None),
-    ):
-        answered = Executor().call_api(CHAIN.state, CHAIN.head, decode, codec(bytes).encode(encoded))
-        assert listed.decode(answered) == found

@@ -8,7 +8,8 @@ import pytest
 
 from chain.cli import main
 from chain.commands import password as passwords
-from chain.consensus.guard import Guard, SlotRecord
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import SlotRecord
 from chain.env_real import RealDisk
 from chain.keys.keystore import BABE_KEY, Keystore
 from chain.keys.pair import DEV_PHRASE, Keypair

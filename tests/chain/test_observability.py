@@ -117,7 +117,7 @@ async def test_the_log_has_the_lines_operators_look_for(
     for line in (
         rf"💤 Idle \(0 peers\), best: #\d+ \({short}\), finalized #\d+ \({short}\), ⬇ 0 ⬆ 0",
         rf"🙌 Starting consensus session on top of parent {short} \(#1\)",
-        r"🎁 Prepared block for proposing at 2 \(\d+ ms\) hash: 0x[0-9a-f]{64}; extrinsics_count: 1",
+        r"🎁 Prepared block for proposing at 2 \(\d+ ms\) hash: 0x[0-9a-f]{64}; extrinsics_count: [12]",
         rf"🏆 Imported #2 \({short} → {short}\)",
         r"🏷  Local node identity is: 12D3KooW\w{44}",
         r"👤 Role: AUTHORITY",

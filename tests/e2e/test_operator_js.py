@@ -16,7 +16,7 @@ def test_an_operator_s_questions_are_answered_in_types_it_decodes(
     node.wait_height(3)
     alice = "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
     assert polkadot_js("operator.js", f"ws://127.0.0.1:{node.port}") == {
-        "round": [0, 6667, 1],
+        "round": [True, 6667, 1],
         "proof": True,
         "justification": True,
         "rotated": [64, True],

@@ -7,7 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 from chain.block_files import BlockFileError, SignedBlock, read_binary, read_json, write_binary, write_json
-from chain.consensus.guard import GUARD_FILE, Guard, GuardError
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import GUARD_FILE, GuardError, Records, store
 from chain.errors import StorageError
 from chain.keys.keystore import BABE_KEY, Keystore, KeystoreError
 from chain.keys.pair import Keypair, SuriError
@@ -187,10 +188,11 @@ def _bodies() -> Target:
 def _guard() -> Target:
     """With the right checksum in front, so that the records are reached; a mutated one is refused first."""
     disk = OneFile(b"")
-    disk.content = blake2_256(b"\0\0") + b"\0\0"
+    store(disk, Records({}, {}, {}))
+    empty = disk.content = disk.written[GUARD_FILE]
     guard = Guard.open(disk)
     guard.admit_author(bytes(32))
-    guard.admit_voter(bytes(range(32)))
+    guard.begin_silence([], [bytes(range(32))], 60)
     made = disk.written[GUARD_FILE]
 
     def read(data: bytes) -> bytes:
@@ -199,7 +201,7 @@ def _guard() -> Target:
         return data
 
     return Target(
-        "guard.file", read, (GuardError,), (made, made[:32] + b"\0\0"),
+        "guard.file", read, (GuardError,), (made, empty),
         why_loose="its records are SCALE, which the registry's target writes again",
     )  # fmt: skip
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fuzz.engine import Finding, Target, campaign
-from tests.fuzz.rpc_targets import leave
-from tests.fuzz.targets import all_targets
+from tests.fuzz.targets import all_targets, leave
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -33,7 +33,8 @@ NAMES = [
     "TransactionPaymentCallApi_query_weight_to_fee",
     "TransactionPaymentCallApi_query_length_to_fee", "TaggedTransactionQueue_validate_transaction",
     "BabeApi_configuration", "BabeApi_current_epoch_start", "BabeApi_current_epoch",
-    "BabeApi_next_epoch", "GrandpaApi_grandpa_authorities", "GrandpaApi_current_set_id",
+    "BabeApi_next_epoch", "BabeApi_generate_key_ownership_proof", "GrandpaApi_grandpa_authorities",
+    "GrandpaApi_current_set_id", "GrandpaApi_generate_key_ownership_proof",
     "SessionKeys_generate_session_keys", "SessionKeys_decode_session_keys",
 ]  # fmt: skip
 

@@ -74,8 +74,8 @@ class Machine:
 
     @property
     def up(self) -> bool:
-        """Whether a node runs here."""
-        return self.node is not None and self.life.alive
+        """Whether a node runs here, or is being started."""
+        return self.life.alive
 
     def admit(self, pairs: Iterable[Keypair]) -> None:
         """Give keys the guard records they are born with."""

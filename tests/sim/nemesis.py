@@ -11,6 +11,7 @@ from typing import Any
 
 from chain.keys.keystore import KEY_KINDS
 from runtime.primitives.session import SessionKeys
+from tests.sim.env import Killed
 from tests.sim.genesis import session_pair, session_secret
 from tests.sim.machine import Backup, Machine
 from tests.sim.world import World
@@ -155,18 +156,22 @@ async def churn(world: World, rng: random.Random, until: float) -> None:
     generations = dict.fromkeys(world.weights, 0)
     while await pause(world, rng, until, 1, 8):
         machine = rng.choice(world.honest)
-        if machine.up and machine not in world.silenced:
+        if machine.node is not None and machine not in world.silenced:
             generations[machine.validator] += 1
             change_keys(world, machine, generations[machine.validator])
 
 
 def change_keys(world: World, machine: Machine, generation: int) -> None:
-    """Give a node new session keys, and say so on the chain."""
-    assert machine.node is not None, f"{machine.name} is down"
-    for kind in KEY_KINDS:
-        machine.node.keys.insert(kind, session_secret(machine.validator, generation))
-    public = session_pair(machine.validator, generation).public
-    world.submit(machine.node, machine.validator, "Session", "set_keys", SessionKeys(public, public), b"")
+    """Give a node new session keys, and say so on the chain; it may die of it."""
+    node, validator = machine.node, machine.validator
+    assert node is not None, f"{machine.name} is down"
+    public = session_pair(validator, generation).public
+    try:
+        for kind in KEY_KINDS:
+            node.keys.insert(kind, session_secret(validator, generation))
+        world.submit(node, validator, "Session", "set_keys", SessionKeys(public, public), b"")
+    except Killed:
+        machine.kill()
 
 
 NEMESES: dict[str, Nemesis] = {

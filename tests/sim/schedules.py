@@ -1,7 +1,7 @@
-"""Schedules written by hand, each of which some broken node would not survive; the real one passes them all."""
+"""Schedules written by hand: each is the end of some broken node, and the real one passes them all."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, CommitMessage
 from chain.consensus.guard import GuardError
@@ -50,6 +50,17 @@ async def even_split(world: World) -> None:
     await settle(world)
 
 
+async def silence(world: World) -> None:
+    """For some seconds every message is lost, though everybody stays connected."""
+    world.start()
+    await world.wait(8)
+    calm = world.network.weather
+    world.network.weather = replace(calm, loss=1.0)
+    await world.wait(9)
+    world.network.weather = calm
+    await settle(world)
+
+
 async def relapses(world: World) -> None:
     """One machine after the other is set back to what it was some seconds ago, without its guard."""
     world.start()
@@ -85,15 +96,20 @@ async def blackouts(world: World) -> None:
 
 
 async def clocks_set_back(world: World) -> None:
-    """Machines are off for a moment, and come back with clocks that show slots of before."""
+    """Machines go back in time, clock and chain, but for their guards: slots of before come again."""
     world.start()
     await world.wait(12)
     for name in ("v0", "v1"):
         machine = world.machines[name]
+        backup = machine.back_up()
+        await world.wait(12)
         machine.kill()
-        machine.clock.skew_ms = -8_000
-        machine.start()
-        await world.wait(10)
+        machine.restore(backup)
+        machine.clock.skew_ms = -12_000
+        world.network.partition([other for other in world.machines if other != name], [name])
+        machine.start()  # alone, for a node that sees others far ahead authors nothing
+        await world.wait(12)
+        world.network.partition()
     await settle(world)
 
 
@@ -120,7 +136,7 @@ async def voters_change_under_a_cut(world: World) -> None:
 
 
 async def false_commit(world: World) -> None:
-    """A traitor claims finality for its side's head, with its own precommit alone."""
+    """A traitor claims finality for its side's head, with its own precommit, shown three times."""
     world.start()
     await world.wait(8)
     world.network.partition(["v0", "v1"], ["v2", "v3"])
@@ -138,7 +154,7 @@ async def false_commit(world: World) -> None:
             vote = Precommit(head, header.number)
             round_ = victim.node.voter.voter.round
             signature = traitor.sign(localized_payload(vote, round_, 0))
-            lie = Commit(head, header.number, [SignedPrecommit(vote, signature, traitor.public)])
+            lie = Commit(head, header.number, 3 * [SignedPrecommit(vote, signature, traitor.public)])
             message = GOSSIP_MESSAGE.encode(CommitMessage.of(round_, 0, lie))
             world.network.send("v3", "v0", Channel.GRANDPA, message)
     await settle(world)
@@ -179,6 +195,7 @@ def usurped(node: Node) -> bytes:
 SCHEDULES = {
     "split_brain": Schedule(Plan(1, 7, (1,) * 7, twins=("v5", "v6")), split_brain),
     "even_split": Schedule(Plan(2, 4, EQUAL_FOUR), even_split),
+    "silence": Schedule(Plan(10, 4, EQUAL_FOUR), silence),
     "relapses": Schedule(Plan(3, 4, EQUAL_FOUR), relapses),
     "blackouts": Schedule(Plan(4, 4, EQUAL_FOUR), blackouts),
     "clocks_set_back": Schedule(Plan(5, 4, EQUAL_FOUR), clocks_set_back),

@@ -1,19 +1,23 @@
-"""What the nodes of one simulation need not each compute: verdicts on signatures, proofs, and executions.
+"""What the nodes of one simulation need not each compute: verdicts on signatures, executions, state roots.
 
 All of it follows from its arguments alone. Of executed blocks a sample is executed again on another node's
 state, and whatever differs ends the run.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import ed25519_zebra
 
+from chain import node
+from chain.consensus.grandpa import driver, messages
 from chain.consensus.slots import Epoch
 from chain.executor import Executor
-from chain.storage.state import StateAt
+from chain.storage import store
+from chain.storage.state import Computed, Roots, StateAt, View
+from chain.storage.trie import update
 from runtime.frame.executive import Executed
 from runtime.frame.state import State
 from runtime.primitives import vrf
@@ -97,20 +101,79 @@ def _as_late(supplied: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     return bool(same and supplied["timestamp"] >= before["timestamp"])
 
 
+class SharedRoots(Roots):
+    """Computes the root of a block's changes once for all nodes; of a sample, each does it for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all: dict[Hash, list[Computed]] = {}
+
+    def compute(self, parent: Hash, view: View, changes: Mapping[bytes, bytes | None]) -> Computed:
+        """Return the root after these changes to the state of a block."""
+        children = self._all.setdefault(parent, [])
+        known = next((each for each in children if each.changes == changes), None)
+        if known is not None and parent[0] % SAMPLED:
+            return known
+        computed = Computed(dict(changes), *update(view, changes))
+        if known is None:
+            children.append(computed)
+        assert known is None or known == computed, f"two states of block 0x{parent.hex()} differ"
+        return computed
+
+
+class SharedMessages:
+    """Decodes a GRANDPA message once, and checks its signatures once: nobody changes what was decoded."""
+
+    def __init__(self) -> None:
+        self.encode = messages.GOSSIP_MESSAGE.encode
+        self._decode = messages.GOSSIP_MESSAGE.decode
+        self._check = messages.check_signatures
+        self._decoded: dict[bytes, Any] = {}
+        self._good: set[int] = set()  # by identity, of what is in _decoded
+
+    def decode(self, content: bytes) -> Any:
+        """Return the message. Raises: DecodeError."""
+        found = self._decoded.get(content)
+        if found is None:
+            found = self._decoded[content] = self._decode(content)
+        return found
+
+    def check_signatures(self, message: Any) -> None:
+        """Check every signature of a message. Raises: Forged."""
+        if id(message) not in self._good:
+            self._check(message)
+            self._good.add(id(message))
+
+
+async def unobserved(name: str, work: Coroutine[Any, Any, None], observer: object) -> None:
+    """Do the work of a task without a stopwatch."""
+    await work
+
+
 @contextmanager
 def shared_verdicts() -> Iterator[None]:
-    """Have signatures and VRF proofs made and verified once, whoever asks."""
-    places: tuple[tuple[Any, str], ...] = (
-        (ed25519_zebra, "ed_verify"),
-        (vrf, "prove"),
-        (vrf, "verify"),
-        (vrf, "proof_to_hash"),
-    )
-    before = [getattr(place, name) for place, name in places]
-    for (place, name), function in zip(places, before, strict=True):
-        setattr(place, name, lru_cache(REMEMBERED)(function))
+    """Have signatures, VRF proofs and roots made and verified once, whoever asks, and nobody measured."""
+    roots, gossip = SharedRoots(), SharedMessages()
+    places: list[tuple[Any, str, Any]] = [
+        (place, name, lru_cache(REMEMBERED)(getattr(place, name)))
+        for place, name in (
+            (ed25519_zebra, "ed_verify"),
+            (vrf, "prove"),
+            (vrf, "verify"),
+            (vrf, "proof_to_hash"),
+        )
+    ]
+    places += [
+        (store, "Roots", lambda: roots),
+        (node, "observed", unobserved),
+        (driver, "GOSSIP_MESSAGE", gossip),
+        (driver, "check_signatures", gossip.check_signatures),
+    ]
+    before = [getattr(place, name) for place, name, _ in places]
+    for place, name, shared in places:
+        setattr(place, name, shared)
     try:
         yield
     finally:
-        for (place, name), function in zip(places, before, strict=True):
-            setattr(place, name, function)
+        for (place, name, _), original in zip(places, before, strict=True):
+            setattr(place, name, original)

@@ -85,10 +85,13 @@ async def weather_storm(world: World, chosen: list[str]) -> None:
 
 async def settle(world: World) -> None:
     """End all faults; every honest node's finality must be near the head in time."""
+    if world.over.is_set():
+        return
     heal(world)
     ended = world.now
     await world.wait(AFTERMATH)
-    if not await world.until(lambda: is_settled(world), SETTLED - AFTERMATH):
+    settled = await world.until(lambda: is_settled(world), SETTLED - AFTERMATH)
+    if not settled and not world.over.is_set():
         world.witness.fail(f"finality stays away: {lags(world)} {world.now - ended:.0f} s after all faults")
     world.recovery = world.now - ended
 

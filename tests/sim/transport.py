@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.sim.env import Killed, Life
 from tests.sim.loop import VirtualLoop
@@ -75,10 +75,8 @@ class SimNetwork:
         self._links: dict[str, dict[str, Link]] = {}
         self._nodes: dict[str, SimTransport] = {}
         self._sides: dict[str, int] = {}
-        self.on_send: Tap = lambda *_: None
         self.on_deliver: Tap = lambda *_: None
         self.drops: list[tuple[str, str, str]] = []  # who, whom, why
-        self.delivered = 0
 
     @property
     def names(self) -> list[str]:
@@ -129,9 +127,10 @@ class SimNetwork:
         link = self._links[sender].get(receiver)
         if link is None or not link.up:
             return False
-        self.on_send(sender, receiver, channel, message)
         weather, rng = self.weather, self._rng
-        if not self.reachable(sender, receiver) or rng.random() < weather.loss:
+        if self._sides and not self.reachable(sender, receiver):
+            return True
+        if weather.loss and rng.random() < weather.loss:
             return True
         self._carry(link, sender, receiver, channel, message)
         if weather.duplication and rng.random() < weather.duplication:
@@ -164,7 +163,6 @@ class SimNetwork:
             return
         if self._sides and not self.reachable(sender, receiver):
             return
-        self.delivered += 1
         self.on_deliver(sender, receiver, channel, message)
         node.deliver(sender, channel, message)
 
@@ -256,24 +254,24 @@ class SimTransport:
         """A connection is there."""
         if peer not in self._connected:
             self._connected[peer] = None
-            self._tell(lambda peers: peers.connected(peer))
+            self._tell("connected", peer)
 
     def disconnected(self, peer: str) -> None:
         """A connection is gone."""
         if peer in self._connected:
             del self._connected[peer]
-            self._tell(lambda peers: peers.disconnected(peer))
+            self._tell("disconnected", peer)
 
     def deliver(self, peer: str, channel: int, message: bytes) -> None:
         """Hand a message over."""
-        self._tell(lambda peers: peers.received(peer, channel, message))
+        self._tell("received", peer, channel, message)
 
-    def _tell(self, news: Callable[[Peers], None]) -> None:
+    def _tell(self, news: str, *words: Any) -> None:
         """Tell the node, which may die of it."""
         if not self._life.alive or self._peers is None:
             return
         try:
-            news(self._peers)
+            getattr(self._peers, news)(*words)
         except Killed:
             self._on_killed()
         except Exception as problem:  # noqa: BLE001  as a transport on sockets: it ends the node, whatever it is

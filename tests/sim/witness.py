@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from struct import Struct
 
 from chain.consensus.slots import pre_hash
 from chain.node import Node
@@ -29,6 +30,7 @@ from runtime.primitives.types import Hash
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import Machine
 
+_MOMENT = Struct("<dB")
 PHASES = {PrimaryPropose: "proposal", Prevote: "prevote", Precommit: "precommit"}
 Authorities = list[tuple[bytes, int]]
 
@@ -138,7 +140,8 @@ class Witness:
     def delivered(self, sender: str, receiver: str, channel: int, message: bytes) -> None:
         """Add a message to the trace."""
         self.figures.delivered += 1
-        self._note(f"{sender}>{receiver}/{channel}", message)
+        self._trace.update(_MOMENT.pack(self._loop.time(), channel) + sender.encode() + receiver.encode())
+        self._trace.update(message)
 
     # Signatures.
 
@@ -185,11 +188,22 @@ class Witness:
         self.figures.imports += 1
         if note.hash not in self.born:
             self.born[note.hash] = self._loop.time()
-            self.lineage.add(note.hash, note.header)
+            self._learn(node, note.hash, note.header)
             if pre_hash(note.header.unsealed()[0]) not in self._sealed:
                 self.fail(f"{machine.name} imports block {note.header.number}, which nobody sealed")
         self._note(f"{machine.name} imports", note.hash)
         self._check_best(machine, node)
+
+    def _learn(self, node: Node, block: Hash, header: Header) -> None:
+        """Note a block and, before it, those whose import a loss of power kept from being told."""
+        waiting = [(block, header)]
+        while self.lineage.set_of(waiting[-1][1].parent_hash) is None:
+            parent = waiting[-1][1].parent_hash
+            above = node.store.header(parent)
+            assert above is not None, "the parent of an imported block is stored"
+            waiting.append((parent, above))
+        for each, its_header in reversed(waiting):
+            self.lineage.add(each, its_header)
 
     def _finalized(self, machine: Machine, node: Node, note: FinalityNotification) -> None:
         self._note(f"{machine.name} finalises", note.hash)
@@ -227,7 +241,7 @@ class Witness:
             self.fail(f"the best chain of {machine.name} lacks its final block {store.finalized_number}")
 
     def _note(self, what: str, content: bytes) -> None:
-        self._trace.update(f"{self._loop.time():.6f} {what} ".encode() + content)
+        self._trace.update(f"{self._loop.time()!r} {what} ".encode() + content)
 
 
 def state_flaw(machines: list[Machine]) -> str | None:

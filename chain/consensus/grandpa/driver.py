@@ -9,7 +9,7 @@ completed take the place of what was lost. A node whose own keys decide goes on 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from chain.consensus.grandpa.effects import (
@@ -39,11 +39,19 @@ from chain.consensus.grandpa.messages import (
 )
 from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard, KeySilent
+from chain.consensus.guard_records import GuardError
+from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
-from runtime.primitives.grandpa import MESSAGE, Block, GrandpaJustification, SignedMessage
+from runtime.primitives.grandpa import (
+    MESSAGE,
+    Block,
+    EquivocationProof,
+    GrandpaJustification,
+    SignedMessage,
+)
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -90,6 +98,7 @@ class Driver:
         clock: Clock,
         disk: Disk,
         gossip: Gossip | None = None,
+        accuse: Callable[[EquivocationProof], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._guard = guard
@@ -97,10 +106,12 @@ class Driver:
         self._clock = clock
         self._disk = disk
         self._gossip = gossip
+        self._accuse = accuse
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
         self._former: Voter | None = None  # of the set before
+        self._decisive = 0  # voters of the set who can stop finality alone
 
     @property
     def voter(self) -> Voter | None:
@@ -145,10 +156,10 @@ class Driver:
             case Vote():
                 if message.message.id not in voter.voters.weights:
                     return False
-                check_signatures(message)
+                self._check(message)
                 effects, is_news = voter.vote(message), True
             case CommitMessage():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.commit(message)
                 is_news = bool(effects)
             case Neighbor(packet):
@@ -156,10 +167,21 @@ class Driver:
             case CatchUpRequest():
                 effects = voter.catch_up_request(peer, message, self._clock.monotonic())
             case CatchUp():
-                check_signatures(message)
+                self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
         return is_news
+
+    def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
+        """Check every signature in a message, and tell the guard whose they are: they may be our own.
+
+        Raises: Forged.
+        """
+        check_signatures(message)
+        for signed in message.votes():
+            header = self._ledger.header(signed.message.target_hash)
+            slot = pre_digest_slot(header) if header is not None and header.number else None
+            self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
 
     def _hear_late(self, former: Voter, peer: str, message: GossipMessage) -> None:
         """Hand the last voter what still matters: who lacks the end of its set, and who has told of it.
@@ -169,7 +191,7 @@ class Driver:
         if isinstance(message, Neighbor):
             self._do(former, former.catch_up_by_commit(peer, message._0))
         elif isinstance(message, CommitMessage) and former.is_about_to_commit:
-            check_signatures(message)
+            self._check(message)
             self._do(former, former.commit(message))
 
     # The voter of the current set.
@@ -186,16 +208,34 @@ class Driver:
             self._voter.admit(local)
             return
         voters = VoterSet(authorities)
+        self._tell_of(voters, set_id)
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
-            first = 1 + max((vote.round for vote in self._last_votes(set_id)), default=0) if decides else 1
+            first = 1 + self._last_round(set_id) if decides else 1
             record = VoterRecord.fresh(set_id, self._ledger.final(), first)
         self._former = self._voter
         self._voter = voter = Voter(self._ledger, voters, local, record, self._ledger.final())
         for vote in self._recalled(voter):
             self._do(voter, voter.signed(vote))
         self._do(voter, voter.start())
+
+    def _tell_of(self, voters: VoterSet, set_id: int) -> None:
+        """Log that a set begins, and when that is new, that finality hangs on single voters."""
+        log.info("👴 Starting new voter with set ID %d: %d voters", set_id, len(voters.weights))
+        bearable = voters.total - voters.threshold
+        decisive = sum(weight > bearable for weight in voters.weights.values())
+        if decisive > self._decisive:
+            log.warning(
+                "⚠️ %d of %d voters can stop finality alone; from four validators on nobody can",
+                decisive, len(voters.weights),
+            )  # fmt: skip
+        self._decisive = decisive
+
+    def _last_round(self, set_id: int) -> int:
+        """Return the last round of a set in which one of the keys has voted, as far as the guard knows."""
+        records = [self._guard.last_vote(pair.public) for pair in self._keypairs]
+        return max((last.round for last in records if last is not None and last.set_id == set_id), default=0)
 
     def _last_votes(self, set_id: int) -> Iterator[Vote]:
         """Yield the last vote of every key in a set."""
@@ -261,9 +301,8 @@ class Driver:
             case Save(record):
                 body = VOTER_RECORD.encode(record)
                 self._disk.replace(VOTER_FILE, blake2_256(body) + body)
-            case Report(proof):
-                accused = proof.equivocation
-                log.warning("0x%s voted twice in round %d", accused.identity.hex(), accused.round_number)
+            case Report(proof) if self._accuse is not None:
+                self._accuse(proof)
             case Send(message, peer) if self._gossip is not None:
                 self._gossip.send(GOSSIP_MESSAGE.encode(message), peer)
             case Fetch(block) if self._gossip is not None:
@@ -274,6 +313,8 @@ class Driver:
         pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
             signature = self._guard.sign_vote(pair, cast.message, cast.round, cast.set_id)
+        except KeySilent:
+            return None
         except GuardError as refused:
             log.error("no vote in round %d: %s", cast.round, refused)
             return None

@@ -51,6 +51,10 @@ class Vote:
     set_id: u64
     message: SignedMessage
 
+    def votes(self) -> list[SignedMessage]:
+        """Return the vote."""
+        return [self.message]
+
 
 @variant
 class CommitMessage:
@@ -70,6 +74,11 @@ class CommitMessage:
             for precommit, (signature, public) in zip(compact.precommits, compact.auth_data, strict=True)
         ]
         return Commit(compact.target_hash, compact.target_number, signed)
+
+    def votes(self) -> list[SignedMessage]:
+        """Return the precommits."""
+        pairs = zip(self.message.precommits, self.message.auth_data, strict=False)
+        return [SignedMessage(vote, signature, public) for vote, (signature, public) in pairs]
 
     @classmethod
     def of(cls, round_: int, set_id: int, commit: Commit) -> "CommitMessage":
@@ -140,14 +149,7 @@ def check_signatures(message: Vote | CommitMessage | CatchUp) -> None:
 
     Raises: Forged.
     """
-    if isinstance(message, Vote):
-        votes = [message.message]
-    elif isinstance(message, CatchUp):
-        votes = message.votes()
-    else:
-        pairs = zip(message.message.precommits, message.message.auth_data, strict=False)
-        votes = [SignedMessage(vote, signature, public) for vote, (signature, public) in pairs]
-    for signed in votes:
+    for signed in message.votes():
         payload = localized_payload(signed.message, message.round, message.set_id)
         if not verify_ed25519(signed.signature, payload, signed.id):
             raise Forged(

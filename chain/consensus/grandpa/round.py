@@ -76,6 +76,7 @@ class _Ballots:
 
     first: dict[bytes, SignedMessage] = field(default_factory=dict)
     second: dict[bytes, SignedMessage] = field(default_factory=dict)  # of equivocators
+    unplaced: dict[bytes, SignedMessage] = field(default_factory=dict)  # not counted: of unknown blocks
     seen: int = 0  # weight of who voted
     twice: int = 0  # weight of equivocators
 
@@ -99,7 +100,11 @@ class Round:
         self._state: RoundState | None = None
 
     def add(self, vote: SignedMessage) -> Counted:
-        """Count a vote whose signature is known to be good."""
+        """Count a vote whose signature is known to be good.
+
+        Who votes for two blocks is an equivocator even where nobody has those blocks: all voters must come to
+        see the same equivocators, whatever they were sent first, or their rounds end differently.
+        """
         message = vote.message
         weight = self.voters.weights.get(vote.id)
         if weight is None or isinstance(message, PrimaryPropose):
@@ -112,10 +117,7 @@ class Round:
         if first.message == message or vote.id in ballots.second:
             return Counted.NOTHING
         self._graph.add(self._node(first), phase, -weight)
-        ballots.second[vote.id] = vote
-        ballots.twice += weight
-        self._state = None
-        return Counted.EQUIVOCATION
+        return self._convict(ballots, vote, weight)
 
     def votes(self) -> list[SignedMessage]:
         """Return all votes that count, prevotes first."""
@@ -182,15 +184,28 @@ class Round:
         return Commit(target[0], target[1], [_precommit(vote) for vote in chosen])
 
     def _count(self, phase: int, vote: SignedMessage, weight: int) -> Counted:
-        node = self._graph.find(_target(vote))
-        if node is None:
+        """Count the first vote of a voter that can be counted."""
+        node, ballots = self._graph.find(_target(vote)), self._ballots[phase]
+        unplaced = ballots.unplaced.setdefault(vote.id, vote)
+        if node is None and unplaced.message == vote.message:
             return Counted.UNKNOWN_BLOCK
-        self._graph.add(node, phase, weight)
-        ballots = self._ballots[phase]
-        ballots.first[vote.id] = vote
+        del ballots.unplaced[vote.id]
+        is_second = unplaced.message != vote.message
+        ballots.first[vote.id] = unplaced if is_second else vote
         ballots.seen += weight
         self._state = None
+        if is_second:
+            return self._convict(ballots, vote, weight)
+        assert node is not None, "a vote that is counted is for a known block"
+        self._graph.add(node, phase, weight)
         return Counted.NEW
+
+    def _convict(self, ballots: _Ballots, second: SignedMessage, weight: int) -> Counted:
+        """Count a voter for every block from now on."""
+        ballots.second[second.id] = second
+        ballots.twice += weight
+        self._state = None
+        return Counted.EQUIVOCATION
 
     def _node(self, vote: SignedMessage) -> Node:
         node = self._graph.find(_target(vote))

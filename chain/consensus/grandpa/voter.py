@@ -99,7 +99,7 @@ class Voter:
         self._stage = Stage.WAITING
         self._due: set[Due] = set()
         self._proposal: Block | None = None
-        self._held: dict[tuple[int, bytes, type], Vote] = {}  # of unknown blocks, or of the next round
+        self._held: dict[tuple[int, bytes, type], list[Vote]] = {}  # of unknown blocks, or of the next round
         self._held_commit: CommitMessage | None = None
         self._commit: CommitMessage | None = None  # the highest that is known
         self._unsent: CommitMessage | None = None  # what will be sent unless somebody else is faster
@@ -257,11 +257,11 @@ class Voter:
 
     def _import(self, vote: Vote) -> list[Effect]:
         """Count a vote of a live round, or hold it back until it can be."""
-        signed, key = vote.message, (vote.round, vote.message.id, type(vote.message.message))
+        signed = vote.message
         round_ = next((each for each in self.rounds if each.number == vote.round), None)
         if round_ is None:
             if vote.round == self.round + 1:
-                self._held.setdefault(key, vote)
+                self._hold(vote)
             return []
         if isinstance(signed.message, PrimaryPropose):
             if round_ is self._current and signed.id == self.voters.primary(vote.round):
@@ -269,18 +269,30 @@ class Voter:
             return []
         counted = round_.add(signed)
         if counted is Counted.UNKNOWN_BLOCK:
-            is_new = self._held.setdefault(key, vote) is vote
-            return self._fetch(vote) if is_new else []
+            return self._fetch(vote) if self._hold(vote) else []
         if counted is not Counted.EQUIVOCATION:
             return []
         first, second = next(pair for pair in round_.equivocations() if pair[1] is signed)
         return [Report(EquivocationProof.of(self.set_id, vote.round, first, second))]
 
+    def _hold(self, vote: Vote) -> bool:
+        """Hold back at most two votes of a voter in a phase, all that counts; say whether it is new."""
+        key = vote.round, vote.message.id, type(vote.message.message)
+        held = self._held.setdefault(key, [])
+        if len(held) > 1 or vote in held:
+            return False
+        held.append(vote)
+        return True
+
     def _retry(self) -> list[Effect]:
         """Count what was held back, as far as it can be now."""
         held, self._held = self._held, {}
         return [
-            effect for vote in held.values() if vote.round >= self.round - 1 for effect in self._import(vote)
+            effect
+            for votes in held.values()
+            for vote in votes
+            if vote.round >= self.round - 1
+            for effect in self._import(vote)
         ]
 
     def _fetch(self, vote: Vote) -> list[Effect]:
@@ -466,7 +478,7 @@ class Voter:
             for vote in round_.votes()
             if vote.id in self.local
         ]
-        missing = [effect for vote in self._held.values() for effect in self._fetch(vote)]
+        missing = [effect for votes in self._held.values() for vote in votes for effect in self._fetch(vote)]
         return [*own, self._neighbor(), *missing]
 
 

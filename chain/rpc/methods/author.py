@@ -8,11 +8,12 @@ from chain.rpc.dispatch import Handler
 from chain.rpc.errors import AUTHOR_ERROR, Json, RpcError, invalid_params
 from chain.rpc.params import MAX_KEYS, Params
 from chain.rpc.shapes import to_hex
+from runtime.primitives.accounts import ACCOUNT_SIZE
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
 from runtime.primitives.session import KeyTypeId
 from runtime.primitives.shapes import Bounded
-from runtime.primitives.types import Hash
+from runtime.primitives.types import AccountId, Hash
 
 MAX_SESSION_KEYS = 1024
 """bytes of one set of session keys; ours have 64"""
@@ -54,6 +55,18 @@ async def rotate_keys(node: Backend, params: Params) -> Json:
     """Make new session keys and return the public ones, in the order of the runtime."""
     try:
         return to_hex(node.operator.rotate_keys())
+    except (KeystoreError, OSError) as problem:
+        raise _unavailable(problem) from problem
+
+
+async def rotate_keys_with_owner(node: Backend, params: Params) -> Json:
+    """Make new session keys, and the proof with which their owner sets them and nobody else."""
+    owner = params.hex(0, "owner")
+    if len(owner) != ACCOUNT_SIZE:
+        raise invalid_params(f"parameter 1 (owner) must be an account of {ACCOUNT_SIZE} bytes")
+    try:
+        made = node.operator.rotate_keys()
+        return {"keys": to_hex(made), "proof": to_hex(node.operator.prove_keys(made, AccountId(owner)))}
     except (KeystoreError, OSError) as problem:
         raise _unavailable(problem) from problem
 
@@ -101,6 +114,7 @@ METHODS: dict[str, Handler] = {
     "author_removeExtrinsic": remove_extrinsic,
     "author_insertKey": insert_key,
     "author_rotateKeys": rotate_keys,
+    "author_rotateKeysWithOwner": rotate_keys_with_owner,
     "author_hasSessionKeys": has_session_keys,
     "author_hasKey": has_key,
 }

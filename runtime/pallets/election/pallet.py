@@ -1,14 +1,15 @@
 """ElectionProvider: elects validators over several blocks, each bounded by a weight.
 
-    Off -> Snapshot (candidates, then a page of voters at a time) -> Electing (some seats at a time) -> Done
+    Off -> Snapshot (candidates, then a page of voters at a time) -> Electing (some seats at a time)
+        -> Assigning (whom some voters at a time stand behind) -> Done
 
 What Staking says while the snapshot is taken decides, whatever happens to the stakes afterwards; it is for
 Staking to leave out of the result whom it has chilled since. Pages never change once they are written, and
-what moves is one small Tally: any node goes on from any block.
-Source: words of FRAME's pallet-election-provider-multi-block; sequential Phragmen, phragmen.py.
+what moves is small, a Tally and then a Backing: any node goes on from any block.
+Source: words of FRAME's pallet-election-provider-multi-block; phragmen.py, reduce.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Protocol
 
 from runtime.frame.declare import READ, WRITE, constant, coupled, db, event
@@ -16,11 +17,12 @@ from runtime.frame.errors import NoError
 from runtime.frame.memo import Memo
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
-from runtime.pallets.election.phragmen import MAX_VOTES, Page, Support, Tally, Voter, seat, supports
+from runtime.pallets.election.phragmen import MAX_VOTES, Page, Tally, Voter, parts, seat
+from runtime.pallets.election.reduce import Backing, Support, back, behind, supports
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Variants, u32, u64, variant
-from runtime.primitives.types import AccountId, Balance, Weight
+from runtime.primitives.types import MAX_WEIGHT, AccountId, Balance, Weight
 
 KEPT = 64
 """Pages remembered in decoded form."""
@@ -30,12 +32,14 @@ TARGET = 2 * READ
 """ps to read a candidate: its entry among the validators, and the key before it."""
 VOTER = 3 * READ
 """ps to read a voter: its nominations, its ledger, and the key before them."""
-DECODE = 12 * MICROSECOND
+DECODE = 8 * MICROSECOND
 """ps to decode a voter of a page; nothing of this where the page is still known."""
 VOTE = MICROSECOND // 2
 """ps to charge a vote when a seat is taken, or to weigh a candidate for it."""
-PART = 3 * MICROSECOND
-"""ps to work out what a vote is worth in the end."""
+PARTS = 40 * MICROSECOND
+"""ps to split the stake of a voter."""
+STEP = MICROSECOND
+"""ps for a step on the way around a circle of voters and candidates."""
 
 
 @variant
@@ -56,11 +60,16 @@ class Electing:
 
 
 @variant
+class Assigning:
+    """The seats are filled; voters are assigned to those elected."""
+
+
+@variant
 class Done:
     """The result waits to be taken."""
 
 
-Phase = Annotated[Off | Snapshot | Electing | Done, Variants("pallet_election::Phase")]
+Phase = Annotated[Off | Snapshot | Electing | Assigning | Done, Variants("pallet_election::Phase")]
 
 
 @event
@@ -122,6 +131,7 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
     paged_voter_snapshot: Map[u32, list[Voter]] = storage(hasher=twox_64_concat)
     last_voter: Value[AccountId] = storage()
     tally: Value[Tally] = storage()
+    backing: Value[Backing] = storage()
     outside_work: Value[u64] = storage(default=0)
 
     def on_initialize(self, now: int) -> Weight:
@@ -142,6 +152,8 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
                     spent += self._take_voters(steps - 1)
                 case Electing():
                     spent += self._fill_seats(self.block_budget - spent)
+                case Assigning():
+                    spent += self._assign(self.block_budget - spent)
                 case _:
                     break
         return spent
@@ -163,10 +175,9 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         """Take the result, in the order of election; None while there is none."""
         if not isinstance(self.current_phase.get(), Done):
             return None
-        pages = self._pages()
-        found = supports(self.tally.get(), self.target_snapshot.get(), pages)
-        work = (DECODE + MAX_VOTES * PART) * sum(len(page.voters) for page in pages)
-        self.outside_work.put(self.outside_work.get() + work)
+        voters = everybody(self._pages())
+        found = supports(self.backing.get(), voters, self.target_snapshot.get(), self.tally.get().elected())
+        self.outside_work.put(self.outside_work.get() + 2 * DECODE * len(voters))
         totals = [support.total for support in found]
         self.deposit(ElectionFinalized(self.round.get(), len(found), min(totals, default=0), sum(totals)))
         self._end()
@@ -185,7 +196,9 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         while left > 0 and (seated := seat(tally, pages)):
             tally, _ = seated
             left -= 1
-        return supports(tally, candidates, pages)
+        voters = everybody(pages)
+        backing, _ = back(Backing([], []), voters, tally.scores, MAX_WEIGHT)
+        return supports(backing, voters, candidates, tally.elected())
 
     # The steps.
 
@@ -230,15 +243,25 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
                 self.tally.put(tally)
                 return spent
         self.tally.put(tally)
-        self._enter(Done())
+        self._enter(Assigning())
         return spent
+
+    def _assign(self, budget: int) -> int:
+        """Say whom one voter stands behind, and others while there is budget; return ps."""
+        voters, known = everybody(self._pages()), self.backing.find() or Backing([], [])
+        spent = DECODE * len(voters) + WRITE
+        backing, steps = back(known, voters, self.tally.get().scores, (budget - spent) // STEP)
+        self.backing.put(backing)
+        if len(backing.single) == len(voters):
+            self._enter(Done())
+        return spent + STEP * steps + PARTS * (len(backing.single) - len(known.single))
 
     def _pages(self) -> list[Page]:
         raw_keys = (self.paged_voter_snapshot.raw_key(number) for number in range(self.pages))
         written = (self.host.overlay.get(raw_key) for raw_key in raw_keys)
         return [_PAGES[raw] for raw in written if raw is not None]
 
-    def _enter(self, phase: Off | Snapshot | Electing | Done) -> None:
+    def _enter(self, phase: Off | Snapshot | Electing | Assigning | Done) -> None:
         left = self.current_phase.get()
         self.current_phase.put(phase)
         if type(left) is not type(phase):
@@ -247,7 +270,7 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
     def _end(self) -> None:
         for number in list(self.paged_voter_snapshot.keys()):
             del self.paged_voter_snapshot[number]
-        for each in (self.desired_targets, self.target_snapshot, self.last_voter, self.tally):
+        for each in (self.desired_targets, self.target_snapshot, self.last_voter, self.tally, self.backing):
             each.kill()
         self._enter(Off())
 
@@ -263,7 +286,7 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
         assert len(set(whos)) == len(whos), "a voter votes twice"
         if tally is None:
             return
-        assert isinstance(phase, Electing | Done)
+        assert isinstance(phase, Electing | Assigning | Done)
         assert tally.stakes == Tally.begin(len(candidates), pages).stakes
         assert len(tally.elected()) <= self.desired_targets.get()
         charges = [0] * len(candidates)
@@ -274,10 +297,21 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
                     charges[target] += voter.stake * load
         open_ = [at for at, score in enumerate(tally.scores) if not score]
         assert [tally.charges[at] for at in open_] == [charges[at] for at in open_]
+        backing = self.backing.find() or Backing([], [])
+        split = [0] * len(candidates)
+        for voter in everybody(pages)[: len(backing.single)]:
+            for at, value in parts(voter, tally.scores):
+                split[at] += value
+        assert behind(backing, everybody(pages), len(candidates)) == split
 
 
 _PAGES = Memo(lambda raw: Page.of(codec(list[Voter]).decode(raw)), KEPT)
 """Pages by their bytes: they are the same in every block of an election."""
+
+
+def everybody(pages: Iterable[Page]) -> list[Voter]:
+    """Return the voters of all pages, in order."""
+    return [voter for page in pages for voter in page.voters]
 
 
 def ballots(listed: Sequence[Ballot], candidates: Sequence[AccountId]) -> list[Voter]:

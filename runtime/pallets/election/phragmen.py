@@ -43,16 +43,6 @@ class Voter:
     targets: Annotated[list[u16], Bounded(MAX_VOTES)]
 
 
-@struct("pallet_election::Support")
-class Support:
-    """What stands behind an elected validator, in planck: all, its own, and that of each nominator."""
-
-    stash: AccountId
-    total: Balance
-    own: Balance
-    others: list[tuple[AccountId, Balance]]
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some voters, and by candidate those who vote for it."""
@@ -141,20 +131,3 @@ def parts(voter: Voter, scores: Sequence[int]) -> list[tuple[int, int]]:
     for _, candidate in sorted(remainders)[:left]:
         whole[candidate] += 1
     return [(candidate, value) for candidate, value in whole.items() if value]
-
-
-def supports(tally: Tally, candidates: Sequence[AccountId], pages: Iterable[Page]) -> list[Support]:
-    """Return what stands behind everybody elected, in the order of the seats."""
-    own = dict.fromkeys(tally.elected(), 0)
-    others: dict[int, list[tuple[AccountId, int]]] = {candidate: [] for candidate in own}
-    for page in pages:
-        for voter in page.voters:
-            for candidate, value in parts(voter, tally.scores):
-                if voter.who == candidates[candidate]:
-                    own[candidate] += value
-                else:
-                    others[candidate].append((voter.who, value))
-    return [
-        Support(candidates[at], value + sum(part for _, part in others[at]), value, others[at])
-        for at, value in own.items()
-    ]

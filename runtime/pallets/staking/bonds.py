@@ -5,13 +5,13 @@ from typing import Any
 
 from runtime.frame.errors import DispatchError
 from runtime.frame.storage import Map
+from runtime.pallets.staking.couplings import StakingCurrency
 from runtime.pallets.staking.ledger import added, opened, slashed
 from runtime.pallets.staking.slashing import reporters_parts
 from runtime.pallets.staking.types import (
     Account,
     NoPayee,
     Staked,
-    StakingCurrency,
     StakingLedger,
     UnappliedSlash,
 )

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from runtime.pallets.staking.couplings import Support
 from runtime.pallets.staking.types import (
     EraRewardPoints,
     ExposurePage,
     IndividualExposure,
     PagedExposureMetadata,
-    Support,
 )
 from runtime.primitives.types import AccountId, Balance
 

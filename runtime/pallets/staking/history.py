@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.frame.storage import DoubleMap, Map, NMap, Value
+from runtime.pallets.staking.couplings import Support
 from runtime.pallets.staking.exposures import paged, with_points
 from runtime.pallets.staking.rewards import page_payout, validator_part
 from runtime.pallets.staking.slashing import slash_of
@@ -14,11 +15,13 @@ from runtime.pallets.staking.types import (
     EraRewardPoints,
     ExposurePage,
     PagedExposureMetadata,
-    Support,
     UnappliedSlash,
     ValidatorPrefs,
 )
 from runtime.primitives.types import AccountId, Balance
+
+PRUNED_AT_ONCE = 64
+"""Entries of an expired era removed in one block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class History:
         count = self.overviews[era, stash].page_count
         return [self.pages[era, stash, number] for number in range(count)]
 
-    def prune(self, kept_from: int, limit: int) -> int:
+    def prune(self, kept_from: int, limit: int = PRUNED_AT_ONCE) -> int:
         """Remove some entries of the oldest era, if it is not to be kept; return how many."""
         era = self.oldest.get()
         if era >= kept_from:

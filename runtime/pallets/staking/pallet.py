@@ -14,61 +14,34 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from runtime.frame.declare import Root, Signed, call, constant, coupled, db
-from runtime.frame.errors import Arithmetic, ArithmeticError_, ensure, refuse
+from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, NMap, Value, storage
-from runtime.pallets.staking import messages
+from runtime.pallets.staking import messages, types
 from runtime.pallets.staking.bonds import Bonds
+from runtime.pallets.staking.couplings import Authors, Clock, Election, Pot, Sessions, StakingCurrency
 from runtime.pallets.staking.exposures import least_nominator
 from runtime.pallets.staking.history import History
 from runtime.pallets.staking.ledger import added, has_room, rebonded, unbonded, withdrawn
 from runtime.pallets.staking.messages import Error, Event
+from runtime.pallets.staking.rewards import AUTHOR_POINTS
 from runtime.pallets.staking.roles import Roles
-from runtime.pallets.staking.slashing import application_era, era_of_session
-from runtime.pallets.staking.types import (
-    BILLION,
-    MAX_NOMINATIONS,
-    MAX_UNLOCKING_CHUNKS,
-    Account,
-    ActiveEraInfo,
-    Authors,
-    BalanceOp,
-    Clock,
-    Controller,
-    CountOp,
-    Election,
-    EraRewardPoints,
-    ExposurePage,
-    Forcing,
-    Nominations,
-    Noop,
-    PagedExposureMetadata,
-    PerbillOp,
-    PercentOp,
-    Pot,
-    Remove,
-    RewardDestination,
-    Sessions,
-    Staked,
-    StakingCurrency,
-    StakingLedger,
-    UnappliedSlash,
-    ValidatorPrefs,
-    part,
-)
+from runtime.pallets.staking.slashing import application_era, check_durations, era_of_session
+from runtime.pallets.staking.types import BILLION, MAX_NOMINATIONS, MAX_UNLOCKING_CHUNKS, ValidatorPrefs, part
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, Compact, Perbill, Percent, u32
-from runtime.primitives.ss58 import account_of, accounts_of
+from runtime.primitives.ss58 import accounts_of
 from runtime.primitives.types import AccountId, Balance, Lookup, Weight
 
-AUTHOR_POINTS = 20
-"""Points for the author of a block, FRAME's."""
-PRUNED_AT_ONCE = 64
-"""Entries of an expired era removed in one block."""
+MAX_VALIDATORS, MAX_NOMINATORS = 1_000, 9_000
+"""How many may stand and vote, unless genesis or root says otherwise: what one election can hold."""
 MAX_LISTED = 256
 """Accounts, or indices of slashes, one call may list."""
+PAYOUT = db(reads=6 * 65, writes=5 * 65)
+"""A page of 64 nominators and their validator: payee, ledger, lock and account of each."""
 TWOX = twox_64_concat
+NO_PREFS, NO_POINTS = ValidatorPrefs(), types.EraRewardPoints(0, {})
 
 
 class Staking(Pallet[Event, Error]):
@@ -100,32 +73,30 @@ class Staking(Pallet[Event, Error]):
     min_validator_bond: Value[Balance] = storage(default=0)
     minimum_active_stake: Value[Balance] = storage(default=0)
     min_commission: Value[Perbill] = storage(default=0)
-    ledger: Map[AccountId, StakingLedger] = storage()
-    payee: Map[AccountId, RewardDestination] = storage(hasher=TWOX)
-    validators: Map[AccountId, ValidatorPrefs] = storage(default=ValidatorPrefs(), hasher=TWOX)
+    ledger: Map[AccountId, types.StakingLedger] = storage()
+    payee: Map[AccountId, types.RewardDestination] = storage(hasher=TWOX)
+    validators: Map[AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
     counter_for_validators: Value[u32] = storage(default=0)
     max_validators_count: Value[u32] = storage()
-    nominators: Map[AccountId, Nominations] = storage(hasher=TWOX)
+    nominators: Map[AccountId, types.Nominations] = storage(hasher=TWOX)
     counter_for_nominators: Value[u32] = storage(default=0)
     max_nominators_count: Value[u32] = storage()
     current_era: Value[u32] = storage()
-    active_era: Value[ActiveEraInfo] = storage()
+    active_era: Value[types.ActiveEraInfo] = storage()
     eras_start_session_index: Map[u32, u32] = storage(hasher=TWOX)
-    eras_stakers_overview: DoubleMap[u32, AccountId, PagedExposureMetadata] = storage(hasher=TWOX)
-    eras_stakers_paged: NMap[tuple[u32, AccountId, u32], ExposurePage] = storage(hasher=TWOX)
+    eras_stakers_overview: DoubleMap[u32, AccountId, types.PagedExposureMetadata] = storage(hasher=TWOX)
+    eras_stakers_paged: NMap[tuple[u32, AccountId, u32], types.ExposurePage] = storage(hasher=TWOX)
     claimed_rewards: DoubleMap[u32, AccountId, list[u32]] = storage(default=[], hasher=TWOX)
-    eras_validator_prefs: DoubleMap[u32, AccountId, ValidatorPrefs] = storage(
-        default=ValidatorPrefs(), hasher=TWOX
-    )
+    eras_validator_prefs: DoubleMap[u32, AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
     eras_validator_reward: Map[u32, Balance] = storage(hasher=TWOX)
     eras_unclaimed_reward: Map[u32, Balance] = storage(default=0, hasher=TWOX)
-    eras_reward_points: Map[u32, EraRewardPoints] = storage(default=EraRewardPoints(0, {}), hasher=TWOX)
+    eras_reward_points: Map[u32, types.EraRewardPoints] = storage(default=NO_POINTS, hasher=TWOX)
     eras_total_stake: Map[u32, Balance] = storage(default=0, hasher=TWOX)
     oldest_era: Value[u32] = storage(default=0)
-    force_era: Value[Forcing] = storage(default=Forcing.NotForcing)
+    force_era: Value[types.Forcing] = storage(default=types.Forcing.NotForcing)
     slash_reward_fraction: Value[Perbill] = storage(default=0)
     canceled_slash_payout: Value[Balance] = storage(default=0)
-    unapplied_slashes: Map[u32, list[UnappliedSlash]] = storage(default=[], hasher=TWOX)
+    unapplied_slashes: Map[u32, list[types.UnappliedSlash]] = storage(default=[], hasher=TWOX)
     bonded_eras: Value[list[tuple[u32, u32]]] = storage(default=[])
     validator_slash_in_era: DoubleMap[u32, AccountId, tuple[Perbill, Balance]] = storage(hasher=TWOX)
     nominator_slash_in_era: DoubleMap[u32, AccountId, Balance] = storage(hasher=TWOX)
@@ -137,30 +108,27 @@ class Staking(Pallet[Event, Error]):
 
         The reward account starts with an endowment (the existential deposit) that is never paid out.
         """
-        assert self.slash_defer_duration < self.bonding_duration, (
-            f"SlashDeferDuration {self.slash_defer_duration} must be less than BondingDuration "
-            f"{self.bonding_duration}: stake would be gone before its slash"
-        )
-        assert self.bonding_duration <= self.history_depth, "exposures must outlive the time to report"
+        check_durations(self.slash_defer_duration, self.bonding_duration, self.history_depth)
         self.currency.mint(self.reward_account, self.pot_endowment)
         listed = config.get("stakers", [])
         stashes = accounts_of([stash for stash, *_ in listed], "staking.stakers")
         for stash, (_, amount) in zip(stashes, listed, strict=True):
-            self._bonds.open(stash, int(amount), Staked())
+            self._bonds.open(stash, int(amount), types.Staked())
             self._roles.validate(stash, ValidatorPrefs())
         self.validator_count.put(int(config.get("validator_count", len(listed))))
         self.minimum_validator_count.put(int(config.get("minimum_validator_count", 1)))
         self.min_nominator_bond.put(int(config.get("min_nominator_bond", 0)))
         self.min_validator_bond.put(int(config.get("min_validator_bond", 0)))
         self.slash_reward_fraction.put(int(config.get("slash_reward_fraction", 0)))
-        self.invulnerables.put([account_of(each) for each in config.get("invulnerables", [])])
+        self.max_validators_count.put(int(config.get("max_validators_count", MAX_VALIDATORS)))
+        self.max_nominators_count.put(int(config.get("max_nominators_count", MAX_NOMINATORS)))
 
     def on_initialize(self, now: int) -> Weight:
         """Reward the author, and remove some of what has expired."""
         author = self.authorship.author_of_block()
         if author is not None:
             self.reward_by_points([(author, AUTHOR_POINTS)])
-        removed = self._history.prune(self._planned() - self.history_depth, PRUNED_AT_ONCE)
+        removed = self._history.prune(self._planned() - self.history_depth)
         return db(reads=6 + removed, writes=1 + removed)
 
     def on_finalize(self, now: int) -> None:
@@ -172,10 +140,10 @@ class Staking(Pallet[Event, Error]):
     # Bonds.
 
     @call(0, weight=db(reads=5, writes=5))
-    def bond(self, who: Signed, value: Compact[Balance], payee: RewardDestination) -> None:
+    def bond(self, who: Signed, value: Compact[Balance], payee: types.RewardDestination) -> None:
         """Take the origin account as a stash and lock up value of its balance."""
         ensure(who not in self.bonded, Error.AlreadyBonded)
-        ensure(not isinstance(payee, Controller), Error.ControllerDeprecated)
+        ensure(not isinstance(payee, types.Controller), Error.ControllerDeprecated)
         value = min(value, self.currency.free(who))
         ensure(value >= self.currency.existential_deposit, Error.InsufficientBond)
         self._bonds.open(AccountId(who), value, payee)
@@ -218,8 +186,7 @@ class Staking(Pallet[Event, Error]):
         """
         ledger = self._withdraw(self._ledger_of(who))
         if not ledger.unlocking and ledger.active < self.currency.existential_deposit:
-            self._chill(AccountId(who))
-            self._bonds.forget(AccountId(who))
+            self._leave(AccountId(who))
 
     @call(19, weight=db(reads=4, writes=3))
     def rebond(self, who: Signed, value: Compact[Balance]) -> None:
@@ -232,18 +199,11 @@ class Staking(Pallet[Event, Error]):
         self.deposit(messages.Bonded(who, changed.active - ledger.active))
 
     @call(7, weight=db(reads=1, writes=1))
-    def set_payee(self, who: Signed, payee: RewardDestination) -> None:
+    def set_payee(self, who: Signed, payee: types.RewardDestination) -> None:
         """Set where the rewards of a stash are paid."""
         self._ledger_of(who)
-        ensure(not isinstance(payee, Controller), Error.ControllerDeprecated)
+        ensure(not isinstance(payee, types.Controller), Error.ControllerDeprecated)
         self.payee[AccountId(who)] = payee
-
-    @call(27, weight=db(reads=2, writes=1))
-    def update_payee(self, who: Signed, controller: AccountId) -> None:
-        """Turn the destination Controller of an account into that account by name."""
-        self._ledger_of(controller)
-        ensure(self.payee.get(controller) == Controller(), Error.NotController)
-        self.payee[controller] = Account(controller)
 
     # Roles.
 
@@ -252,7 +212,7 @@ class Staking(Pallet[Event, Error]):
         """Declare the desire to validate: it stands for election from the next one on."""
         stash = AccountId(who)
         ensure(self._ledger_of(who).active >= self.min_validator_bond.get(), Error.InsufficientBond)
-        ensure(prefs.commission <= BILLION, Arithmetic(ArithmeticError_.Overflow))
+        prefs = replace(prefs, commission=min(prefs.commission, BILLION))
         ensure(prefs.commission >= self.min_commission.get(), Error.CommissionTooLow)
         if stash not in self.validators:
             most = self.max_validators_count.find()
@@ -275,7 +235,7 @@ class Staking(Pallet[Event, Error]):
         kept = before.targets if before else []
         for each in chosen:
             ensure(each in kept or self._roles.takes_nominations(each), Error.BadTarget)
-        self._roles.nominate(stash, Nominations(chosen, self._planned(), False))
+        self._roles.nominate(stash, types.Nominations(chosen, self._planned(), False))
 
     @call(6, weight=db(reads=4, writes=3))
     def chill(self, who: Signed) -> None:
@@ -323,20 +283,18 @@ class Staking(Pallet[Event, Error]):
     @call(10, weight=db(reads=1, writes=1))
     def increase_validator_count(self, origin: Root, additional: Compact[u32]) -> None:
         """Increments the ideal number of validators."""
-        new = self.validator_count.get() + additional
-        ensure(new <= self.max_validator_set, Error.TooManyValidators)
-        self.validator_count.put(new)
+        self.set_validator_count(origin, self.validator_count.get() + additional)
 
     @call(12, weight=db(writes=1))
     def force_no_eras(self, origin: Root) -> None:
         """Force there to be no new eras indefinitely."""
-        self._force(Forcing.ForceNone)
+        self._force(types.Forcing.ForceNone)
 
     @call(13, weight=db(reads=4, writes=8))
     def force_new_era(self, origin: Root) -> None:
         """Force there to be a new era as soon as an election has ended; then eras go by the clock again."""
         self.election.start()
-        self._force(Forcing.ForceNew)
+        self._force(types.Forcing.ForceNew)
 
     @call(14, weight=db(writes=1))
     def set_invulnerables(
@@ -349,7 +307,7 @@ class Staking(Pallet[Event, Error]):
     def force_new_era_always(self, origin: Root) -> None:
         """Force there to be a new era at the end of sessions indefinitely."""
         self.election.start()
-        self._force(Forcing.ForceAlways)
+        self._force(types.Forcing.ForceAlways)
 
     @call(17, weight=db(reads=1, writes=1))
     def cancel_deferred_slash(
@@ -372,12 +330,12 @@ class Staking(Pallet[Event, Error]):
     def set_staking_configs(
         self,
         origin: Root,
-        min_nominator_bond: BalanceOp,
-        min_validator_bond: BalanceOp,
-        max_nominator_count: CountOp,
-        max_validator_count: CountOp,
-        chill_threshold: PercentOp,
-        min_commission: PerbillOp,
+        min_nominator_bond: types.BalanceOp,
+        min_validator_bond: types.BalanceOp,
+        max_nominator_count: types.CountOp,
+        max_validator_count: types.CountOp,
+        chill_threshold: types.PercentOp,
+        min_commission: types.PerbillOp,
     ) -> None:
         """Update the various staking configurations; those who have a role already keep it."""
         for item, change in (
@@ -388,19 +346,19 @@ class Staking(Pallet[Event, Error]):
             (self.chill_threshold, chill_threshold),
             (self.min_commission, min_commission),
         ):
-            if isinstance(change, Remove):
+            if isinstance(change, types.Remove):
                 item.kill()
-            elif not isinstance(change, Noop):
+            elif not isinstance(change, types.Noop):
                 item.put(change._0)
 
     @call(25, weight=db(writes=1))
     def set_min_commission(self, origin: Root, new: Perbill) -> None:
         """Sets the minimum amount of commission that each validator must maintain."""
-        self.min_commission.put(new)
+        self.min_commission.put(min(new, BILLION))
 
     # Payouts.
 
-    @call(18, weight=db(reads=200, writes=200))
+    @call(18, weight=PAYOUT)
     def payout_stakers(self, who: Signed, validator_stash: AccountId, era: u32) -> None:
         """Pay out the next page of the stakers behind a validator for the given era; anybody may call this.
 
@@ -412,7 +370,7 @@ class Staking(Pallet[Event, Error]):
         ensure(bool(unclaimed), Error.AlreadyClaimed)
         self._payout(validator_stash, era, unclaimed[0])
 
-    @call(26, weight=db(reads=200, writes=200))
+    @call(26, weight=PAYOUT)
     def payout_stakers_by_page(self, who: Signed, validator_stash: AccountId, era: u32, page: u32) -> None:
         """Pay out a page of the stakers behind a validator for the given era; anybody may call this."""
         ensure(page < self._page_count(validator_stash, era), Error.InvalidPage)
@@ -470,9 +428,9 @@ class Staking(Pallet[Event, Error]):
         current, force = self.current_era.find(), self.force_era.get()
         if current is None:
             return True
-        if force is Forcing.NotForcing:
+        if force is types.Forcing.NotForcing:
             return session - self.eras_start_session_index[current] >= self.sessions_per_era
-        return force is not Forcing.ForceNone
+        return force is not types.Forcing.ForceNone
 
     def _plan_era(self, session: int) -> list[tuple[AccountId, Balance]] | None:
         """Take the election's winners, without whom was chilled since; None if there are too few."""
@@ -487,13 +445,13 @@ class Staking(Pallet[Event, Error]):
         prefs = {each.stash: self.validators[each.stash] for each in chosen}
         self._history.open(era, session, chosen, prefs, self.max_exposure_page_size)
         self.minimum_active_stake.put(least_nominator(chosen))
-        if self.force_era.get() is Forcing.ForceNew:
-            self._force(Forcing.NotForcing)
+        if self.force_era.get() is types.Forcing.ForceNew:
+            self._force(types.Forcing.NotForcing)
         self.deposit(messages.StakersElected())
         return [(support.stash, support.total) for support in chosen]
 
     def _start_era(self, era: int, start: int) -> None:
-        self.active_era.put(ActiveEraInfo(era, None))
+        self.active_era.put(types.ActiveEraInfo(era, None))
         bonded = [each for each in self.bonded_eras.get() if each[0] + self.bonding_duration >= era]
         self.bonded_eras.put([*bonded, (era, start)])
         for slash in self.unapplied_slashes.take(era) or []:
@@ -532,7 +490,7 @@ class Staking(Pallet[Event, Error]):
         if slash is not None:
             self._defer(era, slash, reporters)
 
-    def _defer(self, era: int, slash: UnappliedSlash, reporters: list[AccountId]) -> None:
+    def _defer(self, era: int, slash: types.UnappliedSlash, reporters: list[AccountId]) -> None:
         """Keep a slash until its time; apply it now where none is deferred."""
         total = slash.own + sum(value for _, value in slash.others)
         payout = part(self.slash_reward_fraction.get(), total) if reporters else 0
@@ -543,10 +501,12 @@ class Staking(Pallet[Event, Error]):
         else:
             self._apply(slash, era)
 
-    def _apply(self, slash: UnappliedSlash, era: int) -> None:
+    def _apply(self, slash: types.UnappliedSlash, era: int) -> None:
         """Take the money: the reporters' part is paid, the rest destroyed."""
         for who, lost in self._bonds.punish(slash, era - self.slash_defer_duration + self.bonding_duration):
             self.deposit(messages.Slashed(who, lost))
+            if not self.ledger[who].total:
+                self._leave(who)
 
     # What others ask.
 
@@ -582,26 +542,17 @@ class Staking(Pallet[Event, Error]):
 
     @property
     def _roles(self) -> Roles:
-        return Roles(
-            self.validators, self.counter_for_validators, self.nominators, self.counter_for_nominators
-        )
+        counters = self.counter_for_validators, self.counter_for_nominators
+        return Roles(self.validators, self.nominators, *counters)
 
     @property
     def _history(self) -> History:
         return History(
-            oldest=self.oldest_era,
-            starts=self.eras_start_session_index,
-            overviews=self.eras_stakers_overview,
-            pages=self.eras_stakers_paged,
-            prefs=self.eras_validator_prefs,
-            claimed=self.claimed_rewards,
-            payouts=self.eras_validator_reward,
-            unclaimed=self.eras_unclaimed_reward,
-            points=self.eras_reward_points,
-            stakes=self.eras_total_stake,
-            validator_slashes=self.validator_slash_in_era,
-            nominator_slashes=self.nominator_slash_in_era,
-        )
+            self.oldest_era, self.eras_start_session_index, self.eras_stakers_overview,
+            self.eras_stakers_paged, self.eras_validator_prefs, self.claimed_rewards,
+            self.eras_validator_reward, self.eras_unclaimed_reward, self.eras_reward_points,
+            self.eras_total_stake, self.validator_slash_in_era, self.nominator_slash_in_era,
+        )  # fmt: skip
 
     def _active(self) -> int:
         active = self.active_era.find()
@@ -610,7 +561,7 @@ class Staking(Pallet[Event, Error]):
     def _planned(self) -> int:
         return self.current_era.find() or 0
 
-    def _ledger_of(self, who: AccountId) -> StakingLedger:
+    def _ledger_of(self, who: AccountId) -> types.StakingLedger:
         return self.ledger.get(who) or refuse(Error.NotController)
 
     def _least_bond(self, stash: AccountId) -> Balance:
@@ -619,7 +570,7 @@ class Staking(Pallet[Event, Error]):
             return self.min_nominator_bond.get()
         return self.min_validator_bond.get() if stash in self.validators else 0
 
-    def _withdraw(self, ledger: StakingLedger) -> StakingLedger:
+    def _withdraw(self, ledger: types.StakingLedger) -> types.StakingLedger:
         changed = withdrawn(ledger, self._active())
         if changed.total < ledger.total:
             self._bonds.write(changed)
@@ -630,7 +581,12 @@ class Staking(Pallet[Event, Error]):
         if self._roles.chill(stash):
             self.deposit(messages.Chilled(stash))
 
-    def _force(self, mode: Forcing) -> None:
+    def _leave(self, stash: AccountId) -> None:
+        """Forget a stash that has nothing at stake."""
+        self._chill(stash)
+        self._bonds.forget(stash)
+
+    def _force(self, mode: types.Forcing) -> None:
         self.force_era.put(mode)
         self.deposit(messages.ForceEra(mode))
 

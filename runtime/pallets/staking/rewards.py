@@ -8,6 +8,9 @@ What rounding leaves is nobody's and stays where the money is.
 from runtime.pallets.staking.types import ExposurePage, PagedExposureMetadata, part
 from runtime.primitives.types import AccountId, Balance
 
+AUTHOR_POINTS = 20
+"""Points for the author of a block, FRAME's."""
+
 
 def validator_part(payout: Balance, points: int, total_points: int) -> Balance:
     """Return what a validator and its nominators earned together."""

@@ -12,8 +12,8 @@ class Roles:
     """A stash is a validator, a nominator, or neither."""
 
     validators: Map[AccountId, ValidatorPrefs]
-    validator_count: Value[int]
     nominators: Map[AccountId, Nominations]
+    validator_count: Value[int]
     nominator_count: Value[int]
 
     def validate(self, stash: AccountId, prefs: ValidatorPrefs) -> None:

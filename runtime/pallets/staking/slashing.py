@@ -48,3 +48,12 @@ def era_of_session(bonded_eras: Sequence[tuple[int, int]], session: int) -> int 
     """Return the era a session lay in, by (era, first session) ascending; None for one before them all."""
     found = [era for era, start in bonded_eras if start <= session]
     return found[-1] if found else None
+
+
+def check_durations(deferral: int, bonding: int, history: int) -> None:
+    """Assert that stake outlasts the deferral of its slash, and exposures the time to report; all in eras."""
+    assert deferral < bonding, (
+        f"Staking.SlashDeferDuration {deferral} must be less than BondingDuration {bonding}: "
+        "stake would be free before its slash"
+    )
+    assert bonding <= history, f"Staking.BondingDuration {bonding} must not exceed HistoryDepth {history}"

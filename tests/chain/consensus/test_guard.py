@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chain.consensus.guard import GUARD_FILE, Guard, GuardError, SlotRecord
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import GUARD_FILE, GuardError, SlotRecord
 from chain.env_real import RealDisk
 from chain.keys.pair import Keypair
 from runtime.primitives.crypto import verify_ed25519
@@ -45,7 +46,7 @@ def test_seals_of_one_slot(tmp_path: Path) -> None:
     with pytest.raises(GuardError, match="must not author slot 9"):
         guard.sign_seal(PAIR, 9, A)
     assert verify_ed25519(guard.sign_seal(PAIR, 11, B), B, PAIR.public)
-    assert guard.last_slot(PAIR.public) == SlotRecord(11, B)
+    assert guard.last_slot(PAIR.public) == SlotRecord(11, B, PAIR.sign(B))
 
 
 def test_votes_of_one_round(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_key_without_a_record_does_not_sign(tmp_path: Path) -> None:
         guard.sign_seal(PAIR, 1, A)
     assert str(refused.value) == (
         f"guard.db has no record of BABE key 0x{PAIR.public.hex()}: what it signed before is unknown; "
-        "restore that file, or use new session keys"
+        "restore that file, use new session keys, or run `assay init-guard`"
     )
     with pytest.raises(GuardError, match="no record of GRANDPA key"):
         guard.sign_vote(PAIR, Prevote(A, 1), 1, 0)
@@ -159,7 +160,8 @@ def test_nothing_is_signed_unless_it_is_on_disk(tmp_path: Path, breaks: str) -> 
         guard.sign_seal(PAIR, 11, A)
     guard.close()
     survivor = Guard.open(RealDisk(tmp_path))
-    assert survivor.last_slot(PAIR.public) == (SlotRecord(10, A) if breaks == "before" else SlotRecord(11, A))
+    slot = 10 if breaks == "before" else 11
+    assert survivor.last_slot(PAIR.public) == SlotRecord(slot, A, PAIR.sign(A))
     with pytest.raises(GuardError):
         survivor.sign_seal(PAIR, 10, B)
 

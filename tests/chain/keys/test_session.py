@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from chain.consensus.guard import Guard, GuardError
+from chain.consensus.guard import Guard
+from chain.consensus.guard_records import GuardError
 from chain.env_real import RealDisk, RealRng
 from chain.keys import session
 from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, Keystore, KeystoreError
 from chain.keys.pair import Keypair
 from chain.keys.session import SessionKeys
+from runtime.primitives import session as session_keys
 from runtime.primitives.grandpa import Precommit
-from runtime.primitives.types import Hash
+from runtime.primitives.scale import codec
+from runtime.primitives.types import AccountId, Hash
 
 ALICE = Keypair.from_suri("//Alice", "ed25519")
 BLOCK = Hash(bytes(32))
@@ -87,6 +90,15 @@ def test_rotated_keys_are_new_ones_in_the_order_of_the_runtime(
     assert not keys.has(BABE_KEY, first[32:])
     for pair in keys.authors:
         assert guard.sign_seal(pair, 7, BLOCK)
+
+
+def test_rotated_keys_prove_that_they_are_their_owner_s(keys: SessionKeys) -> None:
+    made, owner, other = keys.rotate(), AccountId(bytes([7] * 32)), AccountId(bytes([8] * 32))
+    held = codec(session_keys.SessionKeys).decode(made)
+    assert held.proven(owner, keys.prove(made, owner))
+    assert not held.proven(other, keys.prove(made, owner))
+    with pytest.raises(KeystoreError):
+        keys.prove(bytes(64), owner)
 
 
 def test_rotated_keys_open_with_the_keystore_s_password(tmp_path: Path, guard: Guard) -> None:

@@ -36,6 +36,7 @@ from tests.sim.env import Files, Life, SimClock, SimDisk, SimRng
 from tests.sim.genesis import SESSION_SLOTS, keystore_files, spec_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import DIRECTORIES
+from tests.sim.sharing import shared_verdicts
 from tests.sim.transport import SimNetwork, SimTransport, Weather
 from tests.sim.world import blank_tables
 
@@ -135,7 +136,8 @@ def play(
         for name in list(lab.nodes):
             await lab.stop(name)
 
-    loop.run(main())
+    with shared_verdicts():
+        loop.run(main())
 
 
 @lru_cache(maxsize=4)

@@ -1,5 +1,6 @@
 """Methods for the operator alone: who may call them, and what they do."""
 
+import json
 from ipaddress import ip_address
 from typing import Any
 
@@ -71,6 +72,15 @@ async def test_rotated_keys_are_there_as_a_set(served: Served) -> None:
     assert await served.call("author_hasSessionKeys", keys[:66] + "00" * 32) is False
     answer = await served.request("author_hasSessionKeys", "0x0102")
     assert answer["error"] == {"code": 1040, "message": "Session keys are not encoded correctly"}
+
+
+async def test_keys_are_made_for_an_owner(served: Served) -> None:
+    made = await served.call("author_rotateKeysWithOwner", "0x" + ALICE.hex())
+    assert await served.call("author_hasSessionKeys", made["keys"]) is True
+    assert made["proof"] == made["keys"] + ALICE.hex()
+    answer = await served.request("author_rotateKeysWithOwner", "0x" + bytes(33).hex())
+    assert answer["error"]["code"] == -32602
+    assert "parameter 1 (owner) must be an account of 32 bytes" in json.dumps(answer["error"])
 
 
 async def test_transactions_are_removed_by_hash_or_bytes(served: Served) -> None:

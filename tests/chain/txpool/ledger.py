@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.transaction import FOREVER, TransactionRejected, ValidTransaction
 from runtime.primitives.types import Hash
+from runtime.primitives.validity import TransactionSource
 
 ALICE, BOB, CAROL = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
 
@@ -18,7 +19,7 @@ class Ledger:
     longevity: int = FOREVER
     validations: int = 0
 
-    def validate(self, extrinsic: bytes) -> ValidTransaction:
+    def validate(self, extrinsic: bytes, source: TransactionSource) -> ValidTransaction:
         """Judge `account || nonce || priority || memo` as CheckNonce would."""
         self.validations += 1
         if extrinsic in self.broken:

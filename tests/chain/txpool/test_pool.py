@@ -169,13 +169,13 @@ def test_an_oversized_extrinsic_never_reaches_the_runtime() -> None:
 def test_tags_must_name_the_transaction_and_make_no_cycle(
     requires: list[bytes], provides: list[bytes], code: int
 ) -> None:
-    pool = Pool(lambda _: ValidTransaction(1, requires, provides, FOREVER, True))
+    pool = Pool(lambda *_: ValidTransaction(1, requires, provides, FOREVER, True))
     assert refused(pool, b"unsigned")[0] == code
     assert (pool.ready_count, pool.future_count) == (0, 0)
 
 
 def test_repeated_tags_do_no_harm() -> None:
-    pool = Pool(lambda body: ValidTransaction(1, [], [body, body], FOREVER, True))
+    pool = Pool(lambda body, _: ValidTransaction(1, [], [body, body], FOREVER, True))
     pool.submit(b"unsigned")
     pool.on_imported(block(1), [b"unsigned"], [])
     assert (pool.ready_count, pool.future_count) == (0, 0)

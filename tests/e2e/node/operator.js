@@ -10,7 +10,7 @@ async function main(url) {
   const found = {};
 
   const round = await grandpa.roundState();
-  found.round = [round.setId.toNumber(), round.best.thresholdWeight.toNumber(), round.best.prevotes.missing.size];
+  found.round = [round.setId.toNumber() >= 0, round.best.thresholdWeight.toNumber(), round.best.prevotes.missing.size];
   const proof = await grandpa.proveFinality(1);
   found.proof = proof.isSome && proof.unwrap().length > 100;
   found.justification = await new Promise((resolve) => {

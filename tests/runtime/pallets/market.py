@@ -8,8 +8,10 @@ from runtime.pallets.authorship import Authorship
 from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
 from runtime.pallets.election.pallet import ElectionProvider
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
 from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
@@ -35,8 +37,8 @@ class Market(Runtime):
     """Money, stake and the four pallets of the market."""
 
     system = System.at(0, version=RuntimeVersion("market", "market", 1, 1, 0, [], 1, 1))
-    session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
-    babe = Babe.at(2, system=system, session=session)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
@@ -49,6 +51,8 @@ class Market(Runtime):
         authorship=authorship,
         timestamp=timestamp,
     )
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
     election = ElectionProvider.at(11, voters=staking)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(

@@ -6,6 +6,7 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from runtime.frame.base import Runtime
+from runtime.frame.declare import constant
 from runtime.frame.errors import NoError
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import Map, Value, storage
@@ -14,6 +15,8 @@ from runtime.pallets.authorship import Authorship
 from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
 from runtime.pallets.grandpa import Grandpa
+from runtime.pallets.historical import Historical
+from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
 from runtime.pallets.system import System
 from runtime.primitives import babe, grandpa
@@ -22,6 +25,7 @@ from runtime.primitives.babe import SecondaryPlain, pre_digest_item
 from runtime.primitives.hashing import blake2_256, twox_64_concat
 from runtime.primitives.header import BABE_ENGINE, GRANDPA_ENGINE, Consensus
 from runtime.primitives.session import Authority, SessionKeys, ownership_statement
+from runtime.primitives.shapes import u32
 from runtime.primitives.types import AccountId, Balance
 
 EPOCH = 10
@@ -32,6 +36,9 @@ Plan = list[tuple[AccountId, Balance]]
 
 class Committee(Pallet[None, NoError]):
     """Names the validators it was told to, and writes down in which order it hears what."""
+
+    sessions_per_era: u32 = constant(2)
+    bonding_duration: u32 = constant(2)
 
     bonded: Map[AccountId, AccountId] = storage(hasher=twox_64_concat)
     chosen: Value[list[tuple[AccountId, Balance]]] = storage()
@@ -73,6 +80,10 @@ class Committee(Pallet[None, NoError]):
         """Hear it."""
         self.hear(f"without {index}")
 
+    def on_offence(self, stash: AccountId, fraction_ppb: int, session: int, by: list[AccountId]) -> None:
+        """Hear it."""
+        self.hear(f"offence in session {session}")
+
     def hear(self, what: str) -> None:
         """Write it down."""
         self.heard.put([*self.heard.get(), what.encode()])
@@ -82,12 +93,23 @@ class Rotating(Runtime):
     """All that takes part in a session."""
 
     system = System.at(0)
-    session = Session.at(6, accounts=system, manager="committee", handlers=("babe", "grandpa", "committee"))
-    babe = Babe.at(2, system=system, session=session, epoch_duration=EPOCH)
+    session = Session.at(
+        6, accounts=system, manager="committee", handlers=("babe", "grandpa", "historical", "committee")
+    )
+    babe = Babe.at(
+        2,
+        system=system,
+        session=session,
+        historical="historical",
+        offences="offences",
+        epoch_duration=EPOCH,
+    )
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
     committee = Committee.at(7)
-    grandpa = Grandpa.at(10, system=system)
+    historical = Historical.at(8, staking=committee)
+    offences = Offences.at(9, historical=historical, staking=committee, authorship=authorship, babe=babe)
+    grandpa = Grandpa.at(10, system=system, historical=historical, offences=offences, rewards=None)
 
 
 def account(name: str) -> AccountId:

@@ -81,11 +81,11 @@ def test_an_era_older_than_the_kept_hashes_is_ancient() -> None:
     ) == "BadProof"  # fmt: skip
 
 
-def test_only_the_inherent_is_mandatory() -> None:
+def test_only_inherents_are_mandatory() -> None:
     runtime = Chain().runtime
     mandatory = [
         (target.attribute, target.spec.name)
         for target in runtime.targets.values()
         if target.spec.mark.dispatch_class is DispatchClass.Mandatory
     ]
-    assert mandatory == [("timestamp", "set")]
+    assert mandatory == [("timestamp", "set"), ("grandpa", "note_finality")]

@@ -90,7 +90,8 @@ def test_what_is_staked_pays_no_fee() -> None:
     chain = Chain()
     chain.build(chain.sign(ALICE, call("Staking", "bond", 9_000 * ASY, Staked())))
     chain.build(chain.sign(ALICE, call("Balances", "transfer_all", BOB.account, False)))
-    assert (chain.runtime.staking.ledger[ALICE.account].total, chain.free(ALICE)) == (9_000 * ASY, 9_000 * ASY)
+    staked = chain.runtime.staking.ledger[ALICE.account].total
+    assert (staked, chain.free(ALICE)) == (9_000 * ASY, 9_000 * ASY)
     with pytest.raises(TransactionRejected) as refused:
         EXECUTIVE.validate(chain.state, chain.head, chain.sign(ALICE, transfer(BOB, 1)))
     assert refused.value.reason == "Payment"

@@ -8,9 +8,11 @@ from runtime.pallets.authorship import Authorship
 from runtime.pallets.babe import Babe
 from runtime.pallets.balances import Balances
 from runtime.pallets.election.pallet import ElectionProvider
+from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
 from runtime.pallets.neurons import Neurons
+from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
 from runtime.pallets.staking.pallet import Staking
 from runtime.pallets.subnets import Subnets
@@ -55,8 +57,8 @@ class BenchRuntime(Runtime):
     """Everything a round touches."""
 
     system = System.at(0)
-    session = Session.at(6, accounts=system, manager="staking", handlers=("babe",))
-    babe = Babe.at(2, system=system, session=session)
+    session = Session.at(6, accounts=system, manager="staking", handlers=("babe", "historical"))
+    babe = Babe.at(2, system=system, session=session, historical="historical", offences="offences")
     timestamp = Timestamp.at(1, slots=babe)
     authorship = Authorship.at(3, babe=babe, session=session)
     balances = Balances.at(4, accounts=system)
@@ -69,6 +71,8 @@ class BenchRuntime(Runtime):
         authorship=authorship,
         timestamp=timestamp,
     )
+    historical = Historical.at(8, staking=staking)
+    offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
     election = ElectionProvider.at(11, voters=staking)
     subnets = Subnets.at(20, system=system)
     neurons = Neurons.at(

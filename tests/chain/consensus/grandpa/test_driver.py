@@ -18,9 +18,11 @@ from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     Block,
+    EquivocationProof,
     GrandpaJustification,
     Prevote,
     SignedMessage,
+    localized_payload,
     verify_justification,
 )
 from runtime.primitives.header import Digest, Header
@@ -30,6 +32,7 @@ from runtime.primitives.types import ZERO_HASH, Hash
 PAIRS = [Keypair.from_suri(f"//{name}", "ed25519") for name in ("Alice", "Bob", "Charlie", "Dave")]
 EQUAL: Authorities = [(pair.public, 1) for pair in PAIRS]
 GENESIS = Header(ZERO_HASH, 0, ZERO_HASH, ZERO_HASH, Digest([]))
+GENESIS_BLOCK: Block = (GENESIS.hash(), 0)
 
 
 class LedgerInMemory:
@@ -354,6 +357,29 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
         driver.receive("peer", GOSSIP_MESSAGE.encode(Vote(1, 7, vote)))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_who_votes_twice_is_accused_with_both_votes(tmp_path: Path) -> None:
+    ledger, clock, accused = LedgerInMemory(EQUAL), StepClock(), list[EquivocationProof]()
+    targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in (1, 2)]
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        disk = RealDisk(tmp_path / "grandpa")
+        driver = Driver(ledger, guard, PAIRS[:1], clock, disk, accuse=accused.append)
+        running = asyncio.create_task(driver.run())
+        await turns()
+        for target in (*targets, targets[0]):
+            vote = Prevote(*target)
+            signature = PAIRS[1].sign(localized_payload(vote, 1, 0))
+            message = Vote(1, 0, SignedMessage(vote, signature, PAIRS[1].public))
+            driver.receive("peer", GOSSIP_MESSAGE.encode(message))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    (proof,) = accused
+    assert proof.is_valid()
+    assert (proof.set_id, proof.equivocation.identity) == (0, PAIRS[1].public)
+    assert [vote.target_hash for vote, _ in (proof.equivocation.first, proof.equivocation.second)] == [
+        target for target, _ in targets
+    ]
 
 
 async def handed_over(tmp_path: Path, late: int | None = None) -> tuple[list[LedgerInMemory], Wire]:

@@ -15,7 +15,14 @@ from chain.consensus.grandpa.round import (
     VoterSet,
     proven,
 )
-from runtime.primitives.grandpa import Commit, Precommit, PrimaryPropose, SignedMessage, SignedPrecommit
+from runtime.primitives.grandpa import (
+    Commit,
+    Precommit,
+    Prevote,
+    PrimaryPropose,
+    SignedMessage,
+    SignedPrecommit,
+)
 from runtime.primitives.types import Hash
 from tests.chain.consensus.grandpa.differential import (
     Blocks,
@@ -152,10 +159,33 @@ def test_strangers_proposals_and_unknown_blocks_do_not_count() -> None:
     assert round_.add(stranger) is round_.add(proposal) is Counted.NOTHING
     below = vote(blocks, PREVOTE, 0, 0)
     missing = SignedMessage(Precommit(hash_of(77), 1_003), bytes(64), voter_id(0))
-    wrong_height = SignedMessage(Precommit(hash_of(3), 1_004), bytes(64), voter_id(0))
+    wrong_height = SignedMessage(Precommit(hash_of(3), 1_004), bytes(64), voter_id(1))
     assert [round_.add(each) for each in (below, missing, wrong_height)] == [Counted.UNKNOWN_BLOCK] * 3
     assert round_.votes() == []
     assert round_.state == RoundState()
+
+
+@pytest.mark.parametrize("known", [(), (0,), (1,)], ids=["neither", "first", "second"])
+def test_an_equivocator_is_one_whatever_blocks_are_known(known: tuple[int, ...]) -> None:
+    """Rounds end alike only where all see the same equivocators: here voter 0 makes a majority of 3."""
+    round_, blocks = round_of(Model(FORKED, (1, 1, 1, 1), 1))
+    both = [
+        vote(blocks, PREVOTE, 0, 5)
+        if place in known
+        else SignedMessage(Prevote(hash_of(70 + place), 1_003), bytes(64), voter_id(0))
+        for place in (0, 1)
+    ]
+    first = Counted.NEW if known == (0,) else Counted.UNKNOWN_BLOCK
+    assert [round_.add(each) for each in both] == [first, Counted.EQUIVOCATION]
+    assert [round_.add(vote(blocks, PREVOTE, voter, 3)) for voter in (1, 2)] == [Counted.NEW] * 2
+    assert round_.add(vote(blocks, PREVOTE, 0, 3)) is Counted.NOTHING
+    assert as_verdict(round_.state) == Verdict(3, 3, None, False)
+    assert round_.equivocations() == [(both[0], both[1])]
+    assert round_.weight(PREVOTE) == 3
+    restored, _ = round_of(Model(FORKED, (1, 1, 1, 1), 1))
+    for each in round_.votes():
+        restored.add(each)
+    assert restored.state == round_.state
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runtime.pallets.election.phragmen import UNIT, Page, Support, Tally, Voter, parts, seat, supports
+from runtime.pallets.election.phragmen import UNIT, Page, Tally, Voter, parts, seat
 from runtime.primitives.scale import codec
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.election.model import Vote, elect, is_justified
@@ -105,33 +105,6 @@ def test_scores_never_fall_and_nobody_pays_more_than_the_seats_cost(roll: Roll) 
     assert all(charge <= len(scores) * UNIT for charge in tally.charges)
 
 
-@settings(max_examples=200, deadline=None)
-@given(rolls(most=10, stake=10**15))
-def test_supports_hold_all_stake_that_elected_somebody(roll: Roll) -> None:
-    candidates, votes, seats = roll
-    names = [account(1000 + at) for at in range(candidates)]  # the first voters are the candidates
-    tally = run(candidates, votes, seats)
-    found = supports(tally, names, pages(votes))
-    assert [support.stash for support in found] == [names[at] for at in tally.elected()]
-    seated = {at for at in tally.elected()}
-    counted = [stake for stake, named in votes if seated.intersection(named)]
-    assert sum(support.total for support in found) == sum(counted)
-    for support in found:
-        assert support.total == support.own + sum(value for _, value in support.others)
-        assert support.stash not in [who for who, _ in support.others]
-        assert all(value > 0 for _, value in support.others)
-
-
-def test_the_example_of_substrate() -> None:
-    """The proof of concept among sp-npos-elections' tests: 35 stand behind candidate 2, 25 behind 1."""
-    votes: list[Vote] = [(10, [0, 1]), (20, [0, 2]), (30, [1, 2])]
-    names = [account(at) for at in range(3)]
-    assert supports(run(3, votes, 2), names, pages(votes)) == [
-        Support(names[2], 35, 0, [(account(1001), 20), (account(1002), 15)]),
-        Support(names[1], 25, 0, [(account(1000), 10), (account(1002), 15)]),
-    ]
-
-
 @pytest.mark.parametrize("seats", [1, 2, 3])
 def test_a_tie_goes_to_the_lower_index(seats: int) -> None:
     votes: list[Vote] = [(5, [2]), (5, [1]), (5, [0])]
@@ -147,8 +120,3 @@ def test_odd_planck_go_to_the_largest_remainders() -> None:
     """Three seats bought at 1/3 each of one voter: 10 planck are 4, 3, 3, and the lower index has the 4."""
     tally = run(3, [(10, [0, 1, 2])], 3)
     assert parts(Voter(account(0), 10, [0, 1, 2]), tally.scores) == [(0, 4), (1, 3), (2, 3)]
-    assert supports(tally, [account(at) for at in (1000, 1, 2)], pages([(10, [0, 1, 2])])) == [
-        Support(account(1000), 4, 4, []),
-        Support(account(1), 3, 0, [(account(1000), 3)]),
-        Support(account(2), 3, 0, [(account(1000), 3)]),
-    ]

@@ -1,0 +1,130 @@
+"""What a node gives away of its blocks, and what it keeps of its peers."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
+from chain.network.blocks import answer
+from chain.network.messages import LIMITS, MAX_ANSWER, BlockRequest, Channel, FromHash, FromNumber
+from chain.network.peers import BANNED, Bucket, Reputation, Reputations
+from chain.seen import Seen
+from runtime.primitives.header import Digest, Header
+from runtime.primitives.types import ZERO_HASH, Hash
+
+
+@dataclass
+class Shelf:
+    """Blocks 0 to `length` - 1 of a best chain, and a fork of one block on block 2."""
+
+    length: int
+    size: int = 10  # bytes of every body
+    pruned: frozenset[int] = frozenset()  # heights without a body
+    headers: dict[Hash, Header] = field(default_factory=dict)
+    best: list[Hash] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        parent = ZERO_HASH
+        for number in range(self.length):
+            parent = self.add(parent, number, 0)
+            self.best.append(parent)
+        self.fork = self.add(self.best[2], 3, 1)
+
+    def add(self, parent: Hash, number: int, salt: int) -> Hash:
+        header = Header(parent, number, Hash(bytes([salt]) * 32), ZERO_HASH, Digest([]))
+        self.headers[header.hash()] = header
+        return header.hash()
+
+    def header(self, block: Hash) -> Header | None:
+        return self.headers.get(block)
+
+    def body(self, block: Hash) -> list[bytes] | None:
+        header = self.headers.get(block)
+        return None if header is None or header.number in self.pruned else [bytes(self.size)]
+
+    def justification(self, block: Hash) -> bytes | None:
+        return b"proof" if block == self.best[4] else None
+
+    def hash_at(self, number: int) -> Hash | None:
+        return self.best[number] if number < self.length else None
+
+
+def numbers(blocks: list[BlockData]) -> list[int]:
+    return [each.header.number for each in blocks]
+
+
+def test_blocks_upwards_and_downwards() -> None:
+    shelf = Shelf(10)
+    upwards = answer(shelf, BlockRequest(1, FromNumber(3), False, 3, BLOCKS))
+    assert upwards == [
+        BlockData(shelf.headers[shelf.best[number]], [bytes(10)], b"proof" if number == 4 else None)
+        for number in (3, 4, 5)
+    ]
+    assert numbers(answer(shelf, BlockRequest(1, FromNumber(8), False, 128, HEADERS))) == [8, 9]
+    downwards = answer(shelf, BlockRequest(1, FromHash(shelf.fork), True, 128, PROOFS))
+    assert [each.header.hash() for each in downwards] == [shelf.fork, *shelf.best[2::-1]]
+    assert {each.body for each in downwards} == {None}
+    assert numbers(answer(shelf, BlockRequest(1, FromHash(shelf.fork), False, 9, HEADERS))) == [3]
+
+
+def test_what_is_not_there_ends_an_answer() -> None:
+    shelf = Shelf(10, pruned=frozenset({6}))
+    assert answer(shelf, BlockRequest(1, FromNumber(10), False, 1, HEADERS)) == []
+    assert answer(shelf, BlockRequest(1, FromHash(Hash(b"\x09" * 32)), True, 1, HEADERS)) == []
+    assert numbers(answer(shelf, BlockRequest(1, FromNumber(4), False, 9, BLOCKS))) == [4, 5]
+    assert numbers(answer(shelf, BlockRequest(1, FromNumber(4), False, 9, HEADERS))) == [4, 5, 6, 7, 8, 9]
+    assert answer(shelf, BlockRequest(1, FromNumber(4), False, 0, BLOCKS)) == []
+
+
+@given(st.integers(0, 255), st.integers(1, 40_000))
+def test_an_answer_is_bounded_in_number_and_bytes(count: int, size: int) -> None:
+    shelf = Shelf(200, size)
+    blocks = answer(shelf, BlockRequest(1, FromNumber(0), False, count, 255))
+    assert len(blocks) <= min(count, MAX_BLOCKS)
+    total = sum(len(each.body[0]) + len(each.header.encode()) for each in blocks if each.body)
+    assert total <= MAX_ANSWER + 40
+    if len(blocks) < min(count, MAX_BLOCKS):
+        assert total + size + 200 > MAX_ANSWER
+
+
+def test_a_block_beyond_the_limit_is_given_alone() -> None:
+    shelf = Shelf(10, MAX_ANSWER + 1)
+    assert numbers(answer(shelf, BlockRequest(1, FromNumber(3), False, 9, BLOCKS))) == [3]
+
+
+def test_the_oldest_is_forgotten_first() -> None:
+    seen: Seen[int] = Seen(3)
+    assert [seen.add(each) for each in (1, 2, 3, 1, 4)] == [True, True, True, False, True]
+    assert (2 in seen, 1 in seen, len(seen)) == (False, True, 3)
+
+
+def test_a_share_fills_up_again() -> None:
+    limits = LIMITS[Channel.REQUESTS]
+    bucket = Bucket(limits, 0.0)
+    assert sum(bucket.take(0.0) for _ in range(2 * limits.burst)) == limits.burst
+    assert sum(bucket.take(0.5) for _ in range(limits.burst)) == limits.rate / 2
+    assert sum(bucket.take(1e6) for _ in range(2 * limits.burst)) == limits.burst
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 31), st.floats(0, 1e4)), max_size=20))
+def test_half_of_what_is_lost_comes_back_every_139_seconds(losses: list[tuple[int, float]]) -> None:
+    reputation, now, expected = Reputation(), 0.0, 0.0
+    for cost, wait in losses:
+        reputation.lose(cost, now)
+        expected = (expected + cost) / 2 ** (wait / 139)
+        now += wait
+        assert abs(reputation.lost(now) - expected) <= 1 + expected / 10**6
+
+
+def test_a_ban_ends_by_itself_and_few_peers_are_remembered() -> None:
+    moment = [0.0]
+    reputations = Reputations(lambda: moment[0], 3)
+    assert not reputations.lose("a", BANNED - 10)
+    assert reputations.lose("a", 20)
+    assert reputations.is_banned("a")
+    moment[0] = 1.0
+    assert not reputations.is_banned("a")
+    for peer in "bcde":
+        reputations.lose(peer, 5)
+    assert [reputations.of(peer) for peer in "abcde"] == [0, 0, 5, 5, 5]
