@@ -232,13 +232,12 @@ def one_run(roll: Roll, right: list[Support], cold: bool) -> Run:
     """Hold an election over blocks; it must elect the same."""
     chain = Chain(roll)
     chain.ext.runtime.election.start()
-    quiet = chain.weight_ms()
     times, weights = [], []
     while not isinstance(chain.ext.runtime.election.current_phase.get(), Done):
         if cold:
             pallet._PAGES.clear()
         times.append(chain.block())
-        weights.append(chain.weight_ms() - quiet)
+        weights.append(chain.weight_ms())
     taken, elect_s = timed(chain.ext.runtime.election.elect)
     assert [(each.stash, each.total) for each in taken] == [(each.stash, each.total) for each in right]
     return Run(times, weights, elect_s * 1_000)

@@ -68,6 +68,8 @@ def figures(outcomes: list[Outcome], spent: float, given: argparse.Namespace) ->
         "final_blocks": sum(outcome.height for outcome in outcomes),
         "blocks_with_forks": sum(outcome.blocks for outcome in outcomes),
         "votes": sum(outcome.figures.votes for outcome in outcomes),
+        "voter_sets": sum(outcome.figures.sets for outcome in outcomes),
+        "offences": sum(outcome.figures.offences for outcome in outcomes),
         "messages": sum(outcome.figures.delivered for outcome in outcomes),
         "recovery_median_s": round(statistics.median(recoveries), 1),
         "recovery_most_s": round(recoveries[-1], 1),

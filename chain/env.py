@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from chain.keys.pair import Keypair
+
 
 class Clock(Protocol):
     """Wall time for slots, monotonic time for timers."""
@@ -138,6 +140,9 @@ class Transport(Protocol):
     def drop(self, peer: str, reason: str) -> None:
         """Disconnect a peer; `disconnected` follows, now or later."""
 
+    def addresses(self) -> list[str]:
+        """Return where others can reach this node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -147,4 +152,4 @@ class Environment:
     rng: Rng
     disk: Callable[[str], Disk]  # "keystore", "guard", "grandpa" and "network"; made when there is none
     database: Callable[[], Database]  # opens it. Raises: StorageError
-    transport: Transport
+    transport: Callable[[Keypair, bytes], Transport]  # for a node key and the hash of a genesis block

@@ -5,9 +5,11 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from chain.env import Clock, Environment, Locked, PeerHandler
+from chain.env import Clock, Environment, Locked, PeerHandler, Transport
+from chain.keys.pair import Keypair
 from chain.storage.db import RocksDatabase
 
 PRIVATE_FILE = 0o600
@@ -115,8 +117,22 @@ class NoTransport:
     def drop(self, peer: str, reason: str) -> None:
         """Do nothing: nobody is connected."""
 
+    def addresses(self) -> list[str]:
+        """Say that nobody can reach this node."""
+        return []
 
-def real_environment(home: Path, keystore: Path | None = None, clock: Clock | None = None) -> Environment:
+
+def no_peers(node_key: Keypair, genesis: bytes) -> Transport:
+    """Return a transport that leads nowhere."""
+    return NoTransport()
+
+
+def real_environment(
+    home: Path,
+    keystore: Path | None = None,
+    clock: Clock | None = None,
+    transport: Callable[[Keypair, bytes], Transport] = no_peers,
+) -> Environment:
     """Return this machine around a node with its files in a directory; the keystore may be apart."""
 
     def disk(name: str) -> RealDisk:
@@ -125,4 +141,4 @@ def real_environment(home: Path, keystore: Path | None = None, clock: Clock | No
     def database() -> RocksDatabase:
         return RocksDatabase.open(home / "db")
 
-    return Environment(clock or RealClock(), RealRng(), disk, database, NoTransport())
+    return Environment(clock or RealClock(), RealRng(), disk, database, transport)

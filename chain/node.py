@@ -9,7 +9,7 @@ Reads top to bottom: what an operator may choose, the node, the doors around it.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,8 @@ from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.gossip import GrandpaGossip
 from chain.consensus.guard import Guard
-from chain.env import Clock, Environment, Rng
-from chain.env_real import NoTransport, real_environment
+from chain.env import Clock, Environment, Rng, Transport
+from chain.env_real import NoTransport, RealRng, no_peers, real_environment
 from chain.executor import Executor
 from chain.informant import Informant
 from chain.keys.keystore import KEY_KINDS, Keystore
@@ -33,6 +33,7 @@ from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Rea
 from chain.network.blocks import BlockExchange
 from chain.network.messages import PROTOCOL_VERSION, Roles, Status
 from chain.network.service import Network
+from chain.network.tcp import TcpConfig, TcpTransport
 from chain.network.transactions import TransactionGossip
 from chain.network.votes import VoteExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -79,6 +80,7 @@ class NodeConfig:
     rpc: RpcConfig = field(default_factory=RpcConfig)
     prometheus_port: int | None = 9615  # None serves no metrics
     prometheus_host: str = "127.0.0.1"
+    peers: TcpConfig | None = None  # None: no way to any peer
     keystore_path: Path | None = None  # None: a directory beside the database
 
 
@@ -106,7 +108,8 @@ class Node:
         self.feed = Notifications()
         self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
         self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
-        self.network = Network(environment.transport, clock, self._status)
+        self.transport = environment.transport(node_key, store.genesis_hash)
+        self.network = Network(self.transport, clock, self._status)
         self.blocks = BlockExchange(self.network, store)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
@@ -129,7 +132,7 @@ class Node:
         votes.serve(gossip)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)
         self.feed.listen(self._imported, self._finalized)
-        self.has_network = not isinstance(environment.transport, NoTransport)
+        self.has_network = not isinstance(self.transport, NoTransport)
         self._guard = guard
 
     @classmethod
@@ -264,14 +267,19 @@ class Node:
             self.blocks.announce(note.hash, note.header, note.is_new_best)
         if self.upgrades.missing is not None:
             return
-        retracted = [(block, self.store.body(block) or []) for block in note.retracted]
-        for block in note.enacted:
+        self._enact([(block, self.store.body(block) or []) for block in note.retracted], note.enacted)
+        self.reports.imported(note)
+
+    def _enact(self, retracted: list[tuple[Hash, list[bytes]]], enacted: Iterable[Hash]) -> None:
+        """Have the pool follow the best chain."""
+        for block in enacted:
             self.pool.on_imported(block, self.store.body(block) or [], retracted)
             retracted = []
-        self.reports.imported(note)
 
     def _finalized(self, note: FinalityNotification) -> None:
         """Tell the pool and the voter which blocks have become final."""
+        if self.upgrades.missing is None:
+            self._enact(list(note.retracted), note.enacted)
         for block in note.finalized:
             self.pool.on_finalized(block, self.store.body(block) or [])
         self.voter.chain_changed()
@@ -301,7 +309,8 @@ class Service:
             base = config.base_path
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-            environment = real_environment(config.spec.home(base), config.keystore_path, clock)
+            home = config.spec.home(base)
+            environment = real_environment(home, config.keystore_path, clock, _transport(config.peers))
             signatures = Signatures(config.signature_workers)
             opened.callback(signatures.close)
             node = opened.enter_context(Node.open(config, environment, Executor(signatures)))
@@ -344,7 +353,9 @@ class Service:
         node, spec = self.node, self.node.config.spec
         roles = ("Authority",) if node.config.validator else ("Full",)
         info = ChainInfo(spec.name, spec.chain_type, spec.properties, "Assay Node", VERSION, roles)
-        operator = NodeOperator(node.peer_id, node.keys, node.voter, node.store, node.executor)
+        operator = NodeOperator(
+            node.peer_id, node.transport.addresses, node.keys, node.voter, node.store, node.executor
+        )
         return Backend(
             info,
             node.store,
@@ -424,6 +435,13 @@ class _PoolDoor:
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
         return self._node.next_index(AccountId(account))
+
+
+def _transport(peers: TcpConfig | None) -> Callable[[Keypair, bytes], Transport]:
+    """Return what makes the way to peers, once node key and genesis are known."""
+    if peers is None:
+        return no_peers
+    return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng())
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

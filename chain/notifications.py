@@ -40,11 +40,17 @@ class ImportNotification:
 
 @dataclass(frozen=True, slots=True)
 class FinalityNotification:
-    """Blocks became final: `finalized` ends with `hash`, oldest first."""
+    """Blocks became final: `finalized` ends with `hash`, oldest first.
+
+    Where another fork than the best one has won, `retracted` are the blocks that left the best chain, with
+    their bodies, since nobody has them any more; `enacted` those that joined it, both oldest first.
+    """
 
     hash: Hash
     header: Header
     finalized: tuple[Hash, ...]
+    retracted: tuple[tuple[Hash, list[bytes]], ...] = ()
+    enacted: tuple[Hash, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.round import PRECOMMIT, PREVOTE
@@ -22,9 +23,16 @@ class NodeOperator:
     """The operator's view of one node."""
 
     def __init__(
-        self, peer_id: str, keys: SessionKeys, driver: Driver, store: ChainStore, executor: Executor
+        self,
+        peer_id: str,
+        listen_addresses: Callable[[], list[str]],
+        keys: SessionKeys,
+        driver: Driver,
+        store: ChainStore,
+        executor: Executor,
     ) -> None:
         self.peer_id = peer_id
+        self.listen_addresses = listen_addresses
         self._keys = keys
         self._driver = driver
         self._store = store

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
+from chain.network.addresses import Address, AddressError, parse_address
 from chain.rpc.backend import ChainType
 from runtime.frame.errors import DispatchError
 from runtime.genesis import genesis_state
@@ -109,6 +110,17 @@ class ChainSpec:
     def is_test_chain(self) -> bool:
         """Whether keys need no password and guard records are made without silence."""
         return self.chain_type in ("Development", "Local")
+
+    def boot_nodes(self) -> tuple[Address, ...]:
+        """Return the nodes that newcomers connect to first.
+
+        Raises: SpecError.
+        """
+        listed = self.source.get("bootNodes") or []
+        try:
+            return tuple(parse_address(text) for text in listed)
+        except (AddressError, TypeError) as problem:
+            raise SpecError(f"bootNodes of {self.id}: {problem}") from problem
 
     def home(self, base: Path) -> Path:
         """Return where a node keeps this chain's database, keys and guard: Substrate's place."""

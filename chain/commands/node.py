@@ -25,6 +25,8 @@ from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair
 from chain.logs import LogSpecError, set_up
+from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.tcp import TcpConfig
 from chain.node import NodeConfig, Service
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
@@ -51,6 +53,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags; names are Substrate's."""
     _describe_chain(parser.add_argument_group("chain and data"))
     _describe_identity(parser.add_argument_group("identity"))
+    _describe_peers(parser.add_argument_group("peers"))
     _describe_rpc(parser.add_argument_group("JSON-RPC"))
     _describe_output(parser.add_argument_group("work and output"))
 
@@ -97,6 +100,22 @@ def _describe_identity(group: argparse._ArgumentGroup) -> None:
     identity.add_argument(
         "--node-key-file", type=Path, metavar="PATH",
         help="file with that key, raw or hex [network/secret_ed25519 in the data directory]",
+    )  # fmt: skip
+
+
+def _describe_peers(group: argparse._ArgumentGroup) -> None:
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--port", type=_port, metavar="PORT",
+        help="listen for peers: on loopback for Development and Local chains, else on all interfaces",
+    )  # fmt: skip
+    where.add_argument(
+        "--listen-addr", type=_address, metavar="ADDRESS", help="listen there: /ip4/192.0.2.1/tcp/30333"
+    )
+    group.add_argument(
+        "--bootnodes", type=_address, nargs="+", default=[], metavar="ADDRESS",
+        help="nodes to connect to, beside those of the chain specification: "
+        "/ip4/192.0.2.1/tcp/30333/p2p/12D3KooW…",
     )  # fmt: skip
 
 
@@ -163,6 +182,8 @@ def run(parsed: argparse.Namespace) -> int:
     ensure_free(config.rpc.host, config.rpc.port, "--rpc-port")
     if config.prometheus_port is not None:
         ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
+    if config.peers is not None and config.peers.port is not None:
+        ensure_free(config.peers.host, config.peers.port, "--port")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
@@ -237,7 +258,29 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
         prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
         keystore_path=parsed.keystore_path,
+        peers=_peers(parsed, spec),
     )
+
+
+def _peers(parsed: argparse.Namespace, spec: ChainSpec) -> TcpConfig | None:
+    """Return where to listen and whom to dial; None where there is neither.
+
+    Raises: SpecError.
+    """
+    known = (*spec.boot_nodes(), *parsed.bootnodes)
+    listen: Address | None = parsed.listen_addr
+    if listen is not None:
+        return TcpConfig(listen.host, listen.port, known)
+    if parsed.port is None and not known:
+        return None
+    return TcpConfig("127.0.0.1" if spec.is_test_chain else "0.0.0.0", parsed.port, known)
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except AddressError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _pruning(text: str) -> Pruning:

@@ -6,7 +6,6 @@ with the lower peer id has made.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.env import PeerHandler, Rng
@@ -87,6 +86,12 @@ class TcpTransport:
         link = self._links.get(peer)
         if link is not None:
             link.close(reason)
+
+    def addresses(self) -> list[str]:
+        """Return where others can reach this node."""
+        if self.port is None:
+            return []
+        return [str(Address("ip4", self.config.host, self.port, self.peer_id))]
 
     # Connections.
 
@@ -198,10 +203,3 @@ class TcpTransport:
         if self._links.get(link.peer) is link:
             del self._links[link.peer]
             peers.disconnected(link.peer)
-
-
-def listen_addresses(transport: TcpTransport) -> Sequence[str]:
-    """Return where others can dial this node."""
-    if transport.port is None:
-        return []
-    return [str(Address("ip4", transport.config.host, transport.port, transport.peer_id))]

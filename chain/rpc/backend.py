@@ -206,6 +206,10 @@ class Operator(Protocol):
         """The node's name among peers."""
         ...
 
+    def listen_addresses(self) -> list[str]:
+        """Return where peers can reach this node."""
+        ...
+
     def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
         """Store a session key and sign with it from now on.
 

@@ -192,6 +192,11 @@ class Hub:
     def _finalized(self, notification: FinalityNotification) -> None:
         self.head.finalized(notification)
         self._finalized_header = notification.header
+        if notification.enacted:  # another fork than the best one has won
+            self._best = self._node.blocks.best
+            self._best_header = self._node.header(self._best)
+            self._send_all(Topic.NEW_HEADS, encode(header_json(self._best_header)))
+            self._recheck = True
         for block in notification.finalized[-MAX_FINALIZED_AT_ONCE:-1]:
             header = self._node.blocks.header(block)
             if header is not None:

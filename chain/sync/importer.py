@@ -149,9 +149,14 @@ class Importer:
         proof = decode_justification(justification)
         verify_justification(proof, voters, set_id, (block, header.number))
         self._tell(proof, set_id)
+        is_best_chain = self._store.hash_at(header.number) == block
+        left, joined = ((), ()) if is_best_chain else self._route(self._store.best, block)
+        retracted = tuple((each, self._store.body(each) or []) for each in left)  # they are forgotten now
         finalized = self._store.finalize(block, justification)
         if finalized:
-            self._feed.finalized(FinalityNotification(block, header, tuple(finalized)))
+            enacted = () if is_best_chain else joined + self._route(block, self._store.best)[1]
+            note = FinalityNotification(block, header, tuple(finalized), retracted, enacted)
+            self._feed.finalized(note)
         return finalized
 
     def _tell(self, proof: GrandpaJustification, set_id: int) -> None:

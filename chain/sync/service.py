@@ -319,6 +319,9 @@ class Sync:
             for download in self._downloads:
                 if incoming.block in download or download.target[1] > incoming.header.number:
                     download.abandon()
+        sender = self._peers.get(incoming.peer)
+        if not is_stored and incoming.block not in self._queue and sender is not None:
+            sender.rests_until = self._clock.monotonic() + REST  # not to be offered the same again at once
         self._look()
 
     # Finality that others have.

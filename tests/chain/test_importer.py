@@ -11,7 +11,7 @@ from chain.errors import BlockFlaw, InvalidBlock, UnknownBlock
 from runtime.frame.executive import BlockFault, BlockRejected
 from runtime.primitives.header import BABE_ENGINE, Digest, Header, PreRuntime, Seal
 from runtime.primitives.types import Hash
-from tests.chain.chains import ALICE, BOB, FIRST_SLOT, SLOT_MS, Chain, TurnedClock
+from tests.chain.chains import ALICE, BOB, FIRST_SLOT, SLOT_MS, Chain, TurnedClock, justified
 
 Block = tuple[Header, list[bytes]]
 
@@ -215,6 +215,29 @@ async def test_a_reorganisation_names_what_leaves_and_joins(chain: Chain) -> Non
     chain.feed.close()
     seen = [(note.hash, note.is_new_best, note.retracted, note.enacted) async for note in notes]
     assert seen == [(right, False, (), ()), (head, True, (left,), (right, head))]
+
+
+async def test_finality_of_another_fork_names_what_leaves_and_joins(
+    chain: Chain,
+) -> None:
+    """The abandoned blocks are gone from the store, and their transactions must find a block again."""
+    chain.clock.ms += 10 * SLOT_MS
+    root = chain.grow(FIRST_SLOT)
+    right = chain.grow(FIRST_SLOT + 1, parent=root)
+    above = chain.grow(FIRST_SLOT + 2, parent=right)
+    left = chain.grow(FIRST_SLOT + 3, parent=root)
+    lost = chain.grow(FIRST_SLOT + 4, parent=left)
+    best = chain.grow(FIRST_SLOT + 5, parent=lost)
+    bodies = [(block, chain.store.body(block)) for block in (left, lost, best)]
+    assert chain.store.best == best
+    notes = chain.feed.finality()
+    header = chain.store.header(right)
+    assert header is not None
+    assert chain.importer.finalize(right, justified(header, 1).encode()) == [root, right]
+    chain.feed.close()
+    seen = [(note.finalized, list(note.retracted), note.enacted) async for note in notes]
+    assert seen == [((root, right), bodies, (right, above))]
+    assert (chain.store.best, chain.store.header(lost)) == (above, None)
 
 
 def test_recovery_executes_unfinalised_blocks_whatever_the_clock_says(tmp_path: Path) -> None:

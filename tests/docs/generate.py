@@ -40,16 +40,17 @@ AMOUNTS = frozenset(
         "burn_max",
         "uid_bond",
         "BlockReward",
-        "MinValidatorBond",
         "ExistentialDeposit",
     }
 )
 CONSTANTS = (
     ("Babe", "ExpectedBlockTime", "slot, ms"),
     ("Babe", "EpochDuration", "session, slots"),
-    ("Staking", "SessionsPerEra", "era, sessions (no eras run yet)"),
+    ("Staking", "SessionsPerEra", "era, sessions"),
+    ("Staking", "BondingDuration", "unbonding, and time to report an offence, eras"),
+    ("Staking", "SlashDeferDuration", "deferral of a slash, eras"),
+    ("Staking", "HistoryDepth", "time to claim rewards, eras"),
     ("Balances", "ExistentialDeposit", "existential deposit"),
-    ("Staking", "MinValidatorBond", "minimum validator bond"),
     ("Incentive", "BlockReward", "block reward"),
     ("Incentive", "HalvingInterval", "halving, blocks"),
     ("Incentive", "ConsensusSharePpm", "consensus pot's share of the reward, ppm"),

@@ -68,6 +68,8 @@ def spec_of(
         "staking": {
             "validator_count": MOST_VALIDATORS,
             "min_validator_bond": 1_000 * ASY,
+            "min_nominator_bond": 10 * ASY,
+            "slash_reward_fraction": 100_000_000,
             "stakers": [[address(name), weight * UNIT] for name, weight in zip(names, weights, strict=True)],
         },
         "sudo": {"key": address("v0")},
@@ -96,7 +98,7 @@ def constants(session_slots: int) -> dict[str, dict[str, int]]:
         "Babe": {"EpochDuration": session_slots, "ExpectedBlockTime": SLOT_MS},
         "Timestamp": {"MinimumPeriod": SLOT_MS // 2},
         "Balances": {"ExistentialDeposit": ASY // 1_000},
-        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2},
+        "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "SlashDeferDuration": 1},
         "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
     }
 

@@ -47,6 +47,11 @@ class Liar:
         self._heard: list[tuple[int, bytes]] = []  # what others said, to be said again
         self._headers: list[Header] = []
         self._peers: list[str] = []
+        lies: list[Callable[[str], None]] = [
+            self._repeat, self._announce, self._boast, self._forge, self._mumble, self._answer,
+        ]  # fmt: skip
+        self._lies = rng.sample(lies, 2)  # who tells all of them is banned at once
+        self._answers_nothing = rng.random() < 0.5
 
     async def run(self) -> None:
         """Lie until cancelled."""
@@ -72,7 +77,8 @@ class Liar:
         """Remember what may be said again; answer requests with lies."""
         if channel == Channel.REQUESTS:
             request: BlockRequest = BLOCK_REQUEST.decode(message)
-            self._say(peer, Channel.ANSWERS, BLOCK_RESPONSE.encode(BlockResponse(request.id, self._blocks())))
+            blocks = [] if self._answers_nothing else self._blocks()
+            self._say(peer, Channel.ANSWERS, BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks)))
             return
         if channel == Channel.ANNOUNCES:
             self._headers = [*self._headers[-20:], BLOCK_ANNOUNCE.decode(message).header]
@@ -83,10 +89,7 @@ class Liar:
         self._heard = [*self._heard[-200:], (channel, message)]
 
     def _lie(self, peer: str) -> None:
-        lies: list[Callable[[str], None]] = [
-            self._repeat, self._announce, self._boast, self._forge, self._mumble, self._answer,
-        ]  # fmt: skip
-        self._rng.choice(lies)(peer)
+        self._rng.choice(self._lies)(peer)
 
     def _repeat(self, peer: str) -> None:
         """Say old things again."""

@@ -131,7 +131,7 @@ class Machine:
             SimRng(self._rng),
             lambda directory: SimDisk(self.files[directory], life),
             lambda: MemoryDatabase(self.tables, life),
-            transport,
+            lambda node_key, genesis: transport,
         )
 
     async def _run(self, life: Life) -> None:

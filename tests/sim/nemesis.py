@@ -4,6 +4,7 @@ Each takes its chance from a stream of its own and composes with the others. Non
 weight away for good: twins and lost guards share one budget, which `World.expendable` keeps.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from chain.keys.keystore import KEY_KINDS
 from runtime.primitives.session import SessionKeys
 from tests.sim.env import Killed
 from tests.sim.genesis import session_pair, session_secret
+from tests.sim.liars import Liar
 from tests.sim.machine import Backup, Machine
 from tests.sim.world import World
 
@@ -174,9 +176,20 @@ def change_keys(world: World, machine: Machine, generation: int) -> None:
         machine.kill()
 
 
+async def liars(world: World, rng: random.Random, until: float) -> None:
+    """Let peers in that are no nodes, and lie about everything; each node has some of them."""
+    tasks = [
+        asyncio.get_running_loop().create_task(Liar(world.network, name, world.genesis, rng).run(), name=name)
+        for name in world.add_places("liar", 1 + len(world.machines) // 8)
+    ]
+    await world.wait(until - world.now)
+    for task in tasks:
+        task.cancel()
+
+
 NEMESES: dict[str, Nemesis] = {
     each.__name__: each
-    for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn)
+    for each in (partitions, isolation, loss, chaos, crashes, skew, offline, guardless, churn, liars)
 }
 """By name; twins are part of the plan."""
 EXCLUSIVE: Sequence[frozenset[str]] = (frozenset(("partitions", "isolation")),)

@@ -87,8 +87,17 @@ class SimNetwork:
         """Lay these links, or (None) a mesh where it is small, else a ring with random chords."""
         self._links = {name: {} for name in names}
         for one, other in _pairs(names, self._rng) if pairs is None else pairs:
-            link = Link((one, other), self._rng.uniform(*self.weather.latency))
-            self._links[one][other] = self._links[other][one] = link
+            self._lay(one, other)
+
+    def attach(self, name: str, others: Iterable[str]) -> None:
+        """Lay links from a new place to others."""
+        self._links.setdefault(name, {})
+        for other in others:
+            self._lay(name, other)
+
+    def _lay(self, one: str, other: str) -> None:
+        link = Link((one, other), self._rng.uniform(*self.weather.latency))
+        self._links[one][other] = self._links[other][one] = link
 
     def links(self) -> Iterable[Link]:
         """Yield every link once."""
@@ -247,6 +256,10 @@ class SimTransport:
         """End a connection."""
         if self._life.alive:
             self._network.drop(self.name, peer, reason)
+
+    def addresses(self) -> list[str]:
+        """Return the one name there is."""
+        return [self.name]
 
     # What the network says.
 

@@ -15,6 +15,7 @@ from chain.consensus.slots import pre_hash
 from chain.node import Node
 from chain.notifications import FinalityNotification, ImportNotification
 from chain.storage.db import FLAT, HEADERS, META
+from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
     JUSTIFICATION,
@@ -44,6 +45,7 @@ class Figures:
     seals: int = 0
     delivered: int = 0
     sets: int = 0  # that have finalised something
+    offences: int = 0  # that the chain knows of
     latency: list[float] = field(default_factory=list)  # seconds from a block to its finality, per block
 
     def median_latency(self) -> float:
@@ -104,7 +106,10 @@ class Witness:
         self._on_broken = on_broken
         self._votes: dict[tuple[bytes, int, int, str], bytes] = {}
         self._seals: dict[tuple[bytes, int], bytes] = {}
-        self._sealed: set[bytes] = set()
+        self._sealed: dict[bytes, bytes] = {}  # what was sealed -> by which key
+        self._authors: dict[Hash, bytes] = {}  # block -> key
+        self._seen: dict[tuple[str, int], Hash] = {}  # machine and slot -> the first block there
+        self.caught: dict[bytes, float] = {}  # key -> when an honest node last saw two blocks of a slot
         self._trace = blake2b(digest_size=16)
 
     @property
@@ -135,6 +140,8 @@ class Witness:
                 self._finalized(machine, node, note)
 
         node.feed.listen(imported, finalized)
+        if not machine.honest:
+            deafen(node)
         self._watch_guard(machine, node)
 
     def delivered(self, sender: str, receiver: str, channel: int, message: bytes) -> None:
@@ -178,7 +185,7 @@ class Witness:
     def sealed(self, where: str, public: bytes, slot: int, unsealed: bytes) -> None:
         """Check a seal against all others of its key."""
         self.figures.seals += 1
-        self._sealed.add(unsealed)
+        self._sealed[unsealed] = public
         if public not in self.byzantine and self._seals.setdefault((public, slot), unsealed) != unsealed:
             self.fail(f"{where} has sealed a second block in slot {slot}")
 
@@ -189,10 +196,22 @@ class Witness:
         if note.hash not in self.born:
             self.born[note.hash] = self._loop.time()
             self._learn(node, note.hash, note.header)
-            if pre_hash(note.header.unsealed()[0]) not in self._sealed:
+            author = self._sealed.get(pre_hash(note.header.unsealed()[0]))
+            if author is None:
                 self.fail(f"{machine.name} imports block {note.header.number}, which nobody sealed")
+            else:
+                self._authors[note.hash] = author
         self._note(f"{machine.name} imports", note.hash)
         self._check_best(machine, node)
+        if machine.honest:
+            self._catch(machine, note)
+
+    def _catch(self, machine: Machine, note: ImportNotification) -> None:
+        """Note who has made two blocks for a slot, when an honest node has seen both."""
+        place = machine.name, pre_digest_of(note.header).slot
+        first = self._seen.setdefault(place, note.hash)
+        if first != note.hash and self._authors[first] == self._authors[note.hash]:
+            self.caught[self._authors[first]] = self._loop.time()
 
     def _learn(self, node: Node, block: Hash, header: Header) -> None:
         """Note a block and, before it, those whose import a loss of power kept from being told."""
@@ -242,6 +261,12 @@ class Witness:
 
     def _note(self, what: str, content: bytes) -> None:
         self._trace.update(f"{self._loop.time()!r} {what} ".encode() + content)
+
+
+def deafen(node: Node) -> None:
+    """Make a node byzantine that runs with somebody's keys: its guard does not want to hear of the other."""
+    guard = node._guard
+    guard.heard_seal = guard.heard_vote = lambda *_, **__: None  # type: ignore[method-assign]
 
 
 def state_flaw(machines: list[Machine]) -> str | None:

@@ -14,11 +14,13 @@ from functools import lru_cache
 from typing import Any
 
 from chain.errors import SubmitError
+from chain.faults import Fault
 from chain.node import Node
 from chain.storage.db import META
 from chain.storage.store import ChainStore
 from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
+from tests.sim.economy import accused, money_flaw, stash_of
 from tests.sim.env import Life
 from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, stash_pair, voters_of
 from tests.sim.loop import VirtualLoop
@@ -28,6 +30,8 @@ from tests.sim.transport import SimNetwork, Weather
 from tests.sim.users import submit
 from tests.sim.witness import Figures, Lineage, Witness, state_flaw
 
+ACCUSED = 20.0
+"""seconds after which a twin that was caught stands accused on the chain, once finality is back"""
 STAGGER = 0.5
 """seconds within which everybody starts"""
 
@@ -72,7 +76,8 @@ class World:
         self.spec = spec_of(weights, plan.spare, plan.session_slots)
         self.live = spec_of(weights, plan.spare, plan.session_slots, "Live")
         self.voters = voters_of(weights)
-        lineage = Lineage(Hash(blank.columns[META][b"genesis"]), list(self.voters.weights.items()))
+        self.genesis = Hash(blank.columns[META][b"genesis"])
+        lineage = Lineage(self.genesis, list(self.voters.weights.items()))
         self.witness = Witness(loop, lineage, self.over.set)
         names = (f"v{index}" for index in range(len(weights)))
         self.weights = dict(zip(names, self.voters.weights.values(), strict=True))
@@ -132,6 +137,13 @@ class World:
         if not machine.up:
             machine.start()
 
+    def add_places(self, name: str, count: int) -> list[str]:
+        """Lay links from new places in the network to every node; return their names."""
+        names = [f"{name}{number}" for number in range(count)]
+        for each in names:
+            self.network.attach(each, list(self.machines))
+        return names
+
     def submit(self, node: Node, account: str, pallet: str, call: str, *arguments: Any) -> None:
         """Submit a call; a pool may refuse it, as when the last one is not in a block yet."""
         try:
@@ -164,10 +176,15 @@ class World:
         return True
 
     def check(self) -> None:
-        """Compare the states of all machines."""
+        """Compare the states of all machines, and see whether honest nodes took each other for liars."""
         flaw = state_flaw(list(self.machines.values()))
         if flaw is not None:
             self.witness.fail(flaw)
+        self._check_economy()
+        honest = {machine.name for machine in self.honest}
+        for who, whom, reason in self.network.drops:
+            if who in honest and whom in honest and reason != Fault.TIMEOUT:  # a lost greeting
+                self.witness.fail(f"{who} has dropped {whom}, which is honest: {reason}")
 
     def add_process(self, of: str, name: str) -> Machine:
         """Install a second node beside one, with its files but a database of its own; not yet started."""
@@ -176,6 +193,25 @@ class World:
         second.files = machine.files
         self.network.connect(list(self.machines))
         return second
+
+    def _check_economy(self) -> None:
+        """Check the money, and that who signed twice is accused, and nobody else."""
+        nodes = self.nodes()
+        if not nodes:
+            return
+        node = max(nodes, key=lambda each: each.store.finalized_number)
+        flaw = money_flaw(node)
+        if flaw is not None:
+            self.witness.fail(flaw)
+        guilty = accused(node)
+        self.witness.figures.offences = sum(guilty.values())
+        for validator in self.weights:
+            twice = session_pair(validator).public in self.witness.byzantine
+            if stash_of(validator) in guilty and not twice:
+                self.witness.fail(f"{validator}, which is honest, is accused")
+            caught = self.witness.caught.get(session_pair(validator).public)
+            if caught is not None and caught < self.now - ACCUSED and stash_of(validator) not in guilty:
+                self.witness.fail(f"{validator} has made two blocks for a slot and nobody accuses it")
 
     def _install(self, name: str, validator: str, blank: Tables, *, honest: bool) -> Machine:
         hooks = Hooks(self.witness.attend, self._on_stopped)

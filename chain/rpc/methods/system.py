@@ -64,8 +64,13 @@ async def peers(node: Backend, params: Params) -> Json:
 
 
 async def nothing(node: Backend, params: Params) -> Json:
-    """Return the addresses listened on, or the reserved peers: none, as long as nothing listens."""
+    """Return the reserved peers: there are none."""
     return []
+
+
+async def listen_addresses(node: Backend, params: Params) -> Json:
+    """Return where other nodes can reach this one."""
+    return list(node.operator.listen_addresses())
 
 
 async def local_peer_id(node: Backend, params: Params) -> Json:
@@ -115,7 +120,7 @@ METHODS: dict[str, Handler] = {
     "system_health": health,
     "system_syncState": sync_state,
     "system_localPeerId": local_peer_id,
-    "system_localListenAddresses": nothing,
+    "system_localListenAddresses": listen_addresses,
     "system_peers": peers,
     "system_reservedPeers": nothing,
     "system_dryRun": dry_run,

@@ -36,8 +36,6 @@ DECODE = 8 * MICROSECOND
 """ps to decode a voter of a page; nothing of this where the page is still known."""
 VOTE = MICROSECOND // 2
 """ps to charge a vote when a seat is taken, or to weigh a candidate for it."""
-PARTS = 40 * MICROSECOND
-"""ps to split the stake of a voter."""
 STEP = MICROSECOND
 """ps for a step on the way around a circle of voters and candidates."""
 
@@ -119,7 +117,7 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
 
     voters: Voters = coupled()
 
-    block_budget: u64 = constant(100_000 * MICROSECOND)
+    block_budget: u64 = constant(100_000 * MICROSECOND)  # ps; not counting what it takes to read the snapshot
     pages: u32 = constant(20)
     voter_snapshot_per_block: u32 = constant(512)
     target_snapshot_per_block: u32 = constant(1_024)
@@ -232,29 +230,27 @@ class ElectionProvider(Pallet[PhaseTransitioned | ElectionFinalized, NoError]):
     def _fill_seats(self, budget: int) -> int:
         """Fill one seat, and more while there is budget; return ps."""
         pages, candidates = self._pages(), len(self.target_snapshot.get())
-        spent = DECODE * sum(len(page.voters) for page in pages) + WRITE
         tally = self.tally.find() or Tally.begin(candidates, pages)
-        left = self.desired_targets.get() - len(tally.elected())
+        left, spent = self.desired_targets.get() - len(tally.elected()), 0
         while left > 0 and (seated := seat(tally, pages)):
             tally, votes = seated
             left -= 1
             spent += VOTE * (votes + candidates)
             if left and spent >= budget:
-                self.tally.put(tally)
-                return spent
+                break
+        else:
+            self._enter(Assigning())
         self.tally.put(tally)
-        self._enter(Assigning())
-        return spent
+        return spent + DECODE * len(everybody(pages)) + WRITE
 
     def _assign(self, budget: int) -> int:
         """Say whom one voter stands behind, and others while there is budget; return ps."""
         voters, known = everybody(self._pages()), self.backing.find() or Backing([], [])
-        spent = DECODE * len(voters) + WRITE
-        backing, steps = back(known, voters, self.tally.get().scores, (budget - spent) // STEP)
+        backing, steps = back(known, voters, self.tally.get().scores, budget // STEP)
         self.backing.put(backing)
         if len(backing.single) == len(voters):
             self._enter(Done())
-        return spent + STEP * steps + PARTS * (len(backing.single) - len(known.single))
+        return STEP * steps + DECODE * len(voters) + WRITE
 
     def _pages(self) -> list[Page]:
         raw_keys = (self.paged_voter_snapshot.raw_key(number) for number in range(self.pages))

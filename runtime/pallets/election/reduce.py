@@ -20,6 +20,8 @@ from runtime.primitives.types import AccountId, Balance
 
 NOBODY, SEVERAL = 0xFFFF, 0xFFFE
 """Instead of a candidate's index: the voter backs nobody elected, or more than one."""
+FOR_A_VOTER, FOR_A_PART = 4, 2
+"""Steps of looking at a voter and of splitting its stake: each about as long as one around a circle."""
 
 
 @struct("pallet_election::Support")
@@ -55,16 +57,16 @@ def back(
 
     `voters` are all of the snapshot; `scores` those of the finished tally.
     """
-    single, forest, steps = list(backing.single), _Forest(backing.shared), 0
+    single, forest = list(backing.single), _Forest(backing.shared)
     for voter in voters[len(single) :]:
-        place = len(single)
+        place, split = len(single), parts(voter, scores)
         single.append(NOBODY)
-        for other, candidate in forest.add(place, parts(voter, scores)):
+        for other, candidate in forest.add(place, split):
             single[other] = candidate
-        steps = forest.steps + len(single) - len(backing.single)
-        if steps >= budget:
+        forest.steps += FOR_A_VOTER + FOR_A_PART * len(split)
+        if forest.steps >= budget:
             break
-    return Backing(single, forest.listed()), steps
+    return Backing(single, forest.listed()), forest.steps
 
 
 def backed_by(backing: Backing, voters: Sequence[Voter]) -> Iterator[tuple[Voter, int, int]]:

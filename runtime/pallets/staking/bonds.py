@@ -18,6 +18,8 @@ from runtime.pallets.staking.types import (
 from runtime.primitives.types import AccountId, Balance
 
 LOCK = b"staking "
+SLASHED_ENTRIES = 4
+"""Entries a slash of one stash touches: ledger, locks, and its account twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,13 @@ class Bonds:
     currency: StakingCurrency
 
     def open(self, stash: AccountId, value: Balance, payee: Any) -> None:
-        """Bond a stash for the first time."""
+        """Bond a stash for the first time.
+
+        Raises: ValueError where it has less; only genesis asks for so much.
+        """
+        held = self.currency.free(stash)
+        if value > held:
+            raise ValueError(f"0x{stash.hex()} bonds {value} planck but has {held}: endow it, or bond less")
         self.bonded[stash] = stash
         self.payee[stash] = payee
         self.write(opened(stash, value))

@@ -3,12 +3,12 @@
 Amounts are planck. An era is kept for the history depth; then it is removed a few entries at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.frame.storage import DoubleMap, Map, NMap, Value
 from runtime.pallets.staking.couplings import Support
-from runtime.pallets.staking.exposures import paged, with_points
+from runtime.pallets.staking.eras import paged, with_points
 from runtime.pallets.staking.rewards import page_payout, validator_part
 from runtime.pallets.staking.slashing import slash_of
 from runtime.pallets.staking.types import (
@@ -46,18 +46,21 @@ class History:
         era: int,
         start: int,
         chosen: Sequence[Support],
-        prefs: Mapping[AccountId, ValidatorPrefs],
+        prefs: Map[AccountId, ValidatorPrefs],
         page_size: int,
-    ) -> None:
-        """Write down who is exposed to what in an era that begins with session `start`."""
+    ) -> int:
+        """Write down who is exposed to what in an era that begins with session `start`; return entries."""
         self.starts[era] = start
         self.stakes[era] = sum(support.total for support in chosen)
+        entries = 2
         for support in chosen:
             overview, pages = paged(support, page_size)
             self.overviews[era, support.stash] = overview
             for number, page in enumerate(pages):
                 self.pages[era, support.stash, number] = page
             self.prefs[era, support.stash] = prefs[support.stash]
+            entries += 2 + len(pages)
+        return entries
 
     def add_points(self, era: int, earned: Sequence[tuple[AccountId, int]]) -> None:
         """Add reward points."""

@@ -18,9 +18,9 @@ from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, NMap, Value, storage
 from runtime.pallets.staking import messages, types
-from runtime.pallets.staking.bonds import Bonds
+from runtime.pallets.staking.bonds import SLASHED_ENTRIES, Bonds
 from runtime.pallets.staking.couplings import Authors, Clock, Election, Pot, Sessions, StakingCurrency
-from runtime.pallets.staking.exposures import least_nominator
+from runtime.pallets.staking.eras import begins_era, least_nominator
 from runtime.pallets.staking.history import History
 from runtime.pallets.staking.ledger import added, has_room, rebonded, unbonded, withdrawn
 from runtime.pallets.staking.messages import Error, Event
@@ -29,7 +29,7 @@ from runtime.pallets.staking.roles import Roles
 from runtime.pallets.staking.slashing import application_era, check_durations, era_of_session
 from runtime.pallets.staking.types import BILLION, MAX_NOMINATIONS, MAX_UNLOCKING_CHUNKS, ValidatorPrefs, part
 from runtime.primitives.accounts import pallet_account
-from runtime.primitives.hashing import twox_64_concat
+from runtime.primitives.hashing import twox_64_concat as TWOX
 from runtime.primitives.shapes import Bounded, Compact, Perbill, Percent, u32
 from runtime.primitives.ss58 import accounts_of
 from runtime.primitives.types import AccountId, Balance, Lookup, Weight
@@ -40,7 +40,6 @@ MAX_LISTED = 256
 """Accounts, or indices of slashes, one call may list."""
 PAYOUT = db(reads=6 * 65, writes=5 * 65)
 """A page of 64 nominators and their validator: payee, ledger, lock and account of each."""
-TWOX = twox_64_concat
 NO_PREFS, NO_POINTS = ValidatorPrefs(), types.EraRewardPoints(0, {})
 
 
@@ -62,7 +61,7 @@ class Staking(Pallet[Event, Error]):
     max_nominations: u32 = constant(MAX_NOMINATIONS)
     max_unlocking_chunks: u32 = constant(MAX_UNLOCKING_CHUNKS)
     max_validator_set: u32 = constant(256)
-    pot_endowment: Balance = constant(1_000_000_000)
+    pot_endowment: Balance = constant(1_000_000_000)  # of the reward account: never paid out
     reward_account: AccountId = constant(pallet_account(b"asy/stak"))
 
     validator_count: Value[u32] = storage(default=0)
@@ -102,12 +101,10 @@ class Staking(Pallet[Event, Error]):
     nominator_slash_in_era: DoubleMap[u32, AccountId, Balance] = storage(hasher=TWOX)
     current_planned_session: Value[u32] = storage(default=0)
     chill_threshold: Value[Percent] = storage()
+    entries_touched: Value[u32] = storage(default=0)  # while the session was rotated
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """Bond `stakers`: [[stash, planck], ...], validators all of them; write the settings beside them.
-
-        The reward account starts with an endowment (the existential deposit) that is never paid out.
-        """
+        """Bond `stakers`: [[stash, planck], ...], validators all of them; write the settings beside them."""
         check_durations(self.slash_defer_duration, self.bonding_duration, self.history_depth)
         self.currency.mint(self.reward_account, self.pot_endowment)
         listed = config.get("stakers", [])
@@ -129,7 +126,9 @@ class Staking(Pallet[Event, Error]):
         if author is not None:
             self.reward_by_points([(author, AUTHOR_POINTS)])
         removed = self._history.prune(self._planned() - self.history_depth)
-        return db(reads=6 + removed, writes=1 + removed)
+        touched = removed + self.entries_touched.get()
+        self.entries_touched.kill()
+        return db(reads=6 + touched, writes=2 + touched)
 
     def on_finalize(self, now: int) -> None:
         """Note when the era began, in its first block with a time."""
@@ -424,13 +423,9 @@ class Staking(Pallet[Event, Error]):
             self._end_era(active.index)
 
     def _begins_era(self, session: int) -> bool:
-        """Say whether an era should begin with a session, as far as is known now."""
-        current, force = self.current_era.find(), self.force_era.get()
-        if current is None:
-            return True
-        if force is types.Forcing.NotForcing:
-            return session - self.eras_start_session_index[current] >= self.sessions_per_era
-        return force is not types.Forcing.ForceNone
+        current = self.current_era.find()
+        since = None if current is None else self.eras_start_session_index[current]
+        return begins_era(session, since, self.sessions_per_era, self.force_era.get())
 
     def _plan_era(self, session: int) -> list[tuple[AccountId, Balance]] | None:
         """Take the election's winners, without whom was chilled since; None if there are too few."""
@@ -442,8 +437,8 @@ class Staking(Pallet[Event, Error]):
             return None
         era = 0 if current is None else current + 1
         self.current_era.put(era)
-        prefs = {each.stash: self.validators[each.stash] for each in chosen}
-        self._history.open(era, session, chosen, prefs, self.max_exposure_page_size)
+        page_size = self.max_exposure_page_size
+        self._touch(self._history.open(era, session, chosen, self.validators, page_size))
         self.minimum_active_stake.put(least_nominator(chosen))
         if self.force_era.get() is types.Forcing.ForceNew:
             self._force(types.Forcing.NotForcing)
@@ -503,6 +498,7 @@ class Staking(Pallet[Event, Error]):
 
     def _apply(self, slash: types.UnappliedSlash, era: int) -> None:
         """Take the money: the reporters' part is paid, the rest destroyed."""
+        self._touch(SLASHED_ENTRIES * (1 + len(slash.others)))
         for who, lost in self._bonds.punish(slash, era - self.slash_defer_duration + self.bonding_duration):
             self.deposit(messages.Slashed(who, lost))
             if not self.ledger[who].total:
@@ -554,9 +550,11 @@ class Staking(Pallet[Event, Error]):
             self.eras_total_stake, self.validator_slash_in_era, self.nominator_slash_in_era,
         )  # fmt: skip
 
+    def _touch(self, entries: int) -> None:
+        self.entries_touched.put(self.entries_touched.get() + entries)
+
     def _active(self) -> int:
-        active = self.active_era.find()
-        return active.index if active else 0
+        return active.index if (active := self.active_era.find()) else 0
 
     def _planned(self) -> int:
         return self.current_era.find() or 0

@@ -51,9 +51,14 @@ def era_of_session(bonded_eras: Sequence[tuple[int, int]], session: int) -> int 
 
 
 def check_durations(deferral: int, bonding: int, history: int) -> None:
-    """Assert that stake outlasts the deferral of its slash, and exposures the time to report; all in eras."""
-    assert deferral < bonding, (
-        f"Staking.SlashDeferDuration {deferral} must be less than BondingDuration {bonding}: "
-        "stake would be free before its slash"
-    )
-    assert bonding <= history, f"Staking.BondingDuration {bonding} must not exceed HistoryDepth {history}"
+    """Check that stake outlasts the deferral of its slash, and exposures the time to report; all in eras.
+
+    Raises: ValueError.
+    """
+    if deferral >= bonding:
+        raise ValueError(
+            f"Staking.SlashDeferDuration {deferral} must be less than BondingDuration {bonding}: "
+            "stake would be free before its slash"
+        )
+    if bonding > history:
+        raise ValueError(f"Staking.BondingDuration {bonding} must not exceed HistoryDepth {history}")

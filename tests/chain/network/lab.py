@@ -78,7 +78,7 @@ class Lab:
             SimRng(random.Random(name)),
             lambda directory: SimDisk(files[directory], life),
             lambda: MemoryDatabase(tables, life),
-            SimTransport(self.network, name, life),
+            lambda node_key, genesis: SimTransport(self.network, name, life),
         )
         config = NodeConfig(
             spec_of(self.weights),

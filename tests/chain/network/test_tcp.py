@@ -9,7 +9,7 @@ from chain.env_real import RealRng
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network.addresses import Address, AddressError, parse_address
-from chain.network.tcp import TcpConfig, TcpTransport, listen_addresses
+from chain.network.tcp import TcpConfig, TcpTransport
 
 GENESIS = bytes(range(32))
 KEYS = sorted(
@@ -68,7 +68,7 @@ async def running(
 
 
 def address(transport: TcpTransport) -> Address:
-    return parse_address(listen_addresses(transport)[0])
+    return parse_address(transport.addresses()[0])
 
 
 async def test_messages_arrive_in_order_both_ways() -> None:

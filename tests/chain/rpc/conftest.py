@@ -174,6 +174,7 @@ class MemoryOperator:
 
     def __init__(self) -> None:
         self.peer_id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+        self.listen_addresses = list[str]
         self.keys: set[tuple[bytes, bytes]] = set()
         self.round: RoundState | None = None
         self.slots: dict[bytes, Slots] = {}

@@ -6,6 +6,7 @@ import json
 import pytest
 import websocket
 
+from chain.notifications import FinalityNotification
 from runtime.primitives.hashing import blake2_256
 
 HEADS = ["chain_subscribeNewHeads", "chain_subscribeNewHead", "subscribe_newHead"]
@@ -137,6 +138,24 @@ async def test_storage_is_right_after_a_reorganisation(served):
         other = node.build(node.genesis_hash, {b"\2": b"b"})
         node.announce(other, {b"\2"}, retracted=(retracted,))
         assert await client.update(subscription) == {"block": hexed(other), "changes": [["0x01", None]]}
+
+
+async def test_heads_and_storage_are_right_after_finality_of_another_fork(served):
+    node = served.node
+    root = node.grow({b"\1": b"0"})
+    node.grow({b"\1": b"lost"})
+    async with served.connect() as client:
+        heads = await client.call("chain_subscribeNewHeads")
+        values = await client.call("state_subscribeStorage", ["0x01"])
+        await client.update(heads)
+        assert (await client.update(values))["changes"] == [["0x01", hexed(b"lost")]]
+        won = node.build(root, {b"\1": b"won"})
+        node.best = node.finalized = won
+        node.feed.finalized(FinalityNotification(won, node.headers[won], (root, won), ((won, []),), (won,)))
+        assert await client.update(heads) == await header(served, won)
+        above = node.grow({b"\2": b"other"})
+        assert await client.update(heads) == await header(served, above)
+        assert await client.update(values) == {"block": hexed(above), "changes": [["0x01", hexed(b"won")]]}
 
 
 async def test_storage_is_right_after_notifications_were_lost(served):

@@ -40,7 +40,7 @@ def test_a_late_joiner_gets_three_hundred_blocks_and_their_finality_from_two_pee
         old(lab, "a")
         old(lab, "c")
         author, copy, joiner = lab.start("a", "v0"), lab.start("c"), lab.start("b")
-        lab.network.on_send = lambda sender, receiver, channel, message: (
+        lab.network.on_deliver = lambda sender, receiver, channel, message: (
             requests.update([receiver])
             if (sender, channel) == ("b", Channel.REQUESTS) and BLOCK_REQUEST.decode(message).fields & 2
             else None

@@ -22,6 +22,7 @@ from runtime.frame.pallet import Pallet, pascal, spec_of
 from runtime.frame.storage import Map, Value, storage
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.system import System
+from runtime.primitives.layout import EncodeError
 from runtime.primitives.shapes import Bounded, u8, u32
 from runtime.primitives.types import AccountId, Address20, Address32, Id, Index, Lookup, Raw
 
@@ -75,6 +76,14 @@ class Counter(Pallet[Counted, Error]):
     def credit(self, who: Signed, dest: Lookup, amount: u32) -> None:
         """Count for another."""
         self.last[dest] = amount
+
+    @call(8, weight=db())
+    def credit_all(
+        self, who: Signed, dests: Annotated[list[Lookup], Bounded(3)], more: list[Lookup], amount: u32
+    ) -> None:
+        """Count for several others."""
+        for dest in [*dests, *more]:
+            self.last[dest] = amount
 
     @call(5, weight=db())
     def carry(self, origin: Origin, inner: RuntimeCall, swallow: bool) -> None:
@@ -153,6 +162,18 @@ def test_an_address_becomes_an_account(ext: Externalities, address: Any) -> None
 @pytest.mark.parametrize("address", [Index(()), Raw(bytes(BOB)), Address20(bytes(20))])
 def test_an_address_of_nobody_cannot_be_looked_up(ext: Externalities, address: Any) -> None:
     assert_noop(ext, ALICE, "Counter", "credit", address, 4, error=CannotLookup())
+    assert_noop(ext, ALICE, "Counter", "credit_all", [BOB], [ALICE, address], 4, error=CannotLookup())
+
+
+def test_lists_of_addresses_become_accounts_and_are_bounded(ext: Externalities) -> None:
+    assert_ok(ext, ALICE, "Counter", "credit_all", [BOB, Address32(bytes(32))], [ALICE], 4)
+    assert dict(ext.runtime.counter.last.items()) == {BOB: 4, bytes(32): 4, ALICE: 4}
+    call = ext.runtime.call("Counter", "credit_all", [BOB], [ALICE] * 5, 4)
+    encoded = ext.runtime.codecs.of(RuntimeCall).encode(call)
+    assert encoded == bytes([9, 8, 4, 0]) + BOB + bytes([20]) + (b"\0" + ALICE) * 5 + bytes([4, 0, 0, 0])
+    assert ext.runtime.codecs.of(RuntimeCall).decode(encoded) == call
+    with pytest.raises(EncodeError):
+        ext.runtime.codecs.of(RuntimeCall).encode(ext.runtime.call("Counter", "credit_all", [BOB] * 4, [], 4))
 
 
 def test_a_carried_call_takes_its_carrier_down_or_only_itself(ext: Externalities) -> None:

@@ -199,3 +199,27 @@ def test_n_maps_are_read_and_cleared_by_leading_keys(shelf: Any) -> None:
     shelf.votes.clear(1, 1)
     assert sorted(key for key, _ in shelf.votes.under()) == [(1, 2, 1), (2, 1, 1)]
     assert ((1, 2, 1) in shelf.votes, (1, 1, 1) in shelf.votes) == (True, False)
+
+
+def test_entries_are_cleared_a_few_at_a_time(shelf: Any) -> None:
+    for number in range(5):
+        shelf.places[1, str(number)] = number
+        shelf.votes[1, number, 0] = b""
+    shelf.places[2, "other"] = 1
+    for clear in (shelf.places.clear, shelf.votes.clear):
+        assert [clear(1, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert list(shelf.places.items()) == [((2, "other"), 1)]
+    assert (shelf.places.clear(2, limit=0), shelf.places.clear(2), shelf.places.clear(2)) == (0, 1, 0)
+
+
+def test_a_map_is_read_in_pages_behind_any_key(shelf: Any) -> None:
+    for key in range(0, 40, 2):
+        shelf.ages[key] = key
+    whole = shelf.ages.after(None, 100)
+    assert [(key, value) for _, key, value in whole] == list(shelf.ages.items())
+    assert [raw for raw, _, _ in whole] == sorted(raw for raw, _, _ in whole)
+    assert shelf.ages.after(whole[4][1], 3) == whole[5:8]
+    assert shelf.ages.after(whole[-1][1], 3) == []
+    order = [raw for raw, _, _ in whole]
+    absent = shelf.ages.raw_key(7)[len(shelf.ages.prefix) :]
+    assert shelf.ages.after(7, 100) == whole[sum(raw < absent for raw in order) :]

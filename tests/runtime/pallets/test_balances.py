@@ -280,6 +280,40 @@ def test_a_reserve_is_set_aside_and_comes_back(ext: Externalities) -> None:
     ext.runtime.try_state()
 
 
+def test_a_slash_takes_what_is_locked_too_and_is_paid_out_or_forgotten(ext: Externalities) -> None:
+    balances = ext.runtime.balances
+    balances.set_lock(b"staking ", ALICE, 900)
+    balances.set_lock(b"staking ", ALICE, 600)
+    assert balances.slash(ALICE, 400) == 400
+    assert ext.new_events()[-1] == Slashed(ALICE, 400)
+    assert (balances.free(ALICE), issued(ext)) == (600, 1500)
+    balances.pay_out(BOB, 150)
+    balances.forget(250)
+    assert (balances.free(BOB), issued(ext)) == (650, 1250)
+    ext.runtime.try_state()
+
+
+def test_a_slashed_account_that_is_needed_keeps_the_existential_deposit(ext: Externalities) -> None:
+    balances = ext.runtime.balances
+    ext.runtime.system.add_consumer(ALICE)
+    assert balances.slash(ALICE, 10_000) == 1000 - ED
+    assert balances.slash(ALICE, 10_000) == 0
+    ext.runtime.system.remove_consumer(ALICE)
+    assert balances.slash(ALICE, 10_000) == ED
+    balances.forget(1000)
+    assert ext.runtime.system.account.get(ALICE) is None
+    ext.runtime.try_state()
+
+
+def test_what_a_slash_leaves_below_the_existential_deposit_is_dust(ext: Externalities) -> None:
+    balances = ext.runtime.balances
+    assert balances.slash(BOB, 500 - ED + 1) == 500 - ED + 1
+    assert balances.slash(NEW, 5) == 0
+    balances.forget(500 - ED + 1)
+    assert issued(ext) == 1000
+    ext.runtime.try_state()
+
+
 def test_an_account_that_only_has_a_reserve_dies_with_it(ext: Externalities) -> None:
     ext.runtime.balances.reserve(ALICE, 500)
     assert_ok(ext, Root(), "Balances", "force_set_balance", ALICE, 0)

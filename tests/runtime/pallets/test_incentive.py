@@ -230,6 +230,20 @@ def test_a_gift_to_the_pot_is_no_emission():
     assert ext.runtime.balances.free(pot) == ENDOWMENT + 5 * ASY
 
 
+def test_the_consensus_pot_is_drawn_but_for_its_endowment():
+    ext = alone()
+    incentive, balances = ext.runtime.incentive, ext.runtime.balances
+    pot, before, issued = incentive.consensus_pot, balances.free(DAVE), balances.total_issuance.get()
+    assert incentive.draw_consensus(DAVE) == ASY // 5
+    assert (balances.free(pot), balances.free(DAVE)) == (ENDOWMENT, before + ASY // 5)
+    assert incentive.draw_consensus(DAVE) == 0
+    assert balances.total_issuance.get() == issued
+    ext.run_to_block(3)
+    assert_ok(ext, DAVE, "Balances", "transfer_keep_alive", pot, 7)
+    assert ext.runtime.incentive.draw_consensus(DAVE) == 2 * ASY // 5 + 7
+    ext.runtime.try_state()
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.integers(1, 25)),

@@ -281,7 +281,7 @@ def test_a_block_weighs_what_it_did() -> None:
     while not isinstance(ext.runtime.election.current_phase.get(), Done):
         ext.run_to_block(ext.number + 1)
         weights.append(ext.runtime.system.block_weight.get().mandatory.ref_time - idle)
-    step = 16 * 440 * pallet.VOTE + 440 * pallet.DECODE + 64 * pallet.VOTER + 16 * 40 * pallet.STEP
+    step = 16 * 440 * pallet.VOTE + 440 * pallet.DECODE + 64 * pallet.VOTER + 16 * 100 * pallet.STEP
     assert all(0 < weight <= budget + step for weight in weights)
     assert sum(weights) >= 440 * pallet.VOTER + 40 * pallet.TARGET
     ext.runtime.election.elect()

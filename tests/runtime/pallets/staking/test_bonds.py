@@ -51,6 +51,11 @@ def test_genesis_bonds_its_stakers_and_elects_them(economy: Economy) -> None:
     economy.runtime.try_state()
 
 
+def test_genesis_refuses_a_bond_beyond_what_there_is() -> None:
+    with pytest.raises(ValueError, match="bonds 10001000000000000 planck but has 10000000000000000"):
+        Economy((10_001,))
+
+
 def test_a_bond_is_locked_but_weighs_nothing_before_an_election(economy: Economy) -> None:
     assert economy.call(N0, "bond", 700 * ASY, Account(N1))[-1] == Bonded(N0, 700 * ASY)
     assert economy.staking.payee[N0] == Account(N1)

@@ -1,6 +1,6 @@
 """Eras: when they begin, who is elected for them, and what is kept of them for how long."""
 
-from runtime.frame.declare import Root
+from runtime.frame.declare import READ, WRITE, Root
 from runtime.pallets.staking.messages import (
     EraPaid,
     ForceEra,
@@ -53,6 +53,17 @@ def test_an_era_of_one_session_is_elected_in_each() -> None:
     economy.run_to_era(4)
     starts = economy.staking.eras_start_session_index
     assert [starts[era] - starts[era - 1] for era in range(2, 6)] == [1] * 4
+
+
+def test_what_planning_and_slashing_touch_is_weighed_in_the_block() -> None:
+    economy = Economy()
+    economy.run_to_session(2)
+    economy.step()
+    quiet = economy.runtime.system.block_weight.get().mandatory.ref_time
+    economy.run_to_session(3)
+    planned = 2 + 3 * 2  # start, total, and of three validators overview and preferences
+    assert economy.runtime.system.block_weight.get().mandatory.ref_time >= quiet + planned * (READ + WRITE)
+    assert economy.staking.entries_touched.get() == 0
 
 
 def test_an_era_starts_with_the_time_of_its_first_block() -> None:

@@ -1,4 +1,4 @@
-"""What an election says of an era: pages of nominators, and who has the least at stake, in planck."""
+"""Eras: when one begins, who is exposed to what on which page, and points. Amounts are planck."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from runtime.pallets.staking.couplings import Support
 from runtime.pallets.staking.types import (
     EraRewardPoints,
     ExposurePage,
+    Forcing,
     IndividualExposure,
     PagedExposureMetadata,
 )
@@ -30,6 +31,13 @@ def least_nominator(supports: Sequence[Support]) -> Balance:
         for who, value in support.others:
             stakes[who] = stakes.get(who, 0) + value
     return min(stakes.values(), default=0)
+
+
+def begins_era(session: int, since: int | None, per_era: int, force: Forcing) -> bool:
+    """Say whether an era should begin with a session, where the last one planned begins with `since`."""
+    if since is None:
+        return True
+    return session - since >= per_era if force is Forcing.NotForcing else force is not Forcing.ForceNone
 
 
 def with_points(points: EraRewardPoints, earned: Sequence[tuple[AccountId, int]]) -> EraRewardPoints:
