@@ -49,7 +49,7 @@ async def greet(
     except TimeoutError as problem:
         raise LinkClosed(f"no handshake within {HANDSHAKE_SECONDS:.0f} s") from problem
     except NoiseError as problem:
-        raise LinkClosed(f"handshake failed: {problem}") from problem
+        raise LinkClosed(f"handshake failed, as with a node of another chain: {problem}") from problem
     except (OSError, asyncio.IncompleteReadError) as problem:
         raise LinkClosed(
             "the other side hung up in the handshake; one of another chain does so, too"
