@@ -180,6 +180,8 @@ class Driver:
         """
         check_signatures(message)
         for signed in message.votes():
+            if not self._guard.listens_for(signed.id):
+                continue
             header = self._ledger.header(signed.message.target_hash)
             slot = pre_digest_slot(header) if header is not None and header.number else None
             self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
