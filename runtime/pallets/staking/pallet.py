@@ -593,5 +593,6 @@ class Staking(Pallet[Event, Error]):
         self._bonds.check()
         self._roles.check()
         self._history.check()
+        assert {*self.validators.keys(), *self.nominators.keys()} <= {*self.ledger.keys()}
         held, owed = self.currency.free(self.reward_account), self._history.owed()
         assert held >= self.pot_endowment + owed, f"{held} in the reward account, {owed} unclaimed"

@@ -1,5 +1,7 @@
 """Bonds and roles: what each call does, and what it refuses."""
 
+from typing import Any
+
 import pytest
 
 from runtime.frame.declare import Root
@@ -231,6 +233,8 @@ def test_a_validator_kicks_nominators(economy: Economy) -> None:
 
 
 NOOP = Noop()
+SHARED = Economy()
+"""for what changes nothing"""
 
 
 def test_settings_are_set_removed_or_left(economy: Economy) -> None:
@@ -284,6 +288,32 @@ def test_root_says_how_many_are_elected(economy: Economy) -> None:
     economy.root("increase_validator_count", 1)
     assert economy.staking.validator_count.get() == 3
     assert_noop(economy.ext, V0, "Staking", "set_validator_count", 1, error=BadOrigin())
+
+
+ROOT_ONLY = [
+    ("set_validator_count", 1), ("increase_validator_count", 1), ("force_no_eras",), ("force_new_era",),
+    ("set_invulnerables", []), ("force_new_era_always",), ("cancel_deferred_slash", 0, [0]),
+    ("set_staking_configs", *[NOOP] * 6), ("set_min_commission", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ROOT_ONLY, ids=lambda call: call[0])
+def test_settings_are_root_s(call: tuple[Any, ...]) -> None:
+    name, *arguments = call
+    assert_noop(SHARED.ext, V0, "Staking", name, *arguments, error=BadOrigin())
+
+
+STASH_ONLY = [
+    ("unbond", 1), ("withdraw_unbonded", 0), ("validate", ValidatorPrefs()), ("nominate", [V0]), ("chill",),
+    ("set_payee", Staked()), ("rebond", 1), ("kick", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", STASH_ONLY, ids=lambda call: call[0])
+def test_who_has_not_bonded_is_told_to(call: tuple[Any, ...]) -> None:
+    name, *arguments = call
+    assert_noop(SHARED.ext, N0, "Staking", name, *arguments, error=Error.NotController)
+    assert_noop(SHARED.ext, Root(), "Staking", name, *arguments, error=BadOrigin())
 
 
 def test_voters_come_in_pages_in_the_order_of_keys(economy: Economy) -> None:
