@@ -176,6 +176,12 @@ class Chain:
 
         return await self._link.ask(ask)
 
+    async def best_number(self) -> int:
+        """Return the height of the best block, final or not."""
+        return await self._link.ask(
+            lambda node: int(node.rpc_request("chain_getHeader", [])["result"]["number"], 16)
+        )
+
     async def finalized(self) -> AsyncIterator[Head]:
         """Yield the finalised head whenever it moves; heights may be skipped."""
         last = -1

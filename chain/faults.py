@@ -14,6 +14,7 @@ class Fault(enum.StrEnum):
     """What was wrong, in words for the log."""
 
     GENESIS = "another genesis"
+    VERSION = "another version of the protocol"
     TOO_LARGE = "a message beyond the limit of its channel"
     UNDECODABLE = "a message that does not decode"
     UNKNOWN_CHANNEL = "a channel this node does not know"
@@ -42,6 +43,7 @@ class Fault(enum.StrEnum):
 
 COSTS: dict[Fault, int] = {
     Fault.GENESIS: FATAL,
+    Fault.VERSION: FATAL,
     Fault.TOO_LARGE: FATAL,
     Fault.UNDECODABLE: 1 << 27,
     Fault.UNKNOWN_CHANNEL: 1 << 10,

@@ -71,6 +71,9 @@ class Reading:
     validations: int = 0
     invalid: int = 0
     cache_bytes: int = 0
+    peers: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
     channels: Mapping[str, Traffic] = field(default_factory=dict)
 
 
@@ -91,8 +94,12 @@ class _Live(Collector):
             ("substrate_node_roles", "1 for a full node, 4 for an authority", now.roles),
             ("substrate_ready_transactions_number", "Transactions in the ready queue", now.ready),
             ("substrate_database_cache_bytes", "Bytes of the database's block cache in use", now.cache_bytes),
+            ("substrate_sub_libp2p_peers_count", "Peers on this chain that are connected", now.peers),
         ):
             yield self._gauge(name, words, {"": value})
+        words = "Bytes of messages from and to peers"
+        passed_bytes: dict[tuple[str, ...], int] = {("in",): now.received_bytes, ("out",): now.sent_bytes}
+        yield self._counter("substrate_sub_libp2p_network_bytes", words, passed_bytes, "direction")
         pool = "substrate_sub_txpool_"
         for name, words, value in (
             ("submitted_transactions", "Transactions the pool took", now.submitted),

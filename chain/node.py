@@ -398,6 +398,9 @@ class Service:
             validations=counters.validations,
             invalid=counters.invalid,
             cache_bytes=cache_bytes(),
+            peers=len(node.network.peers()),
+            received_bytes=node.network.received_bytes,
+            sent_bytes=node.network.sent_bytes,
             channels=node.feed.traffic(),
         )
 

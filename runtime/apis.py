@@ -5,6 +5,8 @@ answer(state, header, "AccountNonceApi_account_nonce", account) -> SCALE bytes
 A class is an API and a method a function: signatures are the wire format, for calls and for metadata V15.
 """
 
+from dataclasses import replace
+
 from runtime.frame.api import ApiSpec, ApiTrap, api_of
 from runtime.frame.base import Call, DispatchInfo, RuntimeCall
 from runtime.frame.declare import DispatchClass
@@ -110,13 +112,16 @@ class TransactionPaymentApi(Bound):
     def query_info(self, uxt: UncheckedExtrinsic, len_: u32) -> RuntimeDispatchInfo:
         """Return weight, class and fee of an extrinsic of this many bytes."""
         decoded = self.native.executive.format.decode(uxt)
-        return _dispatch_info(self.runtime, decoded.call, len_)
+        found = _dispatch_info(self.runtime, decoded.call, len_)
+        return found if decoded.signature else replace(found, partial_fee=0)
 
     def query_fee_details(self, uxt: UncheckedExtrinsic, len_: u32) -> FeeDetails:
         """Return what the fee of an extrinsic of this many bytes is made of."""
         decoded = self.native.executive.format.decode(uxt)
-        tip = decoded.signature.extra[TIP] if decoded.signature else 0
-        return self.runtime.transaction_payment.details(self.runtime.info(decoded.call), len_, tip)
+        if decoded.signature is None:
+            return FeeDetails(None, 0)
+        info, tip = self.runtime.info(decoded.call), decoded.signature.extra[TIP]
+        return self.runtime.transaction_payment.details(info, len_, tip)
 
     def query_weight_to_fee(self, weight: Weight) -> Balance:
         """Return the fee for a weight, before the multiplier."""

@@ -1,14 +1,25 @@
 """A local network of real processes: who runs, with which key, in which directory."""
 
 import ctypes
+import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+
+from chain.keys.node import peer_id, read_node_key
+from chain.keys.pair import Keypair
+from chain.spec import SpecError
+from runtime.primitives import ss58
+
+SPEC_FILE = "chain.json"
+KEY_FILE = "node.key"
 
 STOP_SECONDS = 10
 """processes that have not ended this long after SIGTERM are killed"""
@@ -22,23 +33,30 @@ LOG_TAIL = 400
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Which ports a local network takes, from one base."""
+    """Which ports a local network takes: one of each kind for every validator's node, then the workers'."""
 
     rpc: int
     metrics: int
+    peers: int
     provider: int
     workers: int  # first of the blob servers of judges and miners
 
     @classmethod
-    def at(cls, base: int | None, rpc: int = 9944, metrics: int = 9615) -> "Ports":
+    def at(cls, base: int | None, validators: int = 1) -> "Ports":
         """Return the customary ports, or a block of them from a base on."""
         if base is None:
-            return cls(rpc, metrics, 8100, 8101)
-        return cls(base, base + 1, base + 2, base + 3)
+            return cls(9944, 9615, 30_333, 8100, 8101)
+        provider = base + 3 * validators
+        return cls(base, base + validators, base + 2 * validators, provider, provider + 1)
 
-    def taken_by(self, workers: int) -> list[int]:
-        """Return every port that a network with so many judges and miners takes."""
-        return [self.rpc, self.metrics, self.provider, *range(self.workers, self.workers + workers)]
+    def taken_by(self, validators: int, miners: int) -> list[int]:
+        """Return every port of a network; a validator is a node and a judge."""
+        nodes = [first + at for first in (self.rpc, self.metrics, self.peers) for at in range(validators)]
+        return [*nodes, self.provider, *range(self.workers, self.workers + validators + miners)]
+
+    def url(self, validator: int = 0) -> str:
+        """Return where a validator's node serves RPC."""
+        return f"ws://127.0.0.1:{self.rpc + validator}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,10 @@ class Network:
             lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
+    def first_alive(self, names: Sequence[str]) -> str | None:
+        """Return the first of these processes that runs."""
+        return next((name for name in names if self.running[name].poll() is None), None)
+
     def stop(self) -> None:
         """End every process, workers before the node, and wait for them; a second Ctrl-C changes nothing."""
         impatient = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -121,31 +143,78 @@ class Network:
                 process.wait()
 
 
-def members(ports: Ports, judges: Sequence[str], miners: Sequence[str], home: Path) -> list[Member]:
-    """Return the processes of a local network; each keeps its data below `home`."""
-    url = ("--url", f"ws://127.0.0.1:{ports.rpc}")
+def members(ports: Ports, validators: Sequence[str], miners: Sequence[str], home: Path) -> list[Member]:
+    """Return the processes of a local network, the nodes first; each keeps its data below `home`."""
 
-    def worker(name: str, role: str, module: str, key: str, port: int) -> Member:
+    def worker(name: str, role: str, module: str, key: str, at: int, port: int) -> Member:
         own = ("--key", key, "--directory", str(home / name), "--port", str(port))
-        return Member(name, role, ("-m", module, *url, *own))
+        return Member(name, role, ("-m", module, "--url", ports.url(at), *own))
 
-    node = Member(
-        "node", "node",
-        ("-m", "chain", "node", "--chain", "local", "--alice", "--base-path", str(home / "node"),
-         "--state-pruning", "archive",
-         "--rpc-port", str(ports.rpc), "--prometheus-port", str(ports.metrics)),
-        nice=False,
-    )  # fmt: skip
-    provider = worker("provider", "provider", "miners.provider", "//Provider", ports.provider)
+    names = [f"node-{name.lower()}" for name in validators]
+    reached = [
+        f"/ip4/127.0.0.1/tcp/{ports.peers + at}/p2p/{_peer(home, name)}" for at, name in enumerate(names)
+    ]
+    nodes = [
+        Member(
+            name, "node",
+            ("-m", "chain", "node", "--chain", str(home / SPEC_FILE), f"--{validator.lower()}",
+             "--base-path", str(home / name), "--state-pruning", "archive",
+             "--rpc-port", str(ports.rpc + at), "--prometheus-port", str(ports.metrics + at),
+             "--port", str(ports.peers + at), "--node-key-file", str(home / name / KEY_FILE),
+             *(("--bootnodes", *others) if (others := reached[:at] + reached[at + 1 :]) else ())),
+            nice=False,
+        )
+        for at, (name, validator) in enumerate(zip(names, validators, strict=True))
+    ]  # fmt: skip
+    provider = worker("provider", "provider", "miners.provider", "//Provider", 0, ports.provider)
     roles = [
-        *((f"judge-{key.lower()}", "judge", "validators.validator", key) for key in judges),
-        *((key.lower(), "miner", "miners.miner", key) for key in miners),
+        *(
+            (f"judge-{key.lower()}", "judge", "validators.validator", key, at)
+            for at, key in enumerate(validators)
+        ),
+        *((key.lower(), "miner", "miners.miner", key, at % len(validators)) for at, key in enumerate(miners)),
     ]
     workers = [
-        worker(name, role, module, f"//{key}", ports.workers + at)
-        for at, (name, role, module, key) in enumerate(roles)
+        worker(name, role, module, f"//{key}", at, ports.workers + place)
+        for place, (name, role, module, key, at) in enumerate(roles)
     ]
-    return [node, provider, *workers]
+    return [*nodes, provider, *workers]
+
+
+def write_spec(home: Path, validators: Sequence[str], slot_ms: int) -> None:
+    """Write the local chain with these validators; a chain that is there already must be the same.
+
+    Raises: SpecError.
+    """
+    spec = json.loads(files("genesis").joinpath("local.json").read_text())
+    config = spec["genesis"]["runtimeGenesis"]["config"]
+    (_, stake), *_ = config["staking"]["stakers"]
+    addresses = [ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public) for name in validators]
+    keys = ["0x" + Keypair.from_suri(f"//{name}", "ed25519").public.hex() for name in validators]
+    config["session"]["keys"] = [
+        [address, {"babe": key, "grandpa": key}] for address, key in zip(addresses, keys, strict=True)
+    ]
+    config["staking"]["stakers"] = [[address, stake] for address in addresses]
+    config["neurons"]["1"] = [{"hotkey": address, "coldkey": address} for address in addresses]
+    config["incentive"]["1"] = list(range(len(validators)))
+    config["constants"]["Babe"]["ExpectedBlockTime"] = slot_ms
+    config["constants"]["Timestamp"]["MinimumPeriod"] = slot_ms // 2
+    path, text = home / SPEC_FILE, json.dumps(spec, indent=1)
+    if path.exists() and path.read_text() != text:
+        raise SpecError(
+            f"{home} holds a network with other validators or of another version: choose another directory"
+        )
+    path.write_text(text)
+
+
+def _peer(home: Path, name: str) -> str:
+    """Return the peer id of a node, whose key is made here: the others must know it before it starts."""
+    path = home / name / KEY_FILE
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_bytes(32).hex())
+    return peer_id(read_node_key(path).public)
 
 
 def _orphan_less() -> None:

@@ -79,8 +79,8 @@ class Progress:
 class Screen:
     """Turns finalised blocks into lines."""
 
-    def __init__(self, chain: Chain, netuid: int, journal: Path) -> None:
-        self._chain = chain
+    def __init__(self, netuid: int, journal: Path) -> None:
+        self.next_block = 1  # the first that has not been shown
         self._netuid = netuid
         self._journal = journal
         self._names: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Screen:
         """Show these addresses by name."""
         self._names.update(names)
 
-    async def lines(self, head: Head) -> list[Line]:
+    async def lines(self, chain: Chain, head: Head) -> list[Line]:
         """Return the lines a finalised block gives rise to; other subnets' events give none."""
         shown = []
         if head.number % BLOCK_LINE_EVERY == 0:
@@ -100,11 +100,11 @@ class Screen:
             )
         events = [
             (name, values)
-            for name, values in await self._chain.events(head)
+            for name, values in await chain.events(head)
             if not isinstance(values, dict) or values.get("netuid", self._netuid) == self._netuid
         ]
         for name, values in events:
-            line = await self._line(name, values)
+            line = await self._line(chain, name, values)
             if line:
                 shown.append(line)
         paid = [values for name, values in events if name == "Incentive.EmissionPaid"]
@@ -116,7 +116,7 @@ class Screen:
         common = {"seconds": seconds, "block": head.number}
         return [Line(line.event, f"{clock} {line.text}", common | line.values) for line in shown]
 
-    async def _line(self, name: str, values: Any) -> Line | None:
+    async def _line(self, chain: Chain, name: str, values: Any) -> Line | None:
         match name:
             case "Neurons.NeuronRegistered":
                 who = self._who(values["hotkey"])
@@ -130,29 +130,37 @@ class Screen:
                 opened = f"🚪 round {number} opened on model 0x{_short(root)}…"
                 return Line("round_opened", opened, {"round": number, "base_root": root})
             case "ModelUpdates.UpdateRevealed":
-                return await self._revealed(values)
+                return await self._revealed(chain, values)
             case "Training.PhaseChanged" if values["phase"] == "Attest":
-                return await self._scored(values["round"])
+                return await self._scored(chain, values["round"])
             case "Training.RoundClosed":
                 return await self._closed(values)
             case "Training.RoundVoided":
                 number, reason = values["round"], str(values["reason"])
                 voided = f"⚪ round {number} void: {reason}"
                 return Line("round_voided", voided, {"round": number, "reason": reason})
+            case "Staking.EraPaid":
+                era, amount = values["era_index"], values["validator_payout"]
+                text = f"🏦 era {era} over: {amount / PLANCK:.2f} ASY for its validators to claim"
+                return Line("era_paid", text, {"era": era, "validator_payout": amount})
+            case "Staking.SlashReported":
+                who, share = self._who(values["validator"]), values["fraction"] / 10_000_000
+                text = f"⚔️  {who} signed twice: {share:.2f} % of its stake will be slashed"
+                return Line("slash_reported", text, {"validator": values["validator"]})
         return None
 
-    async def _revealed(self, values: Any) -> Line:
+    async def _revealed(self, chain: Chain, values: Any) -> Line:
         number, miner = values["round"], values["miner"]
-        update = await self._chain.query("ModelUpdates.Updates", values["netuid"], number, miner)
+        update = await chain.query("ModelUpdates.Updates", values["netuid"], number, miner)
         digest, length = update["digest"], update["length"]
         text = f"🔏 round {number}  {self._who(miner)} update 0x{_short(digest)}…  {length:,} B"
         kept = {"round": number, "miner": miner, "digest": digest, "length": length}
         return Line("update_revealed", text, kept)
 
-    async def _scored(self, number: int) -> Line:
-        found = await self._chain.round(self._netuid, number)
+    async def _scored(self, chain: Chain, number: int) -> Line:
+        found = await chain.round(self._netuid, number)
         weights = {
-            self._chain.address_of(each.hotkey): each.weight * 1_000_000 // 65_535
+            chain.address_of(each.hotkey): each.weight * 1_000_000 // 65_535
             for each in (found.accepted if found else [])
         }
         shown = "   ".join(f"{self._who(address)} {ppm:,} ppm" for address, ppm in weights.items())

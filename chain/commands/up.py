@@ -1,6 +1,7 @@
-"""Start a local network of real processes: a node, a data provider, judges and miners; show what happens.
+"""Start a local network of real processes: validators (a node and a judge each), miners, a data provider.
 
 assay up                       until Ctrl-C; leaves nothing behind
+assay up -n 4                  four validators: kill a node, and blocks and finality go on
 assay up --rounds 3 --exit     for scripts: ends with 0 after three rounds and a payout
 assay up --keep ./net          keep data and logs
 """
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -21,15 +23,23 @@ from typing import Any
 
 from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
-from chain.commands.network import Network, Ports, members
+from chain.commands.network import Member, Network, Ports, members, write_spec
 from chain.commands.ports import ensure_free
 from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
 from chain.keys.pair import Keypair
+from chain.spec import SpecError
 from chain.version import VERSION
 from runtime.primitives import ss58
 
-JUDGES = ("Alice", "Bob")
+VALIDATORS = ("Alice", "Bob", "Charlie", "Dave")
+SLOT_MS = 2_000
+LONG_SLOT_MS = 3_000
+"""for networks of more nodes than the machine has cores: judges and miners want theirs, too"""
+LAG = 5
+"""blocks between best and final that are worth a line"""
+LAG_SECONDS = 6.0
+"""between two such lines"""
 MOST_MINERS = 8
 """development accounts //Miner1 to //Miner8"""
 NETUID = 1
@@ -44,7 +54,10 @@ GUARD_SECONDS = 0.5
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("-n", "--judges", type=int, choices=(1, 2), default=2, help="judges [2]")
+    parser.add_argument(
+        "-n", "--validators", type=int, choices=range(1, len(VALIDATORS) + 1), default=2,
+        help="staked validators, a node and a judge each [2]",
+    )  # fmt: skip
     parser.add_argument(
         "--miners", type=int, default=2, metavar="COUNT", help=f"miners, 1 to {MOST_MINERS} [2]"
     )
@@ -69,8 +82,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Run the network until Ctrl-C, or as --exit says."""
     _check(parsed)
-    ports = Ports.at(parsed.port_base)
-    for port in ports.taken_by(parsed.judges + parsed.miners):
+    ports = Ports.at(parsed.port_base, parsed.validators)
+    for port in ports.taken_by(parsed.validators, parsed.miners):
         ensure_free("127.0.0.1", port, "--port-base")
     try:
         with contextlib.ExitStack() as opened:
@@ -81,7 +94,7 @@ def run(parsed: argparse.Namespace) -> int:
     except BrokenPipeError:  # nobody reads us any more: `assay up | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except NodeFailure as problem:
+    except (NodeFailure, SpecError) as problem:
         raise Failure(str(problem)) from problem
 
 
@@ -122,7 +135,7 @@ def _check(parsed: argparse.Namespace) -> None:
     for flag, given in (("--rounds", parsed.rounds), ("--timeout", parsed.timeout)):
         if given is not None and not parsed.exit:
             raise Failure(f"{flag} says when --exit ends the run; add --exit", USAGE)
-    last = LAST_PORT - len(Ports.at(0).taken_by(len(JUDGES) + MOST_MINERS))
+    last = LAST_PORT - len(Ports.at(0).taken_by(len(VALIDATORS), MOST_MINERS))
     if parsed.port_base is not None and not 1 <= parsed.port_base <= last:
         raise Failure(f"--port-base is {parsed.port_base}, must be 1 to {last}", USAGE)
     if find_spec("torch") is None or find_spec("transformers") is None:
@@ -143,42 +156,72 @@ async def _until_stopped(watching: Coroutine[Any, Any, int], stopped: int) -> in
 
 async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> int:
     """Start everything, then show blocks and deaths until one of the two says that it is over."""
-    judges, miners = JUDGES[: parsed.judges], [f"Miner{number}" for number in range(1, parsed.miners + 1)]
-    node, *others = members(ports, judges, miners, network.home)
+    validators = VALIDATORS[: parsed.validators]
+    miners = [f"Miner{number}" for number in range(1, parsed.miners + 1)]
+    is_crowded = len(validators) > max(2, os.cpu_count() or 1)
+    write_spec(network.home, validators, LONG_SLOT_MS if is_crowded else SLOT_MS)
+    listed = members(ports, validators, miners, network.home)
+    nodes, others = listed[: len(validators)], listed[len(validators) :]
     greeting = f"assay {VERSION}   starting a local network; torch takes its time to load"
     _show(parsed, Line("starting", greeting, {"home": str(network.home)}))
-    is_resumed = (network.home / node.name).exists()
-    network.start(node)
-    async with _connected(f"ws://127.0.0.1:{ports.rpc}", network) as chain:
-        first = (await chain.finalized_head()).number + 1 if is_resumed else 1
+    for node in nodes:
+        network.start(node)
+    async with _connected(ports.url(), network) as chain:
         for member in others:
             network.start(member)
-        screen = Screen(chain, NETUID, network.home / f"judge-{judges[0].lower()}" / "rounds.jsonl")
-        rows = [await _row(chain, name, judges) for name in (*judges, *miners, "Provider")]
+        screen = Screen(NETUID, network.home / f"judge-{validators[0].lower()}" / "rounds.jsonl")
+        rows = [await _row(chain, name, validators) for name in (*validators, *miners, "Provider")]
         screen.name_accounts({row.address: row.name for row in rows})
         kept = f"data in {network.home}" + ("" if parsed.keep else ", deleted on exit (--keep DIR to keep)")
         _show(parsed, header(VERSION, kept, ports, rows))
-        showing = asyncio.ensure_future(_show_blocks(parsed, chain, screen, first))
-        guarding = asyncio.ensure_future(_guard(parsed, network, node.name, screen))
-        try:
-            done, _ = await asyncio.wait((showing, guarding), return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
-        finally:
-            for task in (showing, guarding):
-                task.cancel()
-            await asyncio.gather(showing, guarding, return_exceptions=True)
+        first = (await chain.finalized_head()).number + 1
+    names = [node.name for node in nodes]
+    tasks = (
+        asyncio.ensure_future(_follow(parsed, ports, network, names, screen, first)),
+        asyncio.ensure_future(_guard(parsed, network, nodes, screen)),
+    )
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done)).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen, first: int) -> int:
+async def _follow(
+    parsed: argparse.Namespace, ports: Ports, network: Network, nodes: list[str], screen: Screen, first: int
+) -> int:
+    """Show what the first node that runs tells; when it ends, go on with another."""
+    screen.next_block = first
+    while (name := network.first_alive(nodes)) is not None:
+        with contextlib.suppress(Unreachable):
+            async with Chain.connect(ports.url(nodes.index(name)), f"//{VALIDATORS[0]}") as chain:
+                telling = (
+                    asyncio.ensure_future(_show_blocks(parsed, chain, screen)),
+                    asyncio.ensure_future(_show_lag(parsed, chain, network, name)),
+                )
+                try:
+                    await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
+                    if telling[0].done():
+                        return telling[0].result()
+                finally:
+                    for task in telling:
+                        task.cancel()
+                    await asyncio.gather(*telling, return_exceptions=True)
+        await asyncio.sleep(GUARD_SECONDS)
+    return await asyncio.Future()  # the guard says that all nodes have ended
+
+
+async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen) -> int:
     """Show what happens in finalised blocks, until --exit is satisfied."""
-    next_block = first
     async for head in chain.finalized():
-        for number in range(next_block, head.number + 1):
+        for number in range(screen.next_block, head.number + 1):
             block = await chain.block_at(number)
             if block is not None:
-                for line in await screen.lines(block):
+                for line in await screen.lines(chain, block):
                     _show(parsed, line)
-        next_block = head.number + 1
+            screen.next_block = number + 1
         done = screen.progress.rounds >= (parsed.rounds or 0) and screen.progress.epochs_paid > 0
         if parsed.exit and done:
             rounds, epochs = screen.progress.rounds, screen.progress.epochs_paid
@@ -188,19 +231,38 @@ async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen,
     raise AssertionError("the stream of finalised blocks does not end")
 
 
-async def _guard(parsed: argparse.Namespace, network: Network, node: str, screen: Screen) -> int:
-    """Tell of each member that ends, once; the network goes on unless it is the node.
+async def _show_lag(parsed: argparse.Namespace, chain: Chain, network: Network, node: str) -> None:
+    """Say so while finality waits for validators, until the node that tells it has ended."""
+    told = time.monotonic()
+    while True:
+        await asyncio.sleep(GUARD_SECONDS)
+        if network.first_alive([node]) is None:
+            return
+        if time.monotonic() - told < LAG_SECONDS:
+            continue
+        told, best, final = time.monotonic(), await chain.best_number(), (await chain.finalized_head()).number
+        if best - final >= LAG:
+            text = f"⏳ best #{best}, final #{final}: finality waits for more than two thirds of the stake"
+            _show(parsed, Line("waiting", text, {"best": best, "finalized": final}))
 
-    Raises: Failure when the node ended, or --timeout has passed.
+
+async def _guard(parsed: argparse.Namespace, network: Network, nodes: list[Member], screen: Screen) -> int:
+    """Tell of each member that ends, once; the network goes on as long as one node does.
+
+    Raises: Failure when no node is left, or --timeout has passed.
     """
     started = time.monotonic()
+    commands = {node.name: shlex.join(("python", *node.arguments)) for node in nodes}
     while True:
         for name, code, last in network.newly_dead():
-            if name == node:
-                raise Failure(f"the node ended with code {code}: {last}   (log: {network.log_of(name)})")
+            log = f"(log: {network.log_of(name)})"
+            if network.first_alive(list(commands)) is None:
+                which = "the node" if len(nodes) == 1 else f"the last node, {name},"
+                raise Failure(f"{which} ended with code {code}: {last}   {log}")
             how = f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}; its last line"
-            warning = f"⚠️  {name} {how}: {last}   (log: {network.log_of(name)})"
-            _show(parsed, Line("ended", warning, {"name": name, "code": code}))
+            again = f"\n    start it again: {commands[name]}" if name in commands else ""
+            kept = {"name": name, "code": code, "command": commands.get(name)}
+            _show(parsed, Line("ended", f"⚠️  {name} {how}: {last}   {log}{again}", kept))
         if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
             closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
             raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
@@ -215,7 +277,7 @@ async def _connected(url: str, network: Network) -> AsyncIterator[Chain]:
         for _, code, last in network.newly_dead():
             raise Failure(f"the node ended with code {code} before it answered: {last}")
         try:
-            async with Chain.connect(url, f"//{JUDGES[0]}") as chain:
+            async with Chain.connect(url, f"//{VALIDATORS[0]}") as chain:
                 yield chain
                 return
         except Unreachable as problem:
@@ -224,11 +286,11 @@ async def _connected(url: str, network: Network) -> AsyncIterator[Chain]:
             await asyncio.sleep(0.2)
 
 
-async def _row(chain: Chain, name: str, judges: tuple[str, ...]) -> Row:
+async def _row(chain: Chain, name: str, validators: tuple[str, ...]) -> Row:
     address = ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
     balance = (await chain.query("System.Account", address))["data"]["free"]
-    if name in judges:
-        return Row(name, address, balance, "validator, root" if name == judges[0] else "validator")
+    if name in validators:
+        return Row(name, address, balance, "validator, root" if name == validators[0] else "validator")
     return Row(name, address, balance, "data provider" if name == "Provider" else "miner")
 
 

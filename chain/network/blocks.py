@@ -14,6 +14,7 @@ from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
+    LIMITS,
     MAX_ANSWER,
     MAX_PUSHED_BODY,
     BlockAnnounce,
@@ -154,8 +155,10 @@ class BlockExchange:
 
     def _requested(self, peer: str, message: bytes) -> None:
         request: BlockRequest = BLOCK_REQUEST.decode(message)
-        blocks = answer(self._store, request)
-        self._network.send(peer, Channel.ANSWERS, BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks)))
+        response = BLOCK_RESPONSE.encode(BlockResponse(request.id, answer(self._store, request)))
+        if len(response) > LIMITS[Channel.ANSWERS].size:  # a block beyond what any runtime here allows
+            response = BLOCK_RESPONSE.encode(BlockResponse(request.id, []))
+        self._network.send(peer, Channel.ANSWERS, response)
 
     def _answered(self, peer: str, message: bytes) -> None:
         found: BlockResponse = BLOCK_RESPONSE.decode(message)

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from chain.network.handshake import MAX_MESSAGE, Greeting
 from chain.network.noise import TAG_SIZE, Channel, NoiseError
 
-MAX_FRAME = 4 << 20
-"""bytes of an encrypted frame; what a channel allows is decided above"""
+MAX_FRAME = (6 << 20) + 64
+"""bytes of an encrypted frame: the largest block with its proof; what a channel allows is decided above"""
 MAX_QUEUE = 8 << 20
 """bytes that wait for a slow peer; beyond, sending fails"""
 REKEY_EVERY = 1 << 20
@@ -49,7 +49,7 @@ async def greet(
     except TimeoutError as problem:
         raise LinkClosed(f"no handshake within {HANDSHAKE_SECONDS:.0f} s") from problem
     except NoiseError as problem:
-        raise LinkClosed(f"handshake failed: {problem}") from problem
+        raise LinkClosed(f"handshake failed, as with a node of another chain: {problem}") from problem
     except (OSError, asyncio.IncompleteReadError) as problem:
         raise LinkClosed(
             "the other side hung up in the handshake; one of another chain does so, too"

@@ -47,12 +47,12 @@ class Limits:
 
 
 LIMITS = {
-    Channel.STATUS: Limits(0, 1 << 10, 0.1, 4),
+    Channel.STATUS: Limits(0, 1 << 10, 0.5, 20),
     Channel.VOTES: Limits(0, 1 << 10, 500, 5_000),
     Channel.GRANDPA: Limits(0, 1 << 20, 20, 200),  # a catch-up of 1,024 voters has 270 KB
-    Channel.ANNOUNCES: Limits(1, 64 << 10, 20, 200),
+    Channel.ANNOUNCES: Limits(1, 256 << 10, 20, 200),  # a header that names 1,024 validators twice has 82 KB
     Channel.REQUESTS: Limits(2, 1 << 10, 20, 100),
-    Channel.ANSWERS: Limits(2, 8 << 20, 20, 100),  # the first block of an answer may be the largest legal one
+    Channel.ANSWERS: Limits(2, 6 << 20, 20, 100),  # the first block of an answer may be the largest legal one
     Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
 }
 

@@ -59,6 +59,7 @@ class Peer:
     name: str
     since: float  # seconds, of the clock that never runs backwards
     status: Status | None = None
+    greeted: float | None = None  # when it was told last where this node stands
     buckets: dict[Channel, Bucket] = field(default_factory=dict)
 
     def may_send(self, channel: Channel, now: float) -> bool:

@@ -2,6 +2,8 @@
 
     connected -> both send Status -> same genesis: the parts hear of the peer -> messages by channel
 
+Whoever lacks the other's Status says its own again, which the other answers with its own.
+
 The parts (block sync, votes, transactions) take what is theirs by channel and raise PeerFault or DecodeError
 for what is wrong with it. What a peer can make this node keep or do is bounded: its messages in size and
 rate, the peers in number, the memory of banned ones.
@@ -23,8 +25,10 @@ log = logging.getLogger("network")
 
 MAX_PEERS = 256
 """connected at once; a transport keeps fewer"""
-STATUS_PATIENCE = 10.0
+STATUS_PATIENCE = 20.0
 """seconds a peer may take to say where it stands"""
+GREET_EVERY = 3.0
+"""seconds between two greetings of a peer that has not said where it stands"""
 REMEMBERED = 4096
 """peers whose faults are remembered"""
 TICK = 1.0
@@ -85,6 +89,8 @@ class Network:
             for peer in [each for each in self._peers.values() if each.status is None]:
                 if peer.since <= overdue:
                     self._transport.drop(peer.name, Fault.TIMEOUT)
+                else:
+                    self._greet(peer)
             for part in self._parts:
                 part.tick()
 
@@ -133,7 +139,7 @@ class Network:
             self._transport.drop(peer, "too many peers")
         elif peer not in self._peers:
             self._peers[peer] = Peer(peer, self._clock.monotonic())
-            self.send(peer, Channel.STATUS, STATUS.encode(self._status()))
+            self._greet(self._peers[peer])
 
     def disconnected(self, peer: str) -> None:
         """Forget a peer, but not its faults."""
@@ -171,14 +177,24 @@ class Network:
         if channel is Channel.STATUS or sender.status is not None:
             self._handlers[channel](sender.name, message)
 
+    def _greet(self, peer: Peer) -> None:
+        """Say where this node stands, unless that was said a moment ago."""
+        now = self._clock.monotonic()
+        if peer.greeted is None or now - peer.greeted >= GREET_EVERY:
+            peer.greeted = now
+            self.send(peer.name, Channel.STATUS, STATUS.encode(self._status()))
+
     def _met(self, name: str, message: bytes) -> None:
-        """Let the parts know of a peer that has said where it stands; it says so once."""
+        """Let the parts know of a peer that has said where it stands; who says it again has not heard us."""
         status: Status = STATUS.decode(message)
         peer = self._peers[name]
         if status.genesis != self._status().genesis:
             raise PeerFault(Fault.GENESIS, f"0x{status.genesis.hex()}")
-        if status.version != PROTOCOL_VERSION or peer.status is not None:
+        if peer.status is not None:
+            self._greet(peer)
             return
+        if status.version != PROTOCOL_VERSION:
+            raise PeerFault(Fault.VERSION, str(status.version))
         peer.status = status
         log.debug("%s is at #%d", name, status.best_number)
         for part in self._parts:

@@ -316,9 +316,10 @@ class ChainStore:
         Raises: StorageError.
         """
         target = max(self._finalized_number, self._best_number - count)
-        best = self.hash_at(target)
-        assert best is not None, f"block {target} of the best chain is missing"
         gone = [block for block in self._tree if self._number(block) > target]
+        kept = [(block, self._known(block)) for block in self._tree if self._number(block) <= target]
+        tree = Tree(self._finalized, iter(kept))
+        best = self._best_after(target, tree)
         batch = self._database.batch()
         stays = [block for block, number in self._on_disk.items() if number <= target]
         move = None
@@ -330,11 +331,18 @@ class ChainStore:
         self._database.write(batch)
         if move is not None:
             self._disk_moved(move)
-        self._best, self._best_number = best, target
-        kept = [(block, self._known(block)) for block in self._tree if block not in gone]
-        self._tree = Tree(self._finalized, iter(kept))
+        self._best, self._best_number = best, self._known(best).number
+        self._tree = tree
         self._layers = {each: overlay for each, overlay in self._layers.items() if each in self._tree}
         return gone
+
+    def _best_after(self, target: BlockNumber, tree: Tree) -> Hash:
+        """Return the best chain's block at a height, or a head left in a tree that fork choice prefers."""
+        best = self.hash_at(target)
+        assert best is not None, f"block {target} of the best chain is missing"
+        other = tree.best_above(self._finalized)
+        is_heavier = (tree.primaries(other), self._number(other)) > (tree.primaries(best), target)
+        return other if is_heavier else best
 
     def _head(self, name: bytes) -> Hash:
         found = self._database.get(META, name)

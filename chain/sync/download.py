@@ -250,7 +250,7 @@ class Download:
             self._last = header.hash(), header.number
             if not self._work.is_known(self._last[0]):
                 self._take([header])
-        if self._last[1] >= self.target[1] or len(headers) < MAX_BLOCKS:
+        if self._last[1] >= self.target[1] or not headers:
             self._has_all_headers = True
             if self._last[1] < self.target[1]:
                 self._work.has_only(self._lead, self._last)

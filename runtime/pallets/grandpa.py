@@ -293,6 +293,7 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
         ensure(noted.number < block[1] < now, Error.NothingNew)
         ensure(self.system.block_hash.get(block[1]) == block[0], Error.NothingNew)
         ensure(len(justification.votes_ancestries) <= MAX_NOTED_HEADERS, Error.InvalidJustification)
+        ensure(not self.pending_change.exists(), Error.InvalidJustification)  # nobody is in office in between
         votes = Counter((signed.id, signed.precommit.target_hash) for signed in target.precommits)
         ensure(all(times == 1 for times in votes.values()), Error.InvalidJustification)
         try:

@@ -65,6 +65,19 @@ class Model:
         if self.best not in self.above(block):
             self.best = self.preferred(block)
 
+    def revert(self, count: int) -> None:
+        """Note that the best chain was taken back, and every fork that is higher."""
+        chain = [self.final, *self.chain(self.best)[len(self.chain(self.final)) :]]
+        kept = chain[: max(1, len(chain) - count)]
+        height = len(self.chain(kept[-1]))
+        for block in [each for each in self.parents if len(self.chain(each)) > height]:
+            self.primaries.discard(block)
+        self.parents = {each: up for each, up in self.parents.items() if len(self.chain(each)) <= height}
+        self.best = kept[-1]
+        other = self.preferred(self.final)
+        if self.weight(other) > self.weight(self.best):
+            self.best = other
+
 
 def import_block(chain: Chain, parent: Hash, salt: int, *, primary: bool) -> Hash:
     """Import an empty block by its number of forks, its kind and nothing else."""
@@ -101,12 +114,16 @@ def test_the_best_block_is_the_models_whatever_happens(
         if step < 0.85:
             parent, primary = rng.choice(living[-6:]), rng.random() < share
             model.add(import_block(chain, parent, salt, primary=primary), parent, primary=primary)
-        elif step < 0.95:
+        elif step < 0.93:
             block = rng.choice(living[:4])
             chain.store.finalize(block, None)
             model.finalize(block)
-        else:
+        elif step < 0.98:
             chain = reopened(chain, path)
+        else:
+            count = rng.randrange(4)
+            chain.store.revert(count)
+            model.revert(count)
         assert chain.store.best == model.best
         assert [chain.store.hash_at(number + 1) for number in range(chain.store.best_number)] == model.chain(
             model.best

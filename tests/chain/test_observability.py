@@ -20,6 +20,8 @@ KINDS = {
     "substrate_node_roles": "gauge",
     "substrate_process_start_time_seconds": "gauge",
     "substrate_database_cache_bytes": "gauge",
+    "substrate_sub_libp2p_peers_count": "gauge",
+    "substrate_sub_libp2p_network_bytes_total": "counter",
     "substrate_block_verification_and_import_time": "histogram",
     "substrate_import_queue_processed_total": "counter",
     "substrate_proposer_block_constructed": "histogram",

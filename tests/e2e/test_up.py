@@ -42,7 +42,7 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run three rounds, then open the chain that is left with a node that only reads."""
     home = tmp_path_factory.mktemp("up")
-    base = _free_block(8)
+    base = _free_block(11)
     done = subprocess.run(
         [sys.executable, "-m", "chain", "up", "--rounds", str(ROUNDS), "--exit", "--keep", str(home),
          "--port-base", str(base), "--timeout", str(PATIENCE), "--json"],
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    flags = ("--chain", "local", "--base-path", str(home / "node"))
+    flags = ("--chain", str(home / "chain.json"), "--base-path", str(home / "node-alice"))
     with running(home / "reader.log", *flags) as node:
         client = SubstrateInterface(url=f"ws://127.0.0.1:{node.port}", auto_discover=False)
         yield Run([json.loads(line) for line in done.stdout.splitlines()], home, client)

@@ -193,7 +193,7 @@ def _voter_file() -> Target:
 
 
 def _equivocations() -> Target:
-    """Proofs that somebody voted twice, good ones among them."""
+    """Proofs that somebody voted twice, good ones among them; no mutation is one of something else."""
     main, side = FORK.main[6], FORK.side[-1]
     proofs = [
         EquivocationProof.of(2, 5, _signed(pair, kind(*main), 5, 2), _signed(pair, kind(*side), 5, 2))
@@ -202,10 +202,11 @@ def _equivocations() -> Target:
     ]
     rng = random.Random(9)
     made = [*proofs, *(sample(EquivocationProof, rng) for _ in range(4))]
+    pairs = [{proof.equivocation.first, proof.equivocation.second} for proof in proofs]
 
     def read(data: bytes) -> EquivocationProof:
         proof: EquivocationProof = EQUIVOCATION_PROOF.decode(data)
-        proof.is_valid()
+        assert not proof.is_valid() or {proof.equivocation.first, proof.equivocation.second} in pairs
         return proof
 
     return Target(

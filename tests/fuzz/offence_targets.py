@@ -1,4 +1,4 @@
-"""Decoders of evidence: whose a key was, who sealed or voted twice, and the reports that carry both."""
+"""Decoders of evidence: whose a key was, who sealed twice, and the reports that carry both."""
 
 from dataclasses import replace
 from functools import cache
@@ -6,7 +6,6 @@ from typing import Any
 
 from runtime.frame.state import Overlay
 from runtime.primitives.babe import EQUIVOCATION_PROOF, EquivocationProof
-from runtime.primitives.grandpa import EQUIVOCATION_PROOF as VOTES
 from runtime.primitives.grandpa import EquivocationProof as VoteEquivocation
 from runtime.primitives.grandpa import Precommit, Prevote, SignedMessage, localized_payload
 from runtime.primitives.hashing import blake2_256
@@ -31,7 +30,7 @@ from tests.fuzz.engine import Target
 
 def targets() -> list[Target]:
     """Return the targets of this module."""
-    return [_membership(), _seals(), _votes(), _reports()]
+    return [_membership(), _seals(), _reports()]
 
 
 def _membership() -> Target:
@@ -83,7 +82,7 @@ def _seals() -> Target:
 
     return Target(
         "babe.equivocation", read, (DecodeError,), (EQUIVOCATION_PROOF.encode(known),),
-        EQUIVOCATION_PROOF.encode, kind=lambda proof: proof.is_valid(), long=300_000,
+        EQUIVOCATION_PROOF.encode, kind=lambda proof: proof.is_valid(),
     )  # fmt: skip
 
 
@@ -98,22 +97,6 @@ def _double_votes() -> tuple[VoteEquivocation, ...]:
             votes.append(SignedMessage(vote, signature, chains.ALICE.public))
         found.append(VoteEquivocation.of(0, 3, *votes))
     return tuple(found)
-
-
-def _votes() -> Target:
-    """No mutation of two signed votes is evidence of anything else."""
-    pairs = [{each.equivocation.first, each.equivocation.second} for each in _double_votes()]
-
-    def read(data: bytes) -> Any:
-        proof = VOTES.decode(data)
-        assert not proof.is_valid() or {proof.equivocation.first, proof.equivocation.second} in pairs
-        return proof
-
-    seeds = tuple(VOTES.encode(each) for each in _double_votes())
-    return Target(
-        "grandpa.equivocation", read, (DecodeError,), seeds, VOTES.encode,
-        kind=lambda proof: proof.is_valid(), long=300_000,
-    )  # fmt: skip
 
 
 def _reports() -> Target:
@@ -134,6 +117,6 @@ def _reports() -> Target:
         return data
 
     return Target(
-        "offences.report", read, (TransactionRejected,), tuple(seeds), quick=1_500, long=300_000,
+        "offences.report", read, (TransactionRejected,), tuple(seeds), quick=1_500,
         why_loose="nodes that prove nothing are let pass",
     )  # fmt: skip

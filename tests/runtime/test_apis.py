@@ -1,5 +1,6 @@
 """Runtime APIs: answers in SCALE, and input that lies."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from runtime.primitives.shapes import u32, u64, u128
 from runtime.primitives.transaction import Ok, TransactionValidity, ValidTransaction
 from runtime.primitives.types import Weight
 from runtime.primitives.version import RuntimeVersion
-from runtime.runtime import EXTENSIONS, VERSION, AssayRuntime
+from runtime.runtime import EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
 from tests.runtime.bench import ALICE, BOB, NOBODY, Chain, call, transfer
 
 CHAIN = Chain()
@@ -196,3 +197,15 @@ def test_noise_is_answered_or_does_not_decode(name: str, argument: bytes) -> Non
 def test_arguments_are_taken_whole(name: str) -> None:
     with pytest.raises(DecodeError):
         ask(name, bytes(200))
+
+
+def test_what_nobody_signs_costs_nobody_anything() -> None:
+    argument = EXECUTIVE.format.bare(transfer(BOB, 5)) + codec(u32).encode(100)
+    info = codec(RuntimeDispatchInfo).decode(ask("TransactionPaymentApi_query_info", argument))
+    signed = codec(RuntimeDispatchInfo).decode(
+        ask("TransactionPaymentApi_query_info", CHAIN.sign(ALICE, transfer(BOB, 5)) + codec(u32).encode(100))
+    )
+    assert info == replace(signed, partial_fee=0)
+    assert signed.partial_fee > 0
+    details = codec(FeeDetails).decode(ask("TransactionPaymentApi_query_fee_details", argument))
+    assert details == FeeDetails(None, 0)

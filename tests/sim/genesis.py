@@ -57,7 +57,7 @@ def spec_of(
     Of a Live chain a node lets no key sign that has no guard record; a Local one makes it.
     """
     names = [f"v{index}" for index in range(len(weights))]
-    everybody = names + [f"v{len(weights) + index}" for index in range(spare)]
+    everybody = [*names, *(f"v{len(weights) + index}" for index in range(spare)), *nominators(spare)]
     keys = {name: "0x" + session_pair(name).public.hex() for name in names}
     config = {
         "constants": constants(session_slots),
@@ -84,6 +84,11 @@ def spec_of(
     spec = ChainSpec.parse(json.dumps(source), "the simulated chain")
     raw = {**source, "genesis": spec.raw()["genesis"]}
     return ChainSpec.parse(json.dumps(raw), "the simulated chain")
+
+
+def nominators(spare: int) -> list[str]:
+    """Return the accounts that may bond and nominate."""
+    return [f"n{index}" for index in range(3 * spare)]
 
 
 def voters_of(weights: Sequence[int]) -> VoterSet:

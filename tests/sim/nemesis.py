@@ -10,10 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chain.keys.keystore import KEY_KINDS
-from runtime.primitives.session import SessionKeys
-from tests.sim.env import Killed
-from tests.sim.genesis import session_pair, session_secret
+from tests.sim.churn import Churn
 from tests.sim.liars import Liar
 from tests.sim.machine import Backup, Machine
 from tests.sim.world import World
@@ -144,7 +141,7 @@ async def offline(world: World, rng: random.Random, until: float) -> None:
 async def guardless(world: World, rng: random.Random, until: float) -> None:
     """Lose the guard of a machine, whose keys must then stay silent."""
     await pause(world, rng, until, 0, 10)
-    candidates = [machine for machine in world.honest if world.expendable(machine)]
+    candidates = [each for each in world.honest if each.validator in world.weights and world.expendable(each)]
     if candidates:
         machine = rng.choice(candidates)
         machine.kill()
@@ -154,26 +151,10 @@ async def guardless(world: World, rng: random.Random, until: float) -> None:
 
 
 async def churn(world: World, rng: random.Random, until: float) -> None:
-    """Have validators change their session keys, so that voters change under all the rest."""
-    generations = dict.fromkeys(world.weights, 0)
-    while await pause(world, rng, until, 1, 8):
-        machine = rng.choice(world.honest)
-        if machine.node is not None and machine not in world.silenced:
-            generations[machine.validator] += 1
-            change_keys(world, machine, generations[machine.validator])
-
-
-def change_keys(world: World, machine: Machine, generation: int) -> None:
-    """Give a node new session keys, and say so on the chain; it may die of it."""
-    node, validator = machine.node, machine.validator
-    assert node is not None, f"{machine.name} is down"
-    public = session_pair(validator, generation).public
-    try:
-        for kind in KEY_KINDS:
-            node.keys.insert(kind, session_secret(validator, generation))
-        world.submit(node, validator, "Session", "set_keys", SessionKeys(public, public), b"")
-    except Killed:
-        machine.kill()
+    """Change keys, stake and validators, so that voters change under all the rest."""
+    churning = Churn(world, rng)
+    while await pause(world, rng, until, 0.5, 4):
+        churning.step()
 
 
 async def liars(world: World, rng: random.Random, until: float) -> None:

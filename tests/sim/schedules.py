@@ -12,8 +12,8 @@ from runtime.primitives import vrf
 from runtime.primitives.babe import SecondaryVRF, VrfSignature, pre_digest_item, vrf_input
 from runtime.primitives.grandpa import Commit, Precommit, SignedPrecommit, localized_payload
 from runtime.primitives.header import BABE_ENGINE, Digest, Seal
+from tests.sim.churn import change_keys
 from tests.sim.genesis import SLOT_MS, session_pair
-from tests.sim.nemesis import change_keys
 from tests.sim.storm import settle
 from tests.sim.world import Outcome, Plan, World, run
 
@@ -62,16 +62,19 @@ async def silence(world: World) -> None:
 
 
 async def relapses(world: World) -> None:
-    """One machine after the other is set back to what it was some seconds ago, without its guard."""
+    """Machines are set back to what they were some seconds ago but for their guards, and wake up alone."""
     world.start()
     await world.wait(8)
-    for turn in range(8):
-        machine = world.machines[f"v{turn % 4}"]
+    for name in ("v0", "v1", "v2"):
+        machine = world.machines[name]
         backup = machine.back_up()
-        await world.wait(6)
+        await world.wait(7)
+        world.network.partition([other for other in world.machines if other != name], [name])
         machine.kill()
         machine.restore(backup)
         machine.start()
+        await world.wait(9)
+        world.network.partition()
     await settle(world)
 
 
@@ -114,13 +117,14 @@ async def clocks_set_back(world: World) -> None:
 
 
 async def two_processes(world: World) -> None:
-    """Somebody starts a second node on the keys and the guard of the first."""
+    """Somebody starts a second node on the keys and the guard of the first, cut off from it."""
     second = world.add_process("v0", "second")
     world.start(["v0", "v1", "v2", "v3"])
     await world.wait(4)
     world.expected_stops[second.name] = GuardError
+    world.network.partition(["v0", "v1"], ["second", "v2", "v3"])
     second.start()
-    await world.wait(30)
+    await world.wait(20)
     await settle(world)
 
 

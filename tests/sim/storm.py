@@ -9,7 +9,7 @@ most SETTLED seconds until the finality of every honest node is at the head agai
 import asyncio
 import random
 
-from tests.sim.genesis import voters_of
+from tests.sim.genesis import SESSION_SLOTS, voters_of
 from tests.sim.nemesis import EXCLUSIVE, NEMESES
 from tests.sim.transport import Weather
 from tests.sim.world import Outcome, Plan, World, drawn_weights, run
@@ -22,6 +22,8 @@ SETTLED = 90.0
 """seconds after all faults are over in which finality must have come back"""
 AFTERMATH = 10.0
 """seconds for which the network goes on in any case, so that late damage shows"""
+SHORT_SESSION = 5
+"""slots where validators come and go; an era is two sessions"""
 CLOSE = 2
 """blocks that finality may be behind the head"""
 TWINS = "twins"
@@ -34,7 +36,8 @@ def storm(seed: int, validators: int = 4, wanted: str = "all") -> Outcome:
     chosen = choice(wanted, rng)
     weights = drawn_weights(validators, rng)
     twins = drawn_twins(weights, rng) if TWINS in chosen else ()
-    plan = Plan(seed, validators, weights, twins)
+    spare, slots = (2, SHORT_SESSION) if "churn" in chosen else (0, SESSION_SLOTS)
+    plan = Plan(seed, validators, weights, twins, spare=spare, session_slots=slots)
 
     async def script(world: World) -> None:
         await weather_storm(world, chosen)

@@ -177,7 +177,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], str, str]] = [
     (believes_any_commit, "false_commit", r"finalises block \d+ with \d+ of \d+"),
     (guard_forgets_votes, "relapses", r"has signed a second (prevote|precommit|proposal)"),
     (guard_in_the_chain_database, "relapses", r"has signed a second (prevote|precommit|proposal)"),
-    (unsynced_guard, "blackouts", r"has (signed|sealed) a second"),
+    (unsynced_guard, "blackouts", r"has (signed|sealed) a second|finality stays away"),
     (lock_free_guard, "two_processes", r"has (signed|sealed) a second"),
     (guard_forgets_slots, "clocks_set_back", r"has sealed a second block in slot \d+"),
     (votes_past_a_set_change, "voters_change_under_a_cut", r"votes in set \d+ for block \d+ of set \d+"),

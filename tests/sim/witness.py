@@ -46,7 +46,7 @@ class Figures:
     delivered: int = 0
     sets: int = 0  # that have finalised something
     offences: int = 0  # that the chain knows of
-    latency: list[float] = field(default_factory=list)  # seconds from a block to its finality, per block
+    latency: list[float] = field(default_factory=list)  # seconds from a block to its finality, on each node
 
     def median_latency(self) -> float:
         """Return seconds from block to finality of the middle block."""
@@ -210,8 +210,9 @@ class Witness:
         """Note who has made two blocks for a slot, when an honest node has seen both."""
         place = machine.name, pre_digest_of(note.header).slot
         first = self._seen.setdefault(place, note.hash)
-        if first != note.hash and self._authors[first] == self._authors[note.hash]:
-            self.caught[self._authors[first]] = self._loop.time()
+        author = self._authors.get(note.hash)
+        if first != note.hash and author is not None and author == self._authors.get(first):
+            self.caught[author] = self._loop.time()
 
     def _learn(self, node: Node, block: Hash, header: Header) -> None:
         """Note a block and, before it, those whose import a loss of power kept from being told."""
@@ -231,12 +232,9 @@ class Witness:
         number = note.header.number - len(note.finalized)
         for block in note.finalized:
             number += 1
-            known = self.final.get(number)
-            if known is None:
-                self.final[number] = block
-                if block in self.born:
-                    self.figures.latency.append(self._loop.time() - self.born[block])
-            elif known != block:
+            if block in self.born:
+                self.figures.latency.append(self._loop.time() - self.born[block])
+            if self.final.setdefault(number, block) != block:
                 self.fail(f"{machine.name} finalises another block {number} than others have")
         self._check_weight(machine, node, note)
         self._check_best(machine, node)

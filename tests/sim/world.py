@@ -22,7 +22,7 @@ from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.economy import accused, money_flaw, stash_of
 from tests.sim.env import Life
-from tests.sim.genesis import SESSION_SLOTS, session_pair, spec_of, stash_pair, voters_of
+from tests.sim.genesis import SESSION_SLOTS, nominators, session_pair, spec_of, stash_pair, voters_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import Hooks, Machine
 from tests.sim.sharing import SharedExecutor, shared_verdicts
@@ -94,6 +94,10 @@ class World:
             twin = validator in plan.twins
             for name in (f"{validator}a", f"{validator}b") if twin else (validator,):
                 self._install(name, validator, blank, honest=not twin and validator not in plan.traitors)
+        for index in range(plan.spare):
+            name = f"v{len(weights) + index}"
+            self._install(name, name, blank, honest=True)
+        self.nominators = nominators(plan.spare)
         self.witness.byzantine |= {session_pair(name).public for name in (*plan.twins, *plan.traitors)}
         self.network.connect(list(self.machines))
 
@@ -125,7 +129,7 @@ class World:
 
     def weight_of(self, machines: Iterable[Machine]) -> int:
         """Return the weight of these machines' validators."""
-        return sum(self.weights[name] for name in sorted({machine.validator for machine in machines}))
+        return sum(self.weights.get(name, 0) for name in sorted({each.validator for each in machines}))
 
     def expendable(self, machine: Machine) -> bool:
         """Say whether finality can do without a machine, and without all that are lost already."""

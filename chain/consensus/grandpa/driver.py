@@ -108,6 +108,7 @@ class Driver:
         self._gossip = gossip
         self._accuse = accuse
         self._changed = asyncio.Event()
+        self._refusal = ""  # the last of the guard's, which is told once
         self._tasks: asyncio.TaskGroup | None = None
         self._voter: Voter | None = None
         self._former: Voter | None = None  # of the set before
@@ -316,6 +317,9 @@ class Driver:
         except KeySilent:
             return None
         except GuardError as refused:
+            if str(refused) == self._refusal:
+                return None
+            self._refusal = str(refused)
             log.error("no vote in round %d: %s", cast.round, refused)
             return None
         return Vote(cast.round, cast.set_id, SignedMessage(cast.message, signature, cast.voter))

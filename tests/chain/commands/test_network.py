@@ -7,7 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chain.commands.network import LOG_TAIL, Member, Network, Ports, members
+from chain.commands.network import LOG_TAIL, SPEC_FILE, Member, Network, Ports, members, write_spec
+from chain.executor import Executor
+from chain.network.addresses import parse_address
+from chain.spec import ChainSpec, SpecError
+from runtime.frame.testing import MemoryState
 from tests.e2e.process import eventually
 
 SLEEPER = "import time; print('ready', flush=True); time.sleep(600)"
@@ -18,12 +22,39 @@ def member(name: str, program: str) -> Member:
     return Member(name, "miner", ("-c", program), nice=False)
 
 
-def test_every_member_has_a_port_of_its_own() -> None:
-    ports = Ports.at(9600)
-    assert ports.taken_by(4) == [9600, 9601, 9602, 9603, 9604, 9605, 9606]
-    listed = members(ports, ["Alice", "Bob"], ["Miner1", "Miner2"], Path("/home"))
-    given = [one.arguments[one.arguments.index("--port") + 1] for one in listed[1:]]
-    assert given == ["9602", "9603", "9604", "9605", "9606"]
+def test_every_member_has_a_port_of_its_own(tmp_path: Path) -> None:
+    ports = Ports.at(9600, validators=2)
+    assert ports.taken_by(2, 2) == list(range(9600, 9611))
+    listed = members(ports, ["Alice", "Bob"], ["Miner1", "Miner2"], tmp_path)
+    flags = ("--rpc-port", "--prometheus-port", "--port")
+    given = [
+        one.arguments[at + 1] for flag in flags for one in listed for at in positions(one.arguments, flag)
+    ]
+    assert sorted(given) == [str(port) for port in ports.taken_by(2, 2)]
+
+
+def positions(arguments: tuple[str, ...], flag: str) -> list[int]:
+    return [at for at, argument in enumerate(arguments) if argument == flag]
+
+
+def test_every_node_knows_all_others_before_any_runs(tmp_path: Path) -> None:
+    """Keys are made once: a network that is kept has the same peers when it starts again."""
+    validators = ["Alice", "Bob", "Charlie"]
+    first, again = (members(Ports.at(9600, 3), validators, ["Miner1"], tmp_path) for _ in range(2))
+    assert first == again
+    for at, node in enumerate(first[:3]):
+        known = node.arguments[node.arguments.index("--bootnodes") + 1 :]
+        assert [parse_address(each).port for each in known] == [9606 + n for n in range(3) if n != at]
+
+
+def test_a_directory_keeps_its_network(tmp_path: Path) -> None:
+    write_spec(tmp_path, ["Alice", "Bob"], 2_000)
+    write_spec(tmp_path, ["Alice", "Bob"], 2_000)
+    spec = ChainSpec.load(str(tmp_path / SPEC_FILE))
+    with pytest.raises(SpecError, match="holds a network with other validators"):
+        write_spec(tmp_path, ["Alice", "Bob", "Charlie"], 2_000)
+    state = MemoryState(spec.state())
+    assert [weight for _, weight in Executor().grandpa_set(state)[0]] == [10_000, 10_000]
 
 
 def test_a_death_is_told_once_with_the_last_line(tmp_path: Path) -> None:

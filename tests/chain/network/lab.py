@@ -55,7 +55,9 @@ class Lab:
         pairs: Iterable[tuple[str, str]] | None,
         validators: int,
         seconds: float,
+        chain_type: str,
     ) -> None:
+        self.spec = spec_of((1,) * validators, chain_type=chain_type)
         self.weights = (1,) * validators
         self.network = SimNetwork(loop, random.Random(1), CALM)
         self.network.connect(names, pairs)
@@ -64,12 +66,12 @@ class Lab:
         for clock in self.clocks.values():
             clock.skew_ms = round(seconds * 1000)
         self.tables: dict[str, Tables] = {}
-        self._files = {name: {directory: Files() for directory in DIRECTORIES} for name in names}
+        self.files = {name: {directory: Files() for directory in DIRECTORIES} for name in names}
         self._runs: dict[str, tuple[asyncio.Task[None], ExitStack]] = {}
 
     def start(self, name: str, *validators: str, runtimes: Runtimes | None = None) -> Node:
         """Start a node with the keys of these validators, on what its last run has left."""
-        life, files, stack = Life(), self._files[name], ExitStack()
+        life, files, stack = Life(), self.files[name], ExitStack()
         tables = self.tables.setdefault(name, blank_tables(self.weights, 0, SESSION_SLOTS).copy())
         for validator in validators:
             files["keystore"].content |= keystore_files(validator)
@@ -81,7 +83,7 @@ class Lab:
             lambda node_key, genesis: SimTransport(self.network, name, life),
         )
         config = NodeConfig(
-            spec_of(self.weights),
+            self.spec,
             name=name,
             validator=bool(validators),
             node_key=Keypair.from_seed(name.encode().ljust(32), "ed25519"),
@@ -126,12 +128,13 @@ def play(
     *,
     validators: int = 1,
     seconds: float = 0.0,
+    chain_type: str = "Local",
 ) -> None:
     """Play a script on a network of these nodes; without `pairs` everybody is linked to everybody."""
     loop = VirtualLoop()
 
     async def main() -> None:
-        lab = Lab(loop, names, pairs, validators, seconds)
+        lab = Lab(loop, names, pairs, validators, seconds, chain_type)
         await script(lab)
         for name in list(lab.nodes):
             await lab.stop(name)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.block_data import MAX_BLOCKS, BlockData
+from chain.network.link import MAX_FRAME, MAX_QUEUE
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
@@ -22,6 +23,7 @@ from chain.network.messages import (
     Status,
     Transactions,
 )
+from chain.network.noise import TAG_SIZE
 from runtime.primitives.header import Digest, Header, PreRuntime, Seal
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -96,6 +98,10 @@ def test_lists_are_bounded() -> None:
         BLOCK_RESPONSE.decode((1).to_bytes(8, "little") + b"\x05\x02" + HEADER.encode() * 129 + bytes(258))
     with pytest.raises(DecodeError):
         TRANSACTIONS.decode(b"\x05\x04" + bytes(MAX_TRANSACTIONS + 1))
+
+
+def test_every_message_fits_a_frame() -> None:
+    assert max(limits.size for limits in LIMITS.values()) + 1 + TAG_SIZE <= MAX_FRAME < MAX_QUEUE
 
 
 def test_votes_go_before_blocks_and_blocks_before_transactions() -> None:

@@ -84,8 +84,18 @@ def test_a_peer_that_never_says_who_it_is_is_left() -> None:
         node = lab.start("a")
         silent = Scripted(lab, "b", node.store, status_of(node))
         silent.connected = lambda peer: None  # type: ignore[method-assign]
-        await lab.until(lambda: bool(lab.network.drops), 30)
+        await lab.until(lambda: bool(lab.network.drops), 40)
         assert (lab.network.drops[0], lab.cost("a", "b")) == (("a", "b", "no answer in time"), 0)
+
+    play(script, ("a", "b"))
+
+
+def test_a_greeting_that_was_lost_is_said_again() -> None:
+    async def script(lab: Lab) -> None:
+        lab.network.weather = replace(lab.network.weather, loss=0.5)
+        one, other = lab.start("a"), lab.start("b")
+        await lab.until(lambda: (one.network.peers(), other.network.peers()) == (["b"], ["a"]), 60)
+        assert lab.network.drops == []
 
     play(script, ("a", "b"))
 

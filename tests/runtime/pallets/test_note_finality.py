@@ -251,6 +251,9 @@ def test_after_a_change_only_the_voters_in_office_are_heard() -> None:
     while bench.runtime.grandpa.current_set_id.get() == 0:
         bench.build(1)
     handover = bench.runtime.system.number.get()
+    for set_id in (0, 1):  # in the block between two sets nobody is in office
+        early = bench.proof("ann ben cat dan", handover - 1, set_id=set_id)
+        assert bench.refused(early) is Error.InvalidJustification
     bench.build(2)
     before = bench.points()
     assert bench.refused(bench.proof("ann ben cat dan", handover, set_id=0)) is Error.InvalidJustification
