@@ -150,7 +150,7 @@ class Forged(Exception):
 
 
 def check_voters(message: CommitMessage | CatchUp, voters: Container[bytes]) -> None:
-    """Check that a message has no votes but those that a set of voters can cast; much cheaper than signatures.
+    """Check that a message has only votes that a set of voters can cast; much cheaper than signatures.
 
     Raises: Forged.
     """
