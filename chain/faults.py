@@ -59,7 +59,7 @@ COSTS: dict[Fault, int] = {
     Fault.OTHER_FINALITY: 1 << 12,
     Fault.BAD_JUSTIFICATION: 1 << 20,
     Fault.BAD_TRANSACTION: 1 << 12,
-    Fault.FORGED: 1 << 20,
+    Fault.FORGED: 1 << 27,
     Fault.OUT_OF_DATE: 50,
     Fault.OUT_OF_TURN: 500,
     Fault.BACKWARDS: 50,

@@ -133,8 +133,8 @@ class SystemDigest(BlockNumberProvider, Digests, Protocol):
 class Rewards(Protocol):
     """Who counts what validators earn: the Staking pallet."""
 
-    def reward_by_points(self, points: Sequence[tuple[AccountId, int]]) -> None:
-        """Add reward points to validators' accounts of the era."""
+    def reward_by_points(self, points: Sequence[tuple[AccountId, int]], lost: int = 0) -> None:
+        """Add reward points to validators' accounts of the era; `lost` are nobody's."""
         ...
 
 
@@ -267,9 +267,9 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
         """
         self._check_finality(justification)
         final = justification.commit.target_number
-        earned = self._points(justification, self.noted_finality.get().number, final)
+        earned, lost = self._points(justification, self.noted_finality.get().number, final)
         self.noted_finality.put(NotedFinality(final, self.system.number.get()))
-        self.rewards.reward_by_points(earned)
+        self.rewards.reward_by_points(earned, lost)
 
     def create_inherent(self, supplied: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
         """Return the call that notes what the author knows to be final, if it may be noted in this block."""
@@ -303,11 +303,11 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
 
     def _points(
         self, justification: GrandpaJustification, noted: int, final: int
-    ) -> list[tuple[AccountId, int]]:
+    ) -> tuple[list[tuple[AccountId, int]], int]:
         """Share the points of the blocks between two by weight among those who voted, once.
 
-        What the others would have had is nobody's: nobody gains by leaving votes out. Counted from block 0 to
-        each of the two, so that rounding loses nothing.
+        What the others would have had counts as nobody's, so that nobody gains by leaving votes out. Counted
+        from block 0 to each of the two, so that rounding loses nothing.
         """
         votes = Counter(signed.id for signed in justification.commit.precommits)
         authorities = self.authorities.get()
@@ -317,7 +317,8 @@ class Grandpa(Pallet[NewAuthorities | Paused | Resumed, Error]):
             for (key, weight), stash in zip(authorities, self.voters.get(), strict=True)
             if votes[key] == 1
         ]
-        return [(stash, points) for stash, points in earned if points]
+        lost = max(0, POINTS * (final - noted) - sum(points for _, points in earned))
+        return [(stash, points) for stash, points in earned if points], lost
 
     def on_genesis_session(self, validators: Sequence[Authority]) -> None:
         """Take the voters of session 0."""

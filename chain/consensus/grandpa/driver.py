@@ -36,6 +36,7 @@ from chain.consensus.grandpa.messages import (
     NeighborPacket,
     Vote,
     check_signatures,
+    check_voters,
 )
 from chain.consensus.grandpa.round import VoterSet
 from chain.consensus.grandpa.voter import Chain, Voter
@@ -60,6 +61,8 @@ log = logging.getLogger("grandpa")
 
 VOTER_FILE = "voter.db"
 _CHECKSUM_SIZE = 32
+_CATCH_UP = b"\x04"
+"""how the longest of all messages begins"""
 _ROUND_AND_SET_SIZE = 16
 """bytes that follow the message in what a voter signs"""
 
@@ -146,8 +149,11 @@ class Driver:
 
         Raises: DecodeError, Forged.
         """
+        voter, former = self._voter, self._former
+        if data[:1] == _CATCH_UP and (voter is None or not voter.has_asked(peer)):
+            return False
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
-        voter, former, set_id = self._voter, self._former, _set_of(message)
+        set_id = _set_of(message)
         if former is not None and set_id == former.set_id:
             self._hear_late(former, peer, message)
         if voter is None or set_id != voter.set_id:
@@ -159,7 +165,10 @@ class Driver:
                     return False
                 self._check(message)
                 effects, is_news = voter.vote(message), True
+            case CommitMessage() | CatchUp() if not voter.heeds(message):
+                return False
             case CommitMessage():
+                check_voters(message, voter.voters.weights)
                 self._check(message)
                 effects = voter.commit(message)
                 is_news = bool(effects)
@@ -168,6 +177,7 @@ class Driver:
             case CatchUpRequest():
                 effects = voter.catch_up_request(peer, message, self._clock.monotonic())
             case CatchUp():
+                check_voters(message, voter.voters.weights)
                 self._check(message)
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
@@ -180,6 +190,8 @@ class Driver:
         """
         check_signatures(message)
         for signed in message.votes():
+            if not self._guard.listens_for(signed.id):
+                continue
             header = self._ledger.header(signed.message.target_hash)
             slot = pre_digest_slot(header) if header is not None and header.number else None
             self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
@@ -192,6 +204,7 @@ class Driver:
         if isinstance(message, Neighbor):
             self._do(former, former.catch_up_by_commit(peer, message._0))
         elif isinstance(message, CommitMessage) and former.is_about_to_commit:
+            check_voters(message, former.voters.weights)
             self._check(message)
             self._do(former, former.commit(message))
 

@@ -183,6 +183,16 @@ class Voter:
             effects.append(self._save())
         return [*effects, Send(vote), *self._advance()]
 
+    def has_asked(self, peer: str) -> bool:
+        """Say whether a peer was asked for a catch-up lately: nobody else's is worth reading."""
+        return peer in self._asked
+
+    def heeds(self, message: CommitMessage | CatchUp) -> bool:
+        """Say whether many votes at once can be of use, before the time for their signatures is spent."""
+        if isinstance(message, CatchUp):
+            return message.round >= self.round
+        return self.is_about_to_commit or message.message.target_number > self.final[1]
+
     def commit(self, message: CommitMessage) -> list[Effect]:
         """Handle a commit whose signatures are good."""
         commit = message.commit()
@@ -454,8 +464,13 @@ class Voter:
     # Messages.
 
     def _hold_commit(self, message: CommitMessage, commit: Commit) -> list[Effect]:
-        """Keep the highest commit of a block that has not come yet; weight keeps forged ones out."""
-        signers = {signed.id for signed in commit.precommits} & self.voters.weights.keys()
+        """Keep the highest commit of a block that has not come yet; weight keeps forged ones out.
+
+        Nobody signs what a commit is for: votes for lower blocks say nothing of a higher one.
+        """
+        number = commit.target_number
+        high = [each for each in commit.precommits if each.precommit.target_number >= number]
+        signers = {signed.id for signed in high} & self.voters.weights.keys()
         weight = sum(self.voters.weights[public] for public in sorted(signers))
         held = self._held_commit
         is_higher = held is None or held.message.target_number < commit.target_number

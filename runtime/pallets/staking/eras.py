@@ -40,9 +40,11 @@ def begins_era(session: int, since: int | None, per_era: int, force: Forcing) ->
     return session - since >= per_era if force is Forcing.NotForcing else force is not Forcing.ForceNone
 
 
-def with_points(points: EraRewardPoints, earned: Sequence[tuple[AccountId, int]]) -> EraRewardPoints:
-    """Return the reward points of an era with more of them."""
+def with_points(
+    points: EraRewardPoints, earned: Sequence[tuple[AccountId, int]], lost: int
+) -> EraRewardPoints:
+    """Return the reward points of an era with more of them; those `lost` are in the total alone."""
     individual = dict(points.individual)
     for who, more in earned:
         individual[who] = individual.get(who, 0) + more
-    return EraRewardPoints(points.total + sum(more for _, more in earned), individual)
+    return EraRewardPoints(points.total + sum(more for _, more in earned) + lost, individual)

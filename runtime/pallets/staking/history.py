@@ -62,14 +62,15 @@ class History:
             entries += 2 + len(pages)
         return entries
 
-    def add_points(self, era: int, earned: Sequence[tuple[AccountId, int]]) -> None:
+    def add_points(self, era: int, earned: Sequence[tuple[AccountId, int]], lost: int) -> None:
         """Add reward points."""
-        self.points[era] = with_points(self.points[era], earned)
+        self.points[era] = with_points(self.points[era], earned, lost)
 
     def close(self, era: int, payout: Balance) -> None:
-        """Fix what an era pays."""
+        """Fix what an era pays; the share of lost points is for a later one."""
+        points = self.points[era]
         self.payouts[era] = payout
-        self.unclaimed[era] = payout
+        self.unclaimed[era] = payout * sum(points.individual.values()) // points.total
 
     def owed(self) -> Balance:
         """Return what is unclaimed of all eras."""

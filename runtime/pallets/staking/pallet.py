@@ -511,9 +511,9 @@ class Staking(Pallet[Event, Error]):
         overview = self.eras_stakers_overview.get(self._active(), stash)
         return overview.total if overview else 0
 
-    def reward_by_points(self, points: Sequence[tuple[AccountId, int]]) -> None:
-        """Add reward points of the active era."""
-        self._history.add_points(self._active(), points)
+    def reward_by_points(self, points: Sequence[tuple[AccountId, int]], lost: int = 0) -> None:
+        """Add reward points of the active era; those `lost` are nobody's, and nobody's share is larger."""
+        self._history.add_points(self._active(), points, lost)
 
     def desired_targets(self) -> int:
         """Return how many validators are to be elected."""

@@ -145,6 +145,13 @@ def test_each_voter_earns_by_its_weight_and_the_absent_nothing(bench: Bench) -> 
     assert bench.runtime.grandpa.noted_finality.get() == NotedFinality(9, 13)
 
 
+def test_nobody_gains_by_leaving_votes_out(bench: Bench) -> None:
+    """An era pays by shares: what the absent would have had is in the total, so that no share grows by it."""
+    before = bench.runtime.staking.eras_reward_points[0].total
+    bench.note(bench.proof("ben cat dan", 9))
+    assert bench.runtime.staking.eras_reward_points[0].total == before + 9 * POINTS
+
+
 def test_rounding_loses_nothing_from_note_to_note(bench: Bench) -> None:
     author = next(name for name in STAKES if account(name) == bench.runtime.session.validator_at(0))
     before = bench.points()

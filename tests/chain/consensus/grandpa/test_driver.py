@@ -3,14 +3,22 @@
 import asyncio
 import heapq
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from chain.consensus.grandpa import driver as driver_module
 from chain.consensus.grandpa.driver import VOTER_FILE, Driver
-from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, CommitMessage, Forged, Vote
+from chain.consensus.grandpa.messages import (
+    GOSSIP_MESSAGE,
+    CatchUp,
+    CommitMessage,
+    Forged,
+    GossipMessage,
+    Vote,
+)
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
@@ -18,10 +26,13 @@ from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     Block,
+    Commit,
     EquivocationProof,
     GrandpaJustification,
+    Precommit,
     Prevote,
     SignedMessage,
+    SignedPrecommit,
     localized_payload,
     verify_justification,
 )
@@ -355,6 +366,42 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
         with pytest.raises(DecodeError):
             driver.receive("peer", b"\x09")
         driver.receive("peer", GOSSIP_MESSAGE.encode(Vote(1, 7, vote)))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def floods(number: int) -> list[tuple[type[Exception] | None, GossipMessage]]:
+    """Return messages full of good signatures that prove nothing, and what each is refused with."""
+    mallory = Keypair.from_suri("//Mallory", "ed25519")
+    target = Hash(bytes(32)), number
+    vote = Precommit(*target)
+    votes = [
+        SignedPrecommit(vote, pair.sign(localized_payload(vote, 9, 0)), pair.public)
+        for pair in (mallory, *PAIRS)
+    ]
+    stranger, *voters = votes
+    return [
+        (Forged, CommitMessage.of(9, 0, Commit(*target, [*voters, stranger]))),
+        (Forged, CommitMessage.of(9, 0, Commit(*target, [*voters, voters[0], voters[0]]))),
+        (None, CommitMessage.of(9, 0, Commit(target[0], 0, voters))),
+        (None, CatchUp(0, 9, [], [stranger] * 8, *target)),
+    ]
+
+
+async def test_no_time_is_spent_on_signatures_that_can_prove_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can make good signatures with keys of its own, and copy those of voters."""
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        driver = Driver(LedgerInMemory(EQUAL), guard, PAIRS[:1], StepClock(), RealDisk(tmp_path / "grandpa"))
+        running = asyncio.create_task(driver.run())
+        await turns()
+        looked_at: list[object] = []
+        monkeypatch.setattr(driver_module, "check_signatures", looked_at.append)
+        for refusal, message in floods(5):
+            with pytest.raises(refusal) if refusal else nullcontext():
+                assert not driver.receive("peer", GOSSIP_MESSAGE.encode(message))
+        assert looked_at == []
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

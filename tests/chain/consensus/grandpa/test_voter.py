@@ -30,6 +30,7 @@ from runtime.primitives.grandpa import (
     SignedMessage,
     SignedPrecommit,
 )
+from runtime.primitives.types import Hash
 from tests.chain.consensus.grandpa.network import GENESIS, Blocks, View
 
 KEYS = [bytes([index + 1]) * 32 for index in range(4)]
@@ -269,6 +270,19 @@ def test_a_commit_without_its_weight_is_neither_believed_nor_kept() -> None:
     assert voter.commit(torn) == []
     assert voter.commit(replace(good, set_id=1)) == []
     assert voter.commit(commit_of((scene.x1[0], 5), B, C, D)) == []
+
+
+def test_votes_for_lower_blocks_do_not_hold_a_commit_for_a_higher_one() -> None:
+    """Its target is not signed: copied votes must not keep the place of a real commit."""
+    scene = Scene(A)
+    scene.view.learn(scene.x1)
+    voter = scene.voter()
+    voter.start()
+    real = commit_of(scene.x1, B, C, D)
+    nowhere = Hash(bytes([7]) * 32)
+    lie = replace(real, message=replace(real.message, target_hash=nowhere, target_number=1 << 31))
+    assert voter.commit(lie) == []
+    assert voter.commit(commit_of(scene.y3, B, C, D, round_=8)) == [Fetch(scene.y3)]
 
 
 def finished(scene: Scene) -> Voter:

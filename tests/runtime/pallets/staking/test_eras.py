@@ -179,6 +179,19 @@ def test_points_go_to_authors_and_to_whom_finality_rewards() -> None:
     assert economy.staking.eras_reward_points[0] == EraRewardPoints(95, {V0: 23, V1: 40, V2: 32})
 
 
+def test_what_lost_points_would_have_earned_is_for_the_next_era() -> None:
+    economy = Economy()
+    economy.staking.reward_by_points([(V0, 1)], 10**6)
+    economy.run_to_era(1)
+    points, payout = economy.staking.eras_reward_points[0], economy.staking.eras_validator_reward[0]
+    claimable = payout * sum(points.individual.values()) // points.total
+    assert economy.staking.eras_unclaimed_reward[0] == claimable < payout // 100
+    drawn = economy.runtime.incentive.minted_to_consensus.get()
+    events = economy.run_to_era(2)
+    drawn = economy.runtime.incentive.minted_to_consensus.get() - drawn
+    assert of_kind(events, EraPaid) == [EraPaid(1, payout - claimable + drawn, 0)]
+
+
 def test_an_era_is_paid_what_was_minted_for_consensus() -> None:
     economy = Economy()
     before = economy.free(economy.staking.reward_account)
