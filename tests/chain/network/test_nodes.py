@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from chain.faults import Fault
+from chain.network.blocks import answer
 from chain.network.messages import (
     BLOCK_REQUEST,
     LIMITS,
@@ -88,6 +89,32 @@ def test_a_peer_that_never_says_who_it_is_is_left() -> None:
         assert (lab.network.drops[0], lab.cost("a", "b")) == (("a", "b", "no answer in time"), 0)
 
     play(script, ("a", "b"))
+
+
+def test_peers_that_say_they_are_far_ahead_silence_nobody() -> None:
+    """They answer just enough to be believed again and again; the author tells of its blocks all the same."""
+
+    async def script(lab: Lab) -> None:
+        node = lab.start("a", "v0")
+        await lab.until(lambda: node.store.best_number >= 2)
+        liars = [Scripted(lab, name, node.store, status_of(node, ahead=5_000)) for name in ("x", "y", "z")]
+        for liar in liars:
+            liar.answer = lambda request: (  # type: ignore[method-assign]
+                answer(node.store, request) if request.count == 1 else None
+            )
+        await lab.until(lambda: node.sync.is_major)
+        height = node.store.best_number
+        before = [len(liar.heard) for liar in liars]
+        await lab.until(lambda: node.store.best_number >= height + 5)
+        assert node.sync.is_major
+        await asyncio.sleep(0.5)
+        told = [
+            sum(channel == Channel.ANNOUNCES for channel, _ in liar.heard[start:])
+            for liar, start in zip(liars, before, strict=True)
+        ]
+        assert min(told) >= 4  # one may have been on its way before
+
+    play(script, ("a", "x", "y", "z"))
 
 
 def test_a_greeting_that_was_lost_is_said_again() -> None:
