@@ -8,6 +8,7 @@ from chain.network.blocks import answer
 from chain.network.messages import (
     BLOCK_REQUEST,
     LIMITS,
+    MAX_TRANSACTIONS,
     STATUS,
     TRANSACTIONS,
     BlockRequest,
@@ -15,6 +16,7 @@ from chain.network.messages import (
     FromNumber,
     Transactions,
 )
+from chain.network.transactions import SHARE
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.types import Hash
 from tests.chain.network.lab import Lab, Scripted, play, status_of
@@ -137,10 +139,31 @@ def test_a_bad_transaction_costs_its_sender_and_goes_no_further() -> None:
         good = signed(node, stash_pair("v0"), "System", "remark", b"hello")
         peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions([bytes(forged), b"", good])))
         await lab.until(lambda: other.pool.ready() == [good], 5)
-        assert 0.9 < lab.cost("a", "b") / Fault.BAD_TRANSACTION.cost <= 1
+        assert 1.9 < lab.cost("a", "b") / Fault.BAD_TRANSACTION.cost <= 2
         assert lab.cost("c", "a") == 0
 
     play(script, ("a", "b", "c"), (("a", "b"), ("a", "c")))
+
+
+def test_a_flood_of_forged_transactions_is_cut_short_and_ends_the_connection() -> None:
+    """A signature is checked for each: no peer may have this node do nothing else."""
+
+    async def script(lab: Lab) -> None:
+        node = lab.start("a")
+        peer = Scripted(lab, "b", node.store, status_of(node))
+        await lab.until(lambda: node.network.peers() == ["b"])
+        forged = iter(range(1 << 20))
+        started = asyncio.get_running_loop().time()
+        async with asyncio.timeout(60):
+            while node.network.peers():
+                for _ in range(20):
+                    bad = [next(forged).to_bytes(8, "little") for _ in range(MAX_TRANSACTIONS)]
+                    peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions(bad)))
+                await asyncio.sleep(0.5)
+        passed = asyncio.get_running_loop().time() - started
+        assert 0 < node.pool.counters.validations <= SHARE.burst + SHARE.rate * (passed + 1)
+
+    play(script, ("a", "b"))
 
 
 def test_more_messages_than_its_share_are_not_even_read() -> None:
