@@ -113,7 +113,7 @@ class Node:
         self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
         self.transport = environment.transport(node_key, store.genesis_hash)
         self.network = Network(self.transport, clock, self._status)
-        self.blocks = BlockExchange(self.network, store)
+        self.blocks = BlockExchange(self.network, store, clock)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
         self.tip = Tip(

@@ -9,6 +9,7 @@ from math import isqrt
 from typing import Protocol
 
 from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.env import Clock
 from chain.faults import Fault, PeerFault
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
@@ -25,6 +26,7 @@ from chain.network.messages import (
     FromNumber,
     Status,
 )
+from chain.network.peers import Bucket
 from chain.network.service import Handle, Network
 from chain.seen import Seen
 from runtime.primitives.header import Header
@@ -32,6 +34,12 @@ from runtime.primitives.types import Hash
 
 KNOWN_BLOCKS = 1024
 """blocks of which this node remembers that a peer has them"""
+GIVEN_RATE, GIVEN_BURST = 2 << 20, 16 << 20
+"""bytes of blocks for one peer, per second and at once: faster than anybody imports them"""
+ALL_GIVEN_RATE, ALL_GIVEN_BURST = 5 << 20, 32 << 20
+"""the same for all peers together; a quarter of this node's time"""
+PER_BLOCK = 512
+"""bytes that finding a block counts for"""
 MAX_ASKED = 4
 """requests to one peer that wait for an answer"""
 
@@ -73,8 +81,11 @@ class Syncing(Protocol):
 class BlockExchange:
     """The part of the network that carries blocks."""
 
-    def __init__(self, network: Network, store: Stored) -> None:
+    def __init__(self, network: Network, store: Stored, clock: Clock) -> None:
         self._network = network
+        self._clock = clock
+        self._given: dict[str, Bucket] = {}
+        self._all_given = Bucket(ALL_GIVEN_RATE, ALL_GIVEN_BURST, clock.monotonic())
         self._store = store
         self._sync: Syncing | None = None
         self._known: dict[str, Seen[Hash]] = {}
@@ -96,12 +107,14 @@ class BlockExchange:
         self._known[peer] = Seen(KNOWN_BLOCKS)
         self._known[peer].add(status.best_hash)
         self._asked[peer] = set()
+        self._given[peer] = Bucket(GIVEN_RATE, GIVEN_BURST, self._clock.monotonic())
         self._syncing.joined(peer, (status.best_hash, status.best_number), status.final_number)
 
     def left(self, peer: str) -> None:
         """Forget a peer."""
         self._known.pop(peer, None)
         self._asked.pop(peer, None)
+        self._given.pop(peer, None)
         self._syncing.left(peer)
 
     def tick(self) -> None:
@@ -154,8 +167,16 @@ class BlockExchange:
         self._syncing.announced(peer, found.header, found.is_best, found.body)
 
     def _requested(self, peer: str, message: bytes) -> None:
+        """Answer, with less where much was given lately; not at all where that was too much."""
         request: BlockRequest = BLOCK_REQUEST.decode(message)
-        response = BLOCK_RESPONSE.encode(BlockResponse(request.id, answer(self._store, request)))
+        now, shares = self._clock.monotonic(), (self._given[peer], self._all_given)
+        left = min(share.left(now) for share in shares)
+        if left <= 0:
+            return
+        blocks = answer(self._store, request, min(MAX_ANSWER, int(left)))
+        response = BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks))
+        for share in shares:
+            share.spend(len(response) + PER_BLOCK * len(blocks))
         if len(response) > LIMITS[Channel.ANSWERS].size:  # a block beyond what any runtime here allows
             response = BLOCK_RESPONSE.encode(BlockResponse(request.id, []))
         self._network.send(peer, Channel.ANSWERS, response)
@@ -174,8 +195,8 @@ class BlockExchange:
         return self._sync
 
 
-def answer(store: Stored, request: BlockRequest) -> list[BlockData]:
-    """Return the blocks of a request that are stored, the first one whatever its size."""
+def answer(store: Stored, request: BlockRequest, most: int = MAX_ANSWER) -> list[BlockData]:
+    """Return the stored blocks of a request, up to so many bytes, the first one whatever its size."""
     start = request.start
     block = start._0 if isinstance(start, FromHash) else store.hash_at(start._0)
     blocks: list[BlockData] = []
@@ -186,7 +207,7 @@ def answer(store: Stored, request: BlockRequest) -> list[BlockData]:
         if header is None or found is None:
             break
         size += _size(found)
-        if blocks and size > MAX_ANSWER:
+        if blocks and size > most:
             break
         blocks.append(found)
         block = _next(store, block, header, request.descending)

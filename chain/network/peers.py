@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chain.network.messages import LIMITS, Channel, Limits, Status
+from chain.network.messages import LIMITS, Channel, Status
 
 HALF_LIFE = 139.0
 """seconds in which half of what a peer has lost comes back"""
@@ -13,21 +13,29 @@ BANNED = (1 << 31) * 71 // 100
 
 
 class Bucket:
-    """A share of messages: some at once, then so many per second."""
+    """A share of something: some at once, then so much per second."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
-        self._limits = limits
-        self._left = float(limits.burst)
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._left = self._burst
         self._since = now
+
+    def left(self, now: float) -> float:
+        """Return what is left."""
+        self._left = min(self._burst, self._left + (now - self._since) * self._rate)
+        self._since = now
+        return self._left
+
+    def spend(self, amount: float) -> None:
+        """Take so much, more than is left if need be: later there is less."""
+        self._left -= amount
 
     def take(self, now: float) -> bool:
         """Take one; False when none is left."""
-        limits = self._limits
-        self._left = min(float(limits.burst), self._left + (now - self._since) * limits.rate)
-        self._since = now
-        if self._left < 1:
+        if self.left(now) < 1:
             return False
-        self._left -= 1
+        self.spend(1)
         return True
 
 
@@ -66,7 +74,8 @@ class Peer:
         """Count a message of the peer; False when it has sent more than its share."""
         bucket = self.buckets.get(channel)
         if bucket is None:
-            bucket = self.buckets[channel] = Bucket(LIMITS[channel], now)
+            limits = LIMITS[channel]
+            bucket = self.buckets[channel] = Bucket(limits.rate, limits.burst, now)
         return bucket.take(now)
 
 

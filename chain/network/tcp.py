@@ -18,8 +18,9 @@ from chain.network.link import Link, LinkClosed, greet
 log = logging.getLogger("sub-libp2p")
 
 MAX_INBOUND = 64
+"""peers that nobody here has named; those that are known always find a place"""
 MAX_HANDSHAKES = 32
-"""at once; whoever comes when so many are under way is hung up on"""
+"""of those who dial, at once; one more, and the oldest is hung up on: honest ones take a moment"""
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
 """seconds until a node that was not there is dialled again; the wait doubles in between"""
@@ -47,7 +48,7 @@ class TcpTransport:
         self._genesis = genesis
         self._rng = rng
         self._links: dict[str, Link] = {}
-        self._handshakes = 0
+        self._half_open: dict[asyncio.StreamWriter, None] = {}  # who dialled and is not greeted, oldest first
         self._tasks: asyncio.TaskGroup | None = None
         self._peers: PeerHandler | None = None
 
@@ -96,10 +97,14 @@ class TcpTransport:
     # Connections.
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inbound = sum(not link.outbound for link in self._links.values())
-        if self._tasks is None or self._handshakes >= MAX_HANDSHAKES or inbound >= MAX_INBOUND:
+        if self._tasks is None:
             writer.transport.abort()
             return
+        while len(self._half_open) >= MAX_HANDSHAKES:
+            oldest = next(iter(self._half_open))
+            del self._half_open[oldest]
+            oldest.transport.abort()
+        self._half_open[writer] = None
         self._tasks.create_task(self._serve(reader, writer), name="inbound connection")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,17 +165,24 @@ class TcpTransport:
         expected: str | None,
         outbound: bool,
     ) -> Link:
-        self._handshakes += 1
         try:
             greeting = Greeting(self._identity, self._genesis, self._rng, initiator=outbound)
             peer, channel = await greet(reader, writer, greeting)
         finally:
-            self._handshakes -= 1
+            self._half_open.pop(writer, None)
+        if not outbound and not self._has_room(peer):
+            raise LinkClosed("too many have dialled this node")
         if peer == self.peer_id:
             raise LinkClosed("this node has dialled itself")
         if expected is not None and peer != expected:
             raise LinkClosed(f"{peer} is there instead of {expected}")
         return Link(peer, channel, reader, writer, outbound=outbound)
+
+    def _has_room(self, peer: str) -> bool:
+        """Say whether one more peer that has dialled this node may stay."""
+        if any(address.peer == peer for address in self.config.known):
+            return True
+        return sum(not link.outbound for link in self._links.values()) < MAX_INBOUND
 
     async def _deliver(self, link: Link) -> None:
         peers, known = self._peers, self._links.get(link.peer)

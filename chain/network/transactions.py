@@ -11,15 +11,7 @@ from typing import Protocol
 from chain.env import Clock
 from chain.errors import SubmitError
 from chain.faults import Fault, PeerFault
-from chain.network.messages import (
-    LIMITS,
-    MAX_TRANSACTIONS,
-    TRANSACTIONS,
-    Channel,
-    Limits,
-    Status,
-    Transactions,
-)
+from chain.network.messages import LIMITS, MAX_TRANSACTIONS, TRANSACTIONS, Channel, Status, Transactions
 from chain.network.peers import Bucket
 from chain.network.service import Network
 from chain.seen import Seen
@@ -32,8 +24,8 @@ KNOWN_TRANSACTIONS = 10_240
 """of which this node remembers that a peer has them"""
 MAX_BATCH = 1 << 20
 """bytes, beyond the first transaction"""
-SHARE = Limits(LIMITS[Channel.TRANSACTIONS].priority, LIMITS[Channel.TRANSACTIONS].size, 2_000, 8_192)
-"""new transactions of one peer: more than fit into blocks, and a whole pool at once"""
+RATE, BURST = 2_000, 8_192
+"""new transactions of one peer, per second and at once: more than fit into blocks, and a whole pool"""
 MAX_WAITING = 8192
 """transactions that wait for the next batch; more are left to those who have them too"""
 INVALID = (1002, 1010)
@@ -73,7 +65,7 @@ class TransactionGossip:
     def joined(self, peer: str, status: Status) -> None:
         """Give a new peer what waits."""
         self._known[peer] = Seen(KNOWN_TRANSACTIONS)
-        self._shares[peer] = Bucket(SHARE, self._clock.monotonic())
+        self._shares[peer] = Bucket(RATE, BURST, self._clock.monotonic())
         waiting = self._pool.propagated()[:MAX_TRANSACTIONS]
         self._send(peer, [(Hash(blake2_256(each)), each) for each in waiting])
 

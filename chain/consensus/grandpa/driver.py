@@ -161,7 +161,7 @@ class Driver:
         is_news = False
         match message:
             case Vote():
-                if message.message.id not in voter.voters.weights:
+                if not voter.wants(message):
                     return False
                 self._check(message)
                 effects, is_news = voter.vote(message), True

@@ -119,6 +119,12 @@ class Round:
         self._graph.add(self._node(first), phase, -weight)
         return self._convict(ballots, vote, weight)
 
+    def wants(self, vote: SignedMessage) -> bool:
+        """Say whether a vote would tell something: two different ones of a voter in a phase say it all."""
+        ballots = self._ballots[PREVOTE if isinstance(vote.message, Prevote) else PRECOMMIT]
+        known = ballots.first.get(vote.id) or ballots.unplaced.get(vote.id)
+        return known is None or (known.message != vote.message and vote.id not in ballots.second)
+
     def votes(self) -> list[SignedMessage]:
         """Return all votes that count, prevotes first."""
         return [vote for ballots in self._ballots for vote in ballots]

@@ -186,6 +186,19 @@ class Voter:
             effects.append(self._save())
         return [*effects, Send(vote), *self._advance()]
 
+    def wants(self, vote: Vote) -> bool:
+        """Say whether a vote is worth its signature check, and passing on: nobody has many to cast."""
+        signed = vote.message
+        round_ = next((each for each in self.rounds if each.number == vote.round), None)
+        if signed.id not in self.voters.weights:
+            return False
+        if round_ is None:
+            held = self._held.get((vote.round, signed.id, type(signed.message)), [])
+            return len(held) < 2 and all(each.message.message != signed.message for each in held)
+        if isinstance(signed.message, PrimaryPropose):
+            return self._proposal is None and signed.id == self.voters.primary(vote.round)
+        return round_.wants(signed)
+
     def has_asked(self, peer: str) -> bool:
         """Say whether a peer was asked for a catch-up lately: nobody else's is worth reading."""
         return peer in self._asked

@@ -6,9 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
-from chain.network.blocks import answer
-from chain.network.messages import LIMITS, MAX_ANSWER, BlockRequest, Channel, FromHash, FromNumber
+from chain.env import PeerHandler
+from chain.network.blocks import ALL_GIVEN_BURST, GIVEN_BURST, BlockExchange, answer
+from chain.network.messages import (
+    BLOCK_REQUEST,
+    LIMITS,
+    MAX_ANSWER,
+    PROTOCOL_VERSION,
+    STATUS,
+    BlockRequest,
+    Channel,
+    FromHash,
+    FromNumber,
+    Status,
+)
 from chain.network.peers import BANNED, Bucket, Reputation, Reputations
+from chain.network.service import Network
 from chain.seen import Seen
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import ZERO_HASH, Hash
@@ -93,6 +106,70 @@ def test_a_block_beyond_the_limit_is_given_alone() -> None:
     assert numbers(answer(shelf, BlockRequest(1, FromNumber(3), False, 9, BLOCKS))) == [3]
 
 
+class Gifts:
+    """A clock and a way to peers, which counts what they are given."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.given: dict[str, int] = {}
+
+    def wall_ms(self) -> int:
+        return round(self.now * 1000)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")
+
+    async def run(self, peers: PeerHandler) -> None:
+        raise AssertionError("the test says what comes")
+
+    def send(self, peer: str, channel: int, message: bytes) -> bool:
+        if channel == Channel.ANSWERS:
+            self.given[peer] = self.given.get(peer, 0) + len(message)
+        return True
+
+    def drop(self, peer: str, reason: str) -> None:
+        raise AssertionError(f"{peer}: {reason}")
+
+    def addresses(self) -> list[str]:
+        return []
+
+
+class Idle:
+    """Block sync that wants nothing."""
+
+    def joined(self, peer: str, best: tuple[Hash, int], final: int) -> None: ...
+    def left(self, peer: str) -> None: ...
+    def announced(self, peer: str, header: Header, is_best: bool, body: list[bytes] | None) -> None: ...
+    def answered(self, peer: str, request: int, blocks: list[BlockData]) -> None: ...
+    def tick(self) -> None: ...
+
+
+def test_who_asks_for_ever_is_given_a_share() -> None:
+    """Forty bytes ask for two megabytes, which take a tenth of a second to make."""
+    gifts, shelf = Gifts(), Shelf(20, size=1 << 20)
+    status = Status(PROTOCOL_VERSION, 1, shelf.best[0], shelf.best[0], 0, shelf.best[0], 0)
+    network = Network(gifts, gifts, lambda: status)
+    BlockExchange(network, shelf, gifts).serve(Idle())
+    greedy, answer_size = [f"p{number}" for number in range(8)], 2 << 20
+    request = BLOCK_REQUEST.encode(BlockRequest(1, FromNumber(1), False, MAX_BLOCKS, BLOCKS))
+    for peer in greedy:
+        network.connected(peer)
+        network.received(peer, Channel.STATUS, STATUS.encode(status))
+    for _ in range(50):
+        network.received(greedy[0], Channel.REQUESTS, request)
+    assert GIVEN_BURST <= gifts.given[greedy[0]] < GIVEN_BURST + answer_size
+    for peer in greedy * 20:
+        network.received(peer, Channel.REQUESTS, request)
+    assert ALL_GIVEN_BURST <= sum(gifts.given.values()) < ALL_GIVEN_BURST + answer_size
+    gifts.given.clear()
+    gifts.now = 60.0
+    network.received(greedy[0], Channel.REQUESTS, request)
+    assert gifts.given[greedy[0]] > 1 << 20
+
+
 def test_the_oldest_is_forgotten_first() -> None:
     seen: Seen[int] = Seen(3)
     assert [seen.add(each) for each in (1, 2, 3, 1, 4)] == [True, True, True, False, True]
@@ -101,7 +178,7 @@ def test_the_oldest_is_forgotten_first() -> None:
 
 def test_a_share_fills_up_again() -> None:
     limits = LIMITS[Channel.REQUESTS]
-    bucket = Bucket(limits, 0.0)
+    bucket = Bucket(limits.rate, limits.burst, 0.0)
     assert sum(bucket.take(0.0) for _ in range(2 * limits.burst)) == limits.burst
     assert sum(bucket.take(0.5) for _ in range(limits.burst)) == limits.rate / 2
     assert sum(bucket.take(1e6) for _ in range(2 * limits.burst)) == limits.burst

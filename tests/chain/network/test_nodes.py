@@ -16,7 +16,7 @@ from chain.network.messages import (
     FromNumber,
     Transactions,
 )
-from chain.network.transactions import SHARE
+from chain.network.transactions import BURST, RATE
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.types import Hash
 from tests.chain.network.lab import Lab, Scripted, play, status_of
@@ -161,7 +161,7 @@ def test_a_flood_of_forged_transactions_is_cut_short_and_ends_the_connection() -
                     peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions(bad)))
                 await asyncio.sleep(0.5)
         passed = asyncio.get_running_loop().time() - started
-        assert 0 < node.pool.counters.validations <= SHARE.burst + SHARE.rate * (passed + 1)
+        assert 0 < node.pool.counters.validations <= BURST + RATE * (passed + 1)
 
     play(script, ("a", "b"))
 

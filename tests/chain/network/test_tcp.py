@@ -8,6 +8,7 @@ import pytest
 from chain.env_real import RealRng
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
+from chain.network import tcp as tcp_module
 from chain.network.addresses import Address, AddressError, parse_address
 from chain.network.tcp import TcpConfig, TcpTransport
 
@@ -135,6 +136,29 @@ async def test_garbage_ends_a_connection_and_nothing_else() -> None:
             assert len(await reader.read()) <= 4 + 512
             writer.close()
         assert a.send(b.peer_id, 0, b"still here")
+
+
+async def test_whoever_dials_and_says_nothing_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "HANDSHAKE_SECONDS", 1_000.0)
+    async with contextlib.AsyncExitStack() as opened:
+        a, heard = await opened.enter_async_context(running(KEYS[0]))
+        for _ in range(tcp_module.MAX_HANDSHAKES + 1):
+            _, writer = await asyncio.open_connection("127.0.0.1", a.port)
+            opened.callback(writer.close)
+        b, _ = await opened.enter_async_context(running(KEYS[1], address(a)))
+        await heard.until("connected", b.peer_id)
+
+
+async def test_strangers_take_no_place_of_a_known_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_module, "MAX_INBOUND", 1)
+    friend = TcpTransport(TcpConfig(port=None), KEYS[1], GENESIS, RealRng()).peer_id
+    silent = parse_address(f"/ip4/127.0.0.1/tcp/1/p2p/{friend}")  # it does not listen, it dials
+    async with contextlib.AsyncExitStack() as opened:
+        a, heard = await opened.enter_async_context(running(KEYS[0], silent))
+        stranger, _ = await opened.enter_async_context(running(KEYS[2], address(a)))
+        await heard.until("connected", stranger.peer_id)
+        await opened.enter_async_context(running(KEYS[1], address(a)))
+        await heard.until("connected", friend)
 
 
 async def test_a_frame_that_was_changed_ends_the_connection() -> None:

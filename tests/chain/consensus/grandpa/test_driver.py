@@ -406,6 +406,26 @@ async def test_no_time_is_spent_on_signatures_that_can_prove_nothing(
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_two_votes_of_a_voter_in_a_phase_are_all_that_is_passed_on(tmp_path: Path) -> None:
+    """A voter can sign for as many blocks as it likes, and one vote in as many ways."""
+    ledger = LedgerInMemory(EQUAL)
+    targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in range(1, 5)]
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        driver = Driver(ledger, guard, PAIRS[:1], StepClock(), RealDisk(tmp_path / "grandpa"))
+        running = asyncio.create_task(driver.run())
+        await turns()
+        for round_ in (1, 2):  # the current one, and the next
+            passed = []
+            for target in (targets[0], targets[0], *targets[1:]):
+                vote = Precommit(*target)
+                signature = PAIRS[1].sign(localized_payload(vote, round_, 0))
+                message = Vote(round_, 0, SignedMessage(vote, signature, PAIRS[1].public))
+                passed.append(driver.receive("peer", GOSSIP_MESSAGE.encode(message)))
+            assert passed == [True, False, True, False, False]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_who_votes_twice_is_accused_with_both_votes(tmp_path: Path) -> None:
     ledger, clock, accused = LedgerInMemory(EQUAL), StepClock(), list[EquivocationProof]()
     targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in (1, 2)]
