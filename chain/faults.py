@@ -58,7 +58,7 @@ COSTS: dict[Fault, int] = {
     Fault.FUTURE_BLOCK: 1 << 20,
     Fault.OTHER_FINALITY: 1 << 12,
     Fault.BAD_JUSTIFICATION: 1 << 20,
-    Fault.BAD_TRANSACTION: 1 << 12,
+    Fault.BAD_TRANSACTION: 1 << 15,  # each; a peer that is a block behind has some
     Fault.FORGED: 1 << 27,
     Fault.OUT_OF_DATE: 50,
     Fault.OUT_OF_TURN: 500,

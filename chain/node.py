@@ -62,6 +62,9 @@ from runtime.primitives.types import AccountId, Hash
 
 log = logging.getLogger("node")
 
+FRESH_SECONDS = 60.0
+"""since its slot began, in which a best block shows that this node is not far behind"""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -117,11 +120,11 @@ class Node:
             store,
             executor,
             self._accept,
-            lambda: self.sync.is_major,
+            self.is_behind,
             lambda: bool(self.network.peers()) or not self.has_network,
         )
         self.pool = Pool(self.tip.validate, clock.monotonic)
-        self.transactions = TransactionGossip(self.network, self.pool, clock, lambda: self.sync.is_major)
+        self.transactions = TransactionGossip(self.network, self.pool, clock, self.is_behind)
         votes = VoteExchange(self.network)
         gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
         ledger = Ledger(store, self.importer, self._decided)
@@ -196,6 +199,16 @@ class Node:
         self.transactions.propagate(transaction)
         return transaction, watch
 
+    def is_behind(self) -> bool:
+        """Say whether this node does not know what goes on: peers say so, and so does its best block's slot.
+
+        Peers may say anything, and as many as they like may be one liar.
+        """
+        if not self.sync.is_major:
+            return False
+        slot = self.tip.parent().slot
+        return self.importer.begins_in(slot) < -FRESH_SECONDS
+
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
         return self.pool.next_index(account, self.tip.nonce(account))
@@ -263,7 +276,7 @@ class Node:
         """Tell everybody of a block that is stored now; the pool only where it has the runtime to judge."""
         self.upgrades.imported(note)
         self.voter.chain_changed()
-        if not self.sync.is_major:
+        if not self.is_behind():
             self.blocks.announce(note.hash, note.header, note.is_new_best)
         if self.upgrades.missing is not None:
             return

@@ -11,7 +11,16 @@ from typing import Protocol
 from chain.env import Clock
 from chain.errors import SubmitError
 from chain.faults import Fault, PeerFault
-from chain.network.messages import LIMITS, MAX_TRANSACTIONS, TRANSACTIONS, Channel, Status, Transactions
+from chain.network.messages import (
+    LIMITS,
+    MAX_TRANSACTIONS,
+    TRANSACTIONS,
+    Channel,
+    Limits,
+    Status,
+    Transactions,
+)
+from chain.network.peers import Bucket
 from chain.network.service import Network
 from chain.seen import Seen
 from runtime.primitives.hashing import blake2_256
@@ -23,6 +32,8 @@ KNOWN_TRANSACTIONS = 10_240
 """of which this node remembers that a peer has them"""
 MAX_BATCH = 1 << 20
 """bytes, beyond the first transaction"""
+SHARE = Limits(LIMITS[Channel.TRANSACTIONS].priority, LIMITS[Channel.TRANSACTIONS].size, 2_000, 8_192)
+"""new transactions of one peer: more than fit into blocks, and a whole pool at once"""
 MAX_WAITING = 8192
 """transactions that wait for the next batch; more are left to those who have them too"""
 INVALID = (1002, 1010)
@@ -54,6 +65,7 @@ class TransactionGossip:
         self._clock = clock
         self._is_syncing = is_syncing
         self._known: dict[str, Seen[Hash]] = {}
+        self._shares: dict[str, Bucket] = {}
         self._waiting: dict[Hash, None] = {}
         self._some = asyncio.Event()
         network.add(self, {Channel.TRANSACTIONS: self._received})
@@ -61,12 +73,14 @@ class TransactionGossip:
     def joined(self, peer: str, status: Status) -> None:
         """Give a new peer what waits."""
         self._known[peer] = Seen(KNOWN_TRANSACTIONS)
+        self._shares[peer] = Bucket(SHARE, self._clock.monotonic())
         waiting = self._pool.propagated()[:MAX_TRANSACTIONS]
         self._send(peer, [(Hash(blake2_256(each)), each) for each in waiting])
 
     def left(self, peer: str) -> None:
         """Forget a peer."""
         self._known.pop(peer, None)
+        self._shares.pop(peer, None)
 
     def tick(self) -> None:
         """Do nothing: batches have a time of their own."""
@@ -109,18 +123,19 @@ class TransactionGossip:
         found: Transactions = TRANSACTIONS.decode(message)
         if self._is_syncing():
             return
-        bad = 0
         for extrinsic in found.extrinsics:
             transaction = Hash(blake2_256(extrinsic))
-            if self._known[peer].add(transaction):
-                bad += self._offer(transaction, extrinsic)
-        if bad:
-            raise PeerFault(Fault.BAD_TRANSACTION, f"{bad} of {len(found.extrinsics)}")
+            if not self._known[peer].add(transaction) or self._pool.get(transaction) is not None:
+                continue
+            if not self._shares[peer].take(self._clock.monotonic()):
+                raise PeerFault(Fault.TOO_MANY, "transactions")
+            if self._offer(transaction, extrinsic):
+                self._network.blame(peer, Fault.BAD_TRANSACTION, f"0x{transaction.hex()}")
+                if peer not in self._known:
+                    return  # that was the end of it
 
     def _offer(self, transaction: Hash, extrinsic: bytes) -> bool:
         """Return whether the pool says that it can never be valid."""
-        if self._pool.get(transaction) is not None:
-            return False
         try:
             self._pool.submit(extrinsic)
         except SubmitError as refused:

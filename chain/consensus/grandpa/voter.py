@@ -98,6 +98,8 @@ class Voter:
         self._current = self._restored(record.current)
         self._stage = Stage.WAITING
         self._due: set[Due] = set()
+        self._reminded_in = 0  # the round of the last reminder
+        self._is_slow = False  # whether the round has lasted from one reminder to the next
         self._proposal: Block | None = None
         self._held: dict[tuple[int, bytes, type], list[Vote]] = {}  # of unknown blocks, or of the next round
         self._held_commit: CommitMessage | None = None
@@ -144,6 +146,7 @@ class Voter:
         if timer.set_id != self.set_id:
             return []
         if timer.due is Due.REMINDER:
+            self._is_slow, self._reminded_in = self._reminded_in == self.round, self.round
             return [self._reminder(), *self._remind()]
         if timer.due is Due.COMMIT:
             return self._send_commit()
@@ -220,7 +223,8 @@ class Voter:
         if packet.set_id != self.set_id:
             return []
         effects = self.catch_up_by_commit(peer, packet)
-        if packet.round >= self.round + 2 and _may(self._asked, peer, now):
+        ahead = packet.round - self.round
+        if (ahead > 1 or (ahead == 1 and self._is_slow)) and _may(self._asked, peer, now):
             effects.append(Send(CatchUpRequest(packet.round - 1, self.set_id), peer))
         return effects
 

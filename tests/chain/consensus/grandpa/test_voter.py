@@ -306,6 +306,19 @@ def test_a_peer_two_rounds_ahead_is_asked_once_in_a_while() -> None:
     assert voter.neighbor("p", NeighborPacket(4, 0, 1), CATCH_UP_EVERY) == request
 
 
+def test_one_round_ahead_is_asked_only_where_the_round_lasts() -> None:
+    """Where files were lost, one voter alone may know how a round ended; else the next reminder is early enough."""
+    scene = Scene(A)
+    voter = scene.voter(scene.after_round_one())
+    voter.start()
+    ahead = NeighborPacket(3, 0, 0)
+    assert voter.neighbor("p", ahead, 0.0) == []
+    due(voter, Due.REMINDER)
+    assert voter.neighbor("p", ahead, 0.0) == []
+    due(voter, Due.REMINDER)
+    assert voter.neighbor("p", ahead, 0.0) == [Send(CatchUpRequest(2, 0), "p")]
+
+
 def test_a_peer_that_has_not_heard_of_the_last_commit_is_told() -> None:
     scene = Scene(A)
     voter = finished(scene)
