@@ -6,6 +6,7 @@ Every line is made from named values, so that `--json` prints those and a person
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,10 @@ class Line:
         return json.dumps({"event": self.event, **self.values, "text": self.text}, ensure_ascii=False)
 
 
-def header(version: str, home: str, ports: Ports, rows: list[Row]) -> Line:
-    """Return what stands on top."""
+def header(
+    version: str, home: str, ports: Ports, nodes: Sequence[tuple[str, str, int]], rows: list[Row]
+) -> Line:
+    """Return what stands on top; of a node its name, URL and process id."""
     rpc, metrics = f"ws://127.0.0.1:{ports.rpc}", f"http://127.0.0.1:{ports.metrics}/metrics"
     text = f"http://127.0.0.1:{ports.provider}"
     lines = [
@@ -58,12 +61,18 @@ def header(version: str, home: str, ports: Ports, rows: list[Row]) -> Line:
         f"  text       {text}",
         "",
     ]
+    for at, (name, url, process) in enumerate(nodes):
+        lines.append(f"  {'' if at else 'nodes':<10} {name:<14} {url}   process {process}")
+    lines.append("")
     for at, row in enumerate(rows):
         label = "accounts" if at == 0 else ""
         short = f"{row.address[:6]}…{row.address[-4:]}"
         lines.append(f"  {label:<10} //{row.name:<10} {short}   {row.balance // PLANCK:>9,} ASY   {row.role}")
     accounts = {row.name: row.address for row in rows}
-    values = {"version": version, "rpc": rpc, "metrics": metrics, "data": text, "accounts": accounts}
+    values = {
+        "version": version, "rpc": rpc, "metrics": metrics, "data": text, "accounts": accounts,
+        "nodes": [{"name": name, "url": url, "pid": process} for name, url, process in nodes],
+    }  # fmt: skip
     return Line("started", "\n".join([*lines, ""]), values)
 
 
@@ -111,10 +120,13 @@ class Screen:
         for name, values in events:
             if name == "Incentive.EpochRun":
                 shown.append(self._epoch(head, values, paid))
+        return [self.timed(line, {"block": head.number}) for line in shown]
+
+    def timed(self, line: Line, more: dict[str, Any] | None = None) -> Line:
+        """Return a line with the time since the start before it, in seconds among its values."""
         seconds = int(time.monotonic() - self._since)
         clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        common = {"seconds": seconds, "block": head.number}
-        return [Line(line.event, f"{clock} {line.text}", common | line.values) for line in shown]
+        return Line(line.event, f"{clock} {line.text}", {"seconds": seconds, **(more or {}), **line.values})
 
     async def _line(self, chain: Chain, name: str, values: Any) -> Line | None:
         match name:

@@ -1,7 +1,7 @@
 """Start a local network of real processes: validators (a node and a judge each), miners, a data provider.
 
 assay up                       until Ctrl-C; leaves nothing behind
-assay up -n 4                  four validators: kill a node, and blocks and finality go on
+assay up -n 4                  four validators: kill -9 a node, and blocks and finality go on
 assay up --rounds 3 --exit     for scripts: ends with 0 after three rounds and a payout
 assay up --keep ./net          keep data and logs
 """
@@ -9,6 +9,7 @@ assay up --keep ./net          keep data and logs
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import shlex
 import shutil
@@ -82,6 +83,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Run the network until Ctrl-C, or as --exit says."""
     _check(parsed)
+    logging.getLogger("client").setLevel(logging.ERROR)  # a node that is gone has a line on the screen
     ports = Ports.at(parsed.port_base, parsed.validators)
     for port in ports.taken_by(parsed.validators, parsed.miners):
         ensure_free("127.0.0.1", port, "--port-base")
@@ -172,13 +174,16 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
         screen = Screen(NETUID, network.home / f"judge-{validators[0].lower()}" / "rounds.jsonl")
         rows = [await _row(chain, name, validators) for name in (*validators, *miners, "Provider")]
         screen.name_accounts({row.address: row.name for row in rows})
+        running = [
+            (node.name, ports.url(at), network.running[node.name].pid) for at, node in enumerate(nodes)
+        ]
         kept = f"data in {network.home}" + ("" if parsed.keep else ", deleted on exit (--keep DIR to keep)")
-        _show(parsed, header(VERSION, kept, ports, rows))
+        _show(parsed, header(VERSION, kept, ports, running, rows))
         first = (await chain.finalized_head()).number + 1
     names = [node.name for node in nodes]
     tasks = (
         asyncio.ensure_future(_follow(parsed, ports, network, names, screen, first)),
-        asyncio.ensure_future(_guard(parsed, network, nodes, screen)),
+        asyncio.ensure_future(watch_processes(parsed, network, listed, screen)),
     )
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -199,7 +204,7 @@ async def _follow(
             async with Chain.connect(ports.url(nodes.index(name)), f"//{VALIDATORS[0]}") as chain:
                 telling = (
                     asyncio.ensure_future(_show_blocks(parsed, chain, screen)),
-                    asyncio.ensure_future(_show_lag(parsed, chain, network, name)),
+                    asyncio.ensure_future(_show_lag(parsed, chain, network, name, screen)),
                 )
                 try:
                     await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
@@ -231,7 +236,9 @@ async def _show_blocks(parsed: argparse.Namespace, chain: Chain, screen: Screen)
     raise AssertionError("the stream of finalised blocks does not end")
 
 
-async def _show_lag(parsed: argparse.Namespace, chain: Chain, network: Network, node: str) -> None:
+async def _show_lag(
+    parsed: argparse.Namespace, chain: Chain, network: Network, node: str, screen: Screen
+) -> None:
     """Say so while finality waits for validators, until the node that tells it has ended."""
     told = time.monotonic()
     while True:
@@ -243,26 +250,29 @@ async def _show_lag(parsed: argparse.Namespace, chain: Chain, network: Network, 
         told, best, final = time.monotonic(), await chain.best_number(), (await chain.finalized_head()).number
         if best - final >= LAG:
             text = f"⏳ best #{best}, final #{final}: finality waits for more than two thirds of the stake"
-            _show(parsed, Line("waiting", text, {"best": best, "finalized": final}))
+            _show(parsed, screen.timed(Line("waiting", text, {"best": best, "finalized": final})))
 
 
-async def _guard(parsed: argparse.Namespace, network: Network, nodes: list[Member], screen: Screen) -> int:
-    """Tell of each member that ends, once; the network goes on as long as one node does.
+async def watch_processes(
+    parsed: argparse.Namespace, network: Network, listed: list[Member], screen: Screen
+) -> int:
+    """Tell of each member that ends, once, and how to start it again; one node that runs is a network.
 
     Raises: Failure when no node is left, or --timeout has passed.
     """
     started = time.monotonic()
-    commands = {node.name: shlex.join(("python", *node.arguments)) for node in nodes}
+    nodes = [member.name for member in listed if member.role == "node"]
+    commands = {member.name: shlex.join((sys.executable, *member.arguments)) for member in listed}
     while True:
         for name, code, last in network.newly_dead():
             log = f"(log: {network.log_of(name)})"
-            if network.first_alive(list(commands)) is None:
+            if network.first_alive(nodes) is None:
                 which = "the node" if len(nodes) == 1 else f"the last node, {name},"
                 raise Failure(f"{which} ended with code {code}: {last}   {log}")
             how = f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}; its last line"
-            again = f"\n    start it again: {commands[name]}" if name in commands else ""
-            kept = {"name": name, "code": code, "command": commands.get(name)}
-            _show(parsed, Line("ended", f"⚠️  {name} {how}: {last}   {log}{again}", kept))
+            again = f"\n    start it again, in another terminal: {commands[name]}"
+            kept = {"name": name, "code": code, "command": commands[name]}
+            _show(parsed, screen.timed(Line("ended", f"⚠️  {name} {how}: {last}   {log}{again}", kept)))
         if parsed.exit and parsed.timeout and time.monotonic() - started > parsed.timeout:
             closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
             raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
