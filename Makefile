@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential rounds storms sim crash fuzz hostile clean
+.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -71,6 +71,9 @@ rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1:
 
 storms: setup  ## put 200 random networks of GRANDPA voters through partitions and crashes (RECORD=1)
 	@$(BIN)/python -m bench.grandpa_network $(if $(RECORD),--json bench/results/grandpa_network.json) $(ARGS)
+
+finality: setup  ## seconds from block to finality of simulated networks of 4, 21 and 100 (RECORD=1)
+	@$(BIN)/python -m bench.finality $(if $(RECORD),--json bench/results/finality.json) $(ARGS)
 
 sim: setup  ## play whole networks in virtual time (ARGS="--seeds 1000 --validators 4 --nemesis all"; RECORD=1)
 	@$(BIN)/python -m bench.sim $(if $(RECORD),--json bench/results/sim.json) $(ARGS)

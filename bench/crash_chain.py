@@ -33,6 +33,7 @@ from runtime.primitives.grandpa import (
     GrandpaJustification,
     Precommit,
     SignedPrecommit,
+    changes_voters,
     localized_payload,
 )
 from runtime.primitives.header import Digest, Header
@@ -110,7 +111,7 @@ def make(file: Path, count: int, seed: int) -> None:
         if block.header.number % FORK_EVERY == 0:
             blocks.append(add(parent, transfers[:1]))
         wait -= 1
-        if not wait or store.best_number == count:
+        if not wait or store.best_number == count or changes_voters(block.header):
             wait = rng.randrange(1, LONGEST_WAIT)
             _, set_id = executor.grandpa_set(store.state_at(store.finalized))
             proof = proven(block.header, author, set_id)

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from runtime.primitives.transaction import unframed
+
 POLL = 0.05
 """seconds between two looks at the chain"""
 GIVE_UP = 60.0
@@ -128,7 +130,12 @@ class Chain:
             return int(await call(self._connection, "eth_getBlockTransactionCountByNumber", hex(number)), 16)
         block = await call(self._connection, "chain_getBlockHash", number)
         found = await call(self._connection, "chain_getBlock", block)
-        return len(found["block"]["extrinsics"]) - 1  # the timestamp
+        return sum(_is_signed(bytes.fromhex(each[2:])) for each in found["block"]["extrinsics"])
+
+
+def _is_signed(extrinsic: bytes) -> bool:
+    """Tell transactions from inherents by their version byte."""
+    return bool(unframed(extrinsic).take(1)[0] & 0x80)
 
 
 async def run(plan: Plan, lines: list[bytes]) -> Seen:

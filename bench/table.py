@@ -37,6 +37,12 @@ def _reads(figures: dict[str, Any], peer: str) -> str:
     return ", ".join("not measured" if rate is None else f"{rate:,}" for rate in rates)
 
 
+def _by_validators(figures: dict[str, Any], say: Callable[[dict[str, Any]], str]) -> str:
+    """Say the same of networks of several sizes."""
+    sizes = sorted(int(name.split("_")[1]) for name in figures if name.startswith("validators_"))
+    return "; ".join(f"{size} validators: {say(figures[f'validators_{size}'])}" for size in sizes)
+
+
 def _wrong(figures: dict[str, Any]) -> int:
     """Return how often what was left of a database said something that is not so."""
     return sum(figures[kind]["wrong"] for kind in ("kill", "torn_log", "bit_rot", "full_disk"))
@@ -67,9 +73,23 @@ ROWS = (
         lambda f: f"{f['vote_us_one_target']} µs; {f['vote_us_targets_over_10000_blocks']} µs",
     ),
     Row(
-        "grandpa_network",
-        "from block to finality with 4, 21 and 100 voters, links of 20 to 250 ms, virtual clock, median",
-        lambda f: ", ".join(f"{f[f'finality_{voters}']['median_s']} s" for voters in (4, 21, 100)),
+        "finality",
+        "from block to finality, whole nodes, links of 20 to 250 ms, virtual clock: median and slowest",
+        lambda f: _by_validators(f, lambda each: f"{each['median_s']} s, {each['most_s']} s"),
+    ),
+    Row(
+        "finality",
+        "CPU time per final block and node (nodes share executions and verdicts); messages in the network",
+        lambda f: _by_validators(
+            f, lambda each: f"{each['cpu_ms_per_block_and_node']:.0f} ms; {each['messages_per_block']:,}"
+        ),
+    ),
+    Row(
+        "sim",
+        "networks through partitions, crashes, liars, twins, churn (`make sim`): seeds, failed; per minute",
+        lambda f: _by_validators(
+            f, lambda each: f"{each['seeds']:,}, {each['failed']}; {each['seeds_per_minute']:.0f}"
+        ),
     ),
     Row(
         "grandpa_network",
