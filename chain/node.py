@@ -19,6 +19,7 @@ from chain.consensus.author import Author
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.gossip import GrandpaGossip
+from chain.consensus.grandpa.said import Said
 from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng, Transport
 from chain.env_real import NoTransport, RealRng, no_peers, real_environment
@@ -129,8 +130,9 @@ class Node:
         gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
         ledger = Ledger(store, self.importer, self._decided)
         self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
-        disk, accuse = environment.disk("grandpa"), self.reports.voted_twice
-        self.voter = Driver(ledger, guard, keys.voters, clock, disk, gossip, accuse=accuse)
+        disk, said = environment.disk("grandpa"), Said(environment.disk("guard"))
+        accuse = self.reports.voted_twice
+        self.voter = Driver(ledger, guard, keys.voters, clock, disk, said, gossip, accuse=accuse)
         gossip.serve(self.voter)
         votes.serve(gossip)
         self.upgrades = Upgrades(store, executor, clock, self.pool.revalidate)

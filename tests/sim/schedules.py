@@ -14,6 +14,7 @@ from runtime.primitives.grandpa import Commit, Precommit, Prevote, SignedPrecomm
 from runtime.primitives.header import BABE_ENGINE, Digest, Seal
 from tests.sim.churn import change_keys
 from tests.sim.genesis import SLOT_MS, session_pair
+from tests.sim.machine import Machine
 from tests.sim.storm import settle
 from tests.sim.world import Outcome, Plan, World, run
 
@@ -117,6 +118,49 @@ async def unsaid_prevote(world: World) -> None:
     await world.wait(8)
     machine.start()
     await settle(world)
+
+
+async def forgotten_prevotes(world: World) -> None:
+    """Two of four have precommitted and lose all but their guards; the others went off before they prevoted.
+
+    Nobody else has heard the two prevotes that the round cannot do without.
+    """
+    world.start()
+    await world.wait(8)
+    first, second, third, fourth = (world.machines[f"v{index}"] for index in range(4))
+    late = {session_pair(machine.validator).public for machine in (third, fourth)}
+    early = session_pair(first.validator).public
+
+    def is_moment() -> bool:
+        heard = early in voted(third) and early in voted(fourth)
+        return heard and not late & {*voted(first), *voted(second)}
+
+    for _ in range(3000):
+        if is_moment():
+            break
+        await world.wait(0.01)
+    assert is_moment(), "the first prevotes long before the last"
+    first.kill()
+    second.kill()
+    await world.wait(6)
+    for machine in (third, fourth):
+        assert machine.node is not None, f"{machine.name} runs"
+        last = machine.node._guard.last_vote(session_pair(machine.validator).public)
+        assert last is not None, "it has a record"
+        assert last.phase == 3, f"{machine.name} has precommitted"
+        machine.kill()
+        machine.restore(machine.blank)
+    for machine in world.machines.values():
+        machine.start()
+    await settle(world)
+
+
+def voted(machine: Machine) -> list[bytes]:
+    """Return who has prevoted in the current round, as far as a node has counted."""
+    assert machine.node is not None, f"{machine.name} runs"
+    voter = machine.node.voter.voter
+    assert voter is not None, f"{machine.name} votes"
+    return [vote.id for vote in voter.rounds[-1].votes()]
 
 
 async def clocks_set_back(world: World) -> None:
@@ -224,6 +268,7 @@ SCHEDULES = {
     "relapses": Schedule(Plan(3, 4, EQUAL_FOUR), relapses),
     "blackouts": Schedule(Plan(4, 4, EQUAL_FOUR), blackouts),
     "unsaid_prevote": Schedule(Plan(11, 4, EQUAL_FOUR), unsaid_prevote),
+    "forgotten_prevotes": Schedule(Plan(14, 4, EQUAL_FOUR), forgotten_prevotes),
     "clocks_set_back": Schedule(Plan(5, 4, EQUAL_FOUR), clocks_set_back),
     "two_processes": Schedule(Plan(6, 4, EQUAL_FOUR), two_processes),
     "voters_change_under_a_cut": Schedule(Plan(7, 4, EQUAL_FOUR), voters_change_under_a_cut),

@@ -13,6 +13,7 @@ import pytest
 
 from chain.consensus import slots
 from chain.consensus.grandpa import round as round_module
+from chain.consensus.grandpa import said
 from chain.consensus.grandpa import voter as voter_module
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.effects import Effect
@@ -167,7 +168,12 @@ def says_everything_once(patch: Patch) -> None:
 
 def keeps_signed_votes_to_itself(patch: Patch) -> None:
     """What the guard has signed before a crash is not said afterwards."""
-    patch.setattr(Driver, "_said", lambda self, cast: None)
+    patch.setattr(Driver, "_cast_before", lambda self, cast: None)
+
+
+def remembers_one_vote(patch: Patch) -> None:
+    """Of what a key has said, only the last survives the loss of the chain."""
+    patch.setattr(said, "KEPT", 1)
 
 
 UNSYNCED = 6
@@ -184,6 +190,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], str, str]] = [
     (votes_past_a_set_change, "voters_change_under_a_cut", r"votes in set \d+ for block \d+ of set \d+"),
     (imports_from_any_author, "usurper", r"imports block \d+, which nobody sealed"),
     (keeps_signed_votes_to_itself, "unsaid_prevote", r"finality stays away"),
+    (remembers_one_vote, "forgotten_prevotes", r"finality stays away"),
     (says_everything_once, "silence", r"finality stays away"),
 ]
 """A mutant, the schedule that is its end, and how that ends."""

@@ -2,8 +2,9 @@
 
     voter.db = blake2-256 of the rest | SCALE of the completed round and the one after
 
-Losing that file loses no safety: the guard still refuses to sign twice, and the votes of a round that others
-completed take the place of what was lost. A node whose own keys decide goes on after its last signed round.
+Losing that file loses no safety: the guard still refuses to sign twice. What the own keys have voted is said
+again from `said`, which lies elsewhere, and the votes of a round that others completed take the place of the
+rest. A node whose own keys decide goes on after its last signed round.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ from chain.consensus.grandpa.messages import (
     check_voters,
 )
 from chain.consensus.grandpa.round import VoterSet
+from chain.consensus.grandpa.said import Said
 from chain.consensus.grandpa.voter import Chain, Voter
 from chain.consensus.guard import Guard, KeySilent
 from chain.consensus.guard_records import GuardError
@@ -100,6 +102,7 @@ class Driver:
         keypairs: Sequence[Keypair],
         clock: Clock,
         disk: Disk,
+        said: Said,
         gossip: Gossip | None = None,
         accuse: Callable[[EquivocationProof], None] | None = None,
     ) -> None:
@@ -108,6 +111,7 @@ class Driver:
         self._keypairs = keypairs  # may grow
         self._clock = clock
         self._disk = disk
+        self._said = said
         self._gossip = gossip
         self._accuse = accuse
         self._changed = asyncio.Event()
@@ -223,6 +227,8 @@ class Driver:
             return
         voters = VoterSet(authorities)
         self._tell_of(voters, set_id)
+        for vote in self._last_votes(set_id):  # the power may have failed before it was remembered
+            self._said.add(vote)
         decides = sum(voters.weights.get(public, 0) for public in local) >= voters.threshold
         record = self._load(set_id, decides)
         if record is None:
@@ -261,7 +267,7 @@ class Driver:
 
     def _recalled(self, voter: Voter) -> list[Vote]:
         """Return the votes that a crash may have kept out of the voter's file."""
-        votes = self._last_votes(voter.set_id)
+        votes = self._said.votes(voter.set_id)
         return [
             vote for vote in votes if vote.message.id in voter.local and abs(vote.round - voter.round) <= 1
         ]
@@ -283,7 +289,7 @@ class Driver:
         base = self._ledger.header(record.current.base_hash)
         if record.set_id != set_id or base is None or base.number > self._ledger.final()[1]:
             return None
-        own = [vote.message for vote in self._last_votes(set_id) if vote.round >= record.current.number]
+        own = [vote.message for vote in self._said.votes(set_id) if vote.round >= record.current.number]
         targets = {vote.message.target_hash for vote in (*record.current.votes, *own)}
         return None if decides and any(map(self._is_missing, targets)) else record
 
@@ -304,8 +310,7 @@ class Driver:
     def _carry_out(self, voter: Voter, effect: Effect) -> list[Effect]:
         match effect:
             case Cast():
-                vote = self._sign(effect)
-                return [] if vote is None else voter.signed(vote)
+                return self._cast(voter, effect)
             case SetTimer():
                 assert self._tasks is not None, "effects come while the driver runs"
                 self._tasks.create_task(self._wait(voter, effect))
@@ -323,6 +328,13 @@ class Driver:
                 self._gossip.fetch(block)
         return []
 
+    def _cast(self, voter: Voter, cast: Cast) -> list[Effect]:
+        vote = self._sign(cast)
+        if vote is None:
+            return []
+        self._said.add(vote)
+        return voter.signed(vote)
+
     def _sign(self, cast: Cast) -> Vote | None:
         pair = next(pair for pair in self._keypairs if pair.public == cast.voter)
         try:
@@ -330,16 +342,16 @@ class Driver:
         except KeySilent:
             return None
         except GuardError as refused:
-            said = self._said(cast)
+            said = self._cast_before(cast)
             if said is None and str(refused) != self._refusal:
                 self._refusal = str(refused)
                 log.error("no vote in round %d: %s", cast.round, refused)
             return said
         return Vote(cast.round, cast.set_id, SignedMessage(cast.message, signature, cast.voter))
 
-    def _said(self, cast: Cast) -> Vote | None:
+    def _cast_before(self, cast: Cast) -> Vote | None:
         """Return the vote that a key has cast in this place before a crash, which nobody may have heard."""
-        for vote in self._last_votes(cast.set_id):
+        for vote in self._said.votes(cast.set_id):
             signed, place = vote.message, (cast.voter, cast.round, type(cast.message))
             if (signed.id, vote.round, type(signed.message)) == place:
                 return vote

@@ -19,6 +19,7 @@ from chain.consensus.grandpa.messages import (
     GossipMessage,
     Vote,
 )
+from chain.consensus.grandpa.said import Said
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
 from chain.consensus.guard import Guard
 from chain.env_real import RealDisk
@@ -183,11 +184,16 @@ def guarded(home: Path, *pairs: Keypair) -> Iterator[Guard]:
         guard.close()
 
 
+def disks(home: Path) -> tuple[RealDisk, Said]:
+    """Return where a voter keeps its rounds, and where what it has said."""
+    return RealDisk(home / "grandpa"), Said(RealDisk(home / "guard"))
+
+
 async def vote_alone(home: Path, ledger: LedgerInMemory, seconds: float, *pairs: Keypair) -> Driver:
     """Run a node that has these keys for some time."""
     clock = StepClock()
     with guarded(home, *pairs) as guard:
-        driver = Driver(ledger, guard, pairs, clock, RealDisk(home / "grandpa"))
+        driver = Driver(ledger, guard, pairs, clock, *disks(home))
         running = asyncio.create_task(driver.run())
         await clock.to(seconds)
         running.cancel()
@@ -252,10 +258,11 @@ class StoppingDisk(RealDisk):
 async def vote_until_the_power_is_gone(home: Path, ledger: LedgerInMemory, writes: int) -> None:
     """Run a node that decides alone until it has written its file so many times, on two blocks."""
     clock, disk = StepClock(), StoppingDisk(home / "grandpa")
+    said = Said(RealDisk(home / "guard"))
     disk.writes_left = writes
     ledger.grow(salt=1)
     with guarded(home, PAIRS[0]) as guard:
-        driver = Driver(ledger, guard, PAIRS[:1], clock, disk)
+        driver = Driver(ledger, guard, PAIRS[:1], clock, disk, said)
         running = asyncio.create_task(driver.run())
         await clock.to(1)
         ledger.grow(salt=1)
@@ -302,6 +309,29 @@ async def test_without_its_file_a_deciding_voter_goes_on_after_what_it_signed(tm
     assert [proof.round for proof in ledger.proofs] == [1, 2]
 
 
+async def test_votes_of_a_round_are_said_again_when_all_but_the_guard_is_lost(tmp_path: Path) -> None:
+    """The guard alone would know the precommit only, and refuse the prevote that others need."""
+    ledger, wire, clock = LedgerInMemory(EQUAL), Wire(), StepClock()
+    target = ledger.grow()
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        for _ in range(2):
+            driver = Driver(ledger, guard, PAIRS[:1], clock, *disks(tmp_path), wire.of("v0"))
+            running = asyncio.create_task(driver.run())
+            await turns()
+            for pair in PAIRS[1:3]:
+                vote = Prevote(*target)
+                signature = pair.sign(localized_payload(vote, 1, 0))
+                message = Vote(1, 0, SignedMessage(vote, signature, pair.public))
+                driver.receive("peer", GOSSIP_MESSAGE.encode(message))
+            await clock.to(clock.monotonic() + 3)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            (tmp_path / "grandpa" / VOTER_FILE).unlink()
+            own, wire.sent = {message for message in wire.sent if message[0] == 0}, []
+            votes = [GOSSIP_MESSAGE.decode(message).message.message for message in sorted(own)]
+            assert sorted(votes, key=repr) == [Precommit(*target), Prevote(*target)]
+
+
 async def test_a_new_set_begins_with_round_one_and_nobody_votes_past_the_change(tmp_path: Path) -> None:
     ledger = LedgerInMemory(EQUAL[:1], change_at=2)
     for _ in range(4):
@@ -318,7 +348,7 @@ async def test_a_key_that_comes_later_votes_from_then_on(tmp_path: Path) -> None
     keys: list[Keypair] = []
     clock = StepClock()
     with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(ledger, guard, keys, clock, RealDisk(tmp_path / "grandpa"))
+        driver = Driver(ledger, guard, keys, clock, *disks(tmp_path))
         running = asyncio.create_task(driver.run())
         await clock.to(0.1)
         keys.append(PAIRS[0])
@@ -334,9 +364,8 @@ async def test_four_nodes_finalise_by_gossip(tmp_path: Path) -> None:
     clock, wire = StepClock(), Wire()
     guards = [guarded(tmp_path / str(index), pair) for index, pair in enumerate(PAIRS)]
     for index, (pair, ledger, guard) in enumerate(zip(PAIRS, ledgers, guards, strict=True)):
-        disk = RealDisk(tmp_path / str(index) / "grandpa")
         wire.drivers[f"v{index}"] = Driver(
-            ledger, guard.__enter__(), [pair], clock, disk, wire.of(f"v{index}")
+            ledger, guard.__enter__(), [pair], clock, *disks(tmp_path / str(index)), wire.of(f"v{index}")
         )
     running = [asyncio.create_task(driver.run()) for driver in wire.drivers.values()]
     for number in range(1, 4):
@@ -357,7 +386,7 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
     ledger = LedgerInMemory(EQUAL)
     clock = StepClock()
     with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(ledger, guard, PAIRS[:1], clock, RealDisk(tmp_path / "grandpa"))
+        driver = Driver(ledger, guard, PAIRS[:1], clock, *disks(tmp_path))
         running = asyncio.create_task(driver.run())
         await turns()
         vote = SignedMessage(Prevote(*ledger.best), bytes(64), PAIRS[1].public)
@@ -393,7 +422,7 @@ async def test_no_time_is_spent_on_signatures_that_can_prove_nothing(
 ) -> None:
     """Anybody can make good signatures with keys of its own, and copy those of voters."""
     with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(LedgerInMemory(EQUAL), guard, PAIRS[:1], StepClock(), RealDisk(tmp_path / "grandpa"))
+        driver = Driver(LedgerInMemory(EQUAL), guard, PAIRS[:1], StepClock(), *disks(tmp_path))
         running = asyncio.create_task(driver.run())
         await turns()
         looked_at: list[object] = []
@@ -411,7 +440,7 @@ async def test_two_votes_of_a_voter_in_a_phase_are_all_that_is_passed_on(tmp_pat
     ledger = LedgerInMemory(EQUAL)
     targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in range(1, 5)]
     with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(ledger, guard, PAIRS[:1], StepClock(), RealDisk(tmp_path / "grandpa"))
+        driver = Driver(ledger, guard, PAIRS[:1], StepClock(), *disks(tmp_path))
         running = asyncio.create_task(driver.run())
         await turns()
         for round_ in (1, 2):  # the current one, and the next
@@ -430,8 +459,7 @@ async def test_who_votes_twice_is_accused_with_both_votes(tmp_path: Path) -> Non
     ledger, clock, accused = LedgerInMemory(EQUAL), StepClock(), list[EquivocationProof]()
     targets = [ledger.grow(GENESIS_BLOCK, salt) for salt in (1, 2)]
     with guarded(tmp_path, PAIRS[0]) as guard:
-        disk = RealDisk(tmp_path / "grandpa")
-        driver = Driver(ledger, guard, PAIRS[:1], clock, disk, accuse=accused.append)
+        driver = Driver(ledger, guard, PAIRS[:1], clock, *disks(tmp_path), accuse=accused.append)
         running = asyncio.create_task(driver.run())
         await turns()
         for target in (*targets, targets[0]):
@@ -456,8 +484,8 @@ async def handed_over(tmp_path: Path, late: int | None = None) -> tuple[list[Led
     with ExitStack() as opened:
         for index, (pair, ledger) in enumerate(zip(PAIRS, ledgers, strict=True)):
             guard = opened.enter_context(guarded(tmp_path / str(index), pair))
-            disk, name = RealDisk(tmp_path / str(index) / "grandpa"), f"v{index}"
-            wire.drivers[name] = Driver(ledger, guard, [pair], clock, disk, wire.of(name))
+            home, name = tmp_path / str(index), f"v{index}"
+            wire.drivers[name] = Driver(ledger, guard, [pair], clock, *disks(home), wire.of(name))
         away = None if late is None else (f"v{late}", wire.drivers.pop(f"v{late}"))
         drivers = [*wire.drivers.values(), *([] if away is None else [away[1]])]
         running = [asyncio.create_task(driver.run()) for driver in drivers]
