@@ -5,15 +5,20 @@ weight away for good: twins and lost guards share one budget, which `World.expen
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tests.sim.churn import Churn
+from tests.sim.genesis import SLOT_MS, session_pair
 from tests.sim.liars import Liar
 from tests.sim.machine import Backup, Machine
 from tests.sim.world import World
+
+DROUGHT = 7.0
+"""nats; slots that nobody takes happen, but not one time in a thousand so many in a row"""
 
 Nemesis = Callable[[World, random.Random, float], Coroutine[Any, Any, None]]
 
@@ -131,11 +136,38 @@ async def offline(world: World, rng: random.Random, until: float) -> None:
         if world.weight_of(gone) <= world.voters.total - world.voters.threshold:
             gone.append(machine)
             machine.kill()
-    before = world.head()
-    if await pause(world, rng, until, 20, 40) and world.head() <= before:
+    known, end = len(world.witness.born), min(until, world.now + rng.uniform(20, 40))
+    nats = await drought(world, end)
+    if nats > DROUGHT and len(world.witness.born) == known:
         world.witness.fail(f"no block in a long time with {len(gone)} of {len(shuffled)} nodes off")
     for machine in gone:
         world.revive(machine)
+
+
+async def drought(world: World, end: float) -> float:
+    """Let time pass; return how unlikely it is that none of who could author in it had a slot, in nats.
+
+    Other nemeses are at work, too: machines fall and come back with older chains, and keys fall silent.
+    """
+    nats, validators = 0.0, {machine.validator for machine in world.machines.values()}
+    while world.now < end and not world.over.is_set():
+        before = authors(world)
+        await world.wait(SLOT_MS / 1000)
+        through = {validator for validator, *_ in before & authors(world)}
+        nats -= math.log1p(-min(len(through) / len(validators), 0.9))
+    return nats
+
+
+def authors(world: World) -> set[tuple[str, int, int]]:
+    """Return the validators, each with its machine's life and clock, whom nothing keeps from authoring."""
+    found = set()
+    for machine in world.machines.values():
+        node, public = machine.node, session_pair(machine.validator).public
+        if node is None or machine in world.silenced or node.sync.is_major:
+            continue
+        if not node._guard.stale and node._guard.silence(public) is None:
+            found.add((machine.validator, machine.lives, machine.clock.skew_ms))
+    return found
 
 
 async def guardless(world: World, rng: random.Random, until: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.consensus.author import Author
 from tests.sim.nemesis import NEMESES
 from tests.sim.storm import TWINS, storm
 
@@ -20,6 +21,20 @@ def test_four_validators_survive(nemesis: str) -> None:
         outcome = storm(seed, 4, nemesis)
         replay = f'make sim ARGS="--seed {seed} --validators 4 --nemesis {nemesis}"'
         assert outcome.broken == [], replay
+
+
+def test_a_network_that_stops_authoring_is_noticed_though_most_are_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = Author.begin
+
+    async def until_ten_seconds(self: Author, slot: int) -> None:
+        if self._clock.monotonic() < 10:
+            await begin(self, slot)
+
+    monkeypatch.setattr(Author, "begin", until_ten_seconds)
+    (broken,) = storm(5, 4, "offline,crashes").broken
+    assert broken.endswith("no block in a long time with 2 of 4 nodes off")
 
 
 @pytest.mark.parametrize("validators", [1, 2, 3, 7])
