@@ -22,7 +22,7 @@ from bench.transfers import Slot
 from chain.executor import Executor
 from chain.notifications import Notifications
 from chain.signatures import Signatures
-from chain.storage.db import Database
+from chain.storage.db import RocksDatabase
 from chain.storage.state import StateAt
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
@@ -168,7 +168,7 @@ def imported_full(path: Path, state: dict[bytes, bytes], blocks: list[Block]) ->
         for owner, name, stage in (
             (Format, "read", "decoding"),
             (StateAt, "root", "state root"),
-            (Database, "write", "synced write"),
+            (RocksDatabase, "write", "synced write"),
         ):
             watching.enter_context(watched(owner, name, stages[stage]))
         again, _ = run(path.with_name("stages"), state, blocks, Signatures(verify=verify))

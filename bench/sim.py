@@ -10,6 +10,7 @@ twins. Every failure comes with the command that replays it. Ctrl-C ends a campa
 """
 
 import argparse
+import json
 import logging
 import statistics
 import sys
@@ -59,7 +60,6 @@ def figures(outcomes: list[Outcome], spent: float, given: argparse.Namespace) ->
     """Return what a campaign amounts to."""
     recoveries = sorted(outcome.recovery for outcome in outcomes)
     return {
-        "validators": given.validators,
         "nemesis": given.nemesis,
         "seeds": len(outcomes),
         "seeds_per_minute": round(60 * len(outcomes) / spent, 1) if spent else 0,
@@ -79,6 +79,14 @@ def figures(outcomes: list[Outcome], spent: float, given: argparse.Namespace) ->
     }
 
 
+def recorded(given: argparse.Namespace) -> dict[str, object]:
+    """Return the figures of other sizes, which a campaign leaves as they are."""
+    if given.json is None or not given.json.exists():
+        return {}
+    found: dict[str, object] = json.loads(given.json.read_text())["figures"]
+    return found
+
+
 def main() -> None:
     """Play seeds and report."""
     flags = parser(__doc__)
@@ -93,7 +101,8 @@ def main() -> None:
     outcomes, spent = campaign(seeds, given)
     if not outcomes:
         return
-    finish("sim", figures(outcomes, spent, given), given)
+    size = f"validators_{given.validators}"
+    finish("sim", {**recorded(given), size: figures(outcomes, spent, given)}, given)
     if given.seed is not None:
         only = outcomes[0]
         print(f"trace {only.trace}, {only.height} blocks final", *only.broken, sep="\n", file=sys.stderr)

@@ -2,7 +2,8 @@
 
     before its slot begins      this clock is behind, by at least that much
     while its author may build  nothing can be said
-    later than that             this clock is ahead, or the block was long under way
+    later than that             this clock is ahead, or the block was long under way: a slow network is no
+                                wrong clock, so that only what is a whole slot late counts against it
 
 The median of many blocks outvotes single authors whose clock is wrong, or who hold blocks back. Nobody stops
 unless authors of more than half of the weight say so: those are the time of the chain, and of two equal
@@ -60,7 +61,7 @@ class ClockWatch:
     def __init__(self, clock: Clock, slot_ms: int) -> None:
         self._clock = clock
         self._slot_ms = slot_ms
-        self._limit_ms = slot_ms // BUILD_SHARE
+        self._grace_ms = slot_ms // BUILD_SHARE
         self._arrivals: deque[Arrival] = deque(maxlen=WINDOW)
         self._offset_ms = self._offset()
         self._verdict = Verdict.RIGHT
@@ -84,7 +85,7 @@ class ClockWatch:
         if (now - next(latest, -math.inf)) * 2000 < self._slot_ms:
             return
         late_ms = self._clock.wall_ms() - slot_start_ms(slot, self._slot_ms)
-        ahead_ms = late_ms if late_ms < 0 else max(0, late_ms - self._limit_ms)
+        ahead_ms = late_ms if late_ms < 0 else max(0, late_ms - self._grace_ms)
         self._arrivals.append(Arrival(author, share, ahead_ms, now))
 
     def may_author(self) -> bool:
@@ -97,13 +98,17 @@ class ClockWatch:
         return verdict is not Verdict.WRONG
 
     def _judge(self, ahead_ms: int) -> Verdict:
-        if abs(ahead_ms) > self._limit_ms and self._is_said_by_most():
+        if self._is_too_far(ahead_ms) and self._is_said_by_most():
             return Verdict.WRONG
         return Verdict.DOUBTFUL if abs(ahead_ms) >= WARN_MS else Verdict.RIGHT
 
+    def _is_too_far(self, ahead_ms: int) -> bool:
+        """Say whether blocks made by such a clock come too late, or are refused as of the future."""
+        return ahead_ms < -self._grace_ms or ahead_ms > self._slot_ms
+
     def _is_said_by_most(self) -> bool:
-        beyond = {each.author: each.share for each in self._arrivals if abs(each.ahead_ms) > self._limit_ms}
-        return 2 * sum(beyond.values()) > WHOLE
+        said = {each.author: each.share for each in self._arrivals if self._is_too_far(each.ahead_ms)}
+        return 2 * sum(said.values()) > WHOLE
 
     def _tell(self, verdict: Verdict, ahead_ms: int) -> None:
         where = f"{abs(ahead_ms) / 1000:.1f} s {'behind' if ahead_ms < 0 else 'ahead of'}"

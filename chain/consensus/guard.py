@@ -200,6 +200,10 @@ class Guard:
         """Listen for what others sign with a key, since this node signs with it."""
         self._at_work.add(public)
 
+    def listens_for(self, public: bytes) -> bool:
+        """Say whether this node signs with a key, so that what others sign with it matters."""
+        return public in self._at_work
+
     def listened(self, slot: int, *, heard: bool = True) -> None:
         """Note that a slot has begun; a key that has listened long enough and heard nobody may sign again.
 

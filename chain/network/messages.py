@@ -21,7 +21,7 @@ MAX_TRANSACTIONS = 256
 MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
-"""bytes of blocks in one answer, beyond the first block"""
+"""bytes of blocks in one answer, unless the first alone is larger"""
 
 
 class Channel(enum.IntEnum):
@@ -51,8 +51,8 @@ LIMITS = {
     Channel.VOTES: Limits(0, 1 << 10, 500, 5_000),
     Channel.GRANDPA: Limits(0, 1 << 20, 20, 200),  # a catch-up of 1,024 voters has 270 KB
     Channel.ANNOUNCES: Limits(1, 256 << 10, 20, 200),  # a header that names 1,024 validators twice has 82 KB
-    Channel.REQUESTS: Limits(2, 1 << 10, 20, 100),
-    Channel.ANSWERS: Limits(2, 6 << 20, 20, 100),  # the first block of an answer may be the largest legal one
+    Channel.REQUESTS: Limits(2, 1 << 10, 50, 200),
+    Channel.ANSWERS: Limits(2, 6 << 20, 50, 200),  # the first block of an answer may be the largest legal one
     Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
 }
 

@@ -35,7 +35,11 @@ log = logging.getLogger("sync")
 
 
 class Witness(Protocol):
-    """Who is told what keys have signed: this node's own may be among them."""
+    """Who is told what this node's own keys have signed."""
+
+    def listens_for(self, public: bytes) -> bool:
+        """Say whether this is such a key."""
+        ...
 
     def heard_seal(self, public: bytes, slot: int, pre_hash: Hash) -> None:
         """Note a header that a key has sealed."""
@@ -123,8 +127,8 @@ class Importer:
         parent_slot = pre_digest_of(parent).slot if parent.number else 0
         epoch = self._executor.epoch(state, parent.number, pre_digest_slot(header))
         digest = verify_header(header, parent_slot, epoch)
-        if self._witness is not None:
-            author, _ = epoch.authorities[digest.authority_index]
+        author, _ = epoch.authorities[digest.authority_index]
+        if self._witness is not None and self._witness.listens_for(author):
             self._witness.heard_seal(author, digest.slot, Hash(pre_hash(header.unsealed()[0])))
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
         return self._import(header, body, self._execute(header, body, now_ms).changes)
@@ -161,12 +165,11 @@ class Importer:
 
     def _tell(self, proof: GrandpaJustification, set_id: int) -> None:
         """Tell who voted for a final block."""
-        if self._witness is None:
-            return
         for signed in proof.commit.precommits:
-            target = self._store.header(signed.precommit.target_hash)
-            slot = None if target is None else pre_digest_slot(target)
-            self._witness.heard_vote(signed.id, signed.precommit, proof.round, set_id, slot)
+            if self._witness is not None and self._witness.listens_for(signed.id):
+                target = self._store.header(signed.precommit.target_hash)
+                slot = None if target is None else pre_digest_slot(target)
+                self._witness.heard_vote(signed.id, signed.precommit, proof.round, set_id, slot)
 
     def _execute(self, header: Header, body: list[bytes], now_ms: int) -> Executed:
         state = self._store.state_at(header.parent_hash)

@@ -3,7 +3,7 @@
     fraction = min(1, (3 * offending weight / weight of the set)^2), at least 0.1 %
 
 It is taken over all offenders of one kind and time slot: alone it is an accident, together it is an attack. A
-further offender in the same time slot raises what the earlier ones lose. Reports stay for good: one set of
+further offender in the same time slot raises what the earlier ones lose. Reports stay for good: a set of
 voters may last for years, and each of its sessions proves whose a key was. Source: FRAME's pallet-offences.
 """
 

@@ -32,6 +32,8 @@ from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import EXECUTIVE, EXTENSIONS, AssayRuntime
+from tests.sim.database import MemoryDatabase, Tables
+from tests.sim.env import Life
 
 ALICE = Keypair.from_suri("//Alice", "ed25519")
 BOB = Keypair.from_suri("//Bob", "ed25519")
@@ -101,15 +103,19 @@ class Chain:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Tables,
         clock: TurnedClock | None = None,
         also: Mapping[bytes, bytes] | None = None,
         spec: ChainSpec | None = None,
     ) -> None:
-        """Open the chain; its genesis has what `also` says."""
+        """Open the chain, on disk or in memory; its genesis has what `also` says."""
         self.clock = clock or TurnedClock()
         genesis = (spec or spec_with_slots()).state()
-        self.store = ChainStore.open(path, {**genesis, **(also or {})})
+        state = {**genesis, **(also or {})}
+        if isinstance(path, Tables):
+            self.store = ChainStore.on(MemoryDatabase(path, Life()), state)
+        else:
+            self.store = ChainStore.open(path, state)
         self.executor = Executor()
         self.feed = Notifications()
         self.importer = Importer(self.store, self.executor, self.feed, self.clock)

@@ -17,6 +17,7 @@ from runtime.primitives.types import AccountId, Hash
 from runtime.runtime import AssayRuntime
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, SPENDER, TurnedClock
 from tests.chain.validators import Validator, play, spec_of
+from tests.sim.database import Tables
 
 
 @pytest.fixture
@@ -63,12 +64,13 @@ async def test_authors_slow_down_while_finality_lags_and_recover_with_it(
 
 
 async def test_the_pause_survives_a_restart(tmp_path: Path) -> None:
-    alice = Validator("Alice", tmp_path, spec_of({"Alice": 10_000}), TurnedClock())
+    tables = Tables()
+    alice = Validator("Alice", tmp_path, spec_of({"Alice": 10_000}), TurnedClock(), tables)
     await play([alice], range(FIRST_SLOT, FIRST_SLOT + 66))
     before, last = alice.chain.store.best_number, alice.guard.last_slot(alice.key.public)
     assert last is not None
     alice.close()
-    again = Validator("Alice", tmp_path, spec_of({"Alice": 10_000}), alice.chain.clock)
+    again = Validator("Alice", tmp_path, spec_of({"Alice": 10_000}), alice.chain.clock, tables)
     again.chain.importer.recover()
     await play([again], range(last.slot + 1, last.slot + pause(before)))
     assert again.chain.store.best_number == before

@@ -28,23 +28,23 @@ def chain_of(party: Validator) -> list[Hash]:
 
 async def test_every_slot_has_one_author_and_all_agree(tmp_path: Path) -> None:
     with validators(tmp_path, FOUR) as parties:
-        history = await play(parties, range(FIRST_SLOT, FIRST_SLOT + 32))
-        assert [len(headers) for headers in history] == [1] * 32
+        history = await play(parties, range(FIRST_SLOT, FIRST_SLOT + 24))
+        assert [len(headers) for headers in history] == [1] * 24
         assert not any(is_primary_header(header) for [header] in history)
         assert len({party.chain.store.best for party in parties}) == 1
-        assert parties[0].chain.store.best_number == 32
+        assert parties[0].chain.store.best_number == 24
         indices = {pre_digest_of(header).authority_index for [header] in history}
         assert len(indices) >= 3  # the smallest has one slot in twenty
 
 
 async def test_with_primary_slots_forks_are_short_and_the_primary_wins(tmp_path: Path) -> None:
     with validators(tmp_path, FOUR, QUARTER) as parties:
-        history = await play(parties, range(FIRST_SLOT, FIRST_SLOT + 45))
+        history = await play(parties, range(FIRST_SLOT, FIRST_SLOT + 36))
         assert all(headers for headers in history)
         forked = [headers for headers in history if len(headers) > 1]
         primaries = [header for headers in history for header in headers if is_primary_header(header)]
         assert len(forked) > 3
-        assert 4 < len(primaries) < 24  # 11 slots are expected to have one
+        assert 3 < len(primaries) < 20  # 9 slots are expected to have one
         best = {party.chain.store.best for party in parties}
         weights = {party.chain.store.chain_weight(party.chain.store.best) for party in parties}
         assert len(weights) == 1, "they may differ in the last block only, by whose came first"

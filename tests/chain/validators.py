@@ -21,6 +21,7 @@ from runtime.primitives import ss58
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import Hash
 from tests.chain.chains import SLOT_MS, Chain, TurnedClock, Waiting, spec_with_slots
+from tests.sim.database import Tables
 
 ASY = 10**12
 Block = tuple[Header, list[bytes]]
@@ -50,17 +51,17 @@ class Validator:
     """A chain with an author; what it authors waits in `made`."""
 
     def __init__(
-        self, name: str, home: Path, spec: ChainSpec, clock: TurnedClock, pool: Waiting | None = None
+        self, name: str, home: Path, spec: ChainSpec, clock: TurnedClock, tables: Tables | None = None
     ) -> None:
         self.key = session_key(name)
-        self.chain = Chain(home / "db", clock, spec=spec)
+        self.chain = Chain(tables or Tables(), clock, spec=spec)
         self.guard = Guard.open(RealDisk(home / "guard"))
         self.guard.admit_author(self.key.public)
         self.guard.put_to_work(self.key.public)
         self.made: list[Block] = []
         self.watch = ClockWatch(clock, SLOT_MS)
         tip = Tip(self.chain.store, self.chain.executor, self._accept, lambda: False)
-        self.pool = pool or Waiting()
+        self.pool = Waiting()
         self.author = Author(tip, self.pool, [self.key], self.guard, clock, self.watch, SLOT_MS, _built)
 
     def close(self) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from chain.cli import COMMANDS, PROGRAMS, load
+from chain.faults import Fault
 from chain.keys.keystore import KEY_KINDS
 from chain.metrics import Metrics, Reading
+from chain.network.messages import LIMITS
 from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
@@ -227,6 +229,29 @@ def metrics() -> str:
     return "\n".join(lines)
 
 
+def channels() -> str:
+    """Return the channels between peers and what each may be used for."""
+    lines = [
+        "| channel | priority | bytes of a message | messages per second | at once |",
+        "|---|---|---|---|---|",
+    ]
+    for channel, limits in LIMITS.items():
+        rate = f"{limits.rate:g}"
+        lines.append(
+            f"| {channel.value} {channel.name.capitalize()} | {limits.priority} | {limits.size:,} | {rate} "
+            f"| {limits.burst:,} |"
+        )
+    return "\n".join(lines)
+
+
+def faults() -> str:
+    """Return what a peer can do wrong, the dearest first."""
+    lines = ["| fault | cost |", "|---|---|"]
+    for fault in sorted(Fault, key=lambda each: -each.cost):
+        lines.append(f"| {fault} | {fault.cost:,} |")
+    return "\n".join(lines)
+
+
 def rpc_methods() -> str:
     """Return the JSON-RPC methods by namespace."""
     spaces: dict[str, list[str]] = {}
@@ -250,8 +275,10 @@ def key_types() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "channels": channels,
     "clients": matrix.table,
     "commands": commands,
+    "faults": faults,
     "key_types": key_types,
     "metrics": metrics,
     "pallets": pallets,

@@ -70,7 +70,7 @@ def test_the_javascript_transfer(node: NodeProcess) -> None:
 
 
 def test_a_miner_joins(node: NodeProcess, tmp_path: Path) -> None:
-    words = block(README, "", "**3. Join as a third miner.**").split()
+    words = block(README, "", "**4. Join as a third miner.**").split()
     assert words == ["assay", "miner", "--key", "//Miner3"]
     log = tmp_path / "log"
     with log.open("wb") as output:

@@ -10,7 +10,7 @@ from chain.network.messages import BLOCK_ANNOUNCE, BlockAnnounce, Channel
 from chain.node import Node
 from runtime.primitives import vrf
 from runtime.primitives.babe import SecondaryVRF, VrfSignature, pre_digest_item, vrf_input
-from runtime.primitives.grandpa import Commit, Precommit, SignedPrecommit, localized_payload
+from runtime.primitives.grandpa import Commit, Precommit, Prevote, SignedPrecommit, localized_payload
 from runtime.primitives.header import BABE_ENGINE, Digest, Seal
 from tests.sim.churn import change_keys
 from tests.sim.genesis import SLOT_MS, session_pair
@@ -95,6 +95,27 @@ async def blackouts(world: World) -> None:
         world.network.partition([each.name for each in world.honest if each.name != alone], [alone])
         await world.wait(0.5)
         world.network.partition()
+    await settle(world)
+
+
+async def unsaid_prevote(world: World) -> None:
+    """A vote that all wait for is signed, but the power fails before it is sent, and the chain is lost.
+
+    The first of four has no guard, so that all others must vote.
+    """
+    world.machines["v0"].lose_guard(world.live)
+    world.start()
+    await world.wait(12)
+    machine = world.machines["v3"]
+    assert machine.node is not None, "v3 runs"
+    assert machine.node.voter.voter is not None, "v3 votes"
+    head, number = machine.node.store.best, machine.node.store.best_number
+    round_ = machine.node.voter.voter.round
+    machine.kill()
+    machine.sign(Prevote(head, number), round_)
+    machine.restore(machine.blank)
+    await world.wait(8)
+    machine.start()
     await settle(world)
 
 
@@ -202,6 +223,7 @@ SCHEDULES = {
     "silence": Schedule(Plan(10, 4, EQUAL_FOUR), silence),
     "relapses": Schedule(Plan(3, 4, EQUAL_FOUR), relapses),
     "blackouts": Schedule(Plan(4, 4, EQUAL_FOUR), blackouts),
+    "unsaid_prevote": Schedule(Plan(11, 4, EQUAL_FOUR), unsaid_prevote),
     "clocks_set_back": Schedule(Plan(5, 4, EQUAL_FOUR), clocks_set_back),
     "two_processes": Schedule(Plan(6, 4, EQUAL_FOUR), two_processes),
     "voters_change_under_a_cut": Schedule(Plan(7, 4, EQUAL_FOUR), voters_change_under_a_cut),

@@ -15,6 +15,7 @@ from chain.consensus import slots
 from chain.consensus.grandpa import driver as driver_module
 from chain.consensus.grandpa import round as round_module
 from chain.consensus.grandpa import voter as voter_module
+from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.effects import Effect
 from chain.consensus.grandpa.round import Counted, Round
 from chain.consensus.grandpa.voter import Voter
@@ -167,9 +168,9 @@ def says_everything_once(patch: Patch) -> None:
     patch.setattr(Voter, "_remind", lambda self: list[Effect]())
 
 
-def never_catches_up(patch: Patch) -> None:
-    """Whoever is rounds behind stays there."""
-    patch.setattr(Voter, "neighbor", lambda self, peer, packet, now: list[Effect]())
+def keeps_signed_votes_to_itself(patch: Patch) -> None:
+    """What the guard has signed before a crash is not said afterwards."""
+    patch.setattr(Driver, "_said", lambda self, cast: None)
 
 
 UNSYNCED = 6
@@ -185,6 +186,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], str, str]] = [
     (guard_forgets_slots, "clocks_set_back", r"has sealed a second block in slot \d+"),
     (votes_past_a_set_change, "voters_change_under_a_cut", r"votes in set \d+ for block \d+ of set \d+"),
     (imports_from_any_author, "usurper", r"imports block \d+, which nobody sealed"),
+    (keeps_signed_votes_to_itself, "unsaid_prevote", r"finality stays away"),
     (says_everything_once, "silence", r"finality stays away"),
 ]
 """A mutant, the schedule that is its end, and how that ends."""

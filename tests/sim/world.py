@@ -30,7 +30,7 @@ from tests.sim.transport import SimNetwork, Weather
 from tests.sim.users import submit
 from tests.sim.witness import Figures, Lineage, Witness, state_flaw
 
-ACCUSED = 20.0
+ACCUSED = 40.0
 """seconds after which a twin that was caught stands accused on the chain, once finality is back"""
 STAGGER = 0.5
 """seconds within which everybody starts"""

@@ -190,6 +190,8 @@ class Driver:
         """
         check_signatures(message)
         for signed in message.votes():
+            if not self._guard.listens_for(signed.id):
+                continue
             header = self._ledger.header(signed.message.target_hash)
             slot = pre_digest_slot(header) if header is not None and header.number else None
             self._guard.heard_vote(signed.id, signed.message, message.round, message.set_id, slot)
@@ -328,12 +330,20 @@ class Driver:
         except KeySilent:
             return None
         except GuardError as refused:
-            if str(refused) == self._refusal:
-                return None
-            self._refusal = str(refused)
-            log.error("no vote in round %d: %s", cast.round, refused)
-            return None
+            said = self._said(cast)
+            if said is None and str(refused) != self._refusal:
+                self._refusal = str(refused)
+                log.error("no vote in round %d: %s", cast.round, refused)
+            return said
         return Vote(cast.round, cast.set_id, SignedMessage(cast.message, signature, cast.voter))
+
+    def _said(self, cast: Cast) -> Vote | None:
+        """Return the vote that a key has cast in this place before a crash, which nobody may have heard."""
+        for vote in self._last_votes(cast.set_id):
+            signed, place = vote.message, (cast.voter, cast.round, type(cast.message))
+            if (signed.id, vote.round, type(signed.message)) == place:
+                return vote
+        return None
 
     async def _wait(self, voter: Voter, effect: SetTimer) -> None:
         await self._clock.sleep(effect.seconds)

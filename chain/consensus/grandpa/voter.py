@@ -98,9 +98,12 @@ class Voter:
         self._current = self._restored(record.current)
         self._stage = Stage.WAITING
         self._due: set[Due] = set()
+        self._reminded_in = 0  # the round of the last reminder
+        self._is_slow = False  # whether the round has lasted from one reminder to the next
         self._proposal: Block | None = None
         self._held: dict[tuple[int, bytes, type], list[Vote]] = {}  # of unknown blocks, or of the next round
         self._held_commit: CommitMessage | None = None
+        self._held_catch_up: CatchUp | None = None  # its blocks have not come yet
         self._commit: CommitMessage | None = None  # the highest that is known
         self._unsent: CommitMessage | None = None  # what will be sent unless somebody else is faster
         self._asked: dict[str, float] = {}
@@ -143,6 +146,7 @@ class Voter:
         if timer.set_id != self.set_id:
             return []
         if timer.due is Due.REMINDER:
+            self._is_slow, self._reminded_in = self._reminded_in == self.round, self.round
             return [self._reminder(), *self._remind()]
         if timer.due is Due.COMMIT:
             return self._send_commit()
@@ -156,6 +160,8 @@ class Voter:
         if self._held_commit is not None:
             commit, self._held_commit = self._held_commit, None
             effects += self.commit(commit)
+        if self._held_catch_up is not None:
+            effects += self._catch_up(self._held_catch_up)
         return effects + self._advance()
 
     def finalized(self, block: Block) -> list[Effect]:
@@ -230,7 +236,8 @@ class Voter:
         if packet.set_id != self.set_id:
             return []
         effects = self.catch_up_by_commit(peer, packet)
-        if packet.round >= self.round + 2 and _may(self._asked, peer, now):
+        ahead = packet.round - self.round
+        if (ahead > 1 or (ahead == 1 and self._is_slow)) and _may(self._asked, peer, now):
             effects.append(Send(CatchUpRequest(packet.round - 1, self.set_id), peer))
         return effects
 
@@ -259,15 +266,28 @@ class Voter:
 
     def catch_up(self, peer: str, message: CatchUp) -> list[Effect]:
         """Handle the votes that completed a round; good signatures and a peer that was asked are needed."""
-        if message.set_id != self.set_id or message.round < self.round or peer not in self._asked:
+        if message.set_id != self.set_id or peer not in self._asked:
+            return []
+        return self._catch_up(message)
+
+    def _catch_up(self, message: CatchUp) -> list[Effect]:
+        """Enter the round after a completed one; hold its votes back while blocks of theirs are missing.
+
+        A voter that starts again hears of the round before it has the blocks, and may not ask again for long.
+        """
+        self._held_catch_up = None
+        if message.round < self.round:
+            return []
+        if self._chain.best_containing(message.base_hash) is None:
+            self._held_catch_up = message
             return []
         base = message.base_hash, message.base_number
-        if self._chain.best_containing(message.base_hash) is None:
-            return []
         completed = Round(message.round, self.voters, base, self._chain)
-        for vote in message.votes():
-            completed.add(vote)
-        return self._enter(completed) if completed.state.completable else []
+        counted = [completed.add(vote) for vote in message.votes()]
+        if completed.state.completable:
+            return self._enter(completed)
+        self._held_catch_up = message if Counted.UNKNOWN_BLOCK in counted else None
+        return []
 
     # Votes.
 

@@ -143,7 +143,10 @@ class Error(PalletError):
     )
     NoMoreChunks = "Can not schedule more unlock chunks. Wait for the first and staking.withdraw_unbonded."
     NoUnlockChunk = "Can not rebond without unlocking chunks: nothing is unlocking."
-    InvalidEraToReward = "Invalid era to reward: it has not ended yet, or is older than the history depth."
+    InvalidEraToReward = (
+        "Invalid era to reward: it has not ended yet, has paid nothing, is older than the history depth, or"
+        " did not have this validator. Read staking.eras_validator_reward and staking.eras_stakers_overview."
+    )
     NotSortedAndUnique = "Items are not sorted and unique. Sort them and name each once."
     AlreadyClaimed = "Rewards for this era have already been claimed for this validator."
     InvalidPage = "No nominators exist on this page. Read the page count in staking.eras_stakers_overview."

@@ -243,11 +243,11 @@ class Staking(Pallet[Event, Error]):
         self._chill(AccountId(who))
 
     @call(21, weight=db(reads=MAX_LISTED, writes=MAX_LISTED))
-    def kick(self, who: Signed, nominators: Annotated[list[Lookup], Bounded(MAX_LISTED)]) -> None:
+    def kick(self, validator: Signed, who: Annotated[list[Lookup], Bounded(MAX_LISTED)]) -> None:
         """Remove the given nominations from the calling validator."""
-        stash = AccountId(who)
-        self._ledger_of(who)
-        for nominator in nominators:
+        stash = AccountId(validator)
+        self._ledger_of(stash)
+        for nominator in who:
             nominations = self.nominators.get(nominator)
             if nominations is not None and stash in nominations.targets:
                 kept = [target for target in nominations.targets if target != stash]
@@ -380,7 +380,7 @@ class Staking(Pallet[Event, Error]):
         """Return how many pages can be claimed: one at least, for the validator itself."""
         ensure(era + self.history_depth >= self._planned(), Error.InvalidEraToReward)
         ensure(era in self.eras_validator_reward, Error.InvalidEraToReward)
-        overview = self.eras_stakers_overview.get(era, stash) or refuse(Error.NotStash)
+        overview = self.eras_stakers_overview.get(era, stash) or refuse(Error.InvalidEraToReward)
         return max(overview.page_count, 1)
 
     def _payout(self, stash: AccountId, era: int, number: int) -> None:

@@ -56,6 +56,12 @@ THIRDS = [WHOLE // 4] * 3
 """the other three of four equal authorities"""
 
 
+def test_a_slow_network_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(THIRDS)
+    assert all(scene.hear(150, [LIMIT_MS + SLOT_MS // 2] * 3))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
 @pytest.mark.parametrize("delay_ms", [0, 250, LIMIT_MS, LIMIT_MS + 400])
 def test_honest_delays_say_nothing(delay_ms: int, caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(THIRDS)
@@ -64,7 +70,7 @@ def test_honest_delays_say_nothing(delay_ms: int, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("wrong_ms", "where"), [(-LIMIT_MS - 350, "2.2 s behind"), (2 * LIMIT_MS + 100, "2.2 s ahead of")]
+    ("wrong_ms", "where"), [(-LIMIT_MS - 350, "2.2 s behind"), (LIMIT_MS + SLOT_MS + 100, "6.2 s ahead of")]
 )
 def test_a_wrong_clock_stops_the_author_once_enough_blocks_say_so(
     wrong_ms: int, where: str, caplog: pytest.LogCaptureFixture
@@ -138,9 +144,9 @@ def test_old_blocks_say_nothing() -> None:
 def test_the_judgement_is_of_the_last_hundred_blocks() -> None:
     scene = Scene(THIRDS)
     assert all(scene.hear(300, [100] * 3))
-    late = 2 * LIMIT_MS + 100  # as if all links had become slow: nothing sets a clock
+    late = LIMIT_MS + SLOT_MS + 100  # as if all links had become slow: nothing sets a clock
     said = scene.hear(100, [late] * 3)
-    assert said.index(False) == 50
+    assert said.index(False) in (49, 50)  # the oldest are forgotten meanwhile
 
 
 def test_who_shows_blocks_of_many_slots_at_once_is_heard_once() -> None:

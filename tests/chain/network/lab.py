@@ -55,7 +55,7 @@ class Lab:
         pairs: Iterable[tuple[str, str]] | None,
         validators: int,
         seconds: float,
-        chain_type: str,
+        chain_type: str = "Local",
     ) -> None:
         self.spec = spec_of((1,) * validators, chain_type=chain_type)
         self.weights = (1,) * validators

@@ -73,7 +73,7 @@ def test_a_twin_keeps_a_new_guard_silent_until_it_is_gone(caplog: pytest.LogCapt
         guard.close()
         twin = lab.start("e", "v3")
         height = first.store.best_number
-        await lab.until(lambda: first.store.best_number >= height + 3 * SILENCE)
+        await lab.until(lambda: first.store.best_number >= height + SILENCE + 8)
         assert twin._guard.silence(KEY) is not None
         assert f"👥 Another node signs with key 0x{KEY.hex()}" in caplog.text
         await lab.stop("d")
@@ -100,7 +100,7 @@ def test_an_old_copy_put_back_is_found_out(whole: bool, caplog: pytest.LogCaptur
         files = {name: lab.files["d"][name].copy() for name in kept}
         tables = lab.tables["d"].copy()
         height = first.store.best_number
-        await lab.until(lambda: first.store.best_number >= height + 20)
+        await lab.until(lambda: first.store.best_number >= height + 12)
         await lab.stop("d")
         for name, content in files.items():
             lab.files["d"][name].content = dict(content)

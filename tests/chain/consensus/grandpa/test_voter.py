@@ -306,6 +306,19 @@ def test_a_peer_two_rounds_ahead_is_asked_once_in_a_while() -> None:
     assert voter.neighbor("p", NeighborPacket(4, 0, 1), CATCH_UP_EVERY) == request
 
 
+def test_one_round_ahead_is_asked_only_where_the_round_lasts() -> None:
+    """Where files were lost, one voter alone may know how a round ended; else the next reminder is early enough."""
+    scene = Scene(A)
+    voter = scene.voter(scene.after_round_one())
+    voter.start()
+    ahead = NeighborPacket(3, 0, 0)
+    assert voter.neighbor("p", ahead, 0.0) == []
+    due(voter, Due.REMINDER)
+    assert voter.neighbor("p", ahead, 0.0) == []
+    due(voter, Due.REMINDER)
+    assert voter.neighbor("p", ahead, 0.0) == [Send(CatchUpRequest(2, 0), "p")]
+
+
 def test_a_peer_that_has_not_heard_of_the_last_commit_is_told() -> None:
     scene = Scene(A)
     voter = finished(scene)
@@ -340,6 +353,25 @@ def test_a_catch_up_is_granted_once_in_a_while_and_takes_another_voter_along() -
     effects = voter.catch_up("p", far)
     assert [each.target for each in effects if isinstance(each, Finalize)] == [behind.x1]
     assert voter.round == 41
+
+
+def test_a_catch_up_waits_for_the_blocks_it_votes_for() -> None:
+    """A node that starts again hears from its peers before it has their blocks."""
+    [(answer, _)] = sent(finished(Scene(A)).catch_up_request("p", CatchUpRequest(1, 0), 0.0), CatchUp)
+    assert isinstance(answer, CatchUp)
+    scene = Scene(A)
+    voter = scene.voter()
+    voter.start()
+    voter.neighbor("p", NeighborPacket(41, 0, 1), 0.0)
+    assert voter.catch_up("p", replace(answer, round=40)) == []
+    assert voter.chain_changed() == []
+    scene.view.learn(scene.x1)
+    effects = voter.chain_changed()
+    assert [each.target for each in effects if isinstance(each, Finalize)] == [scene.x1]
+    assert voter.round == 41
+    unknown = replace(answer, round=60, base_hash=bytes(32), base_number=9)
+    voter.neighbor("p", NeighborPacket(61, 0, 1), CATCH_UP_EVERY)
+    assert voter.catch_up("p", unknown) == voter.chain_changed() == []
 
 
 def test_a_reminder_says_again_what_this_voter_said_and_no_other() -> None:

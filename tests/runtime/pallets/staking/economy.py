@@ -44,7 +44,14 @@ def hexed(raw: bytes) -> str:
 class Economy:
     """Drives the chain call by call and block by block."""
 
-    def __init__(self, stakes: tuple[int, ...] = STAKES, *, constants: Any = None, **staking: Any) -> None:
+    def __init__(
+        self,
+        stakes: tuple[int, ...] = STAKES,
+        *,
+        constants: Any = None,
+        election: Any = None,
+        **staking: Any,
+    ) -> None:
         stashes = [account(f"v{number}") for number in range(len(stakes))]
         people = [account(f"n{number}") for number in range(PEOPLE)]
         keys = [[hexed(each), {"babe": hexed(each), "grandpa": hexed(each)}] for each in stashes]
@@ -60,6 +67,7 @@ class Economy:
                 "Babe": {"EpochDuration": SESSION, "ExpectedBlockTime": SLOT_MS},
                 "Balances": {"ExistentialDeposit": EXISTENTIAL_DEPOSIT},
                 "Incentive": {"BlockReward": ASY},
+                "ElectionProvider": election or {},
                 "Staking": {"BondingDuration": 3, "SlashDeferDuration": 1, **(constants or {})},
             },
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},

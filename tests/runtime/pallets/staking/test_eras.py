@@ -131,6 +131,20 @@ def test_too_few_elected_keep_the_old_set_until_there_are_more() -> None:
     assert sorted(economy.runtime.session.validators.get()) == sorted([V0, V1, V2])
 
 
+def test_an_election_that_takes_longer_goes_on_and_is_taken_later() -> None:
+    economy = Economy(election={"BlockBudget": 1})  # one step of it in each block
+    begun = economy.runtime.election.round.get()
+    events = economy.run_to_session(1)
+    assert of_kind(events, StakingElectionFailed, StakersElected) == [StakingElectionFailed()]
+    assert economy.runtime.election.round.get() == begun
+    while economy.staking.current_era.find() == 0:
+        assert economy.session < 6, "the election never ends"
+        economy.step()
+    assert economy.runtime.election.round.get() == begun
+    economy.run_to_era(1)
+    assert economy.staking.stake_of(V0) == 4_000 * ASY
+
+
 def test_no_new_eras_until_one_is_forced() -> None:
     economy = Economy()
     assert economy.root("force_no_eras")[-1] == ForceEra(Forcing.ForceNone)

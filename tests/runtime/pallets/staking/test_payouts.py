@@ -168,7 +168,7 @@ def test_only_eras_that_ended_and_are_kept_are_paid() -> None:
         error: Any = Error.InvalidEraToReward
         assert_noop(ext, N3, "Staking", "payout_stakers", V0, era, error=error)
         assert_noop(ext, N3, "Staking", "payout_stakers_by_page", V0, era, 0, error=error)
-    assert_noop(ext, N3, "Staking", "payout_stakers", N0, 1, error=Error.NotStash)
+    assert_noop(ext, N3, "Staking", "payout_stakers", N0, 1, error=Error.InvalidEraToReward)
     assert_noop(ext, Root(), "Staking", "payout_stakers", V0, 1, error=BadOrigin())
     while economy.staking.current_era.find() < 4:
         economy.step()
