@@ -307,7 +307,7 @@ def test_a_peer_two_rounds_ahead_is_asked_once_in_a_while() -> None:
 
 
 def test_one_round_ahead_is_asked_only_where_the_round_lasts() -> None:
-    """Where files were lost, one voter alone may know how a round ended; else the next reminder is early enough."""
+    """Where files were lost, one voter alone may know how a round ended; else the next reminder will do."""
     scene = Scene(A)
     voter = scene.voter(scene.after_round_one())
     voter.start()
