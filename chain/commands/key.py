@@ -137,7 +137,9 @@ def _generate_node_key(parsed: argparse.Namespace) -> None:
     if parsed.file is None:
         print(secret.hex())
     elif parsed.file.exists():
-        raise Failure(f"{parsed.file} exists already, and a node may be known by it", USAGE)
+        raise Failure(
+            f"{parsed.file} exists already, and a node may be known by it: name another file", USAGE
+        )
     else:
         RealDisk(parsed.file.absolute().parent).replace(parsed.file.name, secret.hex().encode())
     print(peer_id(parse_node_key(secret, "the new key").public), file=sys.stderr)

@@ -79,13 +79,15 @@ def claim(keypair: Keypair, slot: int, epoch: Epoch) -> PreRuntime | None:
     index = epoch.index_of(keypair.public)
     if index is None:
         return None
+    threshold = epoch.threshold(index)
+    is_turn = secondary_author(epoch.authorities, epoch.randomness, slot) == index
+    if not threshold and not is_turn:  # without primary slots most proofs would be for nothing
+        return None
     proof = vrf.prove(keypair.secret, vrf_input(epoch.randomness, slot, epoch.index))
     signature = VrfSignature.from_proof(proof)
-    if is_primary(vrf.proof_to_hash(proof), epoch.threshold(index)):
+    if is_primary(vrf.proof_to_hash(proof), threshold):
         return pre_digest_item(Primary(index, slot, signature))
-    if secondary_author(epoch.authorities, epoch.randomness, slot) == index:
-        return pre_digest_item(SecondaryVRF(index, slot, signature))
-    return None
+    return pre_digest_item(SecondaryVRF(index, slot, signature)) if is_turn else None
 
 
 def pre_hash(header: Header) -> bytes:

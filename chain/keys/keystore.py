@@ -81,7 +81,11 @@ class Keystore:
         if pair.public != public and self._password is not None:
             raise KeystoreError(f"the password does not open key file {name}; give the one it was made with")
         if pair.public != public:
-            raise KeystoreError(f"key file {name} holds another key, 0x{pair.public.hex()}; restore it")
+            found = f"0x{pair.public.hex()}"
+            raise KeystoreError(
+                f"without a password key file {name} opens to another key, {found}: "
+                "give the password that it was made with, or restore the file"
+            )
         return pair
 
 

@@ -27,6 +27,10 @@ LAST_RETRY = 60.0
 _RETRY_SPREAD = 256
 
 
+class AlreadyConnected(LinkClosed):
+    """The peer at the other end is connected with this node: nothing is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class TcpConfig:
     """Where to listen, and whom to dial."""
@@ -114,15 +118,24 @@ class TcpTransport:
             log.debug("a connection from %s ended: %s", writer.get_extra_info("peername"), ended)
 
     async def _keep_dialling(self, address: Address) -> None:
-        """Be connected to a node as far as it is there."""
-        wait = FIRST_RETRY
+        """Be connected to a node as far as it is there; say once why it is not, after a second attempt."""
+        wait, failures, told = FIRST_RETRY, 0, ""
         while True:
-            if address.peer is None or address.peer not in self._links:
+            if address.peer is not None and address.peer in self._links:
+                failures, told = 0, ""
+            else:
                 try:
                     await self._dial(address)
-                    wait = FIRST_RETRY
+                    wait, failures, told = FIRST_RETRY, 0, ""
+                except AlreadyConnected:
+                    failures, told = 0, ""
                 except LinkClosed as problem:
-                    log.debug("%s: %s; again in %.0f s", address, problem, wait)
+                    failures += 1
+                    if failures > 1 and told != str(problem):
+                        told = str(problem)
+                        log.warning(
+                            "📵 No connection to %s: %s; it is dialled until there is one", address, told
+                        )
             spread = self._rng.token(1)[0] / _RETRY_SPREAD
             await asyncio.sleep(wait * (0.75 + spread / 2))
             wait = min(2 * wait, LAST_RETRY)
@@ -136,7 +149,8 @@ class TcpTransport:
             async with asyncio.timeout(FIRST_RETRY * 5):
                 reader, writer = await asyncio.open_connection(address.host, address.port)
         except (OSError, TimeoutError) as problem:
-            raise LinkClosed(f"nobody answers: {problem}") from problem
+            why = "nobody answers there" if isinstance(problem, TimeoutError) else str(problem)
+            raise LinkClosed(why) from problem
         await self._talk(reader, writer, expected=address.peer, outbound=True)
 
     async def _talk(
@@ -189,7 +203,7 @@ class TcpTransport:
         assert peers is not None, "connections come while the transport runs"
         if known is not None:
             if not self._is_kept(link):
-                raise LinkClosed("there is a connection already")
+                raise AlreadyConnected("there is a connection already")
             self._leave(known, peers)
             known.close("another connection took its place")
         self._links[link.peer] = link

@@ -53,6 +53,10 @@ def cyscale(samples: Sequence[Sample]) -> dict[str, Any]:
     return asked([str(CYSCALE), str(program)], program.parent, question(15, samples))
 
 
+WITH_MAPS = (["storage", "Staking", "ErasRewardPoints"],)
+"""places of a BTreeMap; empty ones are an empty dict to scalecodec, an empty list to cyscale"""
+
+
 class Scalecodec:
     """scalecodec, which py-substrate-interface uses, with metadata V14."""
 
@@ -70,14 +74,14 @@ class Scalecodec:
     def read(self, sample: Sample) -> tuple[Any, bytes | None]:
         """Decode all the bytes of a sample; return its value, and what that encodes to.
 
-        It does not encode the calls and events that it decodes: it takes them in another form.
+        It does not encode the calls, events and maps that it decodes: it takes them in another form.
         """
         name = "Call" if sample.where == ["call"] else f"scale_info::{self.type_of(sample.where)}"
         found = self._registry.create_scale_object(
             name, data=ScaleBytes(sample.encoded), metadata=self._metadata
         )
         found.decode(check_remaining=True)
-        if sample.where[0] in ("call", "events"):
+        if sample.where[0] in ("call", "events") or sample.where in WITH_MAPS:
             return found.value, None
         again = self._registry.create_scale_object(name, metadata=self._metadata)
         return found.value, bytes(again.encode(found.value).data)

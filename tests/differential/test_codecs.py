@@ -7,7 +7,7 @@ import pytest
 
 from runtime.primitives.header import Header
 from runtime.primitives.types import Index, Raw
-from tests.differential.readers import Scalecodec, cyscale, polkadot_js
+from tests.differential.readers import WITH_MAPS, Scalecodec, cyscale, polkadot_js
 from tests.differential.samples import METADATA, Sample, integers, mentions, samples
 
 ROUNDS = 3
@@ -60,7 +60,7 @@ def check_cyscale(listed: tuple[Sample, ...]) -> int:
     assert found["types"] == list(range(len(found["types"])))
     for sample, value in zip(chosen, found["values"], strict=True):
         assert integers(meant(sample, value)) == integers(sample.value), sample
-        if sample.where[0] not in ("input", "output"):
+        if sample.where[0] not in ("input", "output") and sample.where not in WITH_MAPS:
             assert content(older.read(sample)[0]) == content(value), sample
     return len(chosen)
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.e2e
 
 README = ROOT / "README.md"
 JAVASCRIPT = ROOT / "tests" / "e2e" / "node"
+NODE = re.compile(r"(node-\w+) +(ws://\S+) +process (\d+)")
 ACCOUNT = re.compile(r"//(\w+) +\S+ +([\d,]+) ASY +(.+)")
 URL = "ws://127.0.0.1:9944"
 PATIENCE = 60
@@ -100,7 +101,9 @@ def test_the_screen_has_todays_header() -> None:
         for each in found
         if each
     ]
-    expected = header(VERSION, home, Ports.at(None), rows).text.splitlines()
+    nodes = [(each[1], each[2], int(each[3])) for line in shown if (each := NODE.search(line))]
+    expected = header(VERSION, home, Ports.at(None), nodes, rows).text.splitlines()
+    assert len(nodes) == 2
     assert len(rows) == 5
     assert shown[: len(expected)] == expected
 

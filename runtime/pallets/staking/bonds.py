@@ -71,12 +71,13 @@ class Bonds:
     def punish(self, slash: UnappliedSlash, first_era: int) -> list[tuple[AccountId, Balance]]:
         """Apply a slash: the reporters' part is paid, the rest destroyed; return who lost how much.
 
+        That part is never more than the validator itself lost: nobody gains by betraying those who back it.
         What unlocks before `first_era` was not at stake: it gives only when the rest is not enough.
         """
         stakers = [(slash.validator, slash.own), *slash.others]
         lost = [(who, self._slash(who, value, first_era)) for who, value in stakers]
         taken = sum(amount for _, amount in lost)
-        payout = min(slash.payout, taken)
+        payout = min(slash.payout, lost[0][1])
         for who, amount in reporters_parts(payout, slash.reporters):
             self.currency.pay_out(who, amount)
         self.currency.forget(taken - payout)

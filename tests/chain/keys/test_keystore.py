@@ -58,8 +58,9 @@ def test_generated_keys_differ_and_can_be_read_back(keystore: Keystore) -> None:
         ),
         (
             b'"//Bob"',
-            f"key file {ALICE_FILE} holds another key, "
-            "0xd17c2d7823ebf260fd138f2d7e27d114c0145d968b5ff5006125f2414fadae69; restore it",
+            f"without a password key file {ALICE_FILE} opens to another key, "
+            "0xd17c2d7823ebf260fd138f2d7e27d114c0145d968b5ff5006125f2414fadae69: "
+            "give the password that it was made with, or restore the file",
         ),
     ],
 )
@@ -109,7 +110,7 @@ def test_a_password_opens_what_it_locked(tmp_path: Path) -> None:
     assert Keystore(disk, "pass/word").keypair(BABE_KEY, public).public == public
     with pytest.raises(KeystoreError, match=f"the password does not open key file {name}"):
         Keystore(disk, "wrong").keypair(BABE_KEY, public)
-    with pytest.raises(KeystoreError, match=f"key file {name} holds another key"):
+    with pytest.raises(KeystoreError, match=f"key file {name} opens to another key"):
         Keystore(disk).keypair(BABE_KEY, public)
 
 

@@ -96,6 +96,48 @@ async def test_another_chain_never_gets_through() -> None:
         assert not a.send(b.peer_id, 0, b"nobody there")
 
 
+@pytest.mark.parametrize(
+    ("genesis", "peer", "why"),
+    [
+        (bytes(32), 0, "handshake failed, as with a node of another chain: "),
+        (GENESIS, 2, "is there instead of "),
+        (GENESIS, None, "Connect call failed"),
+    ],
+)
+async def test_an_operator_is_told_once_why_a_known_node_is_not_connected(
+    genesis: bytes, peer: int | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chain.network.tcp.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("chain.network.tcp.LAST_RETRY", 0.01)
+    said: list[str] = []
+    dialled, enough = 0, asyncio.Event()
+
+    class Watched(TcpTransport):
+        async def _dial(self, address: Address) -> None:
+            nonlocal dialled
+            dialled += 1
+            if dialled == 5:
+                enough.set()
+            await super()._dial(address)
+
+    monkeypatch.setattr("chain.network.tcp.log.warning", lambda text, *values: said.append(text % values))
+    async with running(KEYS[0], genesis=genesis) as (there, _):
+        id_ = Watched(TcpConfig(), KEYS[peer or 0], GENESIS, RealRng()).peer_id
+        target = Address("ip4", "127.0.0.1", address(there).port, id_)
+        if peer is None:
+            target = Address("ip4", "127.0.0.1", 1, id_)
+        transport = Watched(TcpConfig(port=None, known=(target,)), KEYS[1], GENESIS, RealRng())
+        task = asyncio.ensure_future(transport.run(Log()))
+        async with asyncio.timeout(20):
+            await enough.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert len(said) == 1
+    assert said[0].startswith(f"📵 No connection to {target}: ")
+    assert why in said[0]
+
+
 async def test_whoever_dials_whom_one_connection_stays() -> None:
     async with contextlib.AsyncExitStack() as opened:
         first, heard_first = await opened.enter_async_context(running(KEYS[0]))

@@ -186,7 +186,7 @@ const CHECKS = {
     const hashes = await Promise.all([0, 1, 2].map((number) => program.hash(number)));
     const body = await client.getBlockBody(hashes[2]);
     const events = await api.query.System.Events.getValue({ at: hashes[2] });
-    const bare = body.map((each) => each.slice(2)); // without the byte of its length and the one that says: bare
+    const bare = body.map((each) => each.slice([1, 2, 4][each[0] & 3] + 1)); // without length, and "bare"
     const calls = await Promise.all(bare.map(async (each) => (await api.txFromCallData(each)).decodedCall));
     return {
       hashes,

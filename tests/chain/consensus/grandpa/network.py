@@ -278,6 +278,7 @@ class Network:
     crash_on_signing: float = 0.0
     guarded: bool = True
     voter_type: type[Voter] = Voter
+    watches_estimates: bool = False  # whether precommits must build on what the round before may have decided
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -402,6 +403,11 @@ class Network:
         key = vote.message.id, vote.set_id, vote.round, PHASES[type(message)]
         if peer.honest and self.cast.setdefault(key, target) != target:
             raise Broken(f"{peer.name} votes twice in set {vote.set_id}, round {vote.round}")
+        rounds = peer.voter.rounds
+        estimate = rounds[0].state.estimate if len(rounds) > 1 else None
+        is_watched = self.watches_estimates and isinstance(message, Precommit) and estimate is not None
+        if is_watched and self.blocks.ancestor(target, estimate[1]) != estimate:
+            raise Broken(f"{peer.name} precommits #{target[1]} without the estimate, #{estimate[1]}")
 
     def check_final(self, peer: Peer, target: Block, commit: Commit) -> None:
         """Check a block that became final."""

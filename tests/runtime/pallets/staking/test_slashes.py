@@ -127,6 +127,19 @@ def test_a_nominator_of_two_offenders_pays_for_both(economy: Economy) -> None:
     assert economy.staking.counter_for_nominators.get() == 0
 
 
+def test_no_validator_gains_by_reporting_itself() -> None:
+    """Its nominators lose with it, and reporters are paid by what all lose: no more than it loses itself."""
+    economy = Economy((4_000, 3_000, 1_000))
+    economy.nominator(N0, 9_000, V2, payee=NoPayee())
+    economy.nominator(N1, 9_000, V2, payee=NoPayee())
+    economy.run_to_era(2)
+    accomplice, stash = economy.free(N3), economy.free(V2)
+    economy.offend(V2, 50, N3)
+    economy.run_to_era(3)
+    assert accomplice < economy.free(N3)
+    assert economy.free(N3) + economy.free(V2) <= accomplice + stash
+
+
 def test_what_unbonds_is_slashed_along(economy: Economy) -> None:
     economy.call(N0, "chill")
     economy.call(N0, "unbond", 600 * ASY)
