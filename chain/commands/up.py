@@ -83,7 +83,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Run the network until Ctrl-C, or as --exit says."""
     _check(parsed)
-    logging.getLogger("client").setLevel(logging.ERROR)  # a node that is gone has a line on the screen
     ports = Ports.at(parsed.port_base, parsed.validators)
     for port in ports.taken_by(parsed.validators, parsed.miners):
         ensure_free("127.0.0.1", port, "--port-base")
@@ -158,6 +157,7 @@ async def _until_stopped(watching: Coroutine[Any, Any, int], stopped: int) -> in
 
 async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> int:
     """Start everything, then show blocks and deaths until one of the two says that it is over."""
+    logging.getLogger("client").setLevel(logging.ERROR)  # a node that is gone has a line on the screen
     validators = VALIDATORS[: parsed.validators]
     miners = [f"Miner{number}" for number in range(1, parsed.miners + 1)]
     is_crowded = len(validators) > max(2, os.cpu_count() or 1)
