@@ -271,7 +271,7 @@ class Voter:
         return self._catch_up(message)
 
     def _catch_up(self, message: CatchUp) -> list[Effect]:
-        """Enter the round after a completed one; hold its votes back while blocks of theirs are missing.
+        """Enter the round after a completed one; hold its votes back and fetch the blocks they are for.
 
         A voter that starts again hears of the round before it has the blocks, and may not ask again for long.
         """
@@ -286,8 +286,11 @@ class Voter:
         counted = [completed.add(vote) for vote in message.votes()]
         if completed.state.completable:
             return self._enter(completed)
-        self._held_catch_up = message if Counted.UNKNOWN_BLOCK in counted else None
-        return []
+        if Counted.UNKNOWN_BLOCK not in counted:
+            return []
+        self._held_catch_up = message
+        targets = dict.fromkeys(_target(vote.message) for vote in message.votes())
+        return [Fetch(block) for block in targets if self._chain.parent(block[0]) is None]
 
     # Votes.
 
@@ -527,6 +530,8 @@ class Voter:
             if vote.id in self.local
         ]
         missing = [effect for votes in self._held.values() for vote in votes for effect in self._fetch(vote)]
+        if self._held_catch_up is not None:
+            missing += self._catch_up(self._held_catch_up)
         return [*own, self._neighbor(), *missing]
 
 

@@ -355,16 +355,16 @@ def test_a_catch_up_is_granted_once_in_a_while_and_takes_another_voter_along() -
     assert voter.round == 41
 
 
-def test_a_catch_up_waits_for_the_blocks_it_votes_for() -> None:
-    """A node that starts again hears from its peers before it has their blocks."""
+def test_a_catch_up_fetches_the_blocks_it_votes_for() -> None:
+    """They may lie on a fork that nobody follows any more."""
     [(answer, _)] = sent(finished(Scene(A)).catch_up_request("p", CatchUpRequest(1, 0), 0.0), CatchUp)
     assert isinstance(answer, CatchUp)
     scene = Scene(A)
     voter = scene.voter()
     voter.start()
     voter.neighbor("p", NeighborPacket(41, 0, 1), 0.0)
-    assert voter.catch_up("p", replace(answer, round=40)) == []
-    assert voter.chain_changed() == []
+    assert voter.catch_up("p", replace(answer, round=40)) == [Fetch(scene.x1)]
+    assert Fetch(scene.x1) in voter.timer(Timer(0, 0, Due.REMINDER))
     scene.view.learn(scene.x1)
     effects = voter.chain_changed()
     assert [each.target for each in effects if isinstance(each, Finalize)] == [scene.x1]
