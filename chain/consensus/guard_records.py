@@ -5,8 +5,8 @@ guard.db = blake2-256 of the rest | version | SCALE of the records
 
 from typing import Annotated
 
+from chain.consensus.checked_file import Damaged, read_checked, write_checked
 from chain.env import Disk
-from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import Bounded, struct, u8, u64
 from runtime.primitives.types import ZERO_HASH, Ed25519Public, Hash, Signature64
@@ -17,8 +17,6 @@ CORRUPT_FILE = "guard.db.corrupt"
 VERSION = b"\x02"
 """of the layout; no file of the one before, which had no such byte, begins like this"""
 NO_SIGNATURE = bytes(64)
-
-_CHECKSUM_SIZE = 32
 
 
 class GuardError(Exception):
@@ -77,8 +75,7 @@ _RECORDS = codec(Records)
 
 def store(disk: Disk, records: Records) -> None:
     """Write the records; they are on stable storage when this returns."""
-    body = VERSION + _RECORDS.encode(records)
-    disk.replace(GUARD_FILE, blake2_256(body) + body)
+    write_checked(disk, GUARD_FILE, VERSION + _RECORDS.encode(records))
 
 
 def load(disk: Disk) -> Records:
@@ -86,12 +83,12 @@ def load(disk: Disk) -> Records:
 
     Raises: GuardCorrupt.
     """
-    content = disk.read(GUARD_FILE)
-    if content is None:
+    try:
+        body = read_checked(disk, GUARD_FILE)
+    except Damaged as problem:
+        raise GuardCorrupt(f"{GUARD_FILE} is corrupt: wrong checksum; {_WAY_OUT}") from problem
+    if body is None:
         return Records({}, {}, {})
-    checksum, body = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
-    if blake2_256(body) != checksum:
-        raise GuardCorrupt(f"{GUARD_FILE} is corrupt: wrong checksum; {_WAY_OUT}")
     if body[:1] != VERSION:
         raise GuardCorrupt(f"{GUARD_FILE} is of another version of this program; {_WAY_OUT}")
     try:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from chain.consensus.checked_file import Damaged, read_checked, write_checked
 from chain.consensus.grandpa.effects import (
     VOTER_RECORD,
     Cast,
@@ -55,14 +56,12 @@ from runtime.primitives.grandpa import (
     GrandpaJustification,
     SignedMessage,
 )
-from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("grandpa")
 
 VOTER_FILE = "voter.db"
-_CHECKSUM_SIZE = 32
 _CATCH_UP = b"\x04"
 """how the longest of all messages begins"""
 _ROUND_AND_SET_SIZE = 16
@@ -277,9 +276,11 @@ class Driver:
 
         A node whose own keys decide would wait for ever in a round where it voted for blocks since purged.
         """
-        content = self._disk.read(VOTER_FILE) or b""
-        checksum, body = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
-        if not content or blake2_256(body) != checksum:
+        try:
+            body = read_checked(self._disk, VOTER_FILE)
+        except Damaged:
+            return None
+        if body is None:
             return None
         try:
             record: VoterRecord = VOTER_RECORD.decode(body)
@@ -318,8 +319,7 @@ class Driver:
                 self._ledger.finalize(justify(effect.round, effect.commit, self._ledger))
                 self._follow_set()
             case Save(record):
-                body = VOTER_RECORD.encode(record)
-                self._disk.replace(VOTER_FILE, blake2_256(body) + body)
+                write_checked(self._disk, VOTER_FILE, VOTER_RECORD.encode(record))
             case Report(proof) if self._accuse is not None:
                 self._accuse(proof)
             case Send(message, peer) if self._gossip is not None:

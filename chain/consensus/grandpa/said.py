@@ -11,18 +11,17 @@ only repeats what is signed already: losing it, or putting an old copy in its pl
 from collections import Counter
 from typing import Annotated
 
+from chain.consensus.checked_file import Damaged, read_checked, write_checked
 from chain.consensus.grandpa.messages import Vote
 from chain.env import Disk
 from runtime.primitives.babe import MAX_AUTHORITIES
 from runtime.primitives.grandpa import PrimaryPropose, SignedMessage
-from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import Bounded, struct, u64
 
 VOTES_FILE = "votes.db"
 KEPT = 64
 """votes of each key: two a round"""
-_CHECKSUM_SIZE = 32
 
 
 @struct("grandpa::SaidVote")
@@ -59,8 +58,7 @@ class Said:
         votes = [*self._votes, said]
         if Counter(each.message.id for each in votes)[vote.message.id] > KEPT:
             votes.remove(next(each for each in votes if each.message.id == vote.message.id))
-        body = _VOTES.encode(SaidVotes(votes))
-        self._disk.replace(VOTES_FILE, blake2_256(body) + body)
+        write_checked(self._disk, VOTES_FILE, _VOTES.encode(SaidVotes(votes)))
         self._votes = votes
 
     def votes(self, set_id: int) -> list[Vote]:
@@ -70,9 +68,11 @@ class Said:
 
 def _load(disk: Disk) -> list[SaidVote]:
     """Return the votes in the file; none where it is missing or damaged."""
-    content = disk.read(VOTES_FILE) or b""
-    checksum, body = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
-    if not content or blake2_256(body) != checksum:
+    try:
+        body = read_checked(disk, VOTES_FILE)
+    except Damaged:
+        return []
+    if body is None:
         return []
     try:
         found: SaidVotes = _VOTES.decode(body)
