@@ -34,6 +34,13 @@ class Channel(enum.IntEnum):
     REQUESTS = 4
     ANSWERS = 5
     TRANSACTIONS = 6
+    TRANSACTION_IDS = 7
+    TRANSACTION_REQUESTS = 8
+    STATE_REQUESTS = 9
+    STATE_ANSWERS = 10
+    WARP_REQUESTS = 11
+    WARP_ANSWERS = 12
+    PEERS = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,13 @@ LIMITS = {
     Channel.REQUESTS: Limits(2, 1 << 10, 50, 200),
     Channel.ANSWERS: Limits(2, 6 << 20, 50, 200),  # the first block of an answer may be the largest legal one
     Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
+    Channel.TRANSACTION_IDS: Limits(3, 32 << 10, 50, 400),
+    Channel.TRANSACTION_REQUESTS: Limits(3, 32 << 10, 50, 400),
+    Channel.STATE_REQUESTS: Limits(4, 1 << 10, 20, 40),
+    Channel.STATE_ANSWERS: Limits(4, 4 << 20, 20, 40),
+    Channel.WARP_REQUESTS: Limits(4, 1 << 10, 4, 16),
+    Channel.WARP_ANSWERS: Limits(4, 4 << 20, 4, 16),
+    Channel.PEERS: Limits(5, 256 << 10, 0.1, 4),
 }
 
 
