@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from chain.network.addresses import plain_ip
 from chain.network.handshake import MAX_MESSAGE, Greeting
 from chain.network.noise import TAG_SIZE, Channel, NoiseError
 
@@ -70,6 +71,7 @@ class Link:
     ) -> None:
         self.peer = peer
         self.outbound = outbound
+        self.ip = remote_ip(writer)
         self.reason = ""  # why this side has closed it
         self._channel = channel
         self._reader = reader
@@ -120,6 +122,12 @@ class Link:
         self.reason = self.reason or reason
         with contextlib.suppress(OSError):
             self._writer.transport.abort()
+
+
+def remote_ip(writer: asyncio.StreamWriter) -> str:
+    """Return the IP address of the other end, empty where it has none."""
+    name = writer.get_extra_info("peername")
+    return plain_ip(name[0]) if isinstance(name, tuple) else ""
 
 
 async def _block(reader: asyncio.StreamReader, most: int) -> bytes:

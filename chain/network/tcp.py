@@ -1,4 +1,4 @@
-"""Peers over TCP: listens, dials the nodes it knows, and keeps one connection to each.
+"""Peers over TCP: listens, and keeps one connection to each; dialler.py says whom it dials.
 
 Satisfies chain.env.Transport. When two nodes dial each other at once, both keep the connection that the one
 with the lower peer id has made.
@@ -8,12 +8,14 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from chain.env import PeerHandler, Rng
+from chain.env import Clock, Disk, PeerHandler, Rng
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.addresses import Address
+from chain.network.bans import Bans
+from chain.network.dialler import AlreadyConnected, Dialler
 from chain.network.handshake import Greeting, Identity
-from chain.network.link import Link, LinkClosed, greet
+from chain.network.link import Link, LinkClosed, greet, remote_ip
 
 log = logging.getLogger("sub-libp2p")
 
@@ -21,14 +23,8 @@ MAX_INBOUND = 64
 """peers that nobody here has named; those that are known always find a place"""
 MAX_HANDSHAKES = 32
 """of those who dial, at once; one more, and the oldest is hung up on: honest ones take a moment"""
-FIRST_RETRY = 1.0
-LAST_RETRY = 60.0
-"""seconds until a node that was not there is dialled again; the wait doubles in between"""
-_RETRY_SPREAD = 256
-
-
-class AlreadyConnected(LinkClosed):
-    """The peer at the other end is connected with this node: nothing is missing."""
+DIAL_SECONDS = 5.0
+"""until somebody must have taken the call"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,20 @@ class TcpConfig:
 class TcpTransport:
     """The connections of one node."""
 
-    def __init__(self, config: TcpConfig, node_key: Keypair, genesis: bytes, rng: Rng) -> None:
+    def __init__(
+        self, config: TcpConfig, node_key: Keypair, genesis: bytes, rng: Rng, clock: Clock, disk: Disk
+    ) -> None:
         self.config = config
         self.peer_id = peer_id(node_key.public)
         self.port: int | None = None  # where it listens, once it does
         self.listening = asyncio.Event()
+        self.bans = Bans(disk, clock)
         self._identity = Identity.of(node_key, rng)
         self._genesis = genesis
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._half_open: dict[asyncio.StreamWriter, None] = {}  # who dialled and is not greeted, oldest first
+        self._dialler = Dialler(self, config.known, rng)
         self._tasks: asyncio.TaskGroup | None = None
         self._peers: PeerHandler | None = None
 
@@ -71,15 +71,14 @@ class TcpTransport:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                for address in self.config.known:
-                    if address.peer != self.peer_id:
-                        tasks.create_task(self._keep_dialling(address), name=f"dial {address}")
+                tasks.create_task(self._dialler.run(), name="dialler")
                 await asyncio.Future()
         finally:
             if server is not None:
                 server.close()
             for link in list(self._links.values()):
                 link.close("this node stops")
+            self.bans.save(at_once=True)
 
     def send(self, peer: str, channel: int, message: bytes) -> bool:
         """Queue a message; False when the peer is gone or its queue is full."""
@@ -92,6 +91,32 @@ class TcpTransport:
         if link is not None:
             link.close(reason)
 
+    def ban(self, peer: str, reason: str) -> bool:
+        """Disconnect a peer and keep it and its IP address away for a while."""
+        link = self._links.get(peer)
+        ip = "" if link is None else link.ip
+        seconds = self.bans.add(peer, ip)
+        log.info("⛔ Banned %s at %s for %d min: %s", peer, ip or "?", seconds // 60, reason)
+        self.drop(peer, reason)
+        return True
+
+    def is_connected(self, peer: str) -> bool:
+        """Say whether there is a connection with a peer."""
+        return peer in self._links
+
+    async def connect(self, address: Address) -> None:
+        """Dial an address and stay until the connection ends.
+
+        Raises: LinkClosed when there was none, AlreadyConnected when there is one.
+        """
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                reader, writer = await asyncio.open_connection(address.host, address.port)
+        except (OSError, TimeoutError) as problem:
+            why = "nobody answers there" if isinstance(problem, TimeoutError) else str(problem)
+            raise LinkClosed(why) from problem
+        await self._talk(reader, writer, expected=address.peer, outbound=True)
+
     def addresses(self) -> list[str]:
         """Return where others can reach this node."""
         if self.port is None:
@@ -101,7 +126,7 @@ class TcpTransport:
     # Connections.
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._tasks is None:
+        if self._tasks is None or self.bans.has_ip(remote_ip(writer)):
             writer.transport.abort()
             return
         while len(self._half_open) >= MAX_HANDSHAKES:
@@ -116,42 +141,6 @@ class TcpTransport:
             await self._talk(reader, writer, expected=None, outbound=False)
         except LinkClosed as ended:
             log.debug("a connection from %s ended: %s", writer.get_extra_info("peername"), ended)
-
-    async def _keep_dialling(self, address: Address) -> None:
-        """Be connected to a node as far as it is there; say once why it is not, after a second attempt."""
-        wait, failures, told = FIRST_RETRY, 0, ""
-        while True:
-            if address.peer is not None and address.peer in self._links:
-                failures, told = 0, ""
-            else:
-                try:
-                    await self._dial(address)
-                    wait, failures, told = FIRST_RETRY, 0, ""
-                except AlreadyConnected:
-                    failures, told = 0, ""
-                except LinkClosed as problem:
-                    failures += 1
-                    if failures > 1 and told != str(problem):
-                        told = str(problem)
-                        log.warning(
-                            "📵 No connection to %s: %s; it is dialled until there is one", address, told
-                        )
-            spread = self._rng.token(1)[0] / _RETRY_SPREAD
-            await asyncio.sleep(wait * (0.75 + spread / 2))
-            wait = min(2 * wait, LAST_RETRY)
-
-    async def _dial(self, address: Address) -> None:
-        """Connect and stay until the connection ends.
-
-        Raises: LinkClosed when there was none.
-        """
-        try:
-            async with asyncio.timeout(FIRST_RETRY * 5):
-                reader, writer = await asyncio.open_connection(address.host, address.port)
-        except (OSError, TimeoutError) as problem:
-            why = "nobody answers there" if isinstance(problem, TimeoutError) else str(problem)
-            raise LinkClosed(why) from problem
-        await self._talk(reader, writer, expected=address.peer, outbound=True)
 
     async def _talk(
         self,
@@ -184,6 +173,8 @@ class TcpTransport:
             peer, channel = await greet(reader, writer, greeting)
         finally:
             self._half_open.pop(writer, None)
+        if self.bans.has_peer(peer):
+            raise LinkClosed(f"{peer} is banned")
         if not outbound and not self._has_room(peer):
             raise LinkClosed("too many have dialled this node")
         if peer == self.peer_id:

@@ -5,18 +5,25 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chain.env_real import RealRng
+from chain.env_real import RealClock, RealRng
+from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network import tcp as tcp_module
 from chain.network.addresses import Address, AddressError, parse_address
 from chain.network.tcp import TcpConfig, TcpTransport
+from tests.sim.env import Files, Life, SimDisk
 
 GENESIS = bytes(range(32))
 KEYS = sorted(
     (Keypair.from_suri(f"//Node{number}", "ed25519") for number in range(3)),
-    key=lambda pair: TcpTransport(TcpConfig(port=None), pair, GENESIS, RealRng()).peer_id,
+    key=lambda pair: peer_id(pair.public),
 )
+
+
+def made(config: TcpConfig, key: Keypair, genesis: bytes = GENESIS) -> TcpTransport:
+    """Return a transport that has never run."""
+    return TcpTransport(config, key, genesis, RealRng(), RealClock(), SimDisk(Files(), Life()))
 
 
 @dataclass
@@ -57,7 +64,7 @@ async def running(
     key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0
 ) -> AsyncIterator[tuple[TcpTransport, Log]]:
     """Run a transport on a free port of this machine."""
-    transport, log = TcpTransport(TcpConfig(port=port, known=known), key, genesis, RealRng()), Log()
+    transport, log = made(TcpConfig(port=port, known=known), key, genesis), Log()
     task = asyncio.ensure_future(transport.run(log))
     await transport.listening.wait()
     try:
@@ -107,26 +114,28 @@ async def test_another_chain_never_gets_through() -> None:
 async def test_an_operator_is_told_once_why_a_known_node_is_not_connected(
     genesis: bytes, peer: int | None, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chain.network.tcp.FIRST_RETRY", 0.01)
-    monkeypatch.setattr("chain.network.tcp.LAST_RETRY", 0.01)
+    monkeypatch.setattr("chain.network.dialler.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("chain.network.dialler.LAST_RETRY", 0.01)
     said: list[str] = []
     dialled, enough = 0, asyncio.Event()
 
     class Watched(TcpTransport):
-        async def _dial(self, address: Address) -> None:
+        async def connect(self, address: Address) -> None:
             nonlocal dialled
             dialled += 1
             if dialled == 5:
                 enough.set()
-            await super()._dial(address)
+            await super().connect(address)
 
-    monkeypatch.setattr("chain.network.tcp.log.warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr("chain.network.dialler.log.warning", lambda text, *values: said.append(text % values))
     async with running(KEYS[0], genesis=genesis) as (there, _):
-        id_ = Watched(TcpConfig(), KEYS[peer or 0], GENESIS, RealRng()).peer_id
+        id_ = peer_id(KEYS[peer or 0].public)
         target = Address("ip4", "127.0.0.1", address(there).port, id_)
         if peer is None:
             target = Address("ip4", "127.0.0.1", 1, id_)
-        transport = Watched(TcpConfig(port=None, known=(target,)), KEYS[1], GENESIS, RealRng())
+        disk = SimDisk(Files(), Life())
+        config = TcpConfig(port=None, known=(target,))
+        transport = Watched(config, KEYS[1], GENESIS, RealRng(), RealClock(), disk)
         task = asyncio.ensure_future(transport.run(Log()))
         async with asyncio.timeout(20):
             await enough.wait()
@@ -193,7 +202,7 @@ async def test_whoever_dials_and_says_nothing_keeps_nobody_out(monkeypatch: pyte
 
 async def test_strangers_take_no_place_of_a_known_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp_module, "MAX_INBOUND", 1)
-    friend = TcpTransport(TcpConfig(port=None), KEYS[1], GENESIS, RealRng()).peer_id
+    friend = peer_id(KEYS[1].public)
     silent = parse_address(f"/ip4/127.0.0.1/tcp/1/p2p/{friend}")  # it does not listen, it dials
     async with contextlib.AsyncExitStack() as opened:
         a, heard = await opened.enter_async_context(running(KEYS[0], silent))
@@ -225,7 +234,7 @@ async def test_a_peer_that_does_not_read_fills_its_own_queue_only() -> None:
 
 
 def test_addresses_read_back() -> None:
-    peer = TcpTransport(TcpConfig(port=None), KEYS[0], GENESIS, RealRng()).peer_id
+    peer = peer_id(KEYS[0].public)
     for text in (f"/ip4/127.0.0.1/tcp/30333/p2p/{peer}", "/dns/node.example.org/tcp/1", "/ip6/::1/tcp/65535"):
         assert str(parse_address(text)) == text
 
