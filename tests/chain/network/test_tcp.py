@@ -11,7 +11,11 @@ from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network import tcp as tcp_module
 from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.half_open import MAX_HALF_OPEN
+from chain.network.memory import Memory
+from chain.network.messages import Channel
 from chain.network.tcp import TcpConfig, TcpTransport
+from chain.network.wire import Wire
 from tests.sim.env import Files, Life, SimDisk
 
 GENESIS = bytes(range(32))
@@ -84,21 +88,21 @@ async def test_messages_arrive_in_order_both_ways() -> None:
         await heard_a.until("connected", b.peer_id)
         await heard_b.until("connected", a.peer_id)
         for number in range(100):
-            assert a.send(b.peer_id, number % 6, bytes([number]) * number * 100)
+            assert a.send(b.peer_id, Channel.ANSWERS, bytes([number]) * number * 1_000)
         assert b.send(a.peer_id, 3, b"")
-        await heard_b.until("received", a.peer_id, 99 % 6, bytes([99]) * 9900)
+        await heard_b.until("received", a.peer_id, Channel.ANSWERS, bytes([99]) * 99_000)
         await heard_a.until("received", b.peer_id, 3, b"")
         received = [event[3] for event in heard_b.events if event[0] == "received"]
-        assert received == [bytes([number]) * number * 100 for number in range(100)]
+        assert received == [bytes([number]) * number * 1_000 for number in range(100)]
 
 
 async def test_another_chain_never_gets_through() -> None:
     async with running(KEYS[0]) as (a, heard_a), running(KEYS[1], genesis=bytes(32)) as (b, _):
-        reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+        wire = await dialled(address(a))
         greeting = link_module.Greeting(b._identity, bytes(32), RealRng(), initiator=True)
         with pytest.raises(link_module.LinkClosed, match="handshake failed"):
-            await link_module.greet(reader, writer, greeting)
-        writer.close()
+            await link_module.greet(wire, greeting)
+        wire.abort()
         assert heard_a.events == []
         assert not a.send(b.peer_id, 0, b"nobody there")
 
@@ -161,10 +165,16 @@ async def test_whoever_dials_whom_one_connection_stays() -> None:
 
 async def link_to(transport: TcpTransport, target: Address) -> link_module.Link:
     """Dial with a transport's identity, beside what it does by itself."""
-    reader, writer = await asyncio.open_connection(target.host, target.port)
+    wire = await dialled(target)
     greeting = link_module.Greeting(transport._identity, GENESIS, RealRng(), initiator=True)
-    peer, channel = await link_module.greet(reader, writer, greeting)
-    return link_module.Link(peer, channel, reader, writer, outbound=True)
+    peer, channel = await link_module.greet(wire, greeting)
+    return link_module.Link(peer, channel, wire, Memory(), outbound=True)
+
+
+async def dialled(target: Address) -> Wire:
+    """Connect, and no more."""
+    _, wire = await asyncio.get_running_loop().create_connection(Wire, target.host, target.port)
+    return wire
 
 
 async def test_a_node_that_is_gone_is_dialled_again() -> None:
@@ -181,10 +191,10 @@ async def test_a_node_that_is_gone_is_dialled_again() -> None:
 async def test_garbage_ends_a_connection_and_nothing_else() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1], address(a)) as (b, _):
         await heard.until("connected", b.peer_id)
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 600, (64).to_bytes(4, "big") + bytes(64)):
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 600, (64).to_bytes(2, "big") + bytes(64)):
             reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
             writer.write(garbage)
-            assert len(await reader.read()) <= 4 + 512
+            assert len(await reader.read()) <= 2 + 512
             writer.close()
         assert a.send(b.peer_id, 0, b"still here")
 
@@ -193,7 +203,7 @@ async def test_whoever_dials_and_says_nothing_keeps_nobody_out(monkeypatch: pyte
     monkeypatch.setattr(link_module, "HANDSHAKE_SECONDS", 1_000.0)
     async with contextlib.AsyncExitStack() as opened:
         a, heard = await opened.enter_async_context(running(KEYS[0]))
-        for _ in range(tcp_module.MAX_HANDSHAKES + 1):
+        for _ in range(MAX_HALF_OPEN + 1):
             _, writer = await asyncio.open_connection("127.0.0.1", a.port)
             opened.callback(writer.close)
         b, _ = await opened.enter_async_context(running(KEYS[1], address(a)))
@@ -216,7 +226,7 @@ async def test_a_frame_that_was_changed_ends_the_connection() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
         link = await link_to(b, address(a))
         await heard.until("connected", b.peer_id)
-        link._writer.write((32).to_bytes(4, "big") + bytes(32))
+        link._wire.write(bytes(32))
         await heard.until("disconnected", b.peer_id)
         link.close()
 
@@ -226,10 +236,11 @@ async def test_a_peer_that_does_not_read_fills_its_own_queue_only() -> None:
         link = await link_to(b, address(a))
         await heard.until("connected", b.peer_id)
         sent = 0
-        while a.send(b.peer_id, 2, bytes(1 << 20)):
+        while a.send(b.peer_id, Channel.ANSWERS, bytes(1 << 20)):
             sent += 1
             assert sent < 64
-        assert sent >= link_module.MAX_QUEUE >> 20
+        assert sent == (link_module.MAX_QUEUE >> 20) - 1
+        assert a.send(b.peer_id, Channel.VOTES, b"goes before")
         link.close()
 
 
