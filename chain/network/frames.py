@@ -80,9 +80,7 @@ class Assembler:
                 if whole is not None:
                     yield channel, whole
             elif size > SIZES[channel]:
-                raise FrameFault(
-                    f"a message of {size} bytes on channel {channel}, which takes {SIZES[channel]}"
-                )
+                raise _too_long(size, channel)
             else:
                 yield channel, content[begin:at]
         if at != end:
@@ -99,9 +97,7 @@ class Assembler:
         message = self._unfinished.get(channel)
         if message is None:
             if size + left > SIZES[channel]:
-                raise FrameFault(
-                    f"a message of {size + left} bytes on channel {channel}, which takes {SIZES[channel]}"
-                )
+                raise _too_long(size + left, channel)
             message = self._unfinished[channel] = _Unfinished(size + left)
         if message.left != size + left:
             raise FrameFault(f"a message on channel {channel} changes its length")
@@ -116,3 +112,7 @@ class Assembler:
         del self._unfinished[channel]
         self._hold(-message.size)
         return b"".join(message.pieces)
+
+
+def _too_long(size: int, channel: int) -> FrameFault:
+    return FrameFault(f"a message of {size} bytes on channel {channel}, which takes {SIZES[channel]}")

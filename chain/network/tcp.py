@@ -6,7 +6,7 @@ with the lower peer id has made.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain.env import Clock, Disk, PeerHandler, Rng
 from chain.keys.node import peer_id
@@ -37,7 +37,7 @@ class TcpConfig:
     host: str = "127.0.0.1"
     port: int | None = 30_333  # None: do not listen; 0: any free port
     known: tuple[Address, ...] = ()  # dialled until they answer, and again when they are gone
-    link: LinkConfig = LinkConfig()
+    link: LinkConfig = field(default_factory=LinkConfig)
 
 
 class TcpTransport:

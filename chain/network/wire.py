@@ -1,7 +1,7 @@
 """A socket that carries blocks, each preceded by its length: u16, big endian | at most 65,535 bytes.
 
 Bytes are received into one buffer, and reading stops while it is full: whoever sends faster than this node
-takes is slowed down by TCP. Little waits in the other direction, too: what is to be sent next is decided late.
+takes is slowed down by TCP. Little waits in the other direction, so what goes next is decided late.
 """
 
 import asyncio

@@ -110,4 +110,4 @@ def test_every_message_fits_a_queue_and_the_memory_of_a_peer() -> None:
 def test_votes_go_before_blocks_and_blocks_before_transactions() -> None:
     priorities = [LIMITS[channel].priority for channel in Channel]
     assert priorities == sorted(priorities)
-    assert [channel.value for channel in Channel] == list(range(7))
+    assert [channel.value for channel in Channel] == list(range(len(Channel)))
