@@ -124,7 +124,8 @@ class Network:
             what = f"{reason}: {detail}" if detail else reason
             log.info("❌ Dropped %s: %s. What to do: %s", peer, what, reason.advice)
             self._leave(peer)
-            self._transport.drop(peer, reason)
+            if not self._transport.ban(peer, reason):
+                self._reputations.forget(peer)
 
     def cost_of(self, peer: str) -> int:
         """Return what a peer's faults amount to now."""
