@@ -126,7 +126,7 @@ class Node:
         )
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.transactions = TransactionGossip(self.network, self.pool, clock, self.is_behind)
-        votes = VoteExchange(self.network)
+        votes = VoteExchange(self.network, clock)
         gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
         ledger = Ledger(store, self.importer, self._decided)
         self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
