@@ -27,7 +27,7 @@ from miners.device import use_device
 from miners.joining import JUDGE, CannotJoin, Site, announce, check_numbers, workplace
 from miners.model import loss
 from miners.parameters import TrainingParameters
-from miners.process import run, set_up_logging
+from miners.process import run, set_up_logging, together
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
 from miners.shelf import Shelf
@@ -107,9 +107,7 @@ async def main(config: Config) -> None:
             config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope, slot
         )
         mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(mirror.follow())
-            tasks.create_task(judge_forever(bench))
+        await together(judge_forever(bench), mirror.follow())
 
 
 async def ensure_permitted(chain: Chain, netuid: int) -> int:

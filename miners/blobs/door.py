@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -9,11 +10,34 @@ from aiohttp import web
 
 from miners.blobs.limits import Limits
 
+log = logging.getLogger("blobs")
+
 HEAD_LINE = 512
 """bytes of the request line, and of one header"""
 HEAD_LINES = 32
 LINGER = 0.5
 """seconds we read on after refusing a request, so that the caller gets to see why"""
+
+
+class Connection(web.RequestHandler):
+    """One TCP connection; what is no HTTP is answered with one line, not with itself."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return what a request that failed is answered with."""
+        if request.writer.output_size:
+            raise ConnectionError("an answer has begun; another cannot follow")
+        if status >= 500:
+            log.error("a request failed: %s", exc, exc_info=exc)
+        text = "this is no request of HTTP/1.1, or its head is too long\n" if status == 400 else "try again\n"
+        response = web.Response(status=status, text=text)
+        response.force_close()
+        return response
 
 
 class Door(web.Server):
@@ -36,6 +60,10 @@ class Door(web.Server):
         self._limits = limits
         self._unknown: OrderedDict[web.RequestHandler, asyncio.Transport] = OrderedDict()
         self._addresses: Counter[str] = Counter()
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the handler of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection; one too many costs the oldest that has not signed."""

@@ -244,6 +244,8 @@ class _Server:
                     await self._in_thread(unfinished.finish, digest)
             except StoreFull as problem:
                 raise BadRequest(507, str(problem)) from problem
+            except ConnectionError as problem:
+                raise BadRequest(400, "the connection ended before the body") from problem
             except OSError as problem:
                 log.error("a blob could not be written: %s", problem)
                 raise BadRequest(507, "this server's disk cannot be written: push to another") from problem
