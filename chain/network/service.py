@@ -123,7 +123,8 @@ class Network:
         if self._reputations.lose(peer, reason.cost) and peer in self._peers:
             log.info("❌ Dropped %s: %s %s", peer, reason, detail)
             self._leave(peer)
-            self._transport.drop(peer, reason)
+            if not self._transport.ban(peer, reason):
+                self._reputations.forget(peer)
 
     def cost_of(self, peer: str) -> int:
         """Return what a peer's faults amount to now."""

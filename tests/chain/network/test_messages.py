@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.block_data import MAX_BLOCKS, BlockData
-from chain.network.link import MAX_FRAME, MAX_QUEUE
+from chain.network.link import MAX_QUEUE
+from chain.network.memory import MAX_MEMORY_PER_PEER
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
@@ -23,7 +24,7 @@ from chain.network.messages import (
     Status,
     Transactions,
 )
-from chain.network.noise import TAG_SIZE
+from chain.network.queue import OVERHEAD
 from runtime.primitives.header import Digest, Header, PreRuntime, Seal
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -100,11 +101,13 @@ def test_lists_are_bounded() -> None:
         TRANSACTIONS.decode(b"\x05\x04" + bytes(MAX_TRANSACTIONS + 1))
 
 
-def test_every_message_fits_a_frame() -> None:
-    assert max(limits.size for limits in LIMITS.values()) + 1 + TAG_SIZE <= MAX_FRAME < MAX_QUEUE
+def test_every_message_fits_a_queue_and_the_memory_of_a_peer() -> None:
+    longest = max(limits.size for limits in LIMITS.values())
+    assert longest + OVERHEAD <= MAX_QUEUE
+    assert longest + MAX_QUEUE <= MAX_MEMORY_PER_PEER
 
 
 def test_votes_go_before_blocks_and_blocks_before_transactions() -> None:
     priorities = [LIMITS[channel].priority for channel in Channel]
     assert priorities == sorted(priorities)
-    assert [channel.value for channel in Channel] == list(range(7))
+    assert [channel.value for channel in Channel] == list(range(len(Channel)))
