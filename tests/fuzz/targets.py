@@ -9,6 +9,7 @@ from tests.fuzz import (
     offence_targets,
     rpc_targets,
     runtime_targets,
+    state_targets,
     wire_targets,
     worker_targets,
 )
@@ -25,6 +26,7 @@ def all_targets() -> dict[str, Target]:
         grandpa_targets,
         network_targets,
         wire_targets,
+        state_targets,
         worker_targets,
         rpc_targets,
     )
