@@ -34,6 +34,8 @@ class Fault(enum.StrEnum):
     OUT_OF_DATE = "a vote of a round long over"
     OUT_OF_TURN = "a vote of a round far ahead"
     BACKWARDS = "a neighbour packet that goes backwards"
+    FORGED_RECORD = "a peer record that its peer has not signed, or that no peer would sign"
+    STALE_RECORD = "a peer record past its time"
 
     @property
     def cost(self) -> int:
@@ -63,6 +65,8 @@ COSTS: dict[Fault, int] = {
     Fault.OUT_OF_DATE: 50,
     Fault.OUT_OF_TURN: 500,
     Fault.BACKWARDS: 50,
+    Fault.FORGED_RECORD: 1 << 27,
+    Fault.STALE_RECORD: 1 << 12,  # of each message that has some; whose clock is slow sends them, too
 }
 
 
