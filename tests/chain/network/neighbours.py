@@ -1,4 +1,4 @@
-"""Nodes without a chain, on sockets of this machine: a transport, what is above it, and the exchange of peers.
+"""Nodes without a chain, on sockets of this machine: a transport, and what is above it as far as peers go.
 
 async with neighbours() as start:
     a = await start("a")
@@ -114,5 +114,5 @@ async def neighbours() -> AsyncIterator[Start]:
 async def until(holds: Callable[[], object]) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  what it asks about is not told by any event
             await asyncio.sleep(0.02)
