@@ -114,7 +114,8 @@ async def ours(where: list[str]) -> AsyncIterator[Session]:
     port, peer = where
     handler = Handler(serves=False)
     async with transport("Measures", None, handler) as made, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(made.connect(Address("ip4", "127.0.0.1", int(port), peer)))
+        there = Address("ip4", "127.0.0.1", int(port), peer)
+        task = tasks.create_task(made.connect(there, lambda peer, ip: None))
         await handler.joined.wait()
         yield Ours(made, peer, handler)
         made.drop(peer, "measured")
