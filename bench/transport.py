@@ -123,7 +123,8 @@ def libp2p() -> dict[str, float] | str:
         except subprocess.TimeoutExpired:
             return f"not measured: not finished within {LIBP2P_SECONDS:.0f} s"
     if done.returncode:
-        return f"not measured: {done.stderr.strip().splitlines()[-1]}"
+        print(done.stderr, file=sys.stderr)
+        return f"not measured: it ended with {done.returncode}"
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 

@@ -77,6 +77,7 @@ async def answer(stream):
             await messages.send(ECHO, body)
         else:
             await messages.send(COUNT, str(count).encode())
+            count = 0
 
 
 async def handle(stream):
@@ -118,7 +119,7 @@ async def per_second(messages, size):
             await messages.send(LOAD, body)
         sent += BATCH[size]
         await messages.send(COUNT, b"")
-        assert int((await messages.receive())[1]) == sent
+        assert int((await messages.receive())[1]) == BATCH[size]
     return sent / (time.perf_counter() - began)
 
 
