@@ -56,14 +56,22 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(
-    role: str, url: str, key: str, netuid: int, directory: Path | None, host: str, port: int
+    role: str,
+    url: str,
+    key: str,
+    netuid: int,
+    directory: Path | None,
+    host: str,
+    port: int,
+    *,
+    waits: bool = False,
 ) -> AsyncIterator[Workplace]:
     """Open everything a worker works with, and close it in order.
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
     with claim(role, directory) as home:
-        async with Chain.connect(url, key) as chain, BlobClient() as blobs:
+        async with Chain.connect(url, key, waits=waits) as chain, BlobClient() as blobs:
             bind(home, chain.genesis_hash, netuid)
             parameters = await subnet_parameters(chain, netuid)
             store = BlobStore(home / "blobs")

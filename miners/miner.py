@@ -54,6 +54,7 @@ class Config:
     directory: Path | None = None  # where model and blobs are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to serve blobs on
     port: int = 0  # port to serve blobs on; 0 takes a free one
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
     cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
 
     def __post_init__(self) -> None:
@@ -82,7 +83,14 @@ async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
     async with workplace(
-        "miner", config.url, config.key, config.netuid, config.directory, config.host, config.port
+        "miner",
+        config.url,
+        config.key,
+        config.netuid,
+        config.directory,
+        config.host,
+        config.port,
+        waits=config.wait,
     ) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)

@@ -42,6 +42,7 @@ class Config:
     key: str = "//Provider"  # secret URI of the subnet's owner
     netuid: int = 1  # subnet the text is for
     offline: bool = False  # serve only; name nothing on chain
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, threads=1)
@@ -89,7 +90,7 @@ async def register(config: Config, publication: Publication) -> None:
 
     Raises: SuriError, Unreachable, WrongChain, Refused.
     """
-    async with Chain.connect(config.url, config.key) as chain:
+    async with Chain.connect(config.url, config.key, waits=config.wait) as chain:
         if await chain.dataset(config.netuid) == (publication.root, publication.url):
             return
         root = "0x" + publication.root.hex()

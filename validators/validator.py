@@ -61,6 +61,7 @@ class Config:
     directory: Path | None = None  # where model, blobs and journal are kept; temporary if not given
     host: str = "127.0.0.1"  # address to serve mirrored blobs on
     port: int = 0  # port to serve mirrored blobs on; 0 takes a free one
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, self.threads)
@@ -85,7 +86,14 @@ async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
     async with workplace(
-        "judge", config.url, config.key, config.netuid, config.directory, config.host, config.port
+        "judge",
+        config.url,
+        config.key,
+        config.netuid,
+        config.directory,
+        config.host,
+        config.port,
+        waits=config.wait,
     ) as place:
         chain, home = place.chain, place.home
         uid = await ensure_permitted(chain, config.netuid)
