@@ -51,9 +51,7 @@ def main() -> None:
     """Run a network to its end and report."""
     flags = parser(__doc__)
     flags.add_argument("--rounds", type=int, default=3, help="training rounds to wait for [3]")
-    flags.add_argument(
-        "--port-base", type=int, default=9800, metavar="PORT", help="first of 19 ports [9800]"
-    )
+    flags.add_argument("--port-base", type=int, default=9800, metavar="PORT", help="first of 19 ports [9800]")
     given = flags.parse_args()
     finish("first_light", figures(run(given)), given)
 

@@ -30,6 +30,8 @@ LOCK_FILE = "lock"
 LAST_PORT = 65_535
 LAST_NETUID = 65_535
 MOST_THREADS = 1_024
+MAX_SECRET = 512
+"""characters of a secret URI: a phrase of 24 words, derivations and a password"""
 SERVED_TOO_SOON = "ServedTooSoon"
 """Neurons' error for a second announcement within a few blocks."""
 ANNOUNCE_PAUSE_SECONDS = 2.0
@@ -80,6 +82,23 @@ async def workplace(
                     chain, blobs, store, home, netuid, parameters, mirrors=role == "judge"
                 )  # judges keep what enters the model
                 yield Workplace(home, chain, blobs, store, address, parameters, replica)
+
+
+def secret_of(key: str, key_file: Path | None) -> str:
+    """Return the secret URI of a worker's key, from its file where one is named.
+
+    Raises: CannotJoin.
+    """
+    if key_file is None:
+        return key
+    try:
+        with key_file.open(encoding="utf-8") as file:
+            text = file.readline(MAX_SECRET + 1).strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CannotJoin(f"--key-file {key_file} cannot be read ({problem})") from problem
+    if not text or len(text) > MAX_SECRET:
+        raise CannotJoin(f"--key-file {key_file} must hold a secret URI of 1 to {MAX_SECRET} characters")
+    return text
 
 
 def check_numbers(netuid: int, port: int, threads: int) -> None:

@@ -21,7 +21,7 @@ from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
-from miners.joining import PLANCK, CannotJoin, announce, check_numbers, register, workplace
+from miners.joining import PLANCK, CannotJoin, announce, check_numbers, register, secret_of, workplace
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
@@ -47,6 +47,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Miner1"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to work in
     max_price: float = 5.0  # ASY; do not register above this burn
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
@@ -85,7 +86,7 @@ async def main(config: Config) -> None:
     async with workplace(
         "miner",
         config.url,
-        config.key,
+        secret_of(config.key, config.key_file),
         config.netuid,
         config.directory,
         config.host,

@@ -23,7 +23,7 @@ from chain.keys.pair import SuriError
 from miners.blobs import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import CannotJoin, check_numbers, serving
+from miners.joining import CannotJoin, check_numbers, secret_of, serving
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -40,6 +40,7 @@ class Config:
     json: bool = False  # print the status line as JSON
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Provider"  # secret URI of the subnet's owner
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet the text is for
     offline: bool = False  # serve only; name nothing on chain
     wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
@@ -88,9 +89,10 @@ async def publish(config: Config) -> AsyncIterator[Publication]:
 async def register(config: Config, publication: Publication) -> None:
     """Name the data set on chain, unless it is named already.
 
-    Raises: SuriError, Unreachable, WrongChain, Refused.
+    Raises: CannotJoin, SuriError, Unreachable, WrongChain, Refused.
     """
-    async with Chain.connect(config.url, config.key, waits=config.wait) as chain:
+    secret = secret_of(config.key, config.key_file)
+    async with Chain.connect(config.url, secret, waits=config.wait) as chain:
         if await chain.dataset(config.netuid) == (publication.root, publication.url):
             return
         root = "0x" + publication.root.hex()

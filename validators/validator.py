@@ -21,7 +21,7 @@ from miners.blobs import BlobError, BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
-from miners.joining import CannotJoin, announce, check_numbers, workplace
+from miners.joining import CannotJoin, announce, check_numbers, secret_of, workplace
 from miners.model import loss
 from miners.parameters import TrainingParameters
 from miners.process import run, set_up_logging
@@ -55,6 +55,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Alice"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to judge
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
     threads: int = 1  # CPU threads of torch
@@ -88,7 +89,7 @@ async def main(config: Config) -> None:
     async with workplace(
         "judge",
         config.url,
-        config.key,
+        secret_of(config.key, config.key_file),
         config.netuid,
         config.directory,
         config.host,
