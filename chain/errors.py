@@ -75,3 +75,7 @@ class SlotAhead(InvalidBlock):
 
 class RuntimeMissing(Exception):
     """This node cannot execute what comes next; says which runtime is wanted, and what to do."""
+
+
+class PeerArgumentError(ValueError):
+    """The operator names a peer that cannot be used; says what one looks like, or what to do."""

@@ -32,7 +32,8 @@ from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.network.blocks import BlockExchange
-from chain.network.messages import PROTOCOL_VERSION, Roles, Status
+from chain.network.discovery import Discovery
+from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
 from chain.network.service import Network
 from chain.network.states import StateExchange
 from chain.network.tcp import TcpConfig, TcpTransport
@@ -115,6 +116,8 @@ class Node:
         self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
         self.transport = environment.transport(node_key, store.genesis_hash)
         self.network = Network(self.transport, clock, self._status)
+        if isinstance(self.transport, TcpTransport):
+            _discover(self.network, self.transport, node_key, store.genesis_hash, environment)
         self.blocks = BlockExchange(self.network, store, clock)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
@@ -374,7 +377,13 @@ class Service:
         roles = ("Authority",) if node.config.validator else ("Full",)
         info = ChainInfo(spec.name, spec.chain_type, spec.properties, "Assay Node", VERSION, roles)
         operator = NodeOperator(
-            node.peer_id, node.transport.addresses, node.keys, node.voter, node.store, node.executor
+            node.peer_id,
+            node.transport.addresses,
+            node.keys,
+            node.voter,
+            node.store,
+            node.executor,
+            node.transport if isinstance(node.transport, TcpTransport) else None,
         )
         return Backend(
             info,
@@ -465,6 +474,24 @@ def _transport(peers: TcpConfig | None, clock: Clock, home: Path) -> Callable[[K
     if peers is None:
         return no_peers
     return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng(), clock, RealDisk(home))
+
+
+def _discover(
+    network: Network, transport: TcpTransport, node_key: Keypair, genesis: bytes, environment: Environment
+) -> None:
+    """Have a node hear of others from its peers."""
+    discovery = Discovery(
+        network,
+        transport,
+        transport.dialler,
+        node_key,
+        genesis,
+        environment.clock,
+        environment.rng,
+        allow_private=transport.config.allow_private,
+        is_open=not transport.reserved.only,
+    )
+    network.add(discovery, {Channel.PEERS: discovery.received})
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

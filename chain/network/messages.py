@@ -27,6 +27,13 @@ MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
 """bytes of blocks in one answer, unless the first alone is larger"""
+MAX_RECORDS = 100
+"""of peers, in one message"""
+MAX_RECORD_ADDRESSES = 8
+MAX_RECORD_ADDRESS = 256
+"""bytes of one address in a peer's record"""
+MAX_RECORD = 16 + 2 + MAX_RECORD_ADDRESSES * (MAX_RECORD_ADDRESS + 2)
+"""bytes of a peer's record"""
 
 
 class Channel(enum.IntEnum):
@@ -72,7 +79,7 @@ LIMITS = {
     Channel.STATE_ANSWERS: Limits(4, 4 << 20, 20, 40),
     Channel.WARP_REQUESTS: Limits(4, 1 << 10, 4, 16),
     Channel.WARP_ANSWERS: Limits(4, 4 << 20, 4, 16),
-    Channel.PEERS: Limits(5, 256 << 10, 0.1, 4),
+    Channel.PEERS: Limits(5, 256 << 10, 0.2, 8),
 }
 
 
@@ -183,6 +190,32 @@ class TransactionRequest:
     ids: Annotated[list[TransactionId], Bounded(MAX_TRANSACTIONS)]
 
 
+@struct("assay_network::PeerRecord")
+class PeerRecord:
+    """Where a peer listens, as it says itself; a later record of it counts instead of an earlier one."""
+
+    seq: u64  # ms since the Unix epoch, when it was made
+    expires: u64  # ms since the Unix epoch
+    addresses: Annotated[list[Annotated[str, Bounded(MAX_RECORD_ADDRESS)]], Bounded(MAX_RECORD_ADDRESSES)]
+
+
+@struct("assay_network::SignedRecord")
+class SignedRecord:
+    """A peer's record; its node key signs "assay-peer-record:" | genesis | record."""
+
+    public: Annotated[bytes, Fixed(32)]
+    signature: Annotated[bytes, Fixed(64)]
+    record: Annotated[bytes, Bounded(MAX_RECORD)]
+
+
+@struct("assay_network::PeerExchange")
+class PeerExchange:
+    """Records of peers that may be dialled; whoever wants some is answered once a minute."""
+
+    wants: bool
+    records: Annotated[list[SignedRecord], Bounded(MAX_RECORDS)]
+
+
 STATUS = codec(Status)
 BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
@@ -192,3 +225,5 @@ STATE_REQUEST = codec(StateRequest)
 STATE_RESPONSE = codec(StateResponse)
 TRANSACTION_IDS = codec(TransactionIds)
 TRANSACTION_REQUEST = codec(TransactionRequest)
+PEER_RECORD = codec(PeerRecord)
+PEER_EXCHANGE = codec(PeerExchange)
