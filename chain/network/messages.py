@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated
 
-from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Variants, struct, u8, u32, u64, variant
@@ -22,6 +22,9 @@ MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
 """bytes of blocks in one answer, unless the first alone is larger"""
+
+MAX_STEPS = 4096
+"""changes of voters in one answer"""
 
 
 class Channel(enum.IntEnum):
@@ -148,3 +151,24 @@ BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
+
+
+@struct("assay_network::WarpRequest")
+class WarpRequest:
+    """Asks who votes, and how that came about since a final block."""
+
+    id: u64
+    begin: Hash
+
+
+@struct("assay_network::WarpResponse")
+class WarpResponse:
+    """The next blocks that changed voters, and their proofs; last the newest final block, where it fits."""
+
+    id: u64
+    steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
+    is_finished: bool
+
+
+WARP_REQUEST = codec(WarpRequest)
+WARP_RESPONSE = codec(WarpResponse)
