@@ -29,6 +29,8 @@ class Fault(enum.StrEnum):
     FUTURE_BLOCK = "a block of a slot far ahead"
     OTHER_FINALITY = "a chain without our final block"
     BAD_JUSTIFICATION = "a justification that proves nothing"
+    FALSE_STATE = "a range of the state that is not the state's"
+    STINGY = "far less than fits into an answer"
     BAD_TRANSACTION = "a transaction that breaks the rules"
     FORGED = "a vote that was not signed"
     OUT_OF_DATE = "a vote of a round long over"
@@ -58,6 +60,8 @@ COSTS: dict[Fault, int] = {
     Fault.FUTURE_BLOCK: 1 << 20,
     Fault.OTHER_FINALITY: 1 << 12,
     Fault.BAD_JUSTIFICATION: 1 << 20,
+    Fault.FALSE_STATE: FATAL,
+    Fault.STINGY: 1 << 24,
     Fault.BAD_TRANSACTION: 1 << 15,  # each; a peer that is a block behind has some
     Fault.FORGED: 1 << 27,
     Fault.OUT_OF_DATE: 50,

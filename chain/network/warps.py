@@ -5,6 +5,7 @@ wanted here   -> a request with a number; its answer goes to whoever asked
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from chain.block_data import WarpStep
@@ -44,9 +45,8 @@ class Proofs(Protocol):
     """The final blocks of this node, and what proves them."""
 
     @property
-    def finalized(self) -> Hash: ...
-    @property
     def finalized_number(self) -> BlockNumber: ...
+
     def header(self, block: Hash) -> Header | None: ...
     def justification(self, block: Hash) -> bytes | None: ...
     def hash_at(self, number: int) -> Hash | None: ...
@@ -56,9 +56,11 @@ class Proofs(Protocol):
 class WarpExchange:
     """The part of the network that carries proofs of who votes."""
 
-    def __init__(self, network: Network, store: Proofs, clock: Clock) -> None:
+    def __init__(self, network: Network, store: Proofs, floor: Callable[[], int], clock: Clock) -> None:
+        """Serve what a store has; above the floor it has every change of voters with its proof."""
         self._network = network
         self._store = store
+        self._floor = floor
         self._requests = Requests(1)
         self._servings = Servings(clock, GIVEN, ALL_GIVEN)
         self._waiting: dict[str, asyncio.Future[WarpResponse | None]] = {}
@@ -108,7 +110,7 @@ class WarpExchange:
         room = self._servings.room(peer)
         if room <= 0:
             return
-        found = prove(self._store, request, room)
+        found = prove(self._store, request, room, self._floor())
         response = WARP_RESPONSE.encode(found)
         self._servings.spend(peer, len(response) + PER_STEP * len(found.steps) + PER_REQUEST)
         self._network.send(peer, Channel.WARP_ANSWERS, response)
@@ -120,14 +122,14 @@ class WarpExchange:
             waiting.set_result(found)
 
 
-def prove(store: Proofs, request: WarpRequest, size: int) -> WarpResponse:
+def prove(store: Proofs, request: WarpRequest, size: int, floor: int = 0) -> WarpResponse:
     """Answer with as much as fits into so many bytes, the first step whatever its size.
 
-    Whoever begins at a block that is not final here gets nothing, and not as if that were all. A proof ends
-    with a forced change, if there is one: nothing leads across it.
+    Whoever begins at a block that is not final here, or below what is proven here, gets nothing, and not as if
+    that were all. A proof ends with a forced change, if there is one: nothing leads across it.
     """
     header = store.header(request.begin)
-    if header is None or header.number > store.finalized_number:
+    if header is None or not floor <= header.number <= store.finalized_number:
         return WarpResponse(request.id, [], False)
     if store.hash_at(header.number) != request.begin:
         return WarpResponse(request.id, [], False)

@@ -110,6 +110,19 @@ def next_voters(header: Header) -> Authorities | None:
     return found
 
 
+def voters_after(header: Header) -> Authorities | None:
+    """Return whom a block that is trusted names as voters, in whatever way; None where it names nobody.
+
+    Raises: WarpError.
+    """
+    for log in header.digest.logs:
+        if isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE:
+            match _decoded(log._1, header.number):
+                case ScheduledChange(change) | ForcedChange(_, change):
+                    return change.next_authorities
+    return None
+
+
 def _decoded(log: bytes, number: int) -> object:
     try:
         return CONSENSUS_LOG.decode(log)

@@ -105,7 +105,7 @@ def network_of(wire: Wire, peers: list[str]) -> tuple[Network, WarpExchange]:
     """Return a network with these peers and the exchange of a node with the whole history."""
     status = Status(PROTOCOL_VERSION, 1, GENESIS.hash(), GENESIS.hash(), 0, GENESIS.hash(), 0)
     network = Network(wire, wire, lambda: status)
-    exchange = WarpExchange(network, HISTORY, wire)
+    exchange = WarpExchange(network, HISTORY, lambda: 0, wire)
     for peer in peers:
         network.connected(peer)
         network.received(peer, Channel.STATUS, STATUS.encode(status))

@@ -105,11 +105,6 @@ class History:
     # As a store (chain.network.warps.Proofs).
 
     @property
-    def finalized(self) -> Hash:
-        """The highest block."""
-        return self.headers[-1].hash()
-
-    @property
     def finalized_number(self) -> int:
         """Its height."""
         return len(self.headers) - 1
