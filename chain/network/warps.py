@@ -125,8 +125,8 @@ class WarpExchange:
 def prove(store: Proofs, request: WarpRequest, size: int, floor: int = 0) -> WarpResponse:
     """Answer with as much as fits into so many bytes, the first step whatever its size.
 
-    Whoever begins at a block that is not final here, or below what is proven here, gets nothing, and not as if
-    that were all. A proof ends with a forced change, if there is one: nothing leads across it.
+    Whoever begins at a block that is not final here, or below what is proven here, gets nothing, and not as
+    if that were all. A proof ends with a forced change, if there is one: nothing leads across it.
     """
     header = store.header(request.begin)
     if header is None or not floor <= header.number <= store.finalized_number:
