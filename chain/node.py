@@ -23,7 +23,7 @@ from chain.consensus.grandpa.gossip import GrandpaGossip
 from chain.consensus.grandpa.said import Said
 from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng, Transport
-from chain.env_real import NoTransport, RealRng, no_peers, real_environment
+from chain.env_real import NoTransport, RealClock, RealDisk, RealRng, no_peers, real_environment
 from chain.executor import Executor
 from chain.informant import Informant
 from chain.keys.keystore import KEY_KINDS, Keystore
@@ -385,7 +385,9 @@ class Service:
             if base is None:
                 base = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
             home = config.spec.home(base)
-            environment = real_environment(home, config.keystore_path, clock, _transport(config.peers))
+            clock = clock or RealClock()
+            transport = _transport(config.peers, clock, home / "network")
+            environment = real_environment(home, config.keystore_path, clock, transport)
             signatures = Signatures(config.signature_workers)
             opened.callback(signatures.close)
             node = opened.enter_context(Node.open(config, environment, Executor(signatures)))
@@ -515,11 +517,11 @@ class _PoolDoor:
         return self._node.next_index(AccountId(account))
 
 
-def _transport(peers: TcpConfig | None) -> Callable[[Keypair, bytes], Transport]:
+def _transport(peers: TcpConfig | None, clock: Clock, home: Path) -> Callable[[Keypair, bytes], Transport]:
     """Return what makes the way to peers, once node key and genesis are known."""
     if peers is None:
         return no_peers
-    return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng())
+    return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng(), clock, RealDisk(home))
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

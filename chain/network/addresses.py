@@ -11,6 +11,8 @@ from chain.keys.node import public_of
 
 MAX_ADDRESS = 512
 """characters; a DNS name has at most 253"""
+MAX_HOST = 253
+"""characters of an IP address, a network of them or a DNS name"""
 _NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
 _FORMAT = "/ip4|ip6|dns/HOST/tcp/PORT[/p2p/PEER_ID]"
 
@@ -51,6 +53,24 @@ def parse_address(text: str) -> Address:
     if parts[5] != "p2p" or public_of(parts[6]) is None:
         raise AddressError(f"{text[:80]!r} is no peer address: it must end in /p2p/ and a peer id 12D3KooW…")
     return Address(protocol, host, int(port), parts[6])
+
+
+def is_loopback(ip: str) -> bool:
+    """Say whether an IP address is this machine's own, whichever machine it is."""
+    return ipaddress.ip_address(ip).is_loopback
+
+
+def network_of(ip: str, ip6_bits: int, ip4_bits: int = 32) -> str:
+    """Return the network that an IP address lies in, by as many leading bits: 192.0.2.0/24."""
+    bits = ip6_bits if ":" in ip else ip4_bits
+    return str(ipaddress.ip_network(f"{ip}/{bits}", strict=False))
+
+
+def plain_ip(text: str) -> str:
+    """Return an IP address as its own family writes it: ::ffff:192.0.2.1 is 192.0.2.1; no zone."""
+    ip = ipaddress.ip_address(text.split("%", 1)[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or ip)
 
 
 def _is_host(protocol: str, host: str) -> bool:

@@ -13,12 +13,16 @@ from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
 from chain.state_data import MAX_KEY, StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Variants, struct, u8, u32, u64, variant
+from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant
 from runtime.primitives.types import BlockNumber, Hash
 
 PROTOCOL_VERSION = 1
 MAX_TRANSACTIONS = 256
-"""in one message"""
+"""in one message, and as many ids as one request may have"""
+MAX_IDS = 1024
+"""of transactions in one announcement"""
+ID_SIZE = 16
+"""bytes of a transaction's hash that stand for it between peers"""
 MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
@@ -64,7 +68,7 @@ LIMITS = {
     Channel.ANNOUNCES: Limits(1, 256 << 10, 20, 200),  # a header that names 1,024 validators twice has 82 KB
     Channel.REQUESTS: Limits(2, 1 << 10, 50, 200),
     Channel.ANSWERS: Limits(2, 6 << 20, 50, 200),  # the first block of an answer may be the largest legal one
-    Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
+    Channel.TRANSACTIONS: Limits(3, 5 << 20, 50, 400),
     Channel.TRANSACTION_IDS: Limits(3, 32 << 10, 50, 400),
     Channel.TRANSACTION_REQUESTS: Limits(3, 32 << 10, 50, 400),
     Channel.STATE_REQUESTS: Limits(4, 1 << 10, 20, 40),
@@ -142,9 +146,26 @@ class BlockResponse:
 
 @struct("assay_network::Transactions")
 class Transactions:
-    """Transactions that were accepted into a pool."""
+    """Answers a request with as many of its transactions as are there and fit, in its order."""
 
     extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
+
+
+TransactionId = Annotated[bytes, Fixed(ID_SIZE)]
+
+
+@struct("assay_network::TransactionIds")
+class TransactionIds:
+    """Transactions that are in a pool, by the beginning of their hashes."""
+
+    ids: Annotated[list[TransactionId], Bounded(MAX_IDS)]
+
+
+@struct("assay_network::TransactionRequest")
+class TransactionRequest:
+    """Asks for transactions that were announced."""
+
+    ids: Annotated[list[TransactionId], Bounded(MAX_TRANSACTIONS)]
 
 
 @struct("assay_network::StateRequest")
@@ -187,6 +208,8 @@ BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
+TRANSACTION_IDS = codec(TransactionIds)
+TRANSACTION_REQUEST = codec(TransactionRequest)
 STATE_REQUEST = codec(StateRequest)
 STATE_RESPONSE = codec(StateResponse)
 WARP_REQUEST = codec(WarpRequest)

@@ -1,0 +1,160 @@
+"""A socket that carries blocks, each preceded by its length: u16, big endian | at most 65,535 bytes.
+
+Bytes are received into one buffer, and reading stops while it is full: whoever sends faster than this node
+takes is slowed down by TCP. Little waits in the other direction, so what goes next is decided late.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from chain.network.addresses import plain_ip
+
+LENGTH_SIZE = 2
+HANDSHAKE_BUFFER = 2 * 512
+"""bytes received at most from somebody of whom nothing is known"""
+BUFFER = 256 << 10
+"""bytes received at once; a few blocks"""
+MAX_UNSENT = 128 << 10
+"""bytes in the transport's buffer, and as many unsent in the kernel's, beyond which nothing is added"""
+_MIN_SPACE = 16 << 10
+"""bytes at the end of the buffer, below which the rest moves to its beginning"""
+
+
+class WireClosed(Exception):
+    """The connection has ended: says why."""
+
+
+class Wire(asyncio.BufferedProtocol):
+    """One end of a connection."""
+
+    def __init__(self, met: Callable[["Wire"], None] | None = None) -> None:
+        """`met` is told of the connection when it is made."""
+        self.is_writable = True
+        self.can_write: Callable[[], None] | None = None  # told when it is again
+        self._met = met
+        self._transport: asyncio.Transport
+        self._view = memoryview(bytearray(HANDSHAKE_BUFFER))
+        self._start = self._end = 0  # of what was received and not taken
+        self._reads = True
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended: str | None = None  # why
+
+    @property
+    def ip(self) -> str:
+        """Return the other end's address; empty when the connection was over at once."""
+        remote = self._transport.get_extra_info("peername")
+        return plain_ip(remote[0]) if remote else ""
+
+    @property
+    def is_closing(self) -> bool:
+        """Say whether nothing more is sent."""
+        return self._ended is not None or self._transport.is_closing()
+
+    def expect_much(self) -> None:
+        """Receive more at once: the other end is known."""
+        view = memoryview(bytearray(BUFFER))
+        waiting = self._end - self._start
+        view[:waiting] = self._view[self._start : self._end]
+        self._view, self._start, self._end = view, 0, waiting
+
+    async def block(self) -> memoryview:
+        """Return the next block; it is overwritten once the caller waits for anything.
+
+        Raises: WireClosed, also for a block longer than the buffer.
+        """
+        while True:
+            start, waiting = self._start, self._end - self._start
+            if waiting >= LENGTH_SIZE:
+                size = self._view[start] << 8 | self._view[start + 1]
+                stop = start + LENGTH_SIZE + size
+                if stop <= self._end:
+                    self._start = stop
+                    return self._view[start + LENGTH_SIZE : stop]
+                if LENGTH_SIZE + size > len(self._view):
+                    raise WireClosed(f"a block of {size} bytes, before it was clear who sends it")
+            if self._ended is not None:
+                raise WireClosed(self._ended)
+            await self._more()
+
+    def write(self, block: bytes) -> None:
+        """Send a block."""
+        self._transport.write(len(block).to_bytes(LENGTH_SIZE, "big") + block)
+
+    def abort(self, reason: str = "") -> None:
+        """Hang up; what waits to be sent is lost."""
+        self._end_for(reason or "this side hung up")
+        self._start = self._end
+        self._transport.abort()
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket over."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT)
+        endpoint = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            with contextlib.suppress(OSError):
+                endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
+        if self._met is not None:
+            self._met(self)
+
+    def get_buffer(self, _: int) -> memoryview:
+        """Return where to put what comes."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._view) - self._end < _MIN_SPACE:
+            waiting = self._end - self._start
+            self._view[:waiting] = self._view[self._start : self._end]
+            self._start, self._end = 0, waiting
+        return self._view[self._end :]
+
+    def buffer_updated(self, size: int) -> None:
+        """Note what has come."""
+        self._end += size
+        if self._end == len(self._view):
+            self._reads = False
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Hang up, too: nobody here sends half a connection."""
+        self._end_for("the other side hung up")
+        return False
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        """Note the end."""
+        self._end_for(f"the connection broke: {problem}" if problem else "the other side hung up")
+
+    def pause_writing(self) -> None:
+        """Note that the other end does not keep up."""
+        self.is_writable = False
+
+    def resume_writing(self) -> None:
+        """Note that there is room again."""
+        self.is_writable = True
+        if self.can_write is not None:
+            self.can_write()
+
+    async def _more(self) -> None:
+        """Wait until more has come, or the end."""
+        if not self._reads:
+            self._reads = True
+            self._transport.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _end_for(self, reason: str) -> None:
+        if self._ended is None:
+            self._ended = reason
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
