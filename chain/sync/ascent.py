@@ -39,7 +39,7 @@ TOLD_EVERY = 5.0
 MAX_UNPROVEN = 1 << 16
 """headers above the last one that is proven final"""
 FEW_STEPS, FEW_BYTES = 16, 64 << 10
-"""below both of which a part of a proof is too small to ask the same peer for the next"""
+"""below both of which a part is too small to ask the same peer for the next"""
 AGAIN = 2.0
 """seconds until peers that led nowhere are asked again"""
 
@@ -124,18 +124,20 @@ class Ascent:
     # Climbing.
 
     async def climb(self) -> None:
-        """Ask the peers in turn, who says it has most first, until all have been asked at one height."""
+        """Ask the peers in turn, the quick ones more often, until all have been asked at one height."""
         follow = self._follow_proof if self._mode == "warp" else self._follow_headers
-        asked, turns = dict[str, Led](), Counter[str]()
+        asked, turns, pace = dict[str, Led](), Counter[str](), dict[str, int]()
         since, cleared = self._clock.monotonic(), self.point.number
         while True:
             finals = self._peers.finals()
             new = [peer for peer in finals if peer not in asked]
             is_up = Led.UP in asked.values()
             if new and len(asked) < MAX_ASKED:
-                peer = min(new, key=lambda each: (turns[each], -finals[each]))
+                peer = min(new, key=lambda each: (pace.get(each, 0), turns[each], -finals[each]))
                 turns[peer] += 1
+                began, reached = self._clock.monotonic(), self.point.number
                 led = await follow(peer)
+                pace[peer] = _pace(self._clock.monotonic() - began, self.point.number - reached)
                 if led is not Led.ON:
                     asked[peer] = led
                 if (
@@ -215,6 +217,9 @@ class Ascent:
                 self._save([step], above)
                 above = []
                 await asyncio.sleep(0)
+            if len(blocks) < FEW_STEPS and tip.number < self._peers.finals().get(peer, 0):
+                self._peers.blame(peer, Fault.USELESS, f"{len(blocks)} headers")
+                return Led.ASTRAY
             if self.point.number > begin:
                 return Led.ON
         self._peers.blame(peer, Fault.USELESS, f"nothing proven final above #{self.point.number}")
@@ -260,3 +265,8 @@ def _found(record: Record, origin: Hash) -> Standing | None:
         return None
     standing: Standing = STANDING.decode(written)
     return standing if standing.origin == origin else None
+
+
+def _pace(seconds: float, blocks: int) -> int:
+    """Return how long a peer takes to lead up by a block, as a power of two in ms: alike ones are equal."""
+    return round(1000 * seconds / max(1, blocks)).bit_length()

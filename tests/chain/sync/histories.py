@@ -1,7 +1,7 @@
 """Headers of chains whose voters change, with the votes that make them final; nothing is executed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from chain.block_data import WarpStep
 from chain.keys.pair import Keypair
@@ -76,12 +76,14 @@ class History:
     headers: list[Header] = field(default_factory=lambda: [GENESIS])
     proofs: dict[int, bytes] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
+    _by_hash: dict[Hash, Header] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        for set_id, members in enumerate(self.sets):
+        for set_id in range(len(self.sets)):
             for _ in range(self.length - 1):
                 self.headers.append(child(self.headers[-1], salt=self.salt))
-            handover = None if members is self.sets[-1] else authorities(self.sets[set_id + 1])
+            is_last = set_id == len(self.sets) - 1
+            handover = None if is_last else authorities(self.sets[set_id + 1])
             self.headers.append(child(self.headers[-1], scheduled=handover, salt=self.salt))
             self.prove(len(self.headers) - 1, set_id)
             if handover is not None:
@@ -90,6 +92,16 @@ class History:
     def prove(self, number: int, set_id: int) -> None:
         """Have a set make a block final."""
         self.proofs[number] = votes(self.headers[number], set_id, self.sets[set_id])
+
+    def until(self, number: int) -> "History":
+        """Return the same chain when this block was its newest, and the last one that is final."""
+        found = replace(self, sets=self.sets[:1], length=1, headers=[GENESIS], proofs={}, ends=[])
+        found.sets, found.headers = self.sets, self.headers[: number + 1]
+        found.ends = [each for each in self.ends if each <= number]
+        found.proofs = {each: proof for each, proof in self.proofs.items() if each <= number}
+        if number not in found.proofs:
+            found.prove(number, len(found.ends))
+        return found
 
     @property
     def genesis(self) -> TrustedPoint:
@@ -111,7 +123,9 @@ class History:
 
     def header(self, block: Hash) -> Header | None:
         """Return a block's header."""
-        return self._by_hash().get(block)
+        if len(self._by_hash) < len(self.headers):
+            self._by_hash = {header.hash(): header for header in self.headers}
+        return self._by_hash.get(block)
 
     def justification(self, block: Hash) -> bytes | None:
         """Return what proves a block final."""
@@ -125,6 +139,3 @@ class History:
     def set_ends_above(self, number: int) -> list[int]:
         """Return where sets ended."""
         return [each for each in self.ends if each > number]
-
-    def _by_hash(self) -> Mapping[Hash, Header]:
-        return {header.hash(): header for header in self.headers}
