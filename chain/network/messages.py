@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated
 
-from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
 from chain.state_data import MAX_KEY, StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
@@ -34,6 +34,9 @@ MAX_RECORD_ADDRESS = 256
 """bytes of one address in a peer's record"""
 MAX_RECORD = 16 + 2 + MAX_RECORD_ADDRESSES * (MAX_RECORD_ADDRESS + 2)
 """bytes of a peer's record"""
+
+MAX_STEPS = 4096
+"""changes of voters in one answer"""
 
 
 class Channel(enum.IntEnum):
@@ -216,6 +219,23 @@ class PeerExchange:
     records: Annotated[list[SignedRecord], Bounded(MAX_RECORDS)]
 
 
+@struct("assay_network::WarpRequest")
+class WarpRequest:
+    """Asks who votes, and how that came about since a final block."""
+
+    id: u64
+    begin: Hash
+
+
+@struct("assay_network::WarpResponse")
+class WarpResponse:
+    """The next blocks that changed voters, and their proofs; last the newest final block, where it fits."""
+
+    id: u64
+    steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
+    is_finished: bool
+
+
 STATUS = codec(Status)
 BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
@@ -227,3 +247,5 @@ TRANSACTION_IDS = codec(TransactionIds)
 TRANSACTION_REQUEST = codec(TransactionRequest)
 PEER_RECORD = codec(PeerRecord)
 PEER_EXCHANGE = codec(PeerExchange)
+WARP_REQUEST = codec(WarpRequest)
+WARP_RESPONSE = codec(WarpResponse)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from chain.network.frames import CONTROL, HEAD, MAX_CONTENT, Assembler, FrameFault
+from chain.faults import Fault, PeerFault
+from chain.network.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
 from chain.network.handshake import Greeting, Identity
 from chain.network.messages import Channel
 from chain.network.noise import NoiseError
@@ -32,7 +33,7 @@ def pieces(content: bytes) -> list[tuple[int, bytes]]:
     held = [0]
     found = list(Assembler(held.append).messages(content))
     if sum(held):
-        raise FrameFault("a message is not whole")
+        raise PeerFault(Fault.MALFORMED, "a message is not whole")
     return found
 
 
@@ -126,9 +127,9 @@ def targets() -> list[Target]:
     several = _frames_of(*small, (5, bytes(140_000)))
     cut = HEAD.pack(5, 1_030, 1_024) + bytes(1_024) + SPLIT + HEAD.pack(5, 0, 6) + bytes(6)
     return [
-        Target("network.frame", pieces, (FrameFault,), tuple(_frames_of(*small)), packed, words=heads),
+        Target("network.frame", pieces, (PeerFault,), tuple(_frames_of(*small)), packed, words=heads),
         Target(
-            "network.frames", frames, (FrameFault,), (cut, SPLIT.join(several)),
+            "network.frames", frames, (PeerFault,), (cut, SPLIT.join(several)),
             why_loose="a message may be cut in many ways", kind=len, words=(SPLIT, *heads), long=300_000,
         ),
         _handshake(1, first_message),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from chain.env_real import RealRng
+from chain.faults import PeerFault
 from chain.keys.pair import Keypair
 from chain.network.handshake import Greeting, Identity
 from chain.network.link import Link, LinkClosed, LinkConfig, greet
@@ -24,7 +25,7 @@ class End:
     wire: Wire
     memory: Memory
     heard: asyncio.Queue[tuple[int, bytes]] = field(default_factory=asyncio.Queue)
-    task: asyncio.Task[LinkClosed] | None = None
+    task: asyncio.Task[LinkClosed | PeerFault] | None = None
 
     def start(self, deliver: Callable[[int, bytes], None] | None = None) -> None:
         """Read from now on."""
@@ -35,16 +36,16 @@ class End:
         async with asyncio.timeout(30):
             return await self.heard.get()
 
-    async def end(self) -> LinkClosed:
+    async def end(self) -> LinkClosed | PeerFault:
         """Return how the connection ends."""
         assert self.task is not None, "it was started"
         async with asyncio.timeout(30):
             return await self.task
 
-    async def _run(self, deliver: Callable[[int, bytes], None]) -> LinkClosed:
+    async def _run(self, deliver: Callable[[int, bytes], None]) -> LinkClosed | PeerFault:
         try:
             await self.link.run(deliver)
-        except LinkClosed as ended:
+        except (LinkClosed, PeerFault) as ended:
             return ended
         raise AssertionError("a link ends with a reason")
 

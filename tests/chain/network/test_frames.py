@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.faults import PeerFault
 from chain.network.frames import (
     CONTROL,
     HEAD,
@@ -11,7 +12,6 @@ from chain.network.frames import (
     PRIORITIES,
     SIZES,
     Assembler,
-    FrameFault,
 )
 from chain.network.messages import LIMITS, Channel
 from chain.network.noise import TAG_SIZE
@@ -101,7 +101,7 @@ def test_a_message_may_be_as_long_as_its_channel_takes_and_no_longer(channel: in
         held = Held()
         assembler = Assembler(held.change)
         if whole > size:
-            with pytest.raises(FrameFault, match=f"a message of {whole} bytes on channel {channel}"):
+            with pytest.raises(PeerFault, match=f"a message of {whole} bytes on channel {channel}"):
                 list(assembler.messages(content))
             assert held.size == 0
         else:

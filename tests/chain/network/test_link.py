@@ -4,11 +4,12 @@ import os
 import pytest
 
 from chain.env_real import RealRng
+from chain.faults import PeerFault
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network.frames import CONTROL, HEAD, MIN_PIECE, SIZES
 from chain.network.handshake import Greeting, Identity
-from chain.network.link import LinkAbused, LinkClosed, LinkConfig, greet
+from chain.network.link import LinkClosed, LinkConfig, greet
 from chain.network.memory import Memory
 from chain.network.messages import Channel
 from chain.network.wire import MAX_UNSENT
@@ -102,7 +103,7 @@ async def test_what_no_honest_peer_sends_is_its_fault(content: bytes, why: str) 
         sealed(one, content)
         ended = await other.end()
         assert why in str(ended)
-        assert type(ended) is LinkAbused
+        assert isinstance(ended, PeerFault)
         assert other.memory.held == 0
 
 
