@@ -6,6 +6,7 @@ Source: the multiaddr specification; groups are those of bitcoin/bitcoin src/net
 import ipaddress
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from chain.keys.node import public_of
 
@@ -107,6 +108,7 @@ def plain_ip(text: str) -> str:
     return str(mapped or ip)
 
 
+@lru_cache(maxsize=4096)
 def group_of(host: str) -> str:
     """Return whose a host may well be: all addresses of a network, all names of a domain.
 
