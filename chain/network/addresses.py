@@ -81,6 +81,7 @@ def is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip).is_loopback
 
 
+@lru_cache(maxsize=4096)
 def is_global(ip: str) -> bool:
     """Say whether an IP address is somebody's on the internet."""
     address = ipaddress.ip_address(ip)
@@ -95,6 +96,7 @@ def is_host_address(ip: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def network_of(ip: str, ip6_bits: int, ip4_bits: int = 32) -> str:
     """Return the network that an IP address lies in, by as many leading bits: 192.0.2.0/24."""
     bits = ip6_bits if ":" in ip else ip4_bits
