@@ -34,6 +34,10 @@ class TrieTooFar(StateDiscarded):
         )
 
 
+class SyncRefused(Exception):
+    """The node must not get to the head in the way it was told to; says why, and what to do."""
+
+
 class SubmitError(Exception):
     """The pool refuses a transaction; the three fields are the JSON-RPC error object as clients know it."""
 
@@ -54,6 +58,7 @@ class BlockFlaw(enum.StrEnum):
     WRONG_AUTHOR = "wrong author"
     BAD_VRF = "bad VRF proof"
     BAD_SEAL = "bad seal"
+    BESIDE_CHECKPOINT = "beside a checkpoint"
 
 
 class InvalidBlock(Exception):

@@ -16,11 +16,12 @@ from typing import get_args
 
 import uvloop
 
+from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
 from chain.commands.ports import ensure_free
 from chain.consensus.guard_records import GuardError
-from chain.errors import RuntimeMissing, StorageError
+from chain.errors import RuntimeMissing, StorageError, SyncRefused
 from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair
@@ -35,9 +36,10 @@ from chain.rpc.server import RpcConfig
 from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
 from chain.storage.pruning import NAMED, Pruning
+from chain.sync.bootstrap import SyncMode
 
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
-EXPECTED = (StorageError, GuardError, KeystoreError, NodeKeyError, RuntimeMissing, OSError)
+EXPECTED = (StorageError, GuardError, KeystoreError, NodeKeyError, RuntimeMissing, SyncRefused, OSError)
 """What may end a node without being its own bug; each says in one line what to do."""
 MAX_COUNT = 65_536
 """what a number of connections, messages or requests may be; sockets run out far below"""
@@ -79,6 +81,15 @@ def _describe_chain(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--blocks-pruning", type=_pruning, metavar="MODE",
         help="the same for bodies and justifications [archive-canonical]",
+    )  # fmt: skip
+    group.add_argument(
+        "--sync", choices=get_args(SyncMode), default="full",
+        help="how a node without blocks gets to the head: full (every block is executed), fast (all headers, "
+        "then the newest state), warp (proofs of who votes, then the newest state) [full]",
+    )  # fmt: skip
+    group.add_argument(
+        "--checkpoint", type=_checkpoint, metavar="NUMBER:HASH:SETID",
+        help="a final block to trust, as `assay checkpoint` prints it: no chain beside it is followed",
     )  # fmt: skip
 
 
@@ -287,7 +298,16 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
         keystore_path=parsed.keystore_path,
         peers=_peers(parsed, spec),
+        sync=parsed.sync,
+        checkpoint=parsed.checkpoint,
     )
+
+
+def _checkpoint(text: str) -> Checkpoint:
+    try:
+        return Checkpoint.parse(text)
+    except CheckpointError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _peers(parsed: argparse.Namespace, spec: ChainSpec) -> TcpConfig | None:

@@ -9,7 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated
 
-from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
+from chain.state_data import MAX_KEY, StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant
@@ -33,6 +34,9 @@ MAX_RECORD_ADDRESS = 256
 """bytes of one address in a peer's record"""
 MAX_RECORD = 16 + 2 + MAX_RECORD_ADDRESSES * (MAX_RECORD_ADDRESS + 2)
 """bytes of a peer's record"""
+
+MAX_STEPS = 4096
+"""changes of voters in one answer"""
 
 
 class Channel(enum.IntEnum):
@@ -154,6 +158,24 @@ class Transactions:
     extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
 
 
+@struct("assay_network::StateRequest")
+class StateRequest:
+    """Asks for the keys of a final block's state from `start` on, up to the first that is not below `end`."""
+
+    id: u64
+    block: Hash
+    start: Annotated[bytes, Bounded(MAX_KEY + 1)]
+    end: Annotated[bytes, Bounded(MAX_KEY + 1)] | None
+
+
+@struct("assay_network::StateResponse")
+class StateResponse:
+    """Answers a request with as much as fits; with nothing where the state is not there."""
+
+    id: u64
+    found: StateRange
+
+
 TransactionId = Annotated[bytes, Fixed(ID_SIZE)]
 
 
@@ -197,12 +219,33 @@ class PeerExchange:
     records: Annotated[list[SignedRecord], Bounded(MAX_RECORDS)]
 
 
+@struct("assay_network::WarpRequest")
+class WarpRequest:
+    """Asks who votes, and how that came about since a final block."""
+
+    id: u64
+    begin: Hash
+
+
+@struct("assay_network::WarpResponse")
+class WarpResponse:
+    """The next blocks that changed voters, and their proofs; last the newest final block, where it fits."""
+
+    id: u64
+    steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
+    is_finished: bool
+
+
 STATUS = codec(Status)
 BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
+STATE_REQUEST = codec(StateRequest)
+STATE_RESPONSE = codec(StateResponse)
 TRANSACTION_IDS = codec(TransactionIds)
 TRANSACTION_REQUEST = codec(TransactionRequest)
 PEER_RECORD = codec(PeerRecord)
 PEER_EXCHANGE = codec(PeerExchange)
+WARP_REQUEST = codec(WarpRequest)
+WARP_RESPONSE = codec(WarpResponse)

@@ -304,7 +304,15 @@ class TcpTransport:
         displaced = None if outbound else self._admission.displaced(peer, wire.ip)
         if displaced is not None:
             displaced.close("a peer from elsewhere takes its place")
-        return Link(peer, channel, wire, self._memory, outbound=outbound, config=self.config.link)
+        return Link(
+            peer,
+            channel,
+            wire,
+            self._memory,
+            self._clock.monotonic,
+            outbound=outbound,
+            config=self.config.link,
+        )
 
     async def _deliver(self, link: Link, met: Met | None) -> None:
         peers, known = self._peers, self._links.get(link.peer)
