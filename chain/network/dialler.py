@@ -297,7 +297,7 @@ class Dialler:
             return False
         if self._connections.is_connected(peer) or peer in self._busy.peers() or self._bans.has_peer(peer):
             return False
-        if entry.last_try > self._clock.wall_ms() - JUST_TRIED_MS:
+        if entry.last_try > max(entry.last_success, self._clock.wall_ms() - JUST_TRIED_MS):
             return False
         return address.is_name or self._may_dial(address.host)
 
