@@ -17,7 +17,7 @@ from chain.network.addresses import Address, AddressError, is_global, parse_addr
 from chain.network.admission import Admission
 from chain.network.bans import Bans
 from chain.network.book_file import BookKeeper
-from chain.network.dialler import AlreadyConnected, Dialler, Met, SomebodyElse, Wishes
+from chain.network.dialler import AlreadyConnected, Dialler, Itself, Met, SomebodyElse, Wishes
 from chain.network.half_open import HalfOpen
 from chain.network.handshake import Greeting, Identity
 from chain.network.link import Link, LinkClosed, LinkConfig, LinkFigures, greet
@@ -184,7 +184,7 @@ class TcpTransport:
     async def connect(self, address: Address, met: Met) -> None:
         """Dial an IP address and stay until the connection ends.
 
-        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse.
+        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse, Itself.
         """
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -296,7 +296,7 @@ class TcpTransport:
         finally:
             self._half_open.remove(wire)
         if peer == self.peer_id:
-            raise SomebodyElse("this node has dialled itself")
+            raise Itself("this node has dialled itself")
         if expected is not None and peer != expected:
             raise SomebodyElse(f"{peer} is there instead of {expected}")
         flaw = self._admission.flaw(peer, wire.ip, outbound=outbound)
