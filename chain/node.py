@@ -49,6 +49,7 @@ from chain.spec import ChainSpec, SpecError
 from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
+from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.tasks import observed
@@ -119,6 +120,7 @@ class Node:
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
         self.states = StateExchange(self.network, store, clock)
+        self.gap = GapFill(store, self.sync, clock)
         self.tip = Tip(
             store,
             executor,
@@ -223,6 +225,7 @@ class Node:
             "runtime-upgrades": self.upgrades.run(),
             "network-worker": self.network.run(),
             "block-import": self.sync.run(),
+            "gap-fill": self.gap.run(),
             "state-server": self.states.run(),
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
