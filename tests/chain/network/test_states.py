@@ -53,6 +53,7 @@ class Newcomer:
     def __init__(self, lab: Lab, name: str = "n") -> None:
         self.tables = lab.tables.setdefault(name, Tables())
         self.life = Life()
+        self._lab = lab
         self.store = ChainStore.on(MemoryDatabase(self.tables, self.life), lab.spec.state())
         self.network = Network(SimTransport(lab.network, name, self.life), lab.clocks[name], self._status)
         self.states = StateExchange(self.network, self.store, lab.clocks[name])
@@ -65,9 +66,7 @@ class Newcomer:
 
     async def fetch(self, target: Header, peers: int = 2) -> None:
         """Fetch a state once there are so many peers."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.network.peers()) < peers:
-                await asyncio.sleep(0.1)
+        await self._lab.until(lambda: len(self.network.peers()) >= peers)
         async with asyncio.timeout(PATIENCE):
             await self.sync.run(target)
 
