@@ -140,6 +140,9 @@ class Transport(Protocol):
     def drop(self, peer: str, reason: str) -> None:
         """Disconnect a peer; `disconnected` follows, now or later."""
 
+    def ban(self, peer: str, reason: str) -> bool:
+        """Disconnect a peer and keep it away for a while; False where it may come back at once."""
+
     def addresses(self) -> list[str]:
         """Return where others can reach this node."""
 

@@ -117,6 +117,10 @@ class NoTransport:
     def drop(self, peer: str, reason: str) -> None:
         """Do nothing: nobody is connected."""
 
+    def ban(self, peer: str, reason: str) -> bool:
+        """Keep everybody away, as always."""
+        return True
+
     def addresses(self) -> list[str]:
         """Say that nobody can reach this node."""
         return []

@@ -1,10 +1,10 @@
 """Who is at the other end: a Noise XX handshake in which both sign their static key with their node key.
 
-prologue   "assay/1" | genesis hash          another chain fails at the second message, without a word
+prologue   "assay/2" | genesis hash          another chain fails at the second message, without a word
 payload    node key 32 | signature 64 over "noise-static:" | static key      of messages 2 and 3
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nacl.bindings import crypto_scalarmult_base
 
@@ -14,7 +14,7 @@ from chain.keys.pair import Keypair
 from chain.network.noise import KEY_SIZE, Channel, Handshake, NoiseError
 from runtime.primitives.crypto import verify_ed25519
 
-VERSION = b"assay/1"
+VERSION = b"assay/2"
 """Another number when frames or messages change their meaning."""
 MAX_MESSAGE = 512
 """bytes of a handshake message; the longest has 208"""
@@ -26,18 +26,14 @@ _SIGNATURE_SIZE = 64
 class Identity:
     """What one node shows to all others."""
 
-    node_key: Keypair
-    static: bytes  # X25519 secret, new at each start
+    static: bytes = field(repr=False)  # X25519 secret, new at each start
+    payload: bytes  # what proves that the static key is this node's
 
     @classmethod
     def of(cls, node_key: Keypair, rng: Rng) -> "Identity":
         """Return the identity of a node key with a static key of its own."""
-        return cls(node_key, rng.token(KEY_SIZE))
-
-    def payload(self) -> bytes:
-        """Return what proves that the static key is this node's."""
-        static = crypto_scalarmult_base(self.static)
-        return self.node_key.public + self.node_key.sign(_DOMAIN + static)
+        static = rng.token(KEY_SIZE)
+        return cls(static, node_key.public + node_key.sign(_DOMAIN + crypto_scalarmult_base(static)))
 
 
 class Greeting:
@@ -65,7 +61,7 @@ class Greeting:
 
     def write(self) -> bytes:
         """Return the next message; the first one is not encrypted and says nothing."""
-        return self._noise.write(self._identity.payload() if self._noise.is_encrypted_next else b"")
+        return self._noise.write(self._identity.payload if self._noise.is_encrypted_next else b"")
 
     def read(self, message: bytes) -> None:
         """Take the other side's message in.

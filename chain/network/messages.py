@@ -9,19 +9,34 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated
 
-from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
+from chain.state_data import MAX_KEY, StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Variants, struct, u8, u32, u64, variant
+from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant
 from runtime.primitives.types import BlockNumber, Hash
 
 PROTOCOL_VERSION = 1
 MAX_TRANSACTIONS = 256
-"""in one message"""
+"""in one message, and as many ids as one request may have"""
+MAX_IDS = 1024
+"""of transactions in one announcement"""
+ID_SIZE = 16
+"""bytes of a transaction's hash that stand for it between peers"""
 MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
 """bytes of blocks in one answer, unless the first alone is larger"""
+MAX_RECORDS = 100
+"""of peers, in one message"""
+MAX_RECORD_ADDRESSES = 8
+MAX_RECORD_ADDRESS = 256
+"""bytes of one address in a peer's record"""
+MAX_RECORD = 16 + 2 + MAX_RECORD_ADDRESSES * (MAX_RECORD_ADDRESS + 2)
+"""bytes of a peer's record"""
+
+MAX_STEPS = 4096
+"""changes of voters in one answer"""
 
 
 class Channel(enum.IntEnum):
@@ -60,14 +75,14 @@ LIMITS = {
     Channel.ANNOUNCES: Limits(1, 256 << 10, 20, 200),  # a header that names 1,024 validators twice has 82 KB
     Channel.REQUESTS: Limits(2, 1 << 10, 50, 200),
     Channel.ANSWERS: Limits(2, 6 << 20, 50, 200),  # the first block of an answer may be the largest legal one
-    Channel.TRANSACTIONS: Limits(3, 5 << 20, 40, 400),
+    Channel.TRANSACTIONS: Limits(3, 5 << 20, 50, 400),
     Channel.TRANSACTION_IDS: Limits(3, 32 << 10, 50, 400),
     Channel.TRANSACTION_REQUESTS: Limits(3, 32 << 10, 50, 400),
     Channel.STATE_REQUESTS: Limits(4, 1 << 10, 20, 40),
     Channel.STATE_ANSWERS: Limits(4, 4 << 20, 20, 40),
     Channel.WARP_REQUESTS: Limits(4, 1 << 10, 4, 16),
     Channel.WARP_ANSWERS: Limits(4, 4 << 20, 4, 16),
-    Channel.PEERS: Limits(5, 256 << 10, 0.1, 4),
+    Channel.PEERS: Limits(5, 256 << 10, 0.2, 8),
 }
 
 
@@ -138,9 +153,87 @@ class BlockResponse:
 
 @struct("assay_network::Transactions")
 class Transactions:
-    """Transactions that were accepted into a pool."""
+    """Answers a request with as many of its transactions as are there and fit, in its order."""
 
     extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
+
+
+@struct("assay_network::StateRequest")
+class StateRequest:
+    """Asks for the keys of a final block's state from `start` on, up to the first that is not below `end`."""
+
+    id: u64
+    block: Hash
+    start: Annotated[bytes, Bounded(MAX_KEY + 1)]
+    end: Annotated[bytes, Bounded(MAX_KEY + 1)] | None
+
+
+@struct("assay_network::StateResponse")
+class StateResponse:
+    """Answers a request with as much as fits; with nothing where the state is not there."""
+
+    id: u64
+    found: StateRange
+
+
+TransactionId = Annotated[bytes, Fixed(ID_SIZE)]
+
+
+@struct("assay_network::TransactionIds")
+class TransactionIds:
+    """Transactions that are in a pool, by the beginning of their hashes."""
+
+    ids: Annotated[list[TransactionId], Bounded(MAX_IDS)]
+
+
+@struct("assay_network::TransactionRequest")
+class TransactionRequest:
+    """Asks for transactions that were announced."""
+
+    ids: Annotated[list[TransactionId], Bounded(MAX_TRANSACTIONS)]
+
+
+@struct("assay_network::PeerRecord")
+class PeerRecord:
+    """Where a peer listens, as it says itself; a later record of it counts instead of an earlier one."""
+
+    seq: u64  # ms since the Unix epoch, when it was made
+    expires: u64  # ms since the Unix epoch
+    addresses: Annotated[list[Annotated[str, Bounded(MAX_RECORD_ADDRESS)]], Bounded(MAX_RECORD_ADDRESSES)]
+
+
+@struct("assay_network::SignedRecord")
+class SignedRecord:
+    """A peer's record; its node key signs "assay-peer-record:" | genesis | record."""
+
+    public: Annotated[bytes, Fixed(32)]
+    signature: Annotated[bytes, Fixed(64)]
+    record: Annotated[bytes, Bounded(MAX_RECORD)]
+
+
+@struct("assay_network::PeerExchange")
+class PeerExchange:
+    """Records of peers that may be dialled; whoever wants some is answered once a minute."""
+
+    wants: bool
+    records: Annotated[list[SignedRecord], Bounded(MAX_RECORDS)]
+
+
+@struct("assay_network::WarpRequest")
+class WarpRequest:
+    """Asks who votes, and how that came about since a final block."""
+
+    id: u64
+    begin: Hash
+
+
+@struct("assay_network::WarpResponse")
+class WarpResponse:
+    """The next blocks that changed voters, and their proofs; last the newest final block, where it fits."""
+
+    id: u64
+    steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
+    is_finished: bool
 
 
 STATUS = codec(Status)
@@ -148,3 +241,11 @@ BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
+STATE_REQUEST = codec(StateRequest)
+STATE_RESPONSE = codec(StateResponse)
+TRANSACTION_IDS = codec(TransactionIds)
+TRANSACTION_REQUEST = codec(TransactionRequest)
+PEER_RECORD = codec(PeerRecord)
+PEER_EXCHANGE = codec(PeerExchange)
+WARP_REQUEST = codec(WarpRequest)
+WARP_RESPONSE = codec(WarpResponse)

@@ -7,59 +7,59 @@ Source: The Noise Protocol Framework, revision 34, sections 5, 7 and 12.
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from struct import Struct
 
-from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_decrypt as aead_decrypt,
-)
-from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_encrypt as aead_encrypt,
-)
-from nacl.bindings import (
-    crypto_scalarmult,
-    crypto_scalarmult_base,
-)
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
 PROTOCOL = b"Noise_XX_25519_ChaChaPoly_SHA256"
 KEY_SIZE = 32
 TAG_SIZE = 16
+MAX_MESSAGE = 65_535
+"""bytes of a Noise message, of the handshake or after it (section 3)"""
 _LAST_NONCE = (1 << 64) - 1
 """Only for `rekey`."""
+_NONCE = Struct("<4xQ")
 
 
 class NoiseError(Exception):
     """The other side does not speak our protocol, is of another chain, or somebody changed a byte."""
 
 
-@dataclass(slots=True)
 class Cipher:
     """One direction of a channel: a key and how often it was used."""
 
-    key: bytes = field(repr=False)
-    nonce: int = 0
+    __slots__ = ("_aead", "nonce")
 
-    def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
+    def __init__(self, key: bytes) -> None:
+        self._aead = ChaCha20Poly1305(key)
+        self.nonce = 0
+
+    def encrypt(self, plaintext: bytes, associated: bytes | None = None) -> bytes:
         """Return the ciphertext of the next message, 16 bytes longer."""
-        sealed: bytes = aead_encrypt(plaintext, associated, _nonce(self.nonce), self.key)
+        sealed = self._aead.encrypt(_NONCE.pack(self.nonce), plaintext, associated)
         self.nonce += 1
         return sealed
 
-    def decrypt(self, ciphertext: bytes, associated: bytes = b"") -> bytes:
+    def decrypt(self, ciphertext: bytes | memoryview, associated: bytes | None = None) -> bytes:
         """Return the plaintext of the next message.
 
         Raises: NoiseError.
         """
         try:
-            opened: bytes = aead_decrypt(ciphertext, associated, _nonce(self.nonce), self.key)
-        except (CryptoError, ValueError) as problem:
+            opened = self._aead.decrypt(_NONCE.pack(self.nonce), ciphertext, associated)
+        except InvalidTag as problem:
             raise NoiseError("a message does not open with the key of this connection") from problem
         self.nonce += 1
         return opened
 
     def rekey(self) -> None:
         """Replace the key by one that does not lead back to it; the nonce goes on."""
-        self.key = aead_encrypt(bytes(KEY_SIZE), b"", _nonce(_LAST_NONCE), self.key)[:KEY_SIZE]
+        key = self._aead.encrypt(_NONCE.pack(_LAST_NONCE), bytes(KEY_SIZE), None)[:KEY_SIZE]
+        self._aead = ChaCha20Poly1305(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,3 @@ def _stretched(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
     extracted = hmac.digest(chaining_key, material, "sha256")
     first = hmac.digest(extracted, b"\x01", "sha256")
     return first, hmac.digest(extracted, first + b"\x02", "sha256")
-
-
-def _nonce(count: int) -> bytes:
-    return bytes(4) + count.to_bytes(8, "little")

@@ -101,6 +101,10 @@ class Reputations:
         reputation = self._known.get(peer)
         return reputation is not None and reputation.is_banned(self._clock())
 
+    def forget(self, peer: str) -> None:
+        """Let a peer begin anew."""
+        self._known.pop(peer, None)
+
     def of(self, peer: str) -> int:
         """Return what a peer has lost, rounded."""
         reputation = self._known.get(peer)

@@ -12,7 +12,7 @@ rate, the peers in number, the memory of banned ones.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from chain.env import Clock, Transport
 from chain.errors import RuntimeMissing, StorageError
@@ -121,9 +121,11 @@ class Network:
         """Take the cost of a fault from a peer, which may be the end of the connection."""
         log.debug("%s: %s %s", peer, reason, detail)
         if self._reputations.lose(peer, reason.cost) and peer in self._peers:
-            log.info("❌ Dropped %s: %s %s", peer, reason, detail)
+            what = f"{reason}: {detail}" if detail else reason
+            log.info("❌ Dropped %s: %s. What to do: %s", peer, what, reason.advice)
             self._leave(peer)
-            self._transport.drop(peer, reason)
+            if not self._transport.ban(peer, reason):
+                self._reputations.forget(peer)
 
     def cost_of(self, peer: str) -> int:
         """Return what a peer's faults amount to now."""
@@ -154,28 +156,36 @@ class Network:
         sender = self._peers.get(peer)
         if sender is None:
             return
+        self.handle(peer, self._handle, sender, channel, message)
+
+    def handle(self, peer: str, work: Callable[..., None], *args: Any) -> None:
+        """Do something with what a peer has sent, and take from it what is wrong with that.
+
+        Raises: StorageError, RuntimeMissing, which end the node.
+        """
         try:
-            self._handle(sender, channel, message)
+            work(*args)
         except PeerFault as fault:
-            self.blame(peer, fault.reason, str(fault))
+            self.blame(peer, fault.reason, fault.detail)
         except DecodeError as problem:
             self.blame(peer, Fault.UNDECODABLE, str(problem))
         except (StorageError, RuntimeMissing):
             raise
         except Exception:
-            log.exception("a message on channel %d breaks this node: please report this", channel)
+            log.exception("a message of %s breaks this node: please report this", peer)
             self.blame(peer, Fault.BUG)
 
     def _handle(self, sender: Peer, number: int, message: bytes) -> None:
         channel = _CHANNELS.get(number)
-        if channel is None:
+        handle = None if channel is None else self._handlers.get(channel)
+        if channel is None or handle is None:
             raise PeerFault(Fault.UNKNOWN_CHANNEL, str(number))
         if len(message) > LIMITS[channel].size:
             raise PeerFault(Fault.TOO_LARGE, f"{len(message)} bytes on channel {channel.name}")
         if not sender.may_send(channel, self._clock.monotonic()):
             raise PeerFault(Fault.TOO_MANY, f"on channel {channel.name}")
         if channel is Channel.STATUS or sender.status is not None:
-            self._handlers[channel](sender.name, message)
+            handle(sender.name, message)
 
     def _greet(self, peer: Peer) -> None:
         """Say where this node stands, unless that was said a moment ago."""

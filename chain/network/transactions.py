@@ -1,35 +1,78 @@
-"""Transactions between pools: what a pool accepts goes to every peer that is not known to have it.
+"""Transactions between pools: their ids to everybody who lacks them, their bodies to whoever asks.
 
-They leave in batches a moment apart, so that many cost few messages; a peer that joins is given what waits.
-Source: paritytech/polkadot-sdk substrate/client/network/transactions.
+    accepted here  -> its id, with those of the same moment, to the peers not known to have it
+    announced here -> a request to one of those who have it (chain/network/wanted.py)
+    asked here     -> the bodies that are in the pool, as many as fit
+    a body came    -> to the pool, a few at a time, with turns of the loop between
+
+A transaction is verified once: what was met, accepted or not, is known by its id. A peer that joins is told
+of all that waits, as fast as it may ask for it. Source: bitcoin/bitcoin src/txrequest.h for the pulling.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from chain.env import Clock
 from chain.errors import SubmitError
 from chain.faults import Fault, PeerFault
-from chain.network.messages import LIMITS, MAX_TRANSACTIONS, TRANSACTIONS, Channel, Status, Transactions
+from chain.network.messages import (
+    ID_SIZE,
+    LIMITS,
+    MAX_IDS,
+    TRANSACTION_IDS,
+    TRANSACTION_REQUEST,
+    TRANSACTIONS,
+    Channel,
+    Status,
+    TransactionIds,
+    TransactionRequest,
+    Transactions,
+)
 from chain.network.peers import Bucket
-from chain.network.service import Network
+from chain.network.service import Handle, Network
+from chain.network.wanted import Wanted
 from chain.seen import Seen
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import Hash
 
 BATCH_SECONDS = 0.05
-"""between two batches"""
+"""between two announcements"""
 KNOWN_TRANSACTIONS = 10_240
 """of which this node remembers that a peer has them"""
+MET = 65_536
+"""transactions of late by id; a minute of the fastest chain"""
+REFUSED = 16_384
+"""transactions of the last minute that the pool did not take"""
+REFUSED_TICKS = 60
+"""seconds after which they may be offered again: a full pool empties, and other blocks are best"""
 MAX_BATCH = 1 << 20
-"""bytes, beyond the first transaction"""
+"""bytes of one answer, beyond the first transaction"""
 RATE, BURST = 2_000, 8_192
-"""new transactions of one peer, per second and at once: more than fit into blocks, and a whole pool"""
+"""transactions of a peer that are verified, per second and at once: more than fit into blocks, and a pool"""
+PENALTY = 16
+"""of those, for each that is refused: who sends nothing else has a hundred verified in a second"""
+GIVEN_RATE, GIVEN_BURST = 2 << 20, 16 << 20
+"""bytes of transactions for one peer, per second and at once"""
+PER_ID = 16
+"""bytes that looking for a transaction counts for"""
 MAX_WAITING = 8192
-"""transactions that wait for the next batch; more are left to those who have them too"""
-INVALID = (1002, 1010)
+"""ids that wait for the next announcement; more are left to those who have them too"""
+BACKLOG_PER_TICK = 2
+"""announcements of what waited before a peer came, per second: about what it may ask for"""
+MAX_ARRIVED = 4096
+"""bodies that wait for the pool; more are not asked for"""
+MAX_ARRIVED_BYTES = 16 << 20
+AT_ONCE = 16
+"""bodies between which others get their turn; some milliseconds"""
+
+_UNREADABLE, _INVALID = 1002, 1010
 """the codes by which the pool refuses what cannot be read or is invalid, as clients know them"""
+_NEVER = frozenset({"BadProof", "BadSigner", "BadMandatory", "MandatoryValidation"})
+"""reasons that no block makes good"""
 
 
 class Waiting(Protocol):
@@ -44,8 +87,16 @@ class Waiting(Protocol):
     def get(self, transaction: Hash) -> bytes | None:
         """Return the bytes of a waiting transaction."""
 
-    def propagated(self) -> list[bytes]:
+    def propagated(self) -> list[Hash]:
         """Return the ready transactions that peers should have too, in author order."""
+
+
+@dataclass(slots=True)
+class _Peer:
+    known: Seen[bytes]  # what it has
+    share: Bucket  # of this node's verifying
+    given: Bucket  # bytes
+    backlog: deque[bytes]  # what it is still to be told of
 
 
 class TransactionGossip:
@@ -56,85 +107,214 @@ class TransactionGossip:
         self._pool = pool
         self._clock = clock
         self._is_syncing = is_syncing
-        self._known: dict[str, Seen[Hash]] = {}
-        self._shares: dict[str, Bucket] = {}
-        self._waiting: dict[Hash, None] = {}
+        self._peers: dict[str, _Peer] = {}
+        self._wanted = Wanted()
+        self._met: dict[bytes, Hash] = {}  # accepted, by id; oldest first
+        self._refused: Seen[bytes] = Seen(REFUSED)
+        self._ticks = 0
+        self._new: dict[bytes, None] = {}  # to be announced
         self._some = asyncio.Event()
-        network.add(self, {Channel.TRANSACTIONS: self._received})
+        self._arrived: deque[tuple[str, bytes, bytes]] = deque()  # peer, id, body
+        self._arrived_bytes = 0
+        self._work = asyncio.Event()
+        handlers: dict[Channel, Handle] = {
+            Channel.TRANSACTIONS: self._received,
+            Channel.TRANSACTION_IDS: self._announced,
+            Channel.TRANSACTION_REQUESTS: self._requested,
+        }
+        network.add(self, handlers)
 
     def joined(self, peer: str, status: Status) -> None:
-        """Give a new peer what waits."""
-        self._known[peer] = Seen(KNOWN_TRANSACTIONS)
-        self._shares[peer] = Bucket(RATE, BURST, self._clock.monotonic())
-        waiting = self._pool.propagated()[:MAX_TRANSACTIONS]
-        self._send(peer, [(Hash(blake2_256(each)), each) for each in waiting])
+        """Begin to tell a new peer what waits."""
+        now = self._clock.monotonic()
+        waiting = [self._meet(each) for each in self._pool.propagated()]
+        share, given = Bucket(RATE, BURST, now), Bucket(GIVEN_RATE, GIVEN_BURST, now)
+        self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), share, given, deque(waiting))
+        self._wanted.joined(peer)
+        self._tell_backlog(peer, self._peers[peer])
 
     def left(self, peer: str) -> None:
-        """Forget a peer."""
-        self._known.pop(peer, None)
-        self._shares.pop(peer, None)
+        """Forget a peer; others are asked in its place."""
+        if self._peers.pop(peer, None) is not None:
+            self._wanted.left(peer)
+            self._pull_all()
 
     def tick(self) -> None:
-        """Do nothing: batches have a time of their own."""
+        """Go on with what takes long, and give up on who is silent."""
+        self._ticks += 1
+        if self._ticks % REFUSED_TICKS == 0:
+            self._refused = Seen(REFUSED)
+        for peer in self._wanted.overdue(self._clock.monotonic()):
+            self._network.blame(peer, Fault.TIMEOUT, "transactions")
+        for name, peer_ in list(self._peers.items()):
+            for _ in range(BACKLOG_PER_TICK):
+                self._tell_backlog(name, peer_)
+        self._pull_all()
 
     def propagate(self, transaction: Hash) -> None:
         """Tell the peers of a transaction that the pool has accepted."""
-        if self._known and len(self._waiting) < MAX_WAITING:
-            self._waiting[transaction] = None
+        id_ = self._meet(transaction)
+        if self._peers and len(self._new) < MAX_WAITING:
+            self._new[id_] = None
             self._some.set()
 
     async def run(self) -> None:
-        """Send batches until cancelled."""
+        """Announce and submit until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._announce(), name="transaction announcements")
+            tasks.create_task(self._submit(), name="transactions of peers")
+
+    # To peers.
+
+    async def _announce(self) -> None:
         while True:
             await self._some.wait()
             await self._clock.sleep(BATCH_SECONDS)
             self._some.clear()
-            waiting, self._waiting = self._waiting, {}
-            found = [(each, extrinsic) for each in waiting if (extrinsic := self._pool.get(each)) is not None]
-            for peer in list(self._known):
-                self._send(peer, found)
+            new, self._new = list(self._new), {}
+            for name, peer in list(self._peers.items()):
+                self._tell(name, peer, new)
 
-    def _send(self, peer: str, transactions: list[tuple[Hash, bytes]]) -> None:
-        """Send what a peer lacks, in as many messages as it takes."""
-        known, batch, size = self._known[peer], list[bytes](), 0
-        for transaction, extrinsic in transactions:
-            if transaction in known or len(extrinsic) > LIMITS[Channel.TRANSACTIONS].size - MAX_BATCH:
-                continue
-            if batch and (size + len(extrinsic) > MAX_BATCH or len(batch) == MAX_TRANSACTIONS):
-                if not self._network.send(peer, Channel.TRANSACTIONS, _encoded(batch)):
-                    return
-                batch, size = [], 0
-            known.add(transaction)
-            batch.append(extrinsic)
-            size += len(extrinsic)
-        if batch:
-            self._network.send(peer, Channel.TRANSACTIONS, _encoded(batch))
+    def _tell(self, name: str, peer: _Peer, ids: list[bytes]) -> None:
+        """Announce what a peer lacks; what it cannot take now it is told later."""
+        known = peer.known
+        lacking = [each for each in ids if each not in known]
+        for start in range(0, len(lacking), MAX_IDS):
+            part = lacking[start : start + MAX_IDS]
+            message = TRANSACTION_IDS.encode(TransactionIds(part))
+            if not self._network.send(name, Channel.TRANSACTION_IDS, message):
+                room = max(0, MAX_WAITING - len(peer.backlog))
+                peer.backlog.extend(lacking[start : start + room])
+                return
+            for id_ in part:
+                known.add(id_)
 
-    def _received(self, peer: str, message: bytes) -> None:
-        """Offer what a peer sends to the pool; a node that is far behind cannot judge it."""
-        found: Transactions = TRANSACTIONS.decode(message)
-        if self._is_syncing():
+    def _tell_backlog(self, name: str, peer: _Peer) -> None:
+        """Announce some of what waited already, as far as it still does."""
+        some: list[bytes] = []
+        while peer.backlog and len(some) < MAX_IDS:
+            id_ = peer.backlog.popleft()
+            if self._body(id_) is not None:
+                some.append(id_)
+        if some:
+            self._tell(name, peer, some)
+
+    def _body(self, id_: bytes) -> bytes | None:
+        transaction = self._met.get(id_)
+        return None if transaction is None else self._pool.get(transaction)
+
+    def _requested(self, name: str, message: bytes) -> None:
+        """Answer in the order of the request; not at all where too much was given lately."""
+        request: TransactionRequest = TRANSACTION_REQUEST.decode(message)
+        peer = self._peers[name]
+        if peer.given.left(self._clock.monotonic()) <= 0:
             return
-        for extrinsic in found.extrinsics:
-            transaction = Hash(blake2_256(extrinsic))
-            if not self._known[peer].add(transaction) or self._pool.get(transaction) is not None:
+        bodies, size = list[bytes](), 0
+        for id_ in request.ids:
+            body = self._body(id_)
+            if body is None or len(body) > LIMITS[Channel.TRANSACTIONS].size - MAX_BATCH:
                 continue
-            if not self._shares[peer].take(self._clock.monotonic()):
-                raise PeerFault(Fault.TOO_MANY, "transactions")
-            if self._offer(transaction, extrinsic):
-                self._network.blame(peer, Fault.BAD_TRANSACTION, f"0x{transaction.hex()}")
-                if peer not in self._known:
-                    return  # that was the end of it
+            if bodies and size + len(body) > MAX_BATCH:
+                break
+            peer.known.add(id_)
+            bodies.append(body)
+            size += len(body)
+        peer.given.spend(size + PER_ID * len(request.ids))
+        self._network.send(name, Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions(bodies)))
 
-    def _offer(self, transaction: Hash, extrinsic: bytes) -> bool:
-        """Return whether the pool says that it can never be valid."""
+    # From peers.
+
+    def _announced(self, name: str, message: bytes) -> None:
+        """Note what a peer has, and ask it for what nobody else is asked for."""
+        found: TransactionIds = TRANSACTION_IDS.decode(message)
+        known, now, too_many = self._peers[name].known, self._clock.monotonic(), 0
+        for id_ in found.ids:
+            if known.add(id_) and id_ not in self._met and id_ not in self._refused:
+                too_many += not self._wanted.offer(name, id_, now)
+        self._pull(name)
+        if too_many:
+            raise PeerFault(Fault.TOO_MANY, f"{too_many} transactions announced")
+
+    def _pull_all(self) -> None:
+        for name in list(self._peers):
+            self._pull(name)
+
+    def _pull(self, name: str) -> None:
+        """Ask a peer for what it is to give, as far as this node can use it now."""
+        peer = self._peers.get(name)
+        if peer is None or not len(self._wanted) or self._is_syncing():
+            return
+        now = self._clock.monotonic()
+        while len(self._arrived) < MAX_ARRIVED and self._arrived_bytes < MAX_ARRIVED_BYTES:
+            ids = self._wanted.ask(name, int(max(0.0, peer.share.left(now))), now)
+            if not ids:
+                return
+            peer.share.spend(len(ids))
+            message = TRANSACTION_REQUEST.encode(TransactionRequest(ids))
+            self._network.send(name, Channel.TRANSACTION_REQUESTS, message)
+
+    def _received(self, name: str, message: bytes) -> None:
+        """Keep the bodies that were asked for until the pool's turn, which is soon."""
+        found: Transactions = TRANSACTIONS.decode(message)
+        ids = [blake2_256(each)[:ID_SIZE] for each in found.extrinsics]
+        wanted = self._wanted.came(name, ids)
+        for id_, body, is_wanted in zip(ids, found.extrinsics, wanted, strict=True):
+            if is_wanted and id_ not in self._met:
+                self._arrived.append((name, id_, body))
+                self._arrived_bytes += len(body)
+        if self._arrived:
+            self._work.set()
+        self._pull(name)
+        if None in wanted:
+            raise PeerFault(Fault.NOT_ASKED, f"transaction 0x{ids[wanted.index(None)].hex()}…")
+        if not ids:
+            raise PeerFault(Fault.USELESS, "none of the transactions it announced")
+
+    async def _submit(self) -> None:
+        """Offer what came to the pool, a few at a time."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._arrived:
+                for _ in range(min(AT_ONCE, len(self._arrived))):
+                    name, id_, body = self._arrived.popleft()
+                    self._arrived_bytes -= len(body)
+                    self._network.handle(name, self._offer, name, id_, body)
+                await asyncio.sleep(0)
+            self._pull_all()
+
+    def _offer(self, name: str, id_: bytes, body: bytes) -> None:
+        """Hand the pool a transaction; tell others of it, or remember that it was refused."""
+        if id_ in self._met or id_ in self._refused or self._is_syncing():
+            return
         try:
-            self._pool.submit(extrinsic)
+            transaction = self._pool.submit(body)
         except SubmitError as refused:
-            return refused.code in INVALID
+            self._refused.add(id_)
+            fault = _fault_of(refused)
+            if fault is not None:
+                if name in self._peers:
+                    self._peers[name].share.spend(PENALTY)
+                self._network.blame(name, fault, f"0x{id_.hex()}…: {refused}")
+            return
         self.propagate(transaction)
-        return False
+
+    def _meet(self, transaction: Hash) -> bytes:
+        """Remember a transaction that is here; return its id."""
+        id_ = transaction[:ID_SIZE]
+        self._met[id_] = transaction
+        self._wanted.has(id_)
+        if len(self._met) > MET:
+            del self._met[next(iter(self._met))]
+        return id_
 
 
-def _encoded(extrinsics: list[bytes]) -> bytes:
-    return TRANSACTIONS.encode(Transactions(extrinsics))
+def _fault_of(refused: SubmitError) -> Fault | None:
+    """Return what a refusal says of the peer that sent the transaction; nothing where the pool is full."""
+    if refused.code == _UNREADABLE:
+        return Fault.BAD_TRANSACTION
+    if refused.code != _INVALID:
+        return None
+    problem = refused.__cause__
+    is_hopeless = isinstance(problem, TransactionRejected) and problem.reason in _NEVER
+    return Fault.BAD_TRANSACTION if is_hopeless else Fault.STALE_TRANSACTION

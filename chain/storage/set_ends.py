@@ -1,6 +1,6 @@
 """The last block of every set of GRANDPA voters that is over: where their successors are proven, for ever."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from chain.env import Batch, Database
 from chain.storage.db import META
@@ -24,10 +24,14 @@ class SetEnds:
             batch.put(META, _PREFIX + height.to_bytes(4, "big"), b"")
 
     def follow(self, heights: list[BlockNumber]) -> None:
-        """Note heights, above all others, that a written batch made final."""
-        self._heights += heights
+        """Note heights that a written batch has added."""
+        self._heights = sorted({*self._heights, *heights})
 
     def of(self, number: BlockNumber) -> BlockNumber | None:
         """Return where the set ended that a final block is of; None for the set in charge now."""
         place = bisect_left(self._heights, number)
         return self._heights[place] if place < len(self._heights) else None
+
+    def above(self, number: BlockNumber) -> list[BlockNumber]:
+        """Return where sets ended above a height, lowest first."""
+        return self._heights[bisect_right(self._heights, number) :]

@@ -120,9 +120,9 @@ class Pool:
         """Return the ready transactions in author order."""
         return [extrinsic for _, extrinsic in self.best_first()]
 
-    def propagated(self) -> list[bytes]:
+    def propagated(self) -> list[Hash]:
         """Return the ready transactions that peers should have too, in author order."""
-        return [extrinsic for each, extrinsic in self.best_first() if self._entries[each].validity.propagate]
+        return [each for each, _ in self.best_first() if self._entries[each].validity.propagate]
 
     def best_first(self) -> Iterator[tuple[Hash, bytes]]:
         """Yield ready transactions, each after what it requires; otherwise by priority, then arrival.

@@ -246,9 +246,9 @@ def channels() -> str:
 
 def faults() -> str:
     """Return what a peer can do wrong, the dearest first."""
-    lines = ["| fault | cost |", "|---|---|"]
+    lines = ["| fault | cost | what to do when it ends a connection |", "|---|---|---|"]
     for fault in sorted(Fault, key=lambda each: -each.cost):
-        lines.append(f"| {fault} | {fault.cost:,} |")
+        lines.append(f"| {fault} | {fault.cost:,} | {fault.advice} |")
     return "\n".join(lines)
 
 

@@ -24,7 +24,10 @@ from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
+    ID_SIZE,
     STATUS,
+    TRANSACTION_IDS,
+    TRANSACTION_REQUEST,
     TRANSACTIONS,
     BlockAnnounce,
     BlockRequest,
@@ -33,6 +36,8 @@ from chain.network.messages import (
     FromHash,
     FromNumber,
     Status,
+    TransactionIds,
+    TransactionRequest,
     Transactions,
 )
 from chain.node import Node
@@ -45,6 +50,7 @@ from runtime.primitives.grandpa import (
     SignedPrecommit,
     localized_payload,
 )
+from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 from tests.chain.network.lab import Lab, grown, status_of
 from tests.fuzz.chain import remark
@@ -156,6 +162,7 @@ def leave() -> None:
 def targets() -> list[Target]:
     """Return the targets of this module."""
     found = blocks()
+    ids = [blake2_256(remark(0, b"fuzz"))[:ID_SIZE], bytes(ID_SIZE)]
     last, headers = found[-1], [BlockData(each.header, None, None) for each in found]
     seeds: dict[Channel, list[bytes]] = {
         Channel.STATUS: [STATUS.encode(_status())],
@@ -169,6 +176,10 @@ def targets() -> list[Target]:
         ],
         Channel.ANSWERS: [BLOCK_RESPONSE.encode(BlockResponse(1, each)) for each in (found, headers, [])],
         Channel.TRANSACTIONS: [TRANSACTIONS.encode(Transactions([remark(0, b"fuzz"), b"", b"\x04\x00"]))],
+        Channel.TRANSACTION_IDS: [TRANSACTION_IDS.encode(TransactionIds(each)) for each in (ids, [])],
+        Channel.TRANSACTION_REQUESTS: [
+            TRANSACTION_REQUEST.encode(TransactionRequest(each)) for each in (ids, [])
+        ],
         Channel.VOTES: [GOSSIP_MESSAGE.encode(votes()[0])],
         Channel.GRANDPA: [GOSSIP_MESSAGE.encode(each) for each in votes()[1:]],
     }
@@ -178,6 +189,8 @@ def targets() -> list[Target]:
         "request": (Channel.REQUESTS, BLOCK_REQUEST),
         "response": (Channel.ANSWERS, BLOCK_RESPONSE),
         "transactions": (Channel.TRANSACTIONS, TRANSACTIONS),
+        "transaction_ids": (Channel.TRANSACTION_IDS, TRANSACTION_IDS),
+        "transaction_request": (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST),
     }
     whole = tuple(bytes([channel]) + seed for channel, several in seeds.items() for seed in several)
     return [

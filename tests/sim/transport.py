@@ -257,6 +257,11 @@ class SimTransport:
         if self._life.alive:
             self._network.drop(self.name, peer, reason)
 
+    def ban(self, peer: str, reason: str) -> bool:
+        """End a connection; the node's own memory of faults keeps the peer away."""
+        self.drop(peer, reason)
+        return True
+
     def addresses(self) -> list[str]:
         """Return the one name there is."""
         return [self.name]

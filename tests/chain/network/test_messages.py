@@ -5,14 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.block_data import MAX_BLOCKS, BlockData
-from chain.network.link import MAX_FRAME, MAX_QUEUE
+from chain.network.link import MAX_QUEUE
+from chain.network.memory import MAX_MEMORY_PER_PEER
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
+    ID_SIZE,
     LIMITS,
+    MAX_IDS,
     MAX_TRANSACTIONS,
     STATUS,
+    TRANSACTION_IDS,
+    TRANSACTION_REQUEST,
     TRANSACTIONS,
     BlockAnnounce,
     BlockRequest,
@@ -21,9 +26,11 @@ from chain.network.messages import (
     FromHash,
     FromNumber,
     Status,
+    TransactionIds,
+    TransactionRequest,
     Transactions,
 )
-from chain.network.noise import TAG_SIZE
+from chain.network.queue import OVERHEAD
 from runtime.primitives.header import Digest, Header, PreRuntime, Seal
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
@@ -36,6 +43,7 @@ ITEMS = st.builds(PreRuntime, ENGINES, st.binary()) | st.builds(Seal, ENGINES, s
 LOGS = st.lists(ITEMS, max_size=3)
 HEADERS = st.builds(Header, HASHES, NUMBERS, HASHES, HASHES, st.builds(Digest, LOGS))
 BODIES = st.lists(st.binary(max_size=40), max_size=4)
+IDS = st.lists(st.binary(min_size=ID_SIZE, max_size=ID_SIZE), max_size=4)
 BLOCKS = st.builds(BlockData, HEADERS, st.none() | BODIES, st.none() | st.binary(max_size=80))
 MESSAGES = {
     STATUS: st.builds(Status, NUMBERS, st.integers(0, 255), HASHES, HASHES, NUMBERS, HASHES, NUMBERS),
@@ -50,6 +58,8 @@ MESSAGES = {
     ),
     BLOCK_RESPONSE: st.builds(BlockResponse, U64, st.lists(BLOCKS, max_size=3)),
     TRANSACTIONS: st.builds(Transactions, BODIES),
+    TRANSACTION_IDS: st.builds(TransactionIds, IDS),
+    TRANSACTION_REQUEST: st.builds(TransactionRequest, IDS),
 }
 HEADER = Header(Hash(b"\x01" * 32), 5, Hash(b"\x02" * 32), Hash(b"\x03" * 32), Digest([]))
 
@@ -85,6 +95,9 @@ def test_messages_by_the_byte() -> None:
         "0200000000000000" + "04" + encoded + "01" + "04" + "04bb" + "01" + "04cc"
     )
     assert TRANSACTIONS.encode(Transactions([b"\xdd\xee"])).hex() == "04" + "08ddee"
+    ids = [b"\xab" * 16, b"\xcd" * 16]
+    assert TRANSACTION_IDS.encode(TransactionIds(ids)).hex() == "08" + "ab" * 16 + "cd" * 16
+    assert TRANSACTION_REQUEST.encode(TransactionRequest(ids[:1])).hex() == "04" + "ab" * 16
     status = Status(1, 4, Hash(b"\x0a" * 32), Hash(b"\x0b" * 32), 9, Hash(b"\x0c" * 32), 8)
     assert STATUS.encode(status).hex() == (
         "01000000" + "04" + "0a" * 32 + "0b" * 32 + "09000000" + "0c" * 32 + "08000000"
@@ -98,13 +111,19 @@ def test_lists_are_bounded() -> None:
         BLOCK_RESPONSE.decode((1).to_bytes(8, "little") + b"\x05\x02" + HEADER.encode() * 129 + bytes(258))
     with pytest.raises(DecodeError):
         TRANSACTIONS.decode(b"\x05\x04" + bytes(MAX_TRANSACTIONS + 1))
+    for codec, most in ((TRANSACTION_IDS, MAX_IDS), (TRANSACTION_REQUEST, MAX_TRANSACTIONS)):
+        codec.decode(((most << 2) + 1).to_bytes(2, "little") + bytes(ID_SIZE * most))
+        with pytest.raises(DecodeError):
+            codec.decode(((most + 1 << 2) + 1).to_bytes(2, "little") + bytes(ID_SIZE * (most + 1)))
 
 
-def test_every_message_fits_a_frame() -> None:
-    assert max(limits.size for limits in LIMITS.values()) + 1 + TAG_SIZE <= MAX_FRAME < MAX_QUEUE
+def test_every_message_fits_a_queue_and_the_memory_of_a_peer() -> None:
+    longest = max(limits.size for limits in LIMITS.values())
+    assert longest + OVERHEAD <= MAX_QUEUE
+    assert longest + MAX_QUEUE <= MAX_MEMORY_PER_PEER
 
 
 def test_votes_go_before_blocks_and_blocks_before_transactions() -> None:
     priorities = [LIMITS[channel].priority for channel in Channel]
     assert priorities == sorted(priorities)
-    assert [channel.value for channel in Channel] == list(range(7))
+    assert [channel.value for channel in Channel] == list(range(len(Channel)))

@@ -8,20 +8,14 @@ from chain.network.blocks import answer
 from chain.network.messages import (
     BLOCK_REQUEST,
     LIMITS,
-    MAX_TRANSACTIONS,
     STATUS,
-    TRANSACTIONS,
     BlockRequest,
     Channel,
     FromNumber,
-    Transactions,
 )
-from chain.network.transactions import BURST, RATE
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.types import Hash
 from tests.chain.network.lab import Lab, Scripted, play, status_of
-from tests.sim.genesis import stash_pair
-from tests.sim.users import signed, submit
 
 FOUR = ("a", "b", "c", "d")
 LINE = (("a", "b"), ("b", "c"), ("c", "d"))
@@ -40,32 +34,6 @@ def test_four_voters_in_a_line_finalise_each_other_s_blocks() -> None:
         assert [sorted(node.network.peers()) for node in nodes] == [["b"], ["a", "c"], ["b", "d"], ["c"]]
 
     play(script, FOUR, LINE, validators=4)
-
-
-def test_a_transaction_submitted_at_one_node_gets_into_another_s_block() -> None:
-    async def script(lab: Lab) -> None:
-        author, between, wallet = lab.start("a", "v0"), lab.start("b"), lab.start("c")
-        await lab.until(lambda: wallet.store.finalized_number >= 1)
-        extrinsic = signed(wallet, stash_pair("v0"), "System", "remark", b"hello")
-        wallet.submit(extrinsic)
-        await lab.until(lambda: between.pool.ready_count == 1, 1)
-        height = author.store.best_number
-        await lab.until(lambda: wallet.store.finalized_number >= height + 2, 10)
-        blocks = [wallet.store.hash_at(number) for number in range(1, wallet.store.best_number + 1)]
-        assert sum(extrinsic in (wallet.store.body(block) or []) for block in blocks if block) == 1
-        assert [node.pool.ready_count for node in lab.nodes.values()] == [0, 0, 0]
-
-    play(script, ("a", "b", "c"), (("a", "b"), ("b", "c")))
-
-
-def test_who_joins_is_given_the_transactions_that_wait() -> None:
-    async def script(lab: Lab) -> None:
-        wallet = lab.start("a")
-        submit(wallet, stash_pair("v0"), "System", "remark", b"early")
-        late = lab.start("b")
-        await lab.until(lambda: late.pool.ready() == wallet.pool.ready() != [], 10)
-
-    play(script, ("a", "b"))
 
 
 def test_a_peer_of_another_chain_is_dropped_before_anything_is_told() -> None:
@@ -125,43 +93,6 @@ def test_a_greeting_that_was_lost_is_said_again() -> None:
         one, other = lab.start("a"), lab.start("b")
         await lab.until(lambda: (one.network.peers(), other.network.peers()) == (["b"], ["a"]), 60)
         assert lab.network.drops == []
-
-    play(script, ("a", "b"))
-
-
-def test_a_bad_transaction_costs_its_sender_and_goes_no_further() -> None:
-    async def script(lab: Lab) -> None:
-        node, other = lab.start("a"), lab.start("c")
-        peer = Scripted(lab, "b", node.store, status_of(node))
-        await lab.until(lambda: sorted(node.network.peers()) == ["b", "c"])
-        forged = bytearray(signed(node, stash_pair("v0"), "System", "remark", b"hello"))
-        forged[-1] ^= 1  # what was signed is something else
-        good = signed(node, stash_pair("v0"), "System", "remark", b"hello")
-        peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions([bytes(forged), b"", good])))
-        await lab.until(lambda: other.pool.ready() == [good], 5)
-        assert 1.9 < lab.cost("a", "b") / Fault.BAD_TRANSACTION.cost <= 2
-        assert lab.cost("c", "a") == 0
-
-    play(script, ("a", "b", "c"), (("a", "b"), ("a", "c")))
-
-
-def test_a_flood_of_forged_transactions_is_cut_short_and_ends_the_connection() -> None:
-    """A signature is checked for each: no peer may have this node do nothing else."""
-
-    async def script(lab: Lab) -> None:
-        node = lab.start("a")
-        peer = Scripted(lab, "b", node.store, status_of(node))
-        await lab.until(lambda: node.network.peers() == ["b"])
-        forged = iter(range(1 << 20))
-        started = asyncio.get_running_loop().time()
-        async with asyncio.timeout(60):
-            while node.network.peers():
-                for _ in range(20):
-                    bad = [next(forged).to_bytes(8, "little") for _ in range(MAX_TRANSACTIONS)]
-                    peer.say("a", Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions(bad)))
-                await asyncio.sleep(0.5)
-        passed = asyncio.get_running_loop().time() - started
-        assert 0 < node.pool.counters.validations <= BURST + RATE * (passed + 1)
 
     play(script, ("a", "b"))
 

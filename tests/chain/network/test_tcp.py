@@ -1,22 +1,34 @@
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from chain.env_real import RealRng
+from chain.env_real import RealClock, RealRng
+from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
-from chain.network import tcp as tcp_module
 from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.dialler import Met
+from chain.network.half_open import MAX_HALF_OPEN
+from chain.network.memory import Memory
+from chain.network.messages import Channel
 from chain.network.tcp import TcpConfig, TcpTransport
+from chain.network.wire import Wire
+from tests.sim.env import Files, Life, SimDisk
 
 GENESIS = bytes(range(32))
 KEYS = sorted(
     (Keypair.from_suri(f"//Node{number}", "ed25519") for number in range(3)),
-    key=lambda pair: TcpTransport(TcpConfig(port=None), pair, GENESIS, RealRng()).peer_id,
+    key=lambda pair: peer_id(pair.public),
 )
+
+
+def made(config: TcpConfig, key: Keypair, genesis: bytes = GENESIS) -> TcpTransport:
+    """Return a transport that has never run."""
+    return TcpTransport(config, key, genesis, RealRng(), RealClock(), SimDisk(Files(), Life()))
 
 
 @dataclass
@@ -54,10 +66,10 @@ class Log:
 
 @contextlib.asynccontextmanager
 async def running(
-    key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0
+    key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0, in_peers: int = 64
 ) -> AsyncIterator[tuple[TcpTransport, Log]]:
     """Run a transport on a free port of this machine."""
-    transport, log = TcpTransport(TcpConfig(port=port, known=known), key, genesis, RealRng()), Log()
+    transport, log = made(TcpConfig(port=port, known=known, in_peers=in_peers), key, genesis), Log()
     task = asyncio.ensure_future(transport.run(log))
     await transport.listening.wait()
     try:
@@ -77,21 +89,21 @@ async def test_messages_arrive_in_order_both_ways() -> None:
         await heard_a.until("connected", b.peer_id)
         await heard_b.until("connected", a.peer_id)
         for number in range(100):
-            assert a.send(b.peer_id, number % 6, bytes([number]) * number * 100)
+            assert a.send(b.peer_id, Channel.ANSWERS, bytes([number]) * number * 1_000)
         assert b.send(a.peer_id, 3, b"")
-        await heard_b.until("received", a.peer_id, 99 % 6, bytes([99]) * 9900)
+        await heard_b.until("received", a.peer_id, Channel.ANSWERS, bytes([99]) * 99_000)
         await heard_a.until("received", b.peer_id, 3, b"")
         received = [event[3] for event in heard_b.events if event[0] == "received"]
-        assert received == [bytes([number]) * number * 100 for number in range(100)]
+        assert received == [bytes([number]) * number * 1_000 for number in range(100)]
 
 
 async def test_another_chain_never_gets_through() -> None:
     async with running(KEYS[0]) as (a, heard_a), running(KEYS[1], genesis=bytes(32)) as (b, _):
-        reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+        wire = await dialled(address(a))
         greeting = link_module.Greeting(b._identity, bytes(32), RealRng(), initiator=True)
         with pytest.raises(link_module.LinkClosed, match="handshake failed"):
-            await link_module.greet(reader, writer, greeting)
-        writer.close()
+            await link_module.greet(wire, greeting)
+        wire.abort()
         assert heard_a.events == []
         assert not a.send(b.peer_id, 0, b"nobody there")
 
@@ -107,26 +119,28 @@ async def test_another_chain_never_gets_through() -> None:
 async def test_an_operator_is_told_once_why_a_known_node_is_not_connected(
     genesis: bytes, peer: int | None, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chain.network.tcp.FIRST_RETRY", 0.01)
-    monkeypatch.setattr("chain.network.tcp.LAST_RETRY", 0.01)
+    for wait in ("STEP", "FIRST_RETRY", "SOON"):
+        monkeypatch.setattr(f"chain.network.dialler.{wait}", 0.01)
     said: list[str] = []
     dialled, enough = 0, asyncio.Event()
 
     class Watched(TcpTransport):
-        async def _dial(self, address: Address) -> None:
+        async def connect(self, address: Address, met: Met) -> None:
             nonlocal dialled
             dialled += 1
             if dialled == 5:
                 enough.set()
-            await super()._dial(address)
+            await super().connect(address, met)
 
-    monkeypatch.setattr("chain.network.tcp.log.warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr("chain.network.dialler.log.warning", lambda text, *values: said.append(text % values))
     async with running(KEYS[0], genesis=genesis) as (there, _):
-        id_ = Watched(TcpConfig(), KEYS[peer or 0], GENESIS, RealRng()).peer_id
+        id_ = peer_id(KEYS[peer or 0].public)
         target = Address("ip4", "127.0.0.1", address(there).port, id_)
         if peer is None:
             target = Address("ip4", "127.0.0.1", 1, id_)
-        transport = Watched(TcpConfig(port=None, known=(target,)), KEYS[1], GENESIS, RealRng())
+        disk = SimDisk(Files(), Life())
+        config = TcpConfig(port=None, known=(target,))
+        transport = Watched(config, KEYS[1], GENESIS, RealRng(), RealClock(), disk)
         task = asyncio.ensure_future(transport.run(Log()))
         async with asyncio.timeout(20):
             await enough.wait()
@@ -152,10 +166,16 @@ async def test_whoever_dials_whom_one_connection_stays() -> None:
 
 async def link_to(transport: TcpTransport, target: Address) -> link_module.Link:
     """Dial with a transport's identity, beside what it does by itself."""
-    reader, writer = await asyncio.open_connection(target.host, target.port)
+    wire = await dialled(target)
     greeting = link_module.Greeting(transport._identity, GENESIS, RealRng(), initiator=True)
-    peer, channel = await link_module.greet(reader, writer, greeting)
-    return link_module.Link(peer, channel, reader, writer, outbound=True)
+    peer, channel = await link_module.greet(wire, greeting)
+    return link_module.Link(peer, channel, wire, Memory(), time.monotonic, outbound=True)
+
+
+async def dialled(target: Address) -> Wire:
+    """Connect, and no more."""
+    _, wire = await asyncio.get_running_loop().create_connection(Wire, target.host, target.port)
+    return wire
 
 
 async def test_a_node_that_is_gone_is_dialled_again() -> None:
@@ -172,10 +192,10 @@ async def test_a_node_that_is_gone_is_dialled_again() -> None:
 async def test_garbage_ends_a_connection_and_nothing_else() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1], address(a)) as (b, _):
         await heard.until("connected", b.peer_id)
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 600, (64).to_bytes(4, "big") + bytes(64)):
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 600, (64).to_bytes(2, "big") + bytes(64)):
             reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
             writer.write(garbage)
-            assert len(await reader.read()) <= 4 + 512
+            assert len(await reader.read()) <= 2 + 512
             writer.close()
         assert a.send(b.peer_id, 0, b"still here")
 
@@ -184,19 +204,18 @@ async def test_whoever_dials_and_says_nothing_keeps_nobody_out(monkeypatch: pyte
     monkeypatch.setattr(link_module, "HANDSHAKE_SECONDS", 1_000.0)
     async with contextlib.AsyncExitStack() as opened:
         a, heard = await opened.enter_async_context(running(KEYS[0]))
-        for _ in range(tcp_module.MAX_HANDSHAKES + 1):
+        for _ in range(MAX_HALF_OPEN + 1):
             _, writer = await asyncio.open_connection("127.0.0.1", a.port)
             opened.callback(writer.close)
         b, _ = await opened.enter_async_context(running(KEYS[1], address(a)))
         await heard.until("connected", b.peer_id)
 
 
-async def test_strangers_take_no_place_of_a_known_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp_module, "MAX_INBOUND", 1)
-    friend = TcpTransport(TcpConfig(port=None), KEYS[1], GENESIS, RealRng()).peer_id
+async def test_strangers_take_no_place_of_a_known_peer() -> None:
+    friend = peer_id(KEYS[1].public)
     silent = parse_address(f"/ip4/127.0.0.1/tcp/1/p2p/{friend}")  # it does not listen, it dials
     async with contextlib.AsyncExitStack() as opened:
-        a, heard = await opened.enter_async_context(running(KEYS[0], silent))
+        a, heard = await opened.enter_async_context(running(KEYS[0], silent, in_peers=1))
         stranger, _ = await opened.enter_async_context(running(KEYS[2], address(a)))
         await heard.until("connected", stranger.peer_id)
         await opened.enter_async_context(running(KEYS[1], address(a)))
@@ -207,7 +226,7 @@ async def test_a_frame_that_was_changed_ends_the_connection() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
         link = await link_to(b, address(a))
         await heard.until("connected", b.peer_id)
-        link._writer.write((32).to_bytes(4, "big") + bytes(32))
+        link._wire.write(bytes(32))
         await heard.until("disconnected", b.peer_id)
         link.close()
 
@@ -217,15 +236,16 @@ async def test_a_peer_that_does_not_read_fills_its_own_queue_only() -> None:
         link = await link_to(b, address(a))
         await heard.until("connected", b.peer_id)
         sent = 0
-        while a.send(b.peer_id, 2, bytes(1 << 20)):
+        while a.send(b.peer_id, Channel.ANSWERS, bytes(1 << 20)):
             sent += 1
             assert sent < 64
-        assert sent >= link_module.MAX_QUEUE >> 20
+        assert sent == (link_module.MAX_QUEUE >> 20) - 1
+        assert a.send(b.peer_id, Channel.VOTES, b"goes before")
         link.close()
 
 
 def test_addresses_read_back() -> None:
-    peer = TcpTransport(TcpConfig(port=None), KEYS[0], GENESIS, RealRng()).peer_id
+    peer = peer_id(KEYS[0].public)
     for text in (f"/ip4/127.0.0.1/tcp/30333/p2p/{peer}", "/dns/node.example.org/tcp/1", "/ip6/::1/tcp/65535"):
         assert str(parse_address(text)) == text
 

@@ -1,0 +1,58 @@
+"""How much all peers together may keep in this node's memory, in messages that wait or are half here."""
+
+from collections.abc import Callable
+
+MAX_MEMORY = 256 << 20
+"""bytes, of all peers"""
+MAX_MEMORY_PER_PEER = 16 << 20
+"""bytes"""
+
+
+class Memory:
+    """What the peers hold in all; who holds most has to leave when it is too much."""
+
+    def __init__(self, most: int = MAX_MEMORY, most_per_peer: int = MAX_MEMORY_PER_PEER) -> None:
+        self.held = 0  # bytes
+        self._most = most
+        self._most_per_peer = most_per_peer
+        self._shares: dict[Share, None] = {}
+
+    def share(self, leave: Callable[[str], None]) -> "Share":
+        """Return the account of one more peer; `leave` ends its connection."""
+        share = Share(self, leave)
+        self._shares[share] = None
+        return share
+
+    def grow(self, share: "Share") -> None:
+        """Have somebody leave if this one's growth was too much."""
+        if share.held > self._most_per_peer:
+            share.leave(f"it holds {share.held >> 20} MiB of this node's memory")
+        elif self.held > self._most:
+            largest = max(self._shares, key=lambda each: each.held)
+            largest.leave(f"it holds most, {largest.held >> 20} MiB, of the memory that peers share")
+
+    def close(self, share: "Share") -> None:
+        """Take back what a peer holds."""
+        if share in self._shares:
+            del self._shares[share]
+            self.held -= share.held
+
+
+class Share:
+    """What one peer holds."""
+
+    def __init__(self, memory: Memory, leave: Callable[[str], None]) -> None:
+        self.held = 0  # bytes
+        self.leave = leave
+        self._memory = memory
+
+    def change(self, by: int) -> None:
+        """Hold so many bytes more, or less."""
+        self.held += by
+        self._memory.held += by
+        if by > 0:
+            self._memory.grow(self)
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._memory.close(self)
