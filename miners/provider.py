@@ -24,7 +24,7 @@ from miners.blobs.server import Guard
 from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import CannotJoin, check_numbers, guard_of, secret_of, serving
+from miners.joining import CannotJoin, check_numbers, check_public_url, guard_of, secret_of, serving
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -49,6 +49,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, threads=1)
+        check_public_url(self.public_url)
 
 
 @dataclass(frozen=True, slots=True)
