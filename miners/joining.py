@@ -59,7 +59,6 @@ class Site:
     port: int  # to listen on; 0 takes a free one
     public_url: str | None = None  # announced instead of host and port
     quota: float | None = None  # GiB of payloads on disk
-    waits: bool = False  # for a node that does not answer yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,15 @@ class Workplace:
 
 
 @asynccontextmanager
-async def workplace(role: str, url: str, key: str, netuid: int, site: Site) -> AsyncIterator[Workplace]:
+async def workplace(
+    role: str, url: str, key: str, netuid: int, site: Site, *, waits: bool = False
+) -> AsyncIterator[Workplace]:
     """Open everything a worker works with, and close it in order.
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
     with claim(role, site.directory) as home:
-        async with Chain.connect(url, key, waits=site.waits) as chain:
+        async with Chain.connect(url, key, waits=waits) as chain:
             bind(home, chain.genesis_hash, netuid)
             parameters = await subnet_parameters(chain, netuid)
             is_judge = role == JUDGE  # judges keep what enters the model, and take what is handed to them

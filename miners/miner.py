@@ -90,9 +90,9 @@ class Bench:
 async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
-    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota, config.wait)
-    key = secret_of(config.key, config.key_file)
-    async with workplace("miner", config.url, key, config.netuid, site) as place:
+    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
+    secret = secret_of(config.key, config.key_file)
+    async with workplace("miner", config.url, secret, config.netuid, site, waits=config.wait) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)

@@ -67,8 +67,8 @@ async def main(config: Config) -> None:
     async with contextlib.AsyncExitStack() as opened:
         chain = None
         if not config.offline:
-            key = secret_of(config.key, config.key_file)
-            chain = await opened.enter_async_context(Chain.connect(config.url, key, waits=config.wait))
+            secret = secret_of(config.key, config.key_file)
+            chain = await opened.enter_async_context(Chain.connect(config.url, secret, waits=config.wait))
         guard = guard_of(chain, config.netuid) if chain else None
         publication = await opened.enter_async_context(publish(config, guard))
         print(describe(publication, config.json), flush=True)

@@ -94,9 +94,9 @@ class Bench:
 async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
-    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota, config.wait)
-    key = secret_of(config.key, config.key_file)
-    async with workplace(JUDGE, config.url, key, config.netuid, site) as place:
+    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
+    secret = secret_of(config.key, config.key_file)
+    async with workplace(JUDGE, config.url, secret, config.netuid, site, waits=config.wait) as place:
         chain, home = place.chain, place.home
         uid = await ensure_permitted(chain, config.netuid)
         try:
