@@ -31,9 +31,12 @@ class Fault(enum.StrEnum):
     EXCESS_BLOCK = "a third block of one author in one slot"
     OTHER_FINALITY = "a chain without our final block"
     BAD_JUSTIFICATION = "a justification that proves nothing"
+    FALSE_STATE = "a range of the state that is not the state's"
+    STINGY = "far less than fits into an answer"
     BAD_TRANSACTION = "a transaction that was never valid"
     STALE_TRANSACTION = "a transaction that is not valid here"
     FORGED = "a vote that was not signed"
+    BAD_COMMIT = "a commit that proves nothing"
     OUT_OF_DATE = "a vote of a round long over"
     OUT_OF_TURN = "a vote of a round far ahead"
     BACKWARDS = "a neighbour packet that goes backwards"
@@ -70,7 +73,7 @@ TERMS: dict[Fault, Terms] = {
     Fault.TOO_LARGE: Terms(FATAL, HOSTILE),
     Fault.UNDECODABLE: Terms(1 << 27, OTHER_VERSION),
     Fault.UNKNOWN_CHANNEL: Terms(1 << 10, OTHER_VERSION),
-    Fault.TOO_MANY: Terms(1 << 10, HOSTILE),
+    Fault.TOO_MANY: Terms(1 << 13, HOSTILE),
     Fault.BUG: Terms(1 << 20, REPORT),
     Fault.NOT_ASKED: Terms(1 << 20, HOSTILE),
     Fault.TIMEOUT: Terms(1 << 10, OVERLOADED),
@@ -89,9 +92,12 @@ TERMS: dict[Fault, Terms] = {
         "nothing if it is one peer; if many, compare this node's finalised block with an explorer's",
     ),
     Fault.BAD_JUSTIFICATION: Terms(1 << 20, HOSTILE),
+    Fault.FALSE_STATE: Terms(FATAL, HOSTILE),
+    Fault.STINGY: Terms(1 << 24, HOSTILE),
     Fault.BAD_TRANSACTION: Terms(1 << 20, HOSTILE),
     Fault.STALE_TRANSACTION: Terms(1 << 14, BEHIND),  # each; a peer that is a block behind has some
     Fault.FORGED: Terms(1 << 20, HOSTILE),
+    Fault.BAD_COMMIT: Terms(1 << 20, HOSTILE),
     Fault.OUT_OF_DATE: Terms(50, BEHIND),
     Fault.OUT_OF_TURN: Terms(500, BEHIND),
     Fault.BACKWARDS: Terms(50, BEHIND),
