@@ -13,15 +13,12 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from argparse import Namespace
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,15 +26,12 @@ from typing import Any
 import psutil
 
 from bench.record import finish, parser, resident_mib
-from chain.network.handshake import Greeting, Identity
-from chain.network.noise import NoiseError
-from chain.network.wire import LENGTH_SIZE
 from runtime.primitives.babe import PRE_DIGEST
 from runtime.primitives.header import DigestItem, PreRuntime
 from runtime.primitives.scale import codec
-from tests.e2e.enemy import Dice, new_key
-from tests.e2e.hosts import PEER_PORT, Host, HostNode, Network, missing, network
+from tests.e2e.hosts import PEER_PORT, HostNode, Network, missing, network
 from tests.e2e.sieges import SIEGES
+from tests.e2e.visitor import Visitor
 
 SLOT_MS = 2_000
 MOST_SECONDS = 900
@@ -48,9 +42,6 @@ CROWD = 64
 FLOOD = 400
 """the same, where connections are the attack"""
 FLOODS = ("noise", "hang", "handshake_flood", "strangers")
-PAUSE = 0.5
-"""seconds between two visits of the honest peer"""
-HONEST_PATIENCE = 10.0
 SETTLE = 3.0
 """seconds after an attack that are not measured"""
 NICENESS = 10
@@ -65,9 +56,11 @@ def main() -> int:
     if (lacking := missing()) is not None:
         print(f"needs {lacking}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="assay-siege-") as temporary:
-        with network(given.home or Path(temporary), slot_ms=SLOT_MS) as net:
-            figures = Siege(net).play(given)
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-siege-") as temporary,
+        network(given.home or Path(temporary), slot_ms=SLOT_MS) as net,
+    ):
+        figures = Siege(net).play(given)
     finish("siege", figures, given)
     return 0
 
@@ -116,7 +109,7 @@ class Siege:
         before, began, said = resident_mib(pid), time.time(), len(self.victim.output())
         processor = _processor(pid)
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
-        with Honest(self._honest, self.victim.host, self._genesis) as honest:
+        with Visitor(self._honest, self.victim.host, self._genesis) as honest:
             counted, cost = self._attack(name, seconds, frames)
         ended = time.time()
         spent = _processor(pid) - processor
@@ -129,7 +122,7 @@ class Siege:
             "final_lag": self.victim.number() - self.victim.finalized(),
             "peers": self.victim.rpc("system_health")["peers"],
             "rss_before_mib": before,
-            "rss_peak_mib": _peak_mib(pid),
+            "rss_peak_mib": peak_mib(pid),
             "rss_after_mib": resident_mib(pid),
             "cpu_share": round(spent / (ended - began), 2),
             "attacker_cpu_share": round(cost / (ended - began), 2),
@@ -182,70 +175,6 @@ class Siege:
         return len(due), sum(slot not in found for slot in due)
 
 
-@dataclass
-class Honest:
-    """Somebody new who greets a node now and then, in a thread, from a host of its own."""
-
-    host: Host
-    other: Host
-    genesis: str
-    waits: list[float] = field(default_factory=list)
-    refused: int = 0
-
-    def __enter__(self) -> "Honest":
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _visit(self) -> None:
-        while not self._over.wait(PAUSE):
-            began, failed = time.monotonic(), 0
-            while time.monotonic() - began < HONEST_PATIENCE:
-                try:
-                    with self.host.inside():
-                        self._greet()
-                except (OSError, NoiseError, EOFError):
-                    failed += 1
-                    time.sleep(0.2)
-                else:
-                    self.waits.append(time.monotonic() - began)
-                    break
-            else:
-                self.refused += 1
-
-    def _greet(self) -> None:
-        """Pass the handshake and wait until the node says where it stands: then it has let one in."""
-        genesis = bytes.fromhex(self.genesis.removeprefix("0x"))
-        greeting = Greeting(Identity.of(new_key(), Dice()), genesis, Dice(), initiator=True)
-        with socket.create_connection((self.other.address, PEER_PORT), timeout=HONEST_PATIENCE) as peer:
-            while not greeting.is_done:
-                if greeting.writes_next:
-                    message = greeting.write()
-                    peer.sendall(len(message).to_bytes(LENGTH_SIZE, "big") + message)
-                else:
-                    greeting.read(_block(peer))
-            greeting.finish()[1].receives.decrypt(_block(peer))
-
-
-def _block(peer: socket.socket) -> bytes:
-    return _exactly(peer, int.from_bytes(_exactly(peer, LENGTH_SIZE), "big"))
-
-
-def _exactly(peer: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        more = peer.recv(size - len(found))
-        if not more:
-            raise EOFError
-        found += more
-    return found
-
-
 def _slot(seconds: float, slot_ms: int) -> int:
     return int(seconds * 1000) // slot_ms
 
@@ -267,7 +196,8 @@ def _processor(pid: int) -> float:
     return spent
 
 
-def _peak_mib(pid: int) -> int:
+def peak_mib(pid: int) -> int:
+    """Return the most memory a process has had since its peak was reset."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM:"))
 
