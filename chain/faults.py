@@ -31,6 +31,8 @@ class Fault(enum.StrEnum):
     EXCESS_BLOCK = "a third block of one author in one slot"
     OTHER_FINALITY = "a chain without our final block"
     BAD_JUSTIFICATION = "a justification that proves nothing"
+    FALSE_STATE = "a range of the state that is not the state's"
+    STINGY = "far less than fits into an answer"
     BAD_TRANSACTION = "a transaction that was never valid"
     STALE_TRANSACTION = "a transaction that is not valid here"
     FORGED = "a vote that was not signed"
@@ -90,6 +92,8 @@ TERMS: dict[Fault, Terms] = {
         "nothing if it is one peer; if many, compare this node's finalised block with an explorer's",
     ),
     Fault.BAD_JUSTIFICATION: Terms(1 << 20, HOSTILE),
+    Fault.FALSE_STATE: Terms(FATAL, HOSTILE),
+    Fault.STINGY: Terms(1 << 24, HOSTILE),
     Fault.BAD_TRANSACTION: Terms(1 << 20, HOSTILE),
     Fault.STALE_TRANSACTION: Terms(1 << 14, BEHIND),  # each; a peer that is a block behind has some
     Fault.FORGED: Terms(1 << 20, HOSTILE),

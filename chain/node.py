@@ -34,6 +34,7 @@ from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Rea
 from chain.network.blocks import BlockExchange
 from chain.network.messages import PROTOCOL_VERSION, Roles, Status
 from chain.network.service import Network
+from chain.network.states import StateExchange
 from chain.network.tcp import TcpConfig, TcpTransport
 from chain.network.transactions import TransactionGossip
 from chain.network.votes import VoteExchange
@@ -117,6 +118,7 @@ class Node:
         self.blocks = BlockExchange(self.network, store, clock)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
         self.blocks.serve(self.sync)
+        self.states = StateExchange(self.network, store, clock)
         self.tip = Tip(
             store,
             executor,
@@ -221,6 +223,7 @@ class Node:
             "runtime-upgrades": self.upgrades.run(),
             "network-worker": self.network.run(),
             "block-import": self.sync.run(),
+            "state-server": self.states.run(),
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
         }

@@ -16,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.client import Chain, Refused
-from miners.blobs import BlobClient, BlobStore, serve
+from miners.blobs.client import BlobClient
+from miners.blobs.server import Guard, Library, Traffic, serve
+from miners.blobs.signing import Doorman
+from miners.blobs.store import GIB, Quota
 from miners.files import write_whole
 from miners.parameters import TrainingParameters
 from miners.replica import Replica
+from miners.roster import Roster
+from miners.shelf import Shelf
 
 log = logging.getLogger("joining")
 
@@ -27,6 +32,8 @@ PLANCK = 10**12
 """planck per ASY"""
 CHAIN_FILE = "chain.json"
 LOCK_FILE = "lock"
+PARTIALS = "partial"
+JUDGE = "judge"
 LAST_PORT = 65_535
 LAST_NETUID = 65_535
 MOST_THREADS = 1_024
@@ -42,36 +49,52 @@ class CannotJoin(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where a worker keeps and serves its blobs, as its operator says."""
+
+    directory: Path | None  # a temporary one if not given
+    host: str  # to listen on
+    port: int  # to listen on; 0 takes a free one
+    public_url: str | None = None  # announced instead of host and port
+    quota: float | None = None  # GiB of payloads on disk
+
+
+@dataclass(frozen=True, slots=True)
 class Workplace:
     """What a worker has before it has a uid."""
 
     home: Path
     chain: Chain
     blobs: BlobClient
-    store: BlobStore
-    url: str  # where the store is served
+    shelf: Shelf
+    url: str  # where the shelf is served
     parameters: TrainingParameters
     replica: Replica
 
 
 @asynccontextmanager
-async def workplace(
-    role: str, url: str, key: str, netuid: int, directory: Path | None, host: str, port: int
-) -> AsyncIterator[Workplace]:
+async def workplace(role: str, url: str, key: str, netuid: int, site: Site) -> AsyncIterator[Workplace]:
     """Open everything a worker works with, and close it in order.
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
-    with claim(role, directory) as home:
-        async with Chain.connect(url, key) as chain, BlobClient() as blobs:
+    with claim(role, site.directory) as home:
+        async with Chain.connect(url, key) as chain:
             bind(home, chain.genesis_hash, netuid)
             parameters = await subnet_parameters(chain, netuid)
-            store = BlobStore(home / "blobs")
-            async with serving(store, host, port) as address:
-                replica = Replica(
-                    chain, blobs, store, home, netuid, parameters, mirrors=role == "judge"
-                )  # judges keep what enters the model
-                yield Workplace(home, chain, blobs, store, address, parameters, replica)
+            is_judge = role == JUDGE  # judges keep what enters the model, and take what is handed to them
+            shelf = Shelf(home, None if site.quota is None else Quota(round(site.quota * GIB)))
+            blobs = BlobClient(signer=chain, partials=home / PARTIALS, public_only=await chain.is_live())
+            guard = guard_of(chain, netuid, shelf if is_judge else None)
+            async with blobs, serving(shelf, site.host, site.port, guard, blobs.traffic) as address:
+                replica = Replica(chain, blobs, shelf, home, netuid, parameters, mirrors=is_judge)
+                announced = site.public_url or address
+                yield Workplace(home, chain, blobs, shelf, announced, parameters, replica)
+
+
+def guard_of(chain: Chain, netuid: int, shelf: Shelf | None = None) -> Guard:
+    """Return how this hotkey's blob server knows its callers; with a shelf it takes payloads."""
+    return Guard(Doorman(chain.genesis_hash, chain.hotkey), Roster(chain, netuid, shelf))
 
 
 def check_numbers(netuid: int, port: int, threads: int) -> None:
@@ -142,12 +165,14 @@ def _named(found: object) -> str:
 
 
 @asynccontextmanager
-async def serving(store: BlobStore, host: str, port: int) -> AsyncIterator[str]:
-    """Serve a store while the block runs.
+async def serving(
+    library: Library, host: str, port: int, guard: Guard | None = None, traffic: Traffic | None = None
+) -> AsyncIterator[str]:
+    """Serve blobs while the block runs.
 
     Raises: CannotJoin.
     """
-    server = serve(store, host, port)
+    server = serve(library, host, port, guard, traffic=traffic)
     try:
         address = await server.__aenter__()
     except OSError as problem:

@@ -16,12 +16,15 @@ from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.attacks import ATTACKS, Attack
-from miners.blobs import BlobError, BlobStore
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.errors import BlobError, StoreFull
+from miners.blobs.store import BlobStore
 from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
-from miners.joining import PLANCK, CannotJoin, announce, check_numbers, register, workplace
+from miners.handover import hand_over
+from miners.joining import PLANCK, CannotJoin, Site, announce, check_numbers, register, workplace
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
@@ -29,6 +32,7 @@ from miners.process import run, set_up_logging
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
+from miners.shelf import RECENT_ROUNDS, Shelf
 from miners.weights import MasterWeights
 from runtime.primitives.hashing import blake2_256
 
@@ -54,6 +58,8 @@ class Config:
     directory: Path | None = None  # where model and blobs are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to serve blobs on
     port: int = 0  # port to serve blobs on; 0 takes a free one
+    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
+    blob_quota: float = 10.0  # GiB of disk for payloads
     cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
 
     def __post_init__(self) -> None:
@@ -70,9 +76,10 @@ class Bench:
 
     config: Config
     chain: Chain
+    blobs: BlobClient
     shards: ShardClient
     replica: Replica
-    store: BlobStore
+    shelf: Shelf
     parameters: TrainingParameters
     promises: Promises
     attack: Attack  # the honest one changes nothing
@@ -81,17 +88,19 @@ class Bench:
 async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
-    async with workplace(
-        "miner", config.url, config.key, config.netuid, config.directory, config.host, config.port
-    ) as place:
+    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
+    async with workplace("miner", config.url, config.key, config.netuid, site) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
         await mine_forever(
-            Bench(config, place.chain, shards, place.replica, place.store, place.parameters, promises, attack)
-        )
+            Bench(
+                config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
+                promises, attack,
+            )
+        )  # fmt: skip
 
 
 async def mine_forever(bench: Bench) -> None:
@@ -136,6 +145,7 @@ async def settle(bench: Bench, number: int) -> None:
         bench.promises.drop()
     elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
         await serve_payload(bench, promise, found[1])
+        await hand_payload_over(bench, promise, found[1])
         bench.promises.fulfil()
     elif promise.round != number:
         bench.promises.drop()
@@ -192,13 +202,27 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
         )  # fmt: skip
+    await hand_payload_over(bench, promise, blob)
     bench.promises.fulfil()
 
 
 async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
     """Let everybody fetch the payload."""
     digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
-    await asyncio.to_thread(bench.store.put_as, digest, served)
+    await asyncio.to_thread(bench.shelf.forget_before, promise.round - RECENT_ROUNDS)
+    try:
+        await asyncio.to_thread(bench.shelf.of(promise.round).put_as, digest, served)
+    except StoreFull as problem:
+        log.warning("round %05d | not served from here: %s", promise.round, problem)
+
+
+async def hand_payload_over(bench: Bench, promise: Promise, blob: bytes) -> None:
+    """Give every judge a copy, so that nobody needs this miner any more."""
+    mirrors = await bench.chain.mirrors(bench.config.netuid)
+    targets = [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != bench.chain.hotkey]
+    digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
+    kept = await hand_over(bench.blobs, targets, digest, served)
+    log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
 
 
 async def work(
@@ -206,7 +230,8 @@ async def work(
 ) -> tuple[bytes, float]:
     """Return the payload of this round's assignment and the training loss in nats per token."""
     dataset = await bench.chain.dataset(bench.config.netuid)
-    bench.shards.use([dataset[1]] if dataset else [])
+    owner = await bench.chain.owner(bench.config.netuid)
+    bench.shards.use([Source(dataset[1], owner)] if dataset else [])
     manifest = await bench.shards.manifest(current.data_root)
     drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
     windows = bench.attack.assignment(drawn)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
 from chain.env import Clock
-from chain.faults import Fault, PeerFault
+from chain.faults import Fault
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
@@ -26,7 +26,7 @@ from chain.network.messages import (
     FromNumber,
     Status,
 )
-from chain.network.peers import Bucket
+from chain.network.requests import Allowance, Requests, Servings
 from chain.network.service import Handle, Network
 from chain.seen import Seen
 from runtime.primitives.header import Header
@@ -34,10 +34,10 @@ from runtime.primitives.types import Hash
 
 KNOWN_BLOCKS = 1024
 """blocks of which this node remembers that a peer has them"""
-GIVEN_RATE, GIVEN_BURST = 2 << 20, 16 << 20
-"""bytes of blocks for one peer, per second and at once: faster than anybody imports them"""
-ALL_GIVEN_RATE, ALL_GIVEN_BURST = 5 << 20, 32 << 20
-"""the same for all peers together; a quarter of this node's time"""
+GIVEN = Allowance(2 << 20, 16 << 20)
+"""of blocks for one peer: faster than anybody imports them"""
+ALL_GIVEN = Allowance(5 << 20, 32 << 20)
+"""of blocks for all peers together; a quarter of this node's time"""
 PER_BLOCK = 512
 """bytes that finding a block counts for"""
 MAX_ASKED = 4
@@ -83,14 +83,11 @@ class BlockExchange:
 
     def __init__(self, network: Network, store: Stored, clock: Clock) -> None:
         self._network = network
-        self._clock = clock
-        self._given: dict[str, Bucket] = {}
-        self._all_given = Bucket(ALL_GIVEN_RATE, ALL_GIVEN_BURST, clock.monotonic())
+        self._servings = Servings(clock, GIVEN, ALL_GIVEN)
+        self._requests = Requests(MAX_ASKED)
         self._store = store
         self._sync: Syncing | None = None
         self._known: dict[str, Seen[Hash]] = {}
-        self._asked: dict[str, set[int]] = {}
-        self._count = 0
 
     def serve(self, sync: Syncing) -> None:
         """Begin, and hand what comes to block sync."""
@@ -106,15 +103,15 @@ class BlockExchange:
         """Note a peer on our chain."""
         self._known[peer] = Seen(KNOWN_BLOCKS)
         self._known[peer].add(status.best_hash)
-        self._asked[peer] = set()
-        self._given[peer] = Bucket(GIVEN_RATE, GIVEN_BURST, self._clock.monotonic())
+        self._requests.joined(peer)
+        self._servings.joined(peer)
         self._syncing.joined(peer, (status.best_hash, status.best_number), status.final_number)
 
     def left(self, peer: str) -> None:
         """Forget a peer."""
         self._known.pop(peer, None)
-        self._asked.pop(peer, None)
-        self._given.pop(peer, None)
+        self._requests.left(peer)
+        self._servings.left(peer)
         self._syncing.left(peer)
 
     def tick(self) -> None:
@@ -140,20 +137,17 @@ class BlockExchange:
         self, peer: str, start: Hash | int, count: int, *, descending: bool, fields: Fields
     ) -> int | None:
         """Ask a peer for blocks; return the number of the request, None when it cannot be asked now."""
-        asked = self._asked.get(peer)
-        if asked is None or len(asked) >= MAX_ASKED:
-            return None
-        self._count += 1
         begin = FromHash(start) if isinstance(start, bytes) else FromNumber(start)
-        message = BlockRequest(self._count, begin, descending, count, fields)
-        if not self._network.send(peer, Channel.REQUESTS, BLOCK_REQUEST.encode(message)):
-            return None
-        asked.add(self._count)
-        return self._count
+
+        def send(number: int) -> bool:
+            message = BLOCK_REQUEST.encode(BlockRequest(number, begin, descending, count, fields))
+            return self._network.send(peer, Channel.REQUESTS, message)
+
+        return self._requests.ask(peer, send)
 
     def forget(self, peer: str, request: int) -> None:
         """Stop waiting for an answer; one that comes late is nobody's fault."""
-        self._asked.get(peer, set()).discard(request)
+        self._requests.forget(peer, request)
 
     def blame(self, peer: str, reason: Fault, detail: str = "") -> None:
         """Take the cost of a fault from a peer."""
@@ -169,24 +163,19 @@ class BlockExchange:
     def _requested(self, peer: str, message: bytes) -> None:
         """Answer, with less where much was given lately; not at all where that was too much."""
         request: BlockRequest = BLOCK_REQUEST.decode(message)
-        now, shares = self._clock.monotonic(), (self._given[peer], self._all_given)
-        left = min(share.left(now) for share in shares)
-        if left <= 0:
+        room = self._servings.room(peer)
+        if room <= 0:
             return
-        blocks = answer(self._store, request, min(MAX_ANSWER, int(left)))
+        blocks = answer(self._store, request, min(MAX_ANSWER, room))
         response = BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks))
-        for share in shares:
-            share.spend(len(response) + PER_BLOCK * len(blocks))
+        self._servings.spend(peer, len(response) + PER_BLOCK * len(blocks))
         if len(response) > LIMITS[Channel.ANSWERS].size:  # a block beyond what any runtime here allows
             response = BLOCK_RESPONSE.encode(BlockResponse(request.id, []))
         self._network.send(peer, Channel.ANSWERS, response)
 
     def _answered(self, peer: str, message: bytes) -> None:
         found: BlockResponse = BLOCK_RESPONSE.decode(message)
-        if not 0 < found.id <= self._count:
-            raise PeerFault(Fault.NOT_ASKED, f"request {found.id}")
-        if found.id in self._asked[peer]:
-            self._asked[peer].remove(found.id)
+        if self._requests.answered(peer, found.id):
             self._syncing.answered(peer, found.id, found.blocks)
 
     @property

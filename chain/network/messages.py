@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData
+from chain.state_data import MAX_KEY, StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant
@@ -147,6 +148,24 @@ class Transactions:
     extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
 
 
+@struct("assay_network::StateRequest")
+class StateRequest:
+    """Asks for the keys of a final block's state from `start` on, up to the first that is not below `end`."""
+
+    id: u64
+    block: Hash
+    start: Annotated[bytes, Bounded(MAX_KEY + 1)]
+    end: Annotated[bytes, Bounded(MAX_KEY + 1)] | None
+
+
+@struct("assay_network::StateResponse")
+class StateResponse:
+    """Answers a request with as much as fits; with nothing where the state is not there."""
+
+    id: u64
+    found: StateRange
+
+
 TransactionId = Annotated[bytes, Fixed(ID_SIZE)]
 
 
@@ -169,5 +188,7 @@ BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
+STATE_REQUEST = codec(StateRequest)
+STATE_RESPONSE = codec(StateResponse)
 TRANSACTION_IDS = codec(TransactionIds)
 TRANSACTION_REQUEST = codec(TransactionRequest)

@@ -53,6 +53,7 @@ class TcpTransport:
         self.bans = Bans(disk, clock)
         self._identity = Identity.of(node_key, rng)
         self._genesis = genesis
+        self._now = clock.monotonic
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._memory = Memory()
@@ -177,7 +178,7 @@ class TcpTransport:
             raise LinkClosed("this node has dialled itself")
         if expected is not None and peer != expected:
             raise LinkClosed(f"{peer} is there instead of {expected}")
-        return Link(peer, channel, wire, self._memory, outbound=outbound, config=self.config.link)
+        return Link(peer, channel, wire, self._memory, self._now, outbound=outbound, config=self.config.link)
 
     def _has_room(self, peer: str) -> bool:
         """Say whether one more peer that has dialled this node may stay."""

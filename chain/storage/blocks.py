@@ -61,6 +61,16 @@ class Blocks:
         batch.put(BODIES, block, _BODY.encode(body))
         batch.put(META, _marker(block, header.number), b"")
 
+    def put_header(self, batch: Batch, block: Hash, header: Header) -> None:
+        """Add the header of a final block."""
+        batch.put(HEADERS, block, header.encode())
+
+    def put_final(self, batch: Batch, block: Hash, header: Header, body: list[bytes]) -> None:
+        """Add a final block."""
+        self.put_header(batch, block, header)
+        batch.put(BODIES, block, _BODY.encode(body))
+        self.put_canonical(batch, header.number, block)
+
     def put_justification(self, batch: Batch, block: Hash, justification: bytes) -> None:
         """Add the proof that a block is final."""
         batch.put(JUSTIFICATIONS, block, justification)
@@ -92,9 +102,9 @@ class Blocks:
     def forget(self, batch: Batch, number: BlockNumber) -> None:
         """Remove the body of a final block, and its justification unless the next voters hang on it."""
         block = self.hash_at(number)
-        assert block is not None, f"the final block {number} is missing"
-        header = self.header(block)
-        assert header is not None, f"the header of 0x{block.hex()} is missing"
+        header = None if block is None else self.header(block)
+        if block is None or header is None:
+            return  # it is in the gap below a restored block
         batch.delete(BODIES, block)
         if not changes_voters(header):
             batch.delete(JUSTIFICATIONS, block)

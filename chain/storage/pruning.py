@@ -140,6 +140,18 @@ class Pruner:
             if gone > 0:
                 batch.put(META, name, gone.to_bytes(4, "big"))
 
+    def first_body(self, finalized: BlockNumber) -> int:
+        """Return the lowest height above the first whose body is kept."""
+        return max(1, self.modes.blocks.floor(finalized), self._bodies_gone + 1)
+
+    def begin_at(self, batch: Batch, number: BlockNumber) -> None:
+        """Add to a batch that nothing is known of older states, nor of bodies that are not kept."""
+        name = number.to_bytes(4, "big")
+        batch.put(META, _UNDO_GONE, name)
+        batch.put(META, _BODIES_GONE, max(0, self.modes.blocks.floor(number) - 1).to_bytes(4, "big"))
+        if self.keeps_history:
+            batch.put(META, _HISTORY, name)
+
     def follow(self) -> None:
         """Read what is gone since a batch was written."""
         self._undo_gone = _number(self._database.get(META, _UNDO_GONE)) or 0

@@ -24,8 +24,8 @@ class SetEnds:
             batch.put(META, _PREFIX + height.to_bytes(4, "big"), b"")
 
     def follow(self, heights: list[BlockNumber]) -> None:
-        """Note heights, above all others, that a written batch made final."""
-        self._heights += heights
+        """Note heights that a written batch has added."""
+        self._heights = sorted({*self._heights, *heights})
 
     def of(self, number: BlockNumber) -> BlockNumber | None:
         """Return where the set ended that a final block is of; None for the set in charge now."""

@@ -14,7 +14,9 @@ from heapq import merge
 
 from chain.env import Snapshot
 from chain.errors import StorageError, TrieTooFar
+from chain.state_data import StateRange
 from chain.storage.db import FLAT, HISTORY, TRIE
+from chain.storage.range_proof import prove_range
 from chain.storage.trie import (
     Branches,
     Record,
@@ -376,6 +378,10 @@ class StateAt:
     def closest_merkle_value(self, key: bytes) -> bytes | None:
         """Return the Merkle value of the highest trie node at or below a key."""
         return closest_merkle_value(self._settled, key)
+
+    def prove_range(self, start: bytes, limit: int, end: bytes | None) -> StateRange:
+        """Return keys and values from `start` on, about `limit` bytes and hardly any past `end`, proven."""
+        return prove_range(self._settled, start, limit, end)
 
     @cached_property
     def _settled(self) -> View:

@@ -5,7 +5,7 @@ Finalising writes {state, trie, undo, history, heads}. After a crash the unfinal
 `unapplied` says which of them must be executed again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,12 @@ from chain.env import Batch, Database
 from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
 from chain.storage.db import META, RocksDatabase
-from chain.storage.disk_chain import Move, rewound, write_state
+from chain.storage.disk_chain import Move, rewound
 from chain.storage.forks import ForkView, fork_changes, put_fork
+from chain.storage.gap import Gap, put_gap
+from chain.storage.heads import BEST, DISK, FINALIZED, GENESIS, Proven, agree_on_genesis, begin_at, head
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
+from chain.storage.restore import HeldSnapshot, Restoration, begin_restoring, found_restoring
 from chain.storage.set_ends import SetEnds
 from chain.storage.state import (
     MAX_REWOUND_KEYS,
@@ -32,12 +35,11 @@ from chain.storage.state import (
     View,
     merged,
 )
-from chain.storage.trie import Record, update
+from chain.storage.trie import Record
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import changes_voters
-from runtime.primitives.header import Digest, Header
-from runtime.primitives.trie import EMPTY_ROOT, trie_root
-from runtime.primitives.types import ZERO_HASH, BlockNumber, Hash
+from runtime.primitives.header import Header
+from runtime.primitives.types import BlockNumber, Hash
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Holds the branches and values of some 50,000 accounts; filled as they are used."""
@@ -55,8 +57,6 @@ KEPT_VIEWS = 4
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_GENESIS, _BEST, _FINALIZED, _DISK = b"genesis", b"best", b"finalized", b"disk"
-
 
 @dataclass(frozen=True, slots=True)
 class _DiskMove:
@@ -71,20 +71,34 @@ class _DiskMove:
 class ChainStore:
     """Blocks and states of one chain; one task writes, anybody reads."""
 
-    def __init__(self, database: Database, modes: Modes, *, cache_bytes: int) -> None:
+    def __init__(
+        self, database: Database, modes: Modes, genesis_state: Mapping[bytes, bytes], *, cache_bytes: int
+    ) -> None:
         self._database = database
+        self._modes = modes
+        self._genesis_state = genesis_state  # only at the genesis block
+        self._cache_bytes = cache_bytes
+        self._load()
+
+    def _load(self) -> None:
+        """Read where the chain stands."""
+        database = self._database
         self._blocks = Blocks(database)
-        self._genesis = self._head(_GENESIS)
-        self._best = self._head(_BEST)
-        self._finalized = self._head(_FINALIZED)
+        self._genesis = head(database, GENESIS)
+        self._best = head(database, BEST)
+        self._finalized = head(database, FINALIZED)
         self._set_ends = SetEnds(database)
         self._tree = Tree(self._finalized, self._blocks.unfinalized())
         self._best_number = self._number(self._best)
         self._finalized_number = self._number(self._finalized)
-        self._on_disk = self._numbered(self._tree.chain(self._head(_DISK)))
-        self._pruner = Pruner(database, self._blocks, modes, self._number(self._disk_head))
-        self._cache = Cache(cache_bytes)
-        self._disk = Disk(database.snapshot(), self._cache)
+        self._on_disk = self._numbered(self._tree.chain(head(database, DISK)))
+        self._pruner = Pruner(database, self._blocks, self._modes, self._number(self._disk_head))
+        self._gap = Gap(database, self._blocks, self._set_ends, self._first_kept)
+        self._restoration = found_restoring(database)
+        self._genesis_state = {} if self._best_number else self._genesis_state
+        self._cache = Cache(self._cache_bytes)
+        held = HeldSnapshot(self._genesis_state) if self._restoration else database.snapshot()
+        self._disk = Disk(held, self._cache)
         self._layers: dict[Hash, Overlay] = {}
         self._merged: dict[Hash, Overlay] = {}
         self._rewound: dict[BlockNumber, Rewound] = {}
@@ -124,16 +138,9 @@ class ChainStore:
         """
         with ExitStack() as opened:
             opened.callback(database.close)
-            found = database.get(META, _GENESIS)
-            if found is None:
-                _write_genesis(database, genesis_state)
-            elif found != genesis_header(trie_root(genesis_state)).hash():
-                raise StorageError(
-                    f"the database at {database.place} was made for another chain, with genesis "
-                    f"0x{found.hex()}: choose another base path, or purge the chain"
-                )
+            agree_on_genesis(database, genesis_state)
             modes = agree(database, states, blocks)
-            store = cls(database, modes, cache_bytes=cache_bytes)
+            store = cls(database, modes, genesis_state, cache_bytes=cache_bytes)
             opened.pop_all()
         return store
 
@@ -215,6 +222,63 @@ class ChainStore:
         """Return the last block of the voters who decided on a final block; None where they still vote."""
         return self._set_ends.of(number)
 
+    # A chain that begins with the state of a later block.
+
+    @property
+    def restoration(self) -> Restoration | None:
+        """What is under restoration; until it ends the chain stands at its genesis block."""
+        return self._restoration
+
+    @property
+    def gap(self) -> Gap:
+        """The blocks below a restored one that are not here yet."""
+        return self._gap
+
+    def restore(self, target: Header) -> Restoration:
+        """Begin to restore the state of a block, or go on with it.
+
+        Raises: StorageError, also when there are blocks above the first.
+        """
+        if self._best_number:
+            raise StorageError("a chain that has blocks already is not restored: purge it, or sync in full")
+        if self._restoration is None or self._restoration.target != target:
+            begin_restoring(self._database, target)
+            self._load()
+        assert self._restoration is not None, "it has just begun"
+        return self._restoration
+
+    def abandon_restoration(self) -> None:
+        """Go back to the genesis block, as if nothing had been restored.
+
+        Raises: StorageError.
+        """
+        if self._restoration is not None:
+            batch = self._database.batch()
+            self._restoration.undo(batch, self._genesis_state)
+            self._database.write(batch)
+            self._load()
+
+    def finish_restoration(self, justification: bytes, changes: Sequence[Proven] = ()) -> None:
+        """Make the restored block final and best, at once with what is proven below it.
+
+        `changes` are the final blocks at which voters changed. The other blocks below are a gap then.
+        Raises: StorageError when the state is not that of the block.
+        """
+        assert self._restoration is not None, "a restoration ends that was begun"
+        target = self._restoration.target
+        if self._restoration.root() != target.state_root:
+            self.abandon_restoration()
+            raise StorageError(f"what was restored is not the state of #{target.number}: start again")
+        batch = self._database.batch()
+        proven = [*(each for each in changes if each[0] != target), (target, justification)]
+        begin_at(batch, self._blocks, target.hash(), proven)
+        self._set_ends.add_to(batch, [each.number for each, _ in proven if changes_voters(each)])
+        self._pruner.begin_at(batch, target.number)
+        put_gap(batch, 1, target.number)
+        self._restoration.end(batch)
+        self._database.write(batch)
+        self._load()
+
     def leaves(self) -> list[Hash]:
         """Return the heads of all forks."""
         return self._tree.leaves()
@@ -292,7 +356,7 @@ class ChainStore:
         keeps_best = self._best == block or self._best in self._tree.above(block)
         best = self._best if keeps_best else self._tree.best_above(block)
         self._put_best(batch, best, self._known(best))
-        batch.put(META, _FINALIZED, block)
+        batch.put(META, FINALIZED, block)
         ends = [self._number(each) for each in chain if changes_voters(self._known(each))]
         self._set_ends.add_to(batch, ends)
         best_number, number = self._known(best).number, self._known(block).number
@@ -344,14 +408,6 @@ class ChainStore:
         is_heavier = (tree.primaries(other), self._number(other)) > (tree.primaries(best), target)
         return other if is_heavier else best
 
-    def _head(self, name: bytes) -> Hash:
-        found = self._database.get(META, name)
-        if found is None:
-            raise StorageError(
-                f"the database lacks its {name.decode()} block: purge the chain and sync again"
-            )
-        return Hash(found)
-
     def _known(self, block: Hash) -> Header:
         header = self.header(block)
         assert header is not None, f"the header of 0x{block.hex()} is missing"
@@ -362,6 +418,9 @@ class ChainStore:
 
     def _numbered(self, chain: list[Hash]) -> dict[Hash, BlockNumber]:
         return {block: self._number(block) for block in chain}
+
+    def _first_kept(self) -> int:
+        return self._pruner.first_body(self._finalized_number)
 
     @property
     def _disk_head(self) -> Hash:
@@ -412,7 +471,7 @@ class ChainStore:
 
     def _put_best(self, batch: Batch, block: Hash, header: Header) -> None:
         """Make a block the best: rewrite the heights at which its chain is not the best one yet."""
-        batch.put(META, _BEST, block)
+        batch.put(META, BEST, block)
         for number in range(header.number + 1, self._best_number + 1):
             self._blocks.put_canonical(batch, number, None)
         while self.hash_at(header.number) != block:
@@ -507,7 +566,7 @@ class ChainStore:
                 if block not in self._layers:
                     raise StateDiscarded(block)
                 move.forward(self._number(block), self._layers[block])
-        batch.put(META, _DISK, target)
+        batch.put(META, DISK, target)
         return _DiskMove(*move.finish(), taken_back, self._numbered(chain))
 
     def _disk_moved(self, move: _DiskMove) -> None:
@@ -519,25 +578,6 @@ class ChainStore:
         self._layers = kept | move.taken_back
         self._merged.clear()
         self._rewound.clear()
-
-
-def genesis_header(state_root: Hash) -> Header:
-    """Return the header of the first block."""
-    return Header(ZERO_HASH, 0, state_root, EMPTY_ROOT, Digest([]))
-
-
-def _write_genesis(database: Database, state: Mapping[bytes, bytes]) -> None:
-    root, branches = update(View((), None), state)
-    header = genesis_header(root)
-    block = header.hash()
-    blocks, batch = Blocks(database), database.batch()
-    blocks.put(batch, block, header, [])
-    blocks.settle(batch, block, header)
-    blocks.put_canonical(batch, 0, block)
-    write_state(batch, state, branches)
-    for name in (_GENESIS, _BEST, _FINALIZED, _DISK):
-        batch.put(META, name, block)
-    database.write(batch)
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:

@@ -138,7 +138,7 @@ def ordered_root(items: list[bytes], version: int = 0) -> Hash:
 def _root(entries: list[tuple[str, NodeValue]]) -> Hash:
     entries.sort()
     keys, values = [key for key, _ in entries], [value for _, value in entries]
-    return Hash(blake2_256(_encode(keys, values, 0, len(keys), 0, reference))) if keys else EMPTY_ROOT
+    return Hash(blake2_256(encode_node(keys, values, 0, len(keys), 0))) if keys else EMPTY_ROOT
 
 
 def common_length(left: str, right: str, start: int = 0) -> int:
@@ -149,13 +149,13 @@ def common_length(left: str, right: str, start: int = 0) -> int:
     return min(len(left), len(right))
 
 
-def _encode(
+def encode_node(
     keys: list[str],
     values: list[NodeValue],
     low: int,
     high: int,
     depth: int,
-    refer: Callable[[bytes], bytes],
+    refer: Callable[[bytes], bytes] = reference,
 ) -> bytes:
     """Encode the node over the sorted keys [low, high); one call for each branch and leaf on the way down."""
     first = keys[low]
@@ -171,7 +171,7 @@ def _encode(
         if end < high and keys[end].startswith(child):
             end = bisect_left(keys, child + PAST_HEX, end, high)
         bitmap |= 1 << NIBBLES[child[shared]]
-        children.append(refer(_encode(keys, values, low, end, shared + 1, refer)))
+        children.append(refer(encode_node(keys, values, low, end, shared + 1, refer)))
         low = end
     return encode_branch(first[depth:shared], value, bitmap, children)
 
@@ -264,7 +264,7 @@ def prove(pairs: Mapping[bytes, bytes], keys: Iterable[bytes], version: int = 1)
     if not entries:
         return []
     named, values = [key for key, _ in entries], [value for _, value in entries]
-    top = _encode(named, values, 0, len(entries), 0, keep)
+    top = encode_node(named, values, 0, len(entries), 0, keep)
     trie = Proof([*parts, top])
     for key in keys:
         trie.value(Hash(blake2_256(top)), key)

@@ -9,6 +9,7 @@ from tests.fuzz import (
     offence_targets,
     rpc_targets,
     runtime_targets,
+    state_targets,
     worker_targets,
 )
 from tests.fuzz.engine import Target
@@ -23,6 +24,7 @@ def all_targets() -> dict[str, Target]:
         node_targets,
         grandpa_targets,
         network_targets,
+        state_targets,
         worker_targets,
         rpc_targets,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miners.blobs import BlobStore
+from miners.blobs.store import BlobStore
 from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, serving
 
 

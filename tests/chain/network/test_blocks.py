@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
 from chain.env import PeerHandler
-from chain.network.blocks import ALL_GIVEN_BURST, GIVEN_BURST, BlockExchange, answer
+from chain.network.blocks import ALL_GIVEN, GIVEN, BlockExchange, answer
 from chain.network.messages import (
     BLOCK_REQUEST,
     LIMITS,
@@ -160,10 +160,10 @@ def test_who_asks_for_ever_is_given_a_share() -> None:
         network.received(peer, Channel.STATUS, STATUS.encode(status))
     for _ in range(50):
         network.received(greedy[0], Channel.REQUESTS, request)
-    assert GIVEN_BURST <= gifts.given[greedy[0]] < GIVEN_BURST + answer_size
+    assert GIVEN.burst <= gifts.given[greedy[0]] < GIVEN.burst + answer_size
     for peer in greedy * 20:
         network.received(peer, Channel.REQUESTS, request)
-    assert ALL_GIVEN_BURST <= sum(gifts.given.values()) < ALL_GIVEN_BURST + answer_size
+    assert ALL_GIVEN.burst <= sum(gifts.given.values()) < ALL_GIVEN.burst + answer_size
     gifts.given.clear()
     gifts.now = 60.0
     network.received(greedy[0], Channel.REQUESTS, request)

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -168,7 +169,7 @@ async def link_to(transport: TcpTransport, target: Address) -> link_module.Link:
     wire = await dialled(target)
     greeting = link_module.Greeting(transport._identity, GENESIS, RealRng(), initiator=True)
     peer, channel = await link_module.greet(wire, greeting)
-    return link_module.Link(peer, channel, wire, Memory(), outbound=True)
+    return link_module.Link(peer, channel, wire, Memory(), time.monotonic, outbound=True)
 
 
 async def dialled(target: Address) -> Wire:
