@@ -53,6 +53,27 @@ class Restoring:
 _RECORD = codec(Restoring)
 
 
+def begin_restoring(database: Database, target: Header) -> None:
+    """Clear the state's columns and begin, whatever was restored before.
+
+    Raises: StorageError.
+    """
+    batch = database.batch()
+    for column in (*STATE_COLUMNS, FORKS):
+        batch.clear(column)
+    batch.put(META, _RESTORING, _RECORD.encode(Restoring(target, [WHOLE])))
+    database.write(batch)
+
+
+def found_restoring(database: Database) -> "Restoration | None":
+    """Return what is under restoration, perhaps since an earlier run.
+
+    Raises: StorageError.
+    """
+    record = database.get(META, _RESTORING)
+    return None if record is None else Restoration(database, _RECORD.decode(record))
+
+
 class Restoration:
     """A state under restoration; one task writes."""
 
@@ -60,28 +81,6 @@ class Restoration:
         self._database = database
         self._record = record
         self._cache = Cache(CACHE_BYTES)
-
-    @classmethod
-    def begin(cls, database: Database, target: Header) -> "Restoration":
-        """Clear the state's columns and begin, whatever was restored before.
-
-        Raises: StorageError.
-        """
-        record, batch = Restoring(target, [WHOLE]), database.batch()
-        for column in (*STATE_COLUMNS, FORKS):
-            batch.clear(column)
-        batch.put(META, _RESTORING, _RECORD.encode(record))
-        database.write(batch)
-        return cls(database, record)
-
-    @classmethod
-    def found(cls, database: Database) -> "Restoration | None":
-        """Return what an earlier run has left unfinished.
-
-        Raises: StorageError.
-        """
-        record = database.get(META, _RESTORING)
-        return None if record is None else cls(database, _RECORD.decode(record))
 
     @property
     def target(self) -> Header:

@@ -21,7 +21,7 @@ from chain.storage.forks import ForkView, fork_changes, put_fork
 from chain.storage.gap import Gap, put_gap
 from chain.storage.heads import BEST, DISK, FINALIZED, GENESIS, Proven, agree_on_genesis, begin_at, head
 from chain.storage.pruning import Modes, Pruner, Pruning, agree
-from chain.storage.restore import HeldSnapshot, Restoration
+from chain.storage.restore import HeldSnapshot, Restoration, begin_restoring, found_restoring
 from chain.storage.set_ends import SetEnds
 from chain.storage.state import (
     MAX_REWOUND_KEYS,
@@ -94,7 +94,7 @@ class ChainStore:
         self._on_disk = self._numbered(self._tree.chain(head(database, DISK)))
         self._pruner = Pruner(database, self._blocks, self._modes, self._number(self._disk_head))
         self._gap = Gap(database, self._blocks, self._set_ends, self._first_kept)
-        self._restoration = Restoration.found(database)
+        self._restoration = found_restoring(database)
         self._genesis_state = {} if self._best_number else self._genesis_state
         self._cache = Cache(self._cache_bytes)
         held = HeldSnapshot(self._genesis_state) if self._restoration else database.snapshot()
@@ -246,9 +246,9 @@ class ChainStore:
         if self._best_number:
             raise StorageError("a chain that has blocks already is not restored: purge it, or sync in full")
         if self._restoration is None or self._restoration.target != target:
-            begun = Restoration.begin(self._database, target)
+            begin_restoring(self._database, target)
             self._load()
-            self._restoration = begun
+        assert self._restoration is not None, "it has just begun"
         return self._restoration
 
     def abandon_restoration(self) -> None:
@@ -271,7 +271,8 @@ class ChainStore:
         assert self._restoration is not None, "a restoration ends that was begun"
         target = self._restoration.target
         if self._restoration.root() != target.state_root:
-            raise StorageError(f"what was restored is not the state of #{target.number}: restore it again")
+            self.abandon_restoration()
+            raise StorageError(f"what was restored is not the state of #{target.number}: start again")
         batch = self._database.batch()
         proven = [*(each for each in changes if each[0] != target), (target, justification)]
         begin_at(batch, self._blocks, target.hash(), proven)

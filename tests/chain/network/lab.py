@@ -78,9 +78,10 @@ class Lab:
         runtimes: Runtimes | None = None,
         sync: SyncMode = "full",
         checkpoint: Checkpoint | None = None,
+        life: Life | None = None,
     ) -> Node:
         """Start a node with the keys of these validators, on what its last run has left."""
-        life, files, stack = Life(), self.files[name], ExitStack()
+        life, files, stack = life or Life(), self.files[name], ExitStack()
         tables = self.tables.setdefault(name, blank_tables(self.weights, 0, SESSION_SLOTS).copy())
         for validator in validators:
             files["keystore"].content |= keystore_files(validator)
@@ -126,6 +127,10 @@ class Lab:
                     if task.done():
                         task.result()
                 await asyncio.sleep(0.1)
+
+    def has_ended(self, name: str) -> bool:
+        """Say whether a node that was started runs no more."""
+        return self._runs[name][0].done()
 
     def cost(self, name: str, peer: str) -> int:
         """Return what a peer's faults amount to, as a node sees it."""
