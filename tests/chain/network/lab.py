@@ -90,7 +90,7 @@ class Lab:
             SimRng(random.Random(name)),
             lambda directory: SimDisk(files[directory], life),
             lambda: MemoryDatabase(tables, life),
-            lambda node_key, genesis: SimTransport(self.network, name, life),
+            lambda node_key, genesis: SimTransport(self.network, name, life, lambda: self._cut(name)),
         )
         config = NodeConfig(
             self.spec,
@@ -104,6 +104,10 @@ class Lab:
         node = self.nodes[name] = stack.enter_context(opening)
         self._runs[name] = asyncio.get_running_loop().create_task(node.run(), name=name), stack
         return node
+
+    def _cut(self, name: str) -> None:
+        """End a node whose power is gone, wherever it is."""
+        self._runs[name][0].cancel()
 
     async def stop(self, name: str) -> None:
         """Stop a node."""

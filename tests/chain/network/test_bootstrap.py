@@ -1,6 +1,7 @@
 """A node that joins late stands where the others do, by whatever way it came, and goes on from there."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_late_node_reaches_the_same_block_and_goes_on(mode: SyncMode) -> None:
     async def script(lab: Lab) -> None:
         first = begin(lab)
         late = lab.start("c", sync=mode)
-        assert late.is_behind()
+        assert late.is_behind() == (mode != "full")  # which knows of nobody yet
         await lab.until(lambda: late.store.finalized_number >= HEIGHT)
         height = first.store.finalized_number + 6
         await lab.until(lambda: late.store.finalized_number >= height)
@@ -67,11 +68,12 @@ def test_who_came_late_shows_others_the_way(mode: SyncMode) -> None:
         second = lab.start("c", sync=mode)
         await lab.until(lambda: second.store.finalized_number >= HEIGHT + 4)
         final = second.store.finalized_number
+        block = first.store.hash_at(final)
         await lab.stop("a")
         await lab.stop("b")
         third = lab.start("d", sync=mode)
         await lab.until(lambda: third.store.finalized_number >= final)
-        assert third.store.hash_at(final) == first.store.hash_at(final)
+        assert third.store.hash_at(final) == block
         assert standing(third) == standing(second)
         assert lab.cost("d", "c") == 0
 
@@ -89,7 +91,7 @@ def test_a_validator_that_comes_late_authors_and_votes_once_it_is_there(mode: Sy
         late = lab.start("d", "v3", sync=mode)
         await lab.until(lambda: late.store.finalized_number >= 36)
         await lab.stop("a")
-        target = nodes[1].store.finalized_number + 10
+        target = nodes[1].store.finalized_number + 20
         await lab.until(lambda: nodes[1].store.finalized_number >= target, 300)
         assert late.store.finalized_number >= target - 2
         assert session_pair("v3").public in authors(nodes[1], 36, target)
@@ -160,7 +162,7 @@ class Liar(Scripted):
 
     def __init__(self, lab: Lab, name: str, node: Node, kind: str) -> None:
         super().__init__(lab, name, node.store, status_of(node, ahead=5_000))
-        self.status.final_number = node.store.finalized_number + 5_000
+        self.status = replace(self.status, final_number=self.status.best_number)
         self.node = node
         self.kind = kind
 
