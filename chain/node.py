@@ -225,6 +225,7 @@ class Node:
         """
         recall(self.store, self.executor, self._guard)
         self.upgrades.start()
+        self.gap.begin()
 
     def submit(self, extrinsic: bytes) -> Hash:
         """Take a transaction in and return its hash.
