@@ -91,7 +91,7 @@ TERMS: dict[Fault, Terms] = {
         "database is damaged: upgrade, or purge-chain and sync again",
     ),
     Fault.FUTURE_BLOCK: Terms(1 << 20, CLOCKS),
-    Fault.EXCESS_BLOCK: Terms(1 << 18, "nothing: the author is reported and slashed for the first two"),
+    Fault.EXCESS_BLOCK: Terms(1 << 20, "nothing: the author is reported and slashed for the first two"),
     Fault.OTHER_FINALITY: Terms(
         1 << 12,
         "nothing if it is one peer; if many, compare this node's finalised block with an explorer's",
