@@ -256,6 +256,13 @@ ROWS = (
     ),
     Row(
         "transport",
+        "the same in µs of CPU time, both ends together: 64 KiB; 1 KiB (encrypted / plain)",
+        lambda f: "; ".join(
+            f"{f['ours'][name]:,.1f} / {f['plain'][name]:,.1f}" for name in ("cpu_us_64_kib", "cpu_us_1_kib")
+        ),
+    ),
+    Row(
+        "transport",
         "µs there and back, 200 bytes; a plain socket; py-libp2p",
         partial(_transport, "round_trip_us_200_b"),
     ),

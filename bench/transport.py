@@ -4,7 +4,8 @@
 
 Ours encrypts, keeps priorities and bounds; the plain socket puts a length before each message and does
 nothing else; libp2p is TCP, Noise and yamux of PyPI's libp2p, in an environment of its own (`make libp2p`).
-Ours and the plain socket take turns on the same event loop, and the best round of each counts.
+Ours and the plain socket take turns on the same event loop, and the best round of each counts. CPU time is
+that of both ends together; it says more than the rest where others use the machine.
 """
 
 import asyncio
@@ -15,10 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
 import uvloop
 
 from bench.record import finish, parser
@@ -42,8 +45,8 @@ def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for _ in range(given.rounds):
             for kind in KINDS:
-                with serving(sys.executable, "-m", "bench.transport_ends", kind) as where:
-                    rounds[kind].append(runner.run(measure(kind, where, given.mib << 20)))
+                with serving(sys.executable, "-m", "bench.transport_ends", kind) as served:
+                    rounds[kind].append(runner.run(measure(kind, served, given.mib << 20)))
     figures: dict[str, Any] = {kind: best(each) for kind, each in rounds.items()}
     mine, floor = figures["ours"], figures["plain"]
     figures["ratio"] = {name: round(mine[name] / floor[name], 2) for name in mine}
@@ -51,33 +54,48 @@ def main() -> None:
     finish("transport", figures, given)
 
 
-async def measure(kind: str, where: list[str], load: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Served:
+    """The end that serves."""
+
+    where: list[str]
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of both ends so far."""
+        return time.process_time() + sum(self.process.cpu_times()[:2])
+
+
+async def measure(kind: str, served: Served, load: int) -> dict[str, float]:
     """Return what one connection carries, and how long it takes to get one."""
     connects = []
     for _ in range(10):
         began = time.perf_counter()
-        async with KINDS[kind](where) as session:
+        async with KINDS[kind](served.where) as session:
             await session.ask(bytes(ASKED))
             connects.append(time.perf_counter() - began)
-    async with KINDS[kind](where) as session:
-        large = await _per_second(session, LARGE, load // LARGE)
-        small = await _per_second(session, SMALL, load // 4 // SMALL)
+    async with KINDS[kind](served.where) as session:
+        large, large_cpu = await _per_second(session, served, LARGE, load // LARGE)
+        small, small_cpu = await _per_second(session, served, SMALL, load // 4 // SMALL)
         trips = [await _round_trip(session) for _ in range(2_000)]
     return {
         "mb_per_s_64_kib": large * LARGE / 1e6,
         "messages_per_s_1_kib": small,
+        "cpu_us_64_kib": large_cpu,
+        "cpu_us_1_kib": small_cpu,
         "round_trip_us_200_b": median(trips) * 1e6,
         "connect_ms": median(connects) * 1e3,
     }
 
 
-async def _per_second(session: Session, size: int, count: int) -> float:
-    message = os.urandom(size)
+async def _per_second(session: Session, served: Served, size: int, count: int) -> tuple[float, float]:
+    """Return messages per second, and microseconds of CPU time of both ends together for each."""
+    message, cpu = os.urandom(size), served.cpu_seconds()
     began = time.perf_counter()
     arrived = await session.push(message, count)
     spent = time.perf_counter() - began
     assert arrived == count, f"{arrived} of {count} messages arrived"
-    return count / spent
+    return count / spent, (served.cpu_seconds() - cpu) / count * 1e6
 
 
 async def _round_trip(session: Session) -> float:
@@ -96,7 +114,7 @@ def best(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 @contextmanager
-def serving(*command: str) -> Iterator[list[str]]:
+def serving(*command: str) -> Iterator[Served]:
     """Start the end that serves; say where it is."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -104,7 +122,7 @@ def serving(*command: str) -> Iterator[list[str]]:
         where = process.stdout.readline().split()
         if not where:
             raise SystemExit(f"{' '.join(command)} does not say where it is")
-        yield where
+        yield Served(where, psutil.Process(process.pid))
     finally:
         process.kill()
         process.wait()
@@ -116,9 +134,9 @@ def libp2p() -> dict[str, float] | str:
     if not python.exists():
         return "not measured: not installed (make libp2p)"
     program = str(LIBP2P / "ends.py")
-    with serving(str(python), program, "serve") as where:
+    with serving(str(python), program, "serve") as served:
         try:
-            command = [str(python), program, "measure", *where]
+            command = [str(python), program, "measure", *served.where]
             done = subprocess.run(command, capture_output=True, text=True, timeout=LIBP2P_SECONDS)
         except subprocess.TimeoutExpired:
             return f"not measured: not finished within {LIBP2P_SECONDS:.0f} s"
