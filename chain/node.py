@@ -9,7 +9,7 @@ Reads top to bottom: what an operator may choose, the node, the doors around it.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -504,13 +504,15 @@ class _ImportDoor:
         self.begins_in = node.importer.begins_in
         self.arrived = node.importer.arrived
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+    def import_foreign(
+        self, header: Header, body: list[bytes], above: Sequence[Header] | None = None
+    ) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
+        Raises: InvalidBlock, ExcessBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
         """
         began = self._node.clock.monotonic()
-        block = self._node.importer.import_foreign(header, body)
+        block = self._node.importer.import_foreign(header, body, above)
         self._node.metrics.block_imported(self._node.clock.monotonic() - began)
         return block
 
