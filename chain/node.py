@@ -68,7 +68,7 @@ from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification, changes_voters
 from runtime.primitives.header import Header
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
 
@@ -331,6 +331,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
+            BlockNumber(store.first_number),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
