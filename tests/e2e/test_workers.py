@@ -1,11 +1,13 @@
 """Workers that die, cheat, come late, or lose their node: the rounds go on, and nobody prints a traceback."""
 
 import asyncio as standard_text
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -228,6 +230,46 @@ def test_workers_outlive_their_node(net: Net) -> None:
     for worker in (net.miner, net.cheat, net.alice, net.bob):
         assert worker.ended() is None
     assert "retrying until it is back" in net.miner.output()
+
+
+def test_a_miner_that_leaves_after_its_reveal_takes_nothing_with_it(net: Net) -> None:
+    def handed_over() -> int | None:
+        number = net.current()
+        return number if f"round {number:05d} | 2 of 2 judges keep a copy" in net.miner.output() else None
+
+    number = eventually(handed_over, "two copies of a payload", PATIENCE)
+    net.miner.kill()
+    assert HONEST in [each["hotkey"] for each in net.closed(number)["accepted"]], net.report()
+
+
+def test_a_judge_that_begins_when_all_miners_have_left_gets_the_whole_model(net: Net) -> None:
+    net.cheat.kill()
+    net.bob.kill()
+    flags = ("--url", f"ws://127.0.0.1:{net.port}", "--key", "//Bob")
+    net.bob = Worker(net.home, "bob-again", "validators.validator", *flags)
+    net.workers.append(net.bob)
+    net.bob.start()
+    state = net.home / "bob-again" / "mirror.json"
+
+    def has_looked_at_all() -> int | None:
+        found = json.loads(state.read_text()) if state.exists() else {"round": 0}
+        return found["round"] if found["round"] >= net.current() - 1 > 0 else None
+
+    last = eventually(has_looked_at_all, "a whole mirror", PATIENCE)
+    steps = [net.query("Training.Lineage", NETUID, number) for number in range(1, last + 1)]
+    accepted = {each["digest"][2:] for step in steps if step for each in step["accepted"]}
+    kept = {path.name for path in (state.parent / "blobs").rglob("*") if path.is_file()}
+    assert kept == accepted
+    assert len(accepted) >= 3
+    for worker in (net.miner, net.cheat):
+        lives = worker.output().count("serving blobs at")
+        worker.start()
+        eventually(partial(has_started_again, worker, lives), "a miner that is back", PATIENCE)
+
+
+def has_started_again(worker: Worker, lives: int) -> bool:
+    """Say whether a worker serves once more than so often."""
+    return worker.output().count("serving blobs at") > lives
 
 
 def test_a_worker_ends_at_once_when_it_is_told_to(net: Net) -> None:
