@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -242,9 +241,11 @@ def test_a_miner_that_leaves_after_its_reveal_takes_nothing_with_it(net: Net) ->
     assert HONEST in [each["hotkey"] for each in net.closed(number)["accepted"]], net.report()
 
 
+def test_a_worker_ends_at_once_when_it_is_told_to(net: Net) -> None:
+    assert [net.cheat.terminate(), net.bob.terminate()] == [0, 0]
+
+
 def test_a_judge_that_begins_when_all_miners_have_left_gets_the_whole_model(net: Net) -> None:
-    net.cheat.kill()
-    net.bob.kill()
     flags = ("--url", f"ws://127.0.0.1:{net.port}", "--key", "//Bob")
     net.bob = Worker(net.home, "bob-again", "validators.validator", *flags)
     net.workers.append(net.bob)
@@ -261,19 +262,6 @@ def test_a_judge_that_begins_when_all_miners_have_left_gets_the_whole_model(net:
     kept = {path.name for path in (state.parent / "blobs").rglob("*") if path.is_file()}
     assert kept == accepted
     assert len(accepted) >= 3
-    for worker in (net.miner, net.cheat):
-        lives = worker.output().count("serving blobs at")
-        worker.start()
-        eventually(partial(has_started_again, worker, lives), "a miner that is back", PATIENCE)
-
-
-def has_started_again(worker: Worker, lives: int) -> bool:
-    """Say whether a worker serves once more than so often."""
-    return worker.output().count("serving blobs at") > lives
-
-
-def test_a_worker_ends_at_once_when_it_is_told_to(net: Net) -> None:
-    assert [net.cheat.terminate(), net.bob.terminate()] == [0, 0]
 
 
 def test_a_node_with_another_chain_ends_the_workers_with_one_line(net: Net) -> None:
@@ -282,7 +270,7 @@ def test_a_node_with_another_chain_ends_the_workers_with_one_line(net: Net) -> N
         spec["genesis"]["runtimeGenesis"]["config"]["subnets"]["1"]["hyperparameters"]["tempo"] += 1
 
     net.restart_node(*flags_of(write_spec(net.home / "other.json", other), net.home / "other"))
-    for worker in (net.miner, net.alice):
+    for worker in (net.bob, net.alice):
         assert eventually(worker.ended, "the end of a worker", PATIENCE) == 1
         assert "came back with another chain" in worker.output().splitlines()[-1]
 
