@@ -8,7 +8,9 @@ from chain.metrics import Metrics, Reading
 from tests.docs.pages import ROOT
 
 GRAFANA = ROOT / "docs" / "grafana"
-PROMQL = frozenset({"by", "ignoring", "and", "sum", "rate", "increase", "delta", "histogram_quantile"})
+PROMQL = frozenset(
+    {"by", "ignoring", "and", "sum", "rate", "increase", "delta", "changes", "histogram_quantile"}
+)
 
 
 def series() -> set[str]:
@@ -61,6 +63,13 @@ def test_every_query_uses_labels_that_exist() -> None:
         "chain", "status", "reason", "method", "is_error", "task_name", "entity", "le", "instance",
     }  # fmt: skip
     assert {label for _, said in queries() for label in labels_of(said)} <= known
+
+
+def test_every_alert_is_explained() -> None:
+    rules = re.findall(r"- alert: (\w+)\n", (GRAFANA / "alerts.yml").read_text())
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert [name for name in rules if f"`{name}`" not in text] == []
+    assert len(rules) == len(set(rules)) > 12
 
 
 def test_panels_have_places_of_their_own() -> None:
