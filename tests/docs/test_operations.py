@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from chain.metrics import Metrics, Reading
 from tests.docs.pages import ROOT
+from tests.docs.test_documents import constants
 
 GRAFANA = ROOT / "docs" / "grafana"
 PROMQL = frozenset(
@@ -70,6 +71,17 @@ def test_every_alert_is_explained() -> None:
     text = (ROOT / "docs" / "operate.md").read_text()
     assert [name for name in rules if f"`{name}`" not in text] == []
     assert len(rules) == len(set(rules)) > 12
+
+
+def test_every_log_line_is_in_the_code() -> None:
+    """A line begins with words of the code, up to the first thing that the code fills in."""
+    text = (ROOT / "docs" / "operate.md").read_text()
+    section = text[text.index("## Logs") : text.index("## Metrics")]
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    quoted = [line.replace("\\|", "|") for row in rows for line in re.findall(r"`([^`]+)`", row)]
+    heads = [re.split(r"…|-?\d|0x|ws:|/ip4|http:", line)[0].rstrip(" #(") for line in quoted]
+    assert [head for head in heads if not any(head in text for text in constants())] == []
+    assert len(quoted) > 25
 
 
 def test_panels_have_places_of_their_own() -> None:
