@@ -33,7 +33,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--id", metavar="ID", help="a chain of your own, with this id: 1 to 64 of a-z, 0-9, _, -"
     )
     parser.add_argument(
-        "--validator", type=_seat, action="append", default=[], metavar="STASH,BABE,GRANDPA", dest="validators",
+        "--validator", type=_seat, action="append", default=[], dest="validators",
+        metavar="STASH,BABE,GRANDPA",
         help="with --id: a validator by its stash's address and two ed25519 public keys; once for each",
     )  # fmt: skip
     parser.add_argument(
