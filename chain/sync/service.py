@@ -127,6 +127,11 @@ class Sync:
         await self._queue.run()
 
     @property
+    def queued(self) -> int:
+        """Blocks that wait to be imported."""
+        return len(self._queue)
+
+    @property
     def target(self) -> int:
         """The height that half of the peers have reached, or this node where that is more.
 
