@@ -14,12 +14,14 @@ async def used_after_its_end() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Wire, "127.0.0.1", 0)
     transport, wire = await loop.create_connection(Wire, "127.0.0.1", server.sockets[0].getsockname()[1])
-    transport.abort()
-    async with asyncio.timeout(20):
-        with pytest.raises(WireClosed, match="the other side hung up"):
-            await wire.block()
-    wire.write(b"to nobody")
-    server.close()
+    try:
+        transport.abort()
+        async with asyncio.timeout(20):
+            with pytest.raises(WireClosed, match="the other side hung up"):
+                await wire.block()
+        wire.write(b"to nobody")
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("factory", [uvloop.new_event_loop, asyncio.new_event_loop])
