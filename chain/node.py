@@ -9,7 +9,7 @@ Reads top to bottom: what an operator may choose, the node, the doors around it.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +55,7 @@ from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.bootstrap import Bootstrap, SyncMode, Trust, check_passed, leave_ascent
 from chain.sync.company import Company
+from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
@@ -132,6 +133,7 @@ class Node:
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters, checkpoints)
         self.blocks.serve(self.sync)
         self.states = StateExchange(self.network, store, clock)
+        self.gap = GapFill(store, self.sync, clock)
         self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
         self._bootstrap = self._first_phase(ascent, checkpoints)
         self.tip = Tip(
@@ -223,6 +225,7 @@ class Node:
         """
         recall(self.store, self.executor, self._guard)
         self.upgrades.start()
+        self.gap.begin()
 
     def submit(self, extrinsic: bytes) -> Hash:
         """Take a transaction in and return its hash.
@@ -284,6 +287,7 @@ class Node:
         works = {
             "runtime-upgrades": self.upgrades.run(),
             "block-import": self.sync.run(),
+            "gap-fill": self.gap.run(),
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
         }
@@ -500,13 +504,15 @@ class _ImportDoor:
         self.begins_in = node.importer.begins_in
         self.arrived = node.importer.arrived
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+    def import_foreign(
+        self, header: Header, body: list[bytes], above: Sequence[Header] | None = None
+    ) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
+        Raises: InvalidBlock, ExcessBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
         """
         began = self._node.clock.monotonic()
-        block = self._node.importer.import_foreign(header, body)
+        block = self._node.importer.import_foreign(header, body, above)
         self._node.metrics.block_imported(self._node.clock.monotonic() - began)
         return block
 
