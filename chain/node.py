@@ -225,7 +225,6 @@ class Node:
         """
         recall(self.store, self.executor, self._guard)
         self.upgrades.start()
-        self.gap.begin()
 
     def submit(self, extrinsic: bytes) -> Hash:
         """Take a transaction in and return its hash.
