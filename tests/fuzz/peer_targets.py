@@ -145,8 +145,8 @@ def targets() -> list[Target]:
     return [
         Target("peers.exchange", PEER_EXCHANGE.decode, (DecodeError,), exchanges(), PEER_EXCHANGE.encode),
         Target(
-            "peers.record", _verified, (DecodeError, PeerFault), signed, lambda found: SIGNED.encode(found.signed),
-            kind=lambda found: len(found.addresses), long=300_000,
+            "peers.record", _verified, (DecodeError, PeerFault), signed,
+            lambda found: SIGNED.encode(found.signed), kind=lambda found: len(found.addresses), long=300_000,
         ),
         Target(
             "peers.signed", _signed, (PeerFault,), tuple(plain), words=words, why_loose=spelled,
