@@ -64,8 +64,11 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "most memory resident, MiB",
-        lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
+        "most memory of a process, and of all eleven together, MiB",
+        lambda f: (
+            ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items())
+            + f"; {f['resident_together_mib']:,}"
+        ),
     ),
     Row(
         "grandpa_round",

@@ -34,3 +34,11 @@ class BlockData:
     header: Header
     body: Annotated[list[bytes], Bounded(MAX_EXTRINSICS)] | None
     justification: Annotated[bytes, Bounded(MAX_JUSTIFICATION)] | None
+
+
+@struct("sc_consensus_grandpa::WarpSyncFragment")
+class WarpStep:
+    """A block and the votes that make it final: one step of a proof of who votes."""
+
+    header: Header
+    justification: Annotated[bytes, Bounded(MAX_JUSTIFICATION)]

@@ -140,14 +140,14 @@ class Chain:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, suri: str) -> "AsyncIterator[Chain]":
-        """Connect and check that this is an Assay chain.
+    async def connect(cls, url: str, suri: str, *, waits: bool = False) -> "AsyncIterator[Chain]":
+        """Connect and check that this is an Assay chain; `waits` for a node that does not answer yet.
 
         Raises: keys.SuriError, Unreachable, WrongChain.
         """
         chain = cls(url, suri)
         try:
-            await chain._link.open()
+            await chain._link.open(waits=waits)
             yield chain
         finally:
             await chain._link.close()

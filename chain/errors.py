@@ -34,6 +34,10 @@ class TrieTooFar(StateDiscarded):
         )
 
 
+class SyncRefused(Exception):
+    """The node must not get to the head in the way it was told to; says why, and what to do."""
+
+
 class SubmitError(Exception):
     """The pool refuses a transaction; the three fields are the JSON-RPC error object as clients know it."""
 
@@ -54,6 +58,7 @@ class BlockFlaw(enum.StrEnum):
     WRONG_AUTHOR = "wrong author"
     BAD_VRF = "bad VRF proof"
     BAD_SEAL = "bad seal"
+    BESIDE_CHECKPOINT = "beside a checkpoint"
 
 
 class InvalidBlock(Exception):
@@ -83,3 +88,7 @@ class ExcessBlock(Exception):
 
 class RuntimeMissing(Exception):
     """This node cannot execute what comes next; says which runtime is wanted, and what to do."""
+
+
+class PeerArgumentError(ValueError):
+    """The operator names a peer that cannot be used; says what one looks like, or what to do."""

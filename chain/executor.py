@@ -184,6 +184,12 @@ class Executor:
         """Return ms per slot."""
         return int.from_bytes(self._ask(state, "BabeApi_configuration")[:8], "little")
 
+    def bonding_ms(self, state: State) -> int:
+        """Return how long validators answer for what they signed after they have left, in ms."""
+        runtime = self.native(state).reading(state)
+        sessions = runtime.staking.bonding_duration * runtime.staking.sessions_per_era
+        return int(sessions * runtime.babe.epoch_duration * runtime.babe.expected_block_time)
+
     def epoch(self, state: State, number: BlockNumber, slot: int) -> Epoch:
         """Return what decides the author of a slot, for a child of the block `number` this state belongs to.
 

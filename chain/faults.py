@@ -40,6 +40,8 @@ class Fault(enum.StrEnum):
     OUT_OF_DATE = "a vote of a round long over"
     OUT_OF_TURN = "a vote of a round far ahead"
     BACKWARDS = "a neighbour packet that goes backwards"
+    FORGED_RECORD = "a peer record that its peer has not signed, or that no peer would sign"
+    STALE_RECORD = "a peer record past its time"
 
     @property
     def cost(self) -> int:
@@ -65,6 +67,7 @@ OTHER_VERSION = "its program is another version than this one: upgrade the older
 HOSTILE = "nothing: it is broken or means harm, and comes back only after its ban"
 OVERLOADED = "nothing if it is a stranger; a node of yours is overloaded or badly connected: look at its log"
 BEHIND = "nothing if it is a stranger; a node of yours is far behind or was cut off: look at its log"
+CLOCKS = "compare the clocks of both machines with NTP; one of them is wrong"
 REPORT = "please report the lines before this one: an honest node never says that"
 
 TERMS: dict[Fault, Terms] = {
@@ -85,7 +88,7 @@ TERMS: dict[Fault, Terms] = {
         "nothing if it is one peer; if every peer goes, this node's program is out of date or its "
         "database is damaged: upgrade, or purge-chain and sync again",
     ),
-    Fault.FUTURE_BLOCK: Terms(1 << 20, "compare the clocks of both machines with NTP; one of them is wrong"),
+    Fault.FUTURE_BLOCK: Terms(1 << 20, CLOCKS),
     Fault.EXCESS_BLOCK: Terms(1 << 20, "nothing: the author is reported and slashed for the first two"),
     Fault.OTHER_FINALITY: Terms(
         1 << 12,
@@ -101,6 +104,8 @@ TERMS: dict[Fault, Terms] = {
     Fault.OUT_OF_DATE: Terms(50, BEHIND),
     Fault.OUT_OF_TURN: Terms(500, BEHIND),
     Fault.BACKWARDS: Terms(50, BEHIND),
+    Fault.FORGED_RECORD: Terms(1 << 27, HOSTILE),
+    Fault.STALE_RECORD: Terms(1 << 12, CLOCKS),  # for all of a message
 }
 
 

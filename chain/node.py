@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chain.checkpoints import Checkpoint, Checkpoints
 from chain.consensus.author import Author
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
@@ -32,12 +33,14 @@ from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.network.blocks import BlockExchange
-from chain.network.messages import PROTOCOL_VERSION, Roles, Status
+from chain.network.discovery import Discovery
+from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
 from chain.network.service import Network
 from chain.network.states import StateExchange
 from chain.network.tcp import TcpConfig, TcpTransport
 from chain.network.transactions import TransactionGossip
 from chain.network.votes import VoteExchange
+from chain.network.warps import WarpExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
 from chain.recall import recall
@@ -46,11 +49,15 @@ from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
 from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
+from chain.storage.ascent import AscentRecord
 from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
+from chain.sync.bootstrap import Bootstrap, SyncMode, Trust, check_passed, leave_ascent
+from chain.sync.company import Company
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
+from chain.sync.state_sync import StateSync
 from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
@@ -87,6 +94,8 @@ class NodeConfig:
     prometheus_host: str = "127.0.0.1"
     peers: TcpConfig | None = None  # None: no way to any peer
     keystore_path: Path | None = None  # None: a directory beside the database
+    sync: SyncMode = "full"  # how a node without blocks gets to the head
+    checkpoint: Checkpoint | None = None  # a block to trust beside those of the specification
 
 
 class Node:
@@ -101,6 +110,8 @@ class Node:
         keys: SessionKeys,
         guard: Guard,
         node_key: Keypair,
+        ascent: AscentRecord,
+        checkpoints: Checkpoints,
     ) -> None:
         clock = environment.clock
         self.config = config
@@ -112,13 +123,17 @@ class Node:
         self.metrics = Metrics(config.spec.id, config.name, VERSION, clock.wall_ms() / 1000)
         self.feed = Notifications()
         self._watch = ClockWatch(clock, executor.slot_duration(store.state_at(store.finalized)))
-        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch)
+        self.importer = Importer(store, executor, self.feed, clock, guard, self._watch, checkpoints)
         self.transport = environment.transport(node_key, store.genesis_hash)
         self.network = Network(self.transport, clock, self._status)
+        if isinstance(self.transport, TcpTransport):
+            _discover(self.network, self.transport, node_key, store.genesis_hash, environment)
         self.blocks = BlockExchange(self.network, store, clock)
-        self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters)
+        self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters, checkpoints)
         self.blocks.serve(self.sync)
         self.states = StateExchange(self.network, store, clock)
+        self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
+        self._bootstrap = self._first_phase(ascent, checkpoints)
         self.tip = Tip(
             store,
             executor,
@@ -156,10 +171,12 @@ class Node:
             keystore = Keystore(environment.disk("keystore"), config.password)
             guard = Guard.open(environment.disk("guard"), lenient=config.spec.is_test_chain)
             opened.callback(guard.close)
+            checkpoints = config.spec.trusted(config.checkpoint)
             keys = _session_keys(config, keystore, guard, environment.rng)
             node_key = config.node_key or load_node_key(environment.disk("network"), environment.rng)
+            database = environment.database()
             store = ChainStore.on(
-                environment.database(),
+                database,
                 config.spec.state(),
                 states=config.state_pruning,
                 blocks=config.blocks_pruning,
@@ -168,12 +185,15 @@ class Node:
             executor = executor or Executor()
             if store.finalized == store.genesis_hash:  # later its state may have been pruned
                 _check_genesis(config.spec, store, executor)
-            node = cls(config, environment, executor, store, keys, guard, node_key)
+            check_passed(store, checkpoints)
+            ascent = AscentRecord(database)
+            if config.sync == "full" or store.best_number:
+                leave_ascent(store, ascent)
+            node = cls(config, environment, executor, store, keys, guard, node_key, ascent, checkpoints)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
-            recall(store, executor, guard)
-            node.upgrades.start()
+            node.arrive()
             yield node
 
     async def run(self) -> None:
@@ -182,8 +202,27 @@ class Node:
         Raises: ExceptionGroup of what ended a task.
         """
         async with asyncio.TaskGroup() as tasks:
-            for name, work in self._works().items():
-                tasks.create_task(observed(name, work, self.metrics), name=name)
+
+            def start(works: dict[str, Coroutine[Any, Any, None]]) -> None:
+                for name, work in works.items():
+                    tasks.create_task(observed(name, work, self.metrics), name=name)
+
+            start(self._services())
+            if self._bootstrap is not None:
+                self.sync.hold()
+                await observed("bootstrap", self._bootstrap.run(), self.metrics)
+                self._bootstrap = None
+                self.arrive()
+                self.sync.release()
+            start(self._works())
+
+    def arrive(self) -> None:
+        """Take the chain as it stands now for what this node goes on from.
+
+        Raises: RuntimeMissing.
+        """
+        recall(self.store, self.executor, self._guard)
+        self.upgrades.start()
 
     def submit(self, extrinsic: bytes) -> Hash:
         """Take a transaction in and return its hash.
@@ -208,6 +247,8 @@ class Node:
 
         Peers may say anything, and as many as they like may be one liar.
         """
+        if self._bootstrap is not None:
+            return True
         if not self.sync.is_major:
             return False
         slot = self.tip.parent().slot
@@ -217,13 +258,32 @@ class Node:
         """Return the nonce a new transaction of an account should use."""
         return self.pool.next_index(account, self.tip.nonce(account))
 
+    def _first_phase(self, ascent: AscentRecord, checkpoints: Checkpoints) -> Bootstrap | None:
+        """Return what takes a node without blocks to the head, if it is not to import them all."""
+        store, config, clock = self.store, self.config, self.clock
+        if config.sync == "full" or store.best_number:
+            return None
+        state = store.state_at(store.genesis_hash)
+        trust = Trust(
+            checkpoints.newest,
+            self.executor.grandpa_set(state),
+            config.spec.genesis_ms,
+            self.executor.bonding_ms(state),
+            self.executor.slot_duration(state),
+            config.spec.is_test_chain,
+        )
+        company, states = Company(self.sync, self.warps), StateSync(self.states, store, clock)
+        return Bootstrap(config.sync, trust, store, ascent, company, states, clock)
+
+    def _services(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what goes on from the first moment, by name."""
+        return {"network-worker": self.network.run(), "state-server": self.states.run()}
+
     def _works(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return what goes on all the time, by name."""
+        """Return what goes on once the chain stands near the head, by name."""
         works = {
             "runtime-upgrades": self.upgrades.run(),
-            "network-worker": self.network.run(),
             "block-import": self.sync.run(),
-            "state-server": self.states.run(),
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
         }
@@ -374,7 +434,13 @@ class Service:
         roles = ("Authority",) if node.config.validator else ("Full",)
         info = ChainInfo(spec.name, spec.chain_type, spec.properties, "Assay Node", VERSION, roles)
         operator = NodeOperator(
-            node.peer_id, node.transport.addresses, node.keys, node.voter, node.store, node.executor
+            node.peer_id,
+            node.transport.addresses,
+            node.keys,
+            node.voter,
+            node.store,
+            node.executor,
+            node.transport if isinstance(node.transport, TcpTransport) else None,
         )
         return Backend(
             info,
@@ -467,6 +533,24 @@ def _transport(peers: TcpConfig | None, clock: Clock, home: Path) -> Callable[[K
     if peers is None:
         return no_peers
     return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng(), clock, RealDisk(home))
+
+
+def _discover(
+    network: Network, transport: TcpTransport, node_key: Keypair, genesis: bytes, environment: Environment
+) -> None:
+    """Have a node hear of others from its peers."""
+    discovery = Discovery(
+        network,
+        transport,
+        transport.dialler,
+        node_key,
+        genesis,
+        environment.clock,
+        environment.rng,
+        allow_private=transport.config.allow_private,
+        is_open=not transport.reserved.only,
+    )
+    network.add(discovery, {Channel.PEERS: discovery.received})
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

@@ -2,7 +2,7 @@
 
 from chain.consensus.guard import Guard
 from chain.consensus.slots import pre_digest_slot, pre_hash
-from chain.errors import StateDiscarded
+from chain.errors import StateDiscarded, UnknownBlock
 from chain.executor import Executor
 from chain.storage.store import ChainStore
 from runtime.frame.state import State
@@ -56,9 +56,9 @@ def _recall_votes(store: ChainStore, executor: Executor, guard: Guard) -> None:
 
 
 def _state(store: ChainStore, executor: Executor, block: Hash) -> State | None:
-    """Return the state after a block, None where it is pruned or its runtime is not installed any more."""
+    """Return the state after a block, None where it is not here, or its runtime is not installed any more."""
     try:
         state = store.state_at(block)
-    except StateDiscarded:
+    except (StateDiscarded, UnknownBlock):
         return None
     return None if executor.lacks(state) is not None else state

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
+from chain.checkpoints import Checkpoint, CheckpointError, Checkpoints
 from chain.network.addresses import Address, AddressError, parse_address
 from chain.rpc.backend import ChainType
 from runtime.frame.errors import DispatchError
@@ -121,6 +122,26 @@ class ChainSpec:
             return tuple(parse_address(text) for text in listed)
         except (AddressError, TypeError) as problem:
             raise SpecError(f"bootNodes of {self.id}: {problem}") from problem
+
+    def trusted(self, checkpoint: Checkpoint | None = None) -> Checkpoints:
+        """Return the blocks that every node of this chain trusts, and one more.
+
+        Raises: SpecError.
+        """
+        listed = self.source.get("checkpoints") or []
+        if not isinstance(listed, list):
+            raise SpecError(f"checkpoints of {self.id} must be a list")
+        try:
+            own = () if checkpoint is None else (checkpoint,)
+            return Checkpoints((*map(Checkpoint.from_json, listed), *own))
+        except CheckpointError as problem:
+            raise SpecError(f"checkpoints of {self.id}: {problem}") from problem
+
+    @property
+    def genesis_ms(self) -> int | None:
+        """When the chain began, in ms since the Unix epoch, where its specification says so."""
+        found = self.source.get("genesisTime")
+        return found if isinstance(found, int) else None
 
     def home(self, base: Path) -> Path:
         """Return where a node keeps this chain's database, keys and guard: Substrate's place."""

@@ -37,6 +37,8 @@ JUDGE = "judge"
 LAST_PORT = 65_535
 LAST_NETUID = 65_535
 MOST_THREADS = 1_024
+MAX_SECRET = 512
+"""characters of a secret URI: a phrase of 24 words, derivations and a password"""
 SERVED_TOO_SOON = "ServedTooSoon"
 """Neurons' error for a second announcement within a few blocks."""
 ANNOUNCE_PAUSE_SECONDS = 2.0
@@ -73,13 +75,15 @@ class Workplace:
 
 
 @asynccontextmanager
-async def workplace(role: str, url: str, key: str, netuid: int, site: Site) -> AsyncIterator[Workplace]:
+async def workplace(
+    role: str, url: str, key: str, netuid: int, site: Site, *, waits: bool = False
+) -> AsyncIterator[Workplace]:
     """Open everything a worker works with, and close it in order.
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
     with claim(role, site.directory) as home:
-        async with Chain.connect(url, key) as chain:
+        async with Chain.connect(url, key, waits=waits) as chain:
             bind(home, chain.genesis_hash, netuid)
             parameters = await subnet_parameters(chain, netuid)
             is_judge = role == JUDGE  # judges keep what enters the model, and take what is handed to them
@@ -95,6 +99,23 @@ async def workplace(role: str, url: str, key: str, netuid: int, site: Site) -> A
 def guard_of(chain: Chain, netuid: int, shelf: Shelf | None = None) -> Guard:
     """Return how this hotkey's blob server knows its callers; with a shelf it takes payloads."""
     return Guard(Doorman(chain.genesis_hash, chain.hotkey), Roster(chain, netuid, shelf))
+
+
+def secret_of(key: str, key_file: Path | None) -> str:
+    """Return the secret URI of a worker's key, from its file where one is named.
+
+    Raises: CannotJoin.
+    """
+    if key_file is None:
+        return key
+    try:
+        with key_file.open(encoding="utf-8") as file:
+            text = file.readline(MAX_SECRET + 1).strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CannotJoin(f"--key-file {key_file} cannot be read ({problem})") from problem
+    if not text or len(text) > MAX_SECRET:
+        raise CannotJoin(f"--key-file {key_file} must hold a secret URI of 1 to {MAX_SECRET} characters")
+    return text
 
 
 def check_numbers(netuid: int, port: int, threads: int) -> None:

@@ -24,7 +24,7 @@ from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.handover import hand_over
-from miners.joining import PLANCK, CannotJoin, Site, announce, check_numbers, register, workplace
+from miners.joining import PLANCK, CannotJoin, Site, announce, check_numbers, register, secret_of, workplace
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
@@ -51,6 +51,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Miner1"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to work in
     max_price: float = 5.0  # ASY; do not register above this burn
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
@@ -60,6 +61,7 @@ class Config:
     port: int = 0  # port to serve blobs on; 0 takes a free one
     public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
     blob_quota: float = 10.0  # GiB of disk for payloads
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
     cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
 
     def __post_init__(self) -> None:
@@ -89,7 +91,8 @@ async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
     site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
-    async with workplace("miner", config.url, config.key, config.netuid, site) as place:
+    secret = secret_of(config.key, config.key_file)
+    async with workplace("miner", config.url, secret, config.netuid, site, waits=config.wait) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)

@@ -24,7 +24,7 @@ from miners.blobs.server import Guard
 from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import CannotJoin, check_numbers, guard_of, serving
+from miners.joining import CannotJoin, check_numbers, guard_of, secret_of, serving
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -42,8 +42,10 @@ class Config:
     json: bool = False  # print the status line as JSON
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Provider"  # secret URI of the subnet's owner
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet the text is for
     offline: bool = False  # serve only; name nothing on chain
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, threads=1)
@@ -65,7 +67,8 @@ async def main(config: Config) -> None:
     async with contextlib.AsyncExitStack() as opened:
         chain = None
         if not config.offline:
-            chain = await opened.enter_async_context(Chain.connect(config.url, config.key))
+            secret = secret_of(config.key, config.key_file)
+            chain = await opened.enter_async_context(Chain.connect(config.url, secret, waits=config.wait))
         guard = guard_of(chain, config.netuid) if chain else None
         publication = await opened.enter_async_context(publish(config, guard))
         print(describe(publication, config.json), flush=True)

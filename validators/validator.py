@@ -24,7 +24,7 @@ from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
-from miners.joining import JUDGE, CannotJoin, Site, announce, check_numbers, workplace
+from miners.joining import JUDGE, CannotJoin, Site, announce, check_numbers, secret_of, workplace
 from miners.model import loss
 from miners.parameters import TrainingParameters
 from miners.process import run, set_up_logging, together
@@ -60,6 +60,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Alice"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to judge
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
     threads: int = 1  # CPU threads of torch
@@ -69,6 +70,7 @@ class Config:
     public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
     blobs: Literal["recent", "archive"] = "recent"  # archive keeps what did not enter the model, too
     blob_quota: float = 100.0  # GiB of disk for payloads
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, self.threads)
@@ -93,7 +95,8 @@ async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
     site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
-    async with workplace(JUDGE, config.url, config.key, config.netuid, site) as place:
+    secret = secret_of(config.key, config.key_file)
+    async with workplace(JUDGE, config.url, secret, config.netuid, site, waits=config.wait) as place:
         chain, home = place.chain, place.home
         uid = await ensure_permitted(chain, config.netuid)
         try:

@@ -114,6 +114,7 @@ class Link:
         """`now` returns seconds that never run backwards."""
         self.peer = peer
         self.ip = wire.ip
+        self.local_ip = wire.local_ip  # of this node, as the peer sees it
         self.outbound = outbound
         self.reason = ""  # why this side has closed it
         self._sends, self._receives = channel.sends, channel.receives

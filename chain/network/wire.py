@@ -51,6 +51,12 @@ class Wire(asyncio.BufferedProtocol):
         return plain_ip(remote[0]) if remote else ""
 
     @property
+    def local_ip(self) -> str:
+        """Return this end's address; empty when the connection was over at once."""
+        local = self._transport.get_extra_info("sockname")
+        return plain_ip(local[0]) if local else ""
+
+    @property
     def is_closing(self) -> bool:
         """Say whether nothing more is sent."""
         return self._ended is not None or self._transport.is_closing()

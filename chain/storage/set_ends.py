@@ -1,6 +1,6 @@
 """The last block of every set of GRANDPA voters that is over: where their successors are proven, for ever."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from chain.env import Batch, Database
 from chain.storage.db import META
@@ -31,3 +31,7 @@ class SetEnds:
         """Return where the set ended that a final block is of; None for the set in charge now."""
         place = bisect_left(self._heights, number)
         return self._heights[place] if place < len(self._heights) else None
+
+    def above(self, number: BlockNumber) -> list[BlockNumber]:
+        """Return where sets ended above a height, lowest first."""
+        return self._heights[bisect_right(self._heights, number) :]

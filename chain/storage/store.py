@@ -222,6 +222,10 @@ class ChainStore:
         """Return the last block of the voters who decided on a final block; None where they still vote."""
         return self._set_ends.of(number)
 
+    def set_ends_above(self, number: BlockNumber) -> list[BlockNumber]:
+        """Return the final blocks above a height that changed voters, lowest first."""
+        return self._set_ends.above(number)
+
     # A chain that begins with the state of a later block.
 
     @property

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from chain.checkpoints import Checkpoints
 from chain.consensus.clock_watch import WHOLE, ClockWatch
 from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
 from chain.env import Clock
-from chain.errors import ExcessBlock, InvalidBlock, UnknownBlock
+from chain.errors import BlockFlaw, ExcessBlock, InvalidBlock, UnknownBlock
 from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -64,6 +65,7 @@ class Importer:
         clock: Clock,
         witness: Witness | None = None,
         watch: ClockWatch | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -73,6 +75,7 @@ class Importer:
         self._witness = witness
         self._watch = watch
         self._seals = Seals()
+        self._checkpoints = checkpoints or Checkpoints()
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -126,6 +129,9 @@ class Importer:
         parent = self._store.header(header.parent_hash)
         if parent is None:
             raise UnknownBlock(header.parent_hash)
+        if self._checkpoints.contradict(header.number, block):
+            trusted = f"0x{self._checkpoints[header.number].hash.hex()}"
+            raise InvalidBlock(BlockFlaw.BESIDE_CHECKPOINT, f"#{header.number} is trusted to be {trusted}")
         if header.number != parent.number + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{header.number} on parent {parent.number}")
         state = self._store.state_at(header.parent_hash)

@@ -16,6 +16,7 @@ from statistics import median_high
 from typing import Protocol
 
 from chain.block_data import MAX_BLOCKS, PROOFS, BlockData, Fields
+from chain.checkpoints import Checkpoints
 from chain.env import Clock
 from chain.faults import Fault, PeerFault
 from chain.sync.download import Block, Download
@@ -99,12 +100,15 @@ class Sync:
         exchange: Exchange,
         clock: Clock,
         changes_voters: Callable[[Header], bool],
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._store = store
         self._importer = importer
         self._exchange = exchange
         self._clock = clock
         self.changes_voters = changes_voters
+        self._checkpoints = checkpoints or Checkpoints()
+        self._is_held = False
         self._queue = ImportQueue(store, importer, clock, self.blame, self._imported)
         self._peers: dict[str, _Peer] = {}
         self._requests: dict[int, _Request] = {}
@@ -132,7 +136,21 @@ class Sync:
     @property
     def is_major(self) -> bool:
         """Whether this node is far behind, so that it does not know what is going on."""
-        return self.target > self._store.best_number + BEHIND
+        return self._is_held or self.target > self._store.best_number + BEHIND
+
+    def hold(self) -> None:
+        """Fetch no blocks until `release`, but note what peers say, and ask what others want asked."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Go on from where the chain stands now."""
+        self._is_held = False
+        self._look()
+
+    def finals(self) -> dict[str, int]:
+        """Return the peers that may be asked now, and how many blocks each says are final."""
+        now = self._clock.monotonic()
+        return {name: peer.final for name, peer in self._peers.items() if peer.rests_until <= now}
 
     def best_of(self, peer: str) -> Block | None:
         """Return the best block of a peer, as far as it has said."""
@@ -165,7 +183,8 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
-        self._importer.arrived(header)
+        if not self._is_held:
+            self._importer.arrived(header)
         if is_best:
             self._peers[peer].best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):
@@ -251,7 +270,10 @@ class Sync:
         return block in self._queue or self._store.header(block) is not None
 
     def is_bad(self, header: Header) -> bool:
-        """Say whether a block is refused, or is built on one that is."""
+        """Say whether a block is refused, is built on one that is, or lies beside a checkpoint."""
+        if self._checkpoints.contradict(header.number, header.hash()):
+            log.warning("⚠️ A chain lies beside the checkpoint #%d: refused", header.number)
+            return True
         return self._queue.is_bad(header)
 
     def final(self) -> Block:
@@ -303,7 +325,9 @@ class Sync:
         self._downloads = [each for each in self._downloads if not each.ended]
 
     def _begin(self, download: Download) -> None:
-        """Begin a download unless there are enough, or another long one."""
+        """Begin a download unless there are enough, or another long one, or the time has not come."""
+        if self._is_held:
+            return
         another = download.is_long and any(each.is_long for each in self._downloads)
         if len(self._downloads) < MAX_DOWNLOADS and not another:
             self._downloads.append(download)

@@ -202,14 +202,23 @@ CONSENSUS_LOG = codec(ConsensusLog)
 EQUIVOCATION_PROOF = codec(EquivocationProof)
 
 
-_CHANGES = (b"\x01", b"\x02")
-"""how a scheduled or forced change of voters begins in a digest"""
+_SCHEDULED, _FORCED = b"\x01", b"\x02"
+"""how a change of voters begins in a digest"""
 
 
 def changes_voters(header: Header) -> bool:
     """Say whether a block hands over to other voters: its justification proves who they are, for ever."""
+    return _announces(header, (_SCHEDULED, _FORCED))
+
+
+def forces_voters(header: Header) -> bool:
+    """Say whether a block announces voters whom the ones before do not confirm."""
+    return _announces(header, (_FORCED,))
+
+
+def _announces(header: Header, kinds: tuple[bytes, ...]) -> bool:
     return any(
-        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in _CHANGES
+        isinstance(log, Consensus) and log._0 == GRANDPA_ENGINE and log._1[:1] in kinds
         for log in header.digest.logs
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miners.blobs.store import BlobStore
-from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, serving
+from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, secret_of, serving
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,18 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
         with pytest.raises(CannotJoin, match=f"blobs cannot be served at 127.0.0.1:{port} "):
             async with serving(BlobStore(tmp_path), "127.0.0.1", port):
                 pass
+
+
+def test_a_secret_comes_from_the_first_line_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("//Dave \nanything else\n")
+    assert secret_of("//Eve", path) == "//Dave"
+    assert secret_of("//Eve", None) == "//Eve"
+    for text in ("", "\n", "x" * 600):
+        path.write_text(text)
+        with pytest.raises(CannotJoin, match="must hold a secret URI of 1 to 512 characters"):
+            secret_of("//Eve", path)
+    path.write_bytes(b"\xff")
+    for missing in (path, tmp_path / "none"):
+        with pytest.raises(CannotJoin, match=f"--key-file {missing} cannot be read"):
+            secret_of("//Eve", missing)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import lru_cache
 
 from chain.block_data import BlockData
+from chain.checkpoints import Checkpoint
 from chain.env import Environment
 from chain.executor import Executor
 from chain.keys.pair import Keypair
@@ -30,6 +31,7 @@ from chain.network.messages import (
 )
 from chain.node import Node, NodeConfig
 from chain.runtimes import Runtimes
+from chain.sync.bootstrap import SyncMode
 from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Files, Life, SimClock, SimDisk, SimRng
@@ -69,7 +71,14 @@ class Lab:
         self.files = {name: {directory: Files() for directory in DIRECTORIES} for name in names}
         self._runs: dict[str, tuple[asyncio.Task[None], ExitStack]] = {}
 
-    def start(self, name: str, *validators: str, runtimes: Runtimes | None = None) -> Node:
+    def start(
+        self,
+        name: str,
+        *validators: str,
+        runtimes: Runtimes | None = None,
+        sync: SyncMode = "full",
+        checkpoint: Checkpoint | None = None,
+    ) -> Node:
         """Start a node with the keys of these validators, on what its last run has left."""
         life, files, stack = Life(), self.files[name], ExitStack()
         tables = self.tables.setdefault(name, blank_tables(self.weights, 0, SESSION_SLOTS).copy())
@@ -87,6 +96,8 @@ class Lab:
             name=name,
             validator=bool(validators),
             node_key=Keypair.from_seed(name.encode().ljust(32), "ed25519"),
+            sync=sync,
+            checkpoint=checkpoint,
         )
         opening = Node.open(config, environment, Executor(runtimes=runtimes))
         node = self.nodes[name] = stack.enter_context(opening)

@@ -1,0 +1,270 @@
+"""How a node without blocks gets to the head: the first of its phases, before blocks are synced one by one.
+
+    origin   a trusted point: the newest checkpoint, else genesis; no older than the bonding duration
+    ascent   from there to the newest final block, by proofs of who votes (warp) or by all headers (fast)
+    state    of that block, in ranges that are proven against its header
+    end      the chain stands at that block; blocks above come as always, those below fill the gap later
+
+Each phase is recorded before the next begins, so that a kill at any time costs nothing. Until the end the
+node neither authors nor votes. A node that has blocks syncs one by one, whatever it is told.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from chain.block_data import HEADERS, BlockData
+from chain.checkpoints import Checkpoint, Checkpoints
+from chain.consensus.slots import pre_digest_slot
+from chain.env import Clock
+from chain.errors import SyncRefused
+from chain.faults import Fault
+from chain.logs import short
+from chain.sync.ascent import LOOK_EVERY, Ascent, Peers, Record, Standing
+from chain.sync.state_sync import TargetGone
+from chain.sync.warp import TrustedPoint, WarpError, voters_after
+from runtime.primitives.babe import Authorities
+from runtime.primitives.header import Header
+from runtime.primitives.types import Hash
+
+log = logging.getLogger("sync")
+
+SyncMode = Literal["full", "fast", "warp"]
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+
+class Restoring(Protocol):
+    """A state under restoration."""
+
+    @property
+    def target(self) -> Header: ...
+
+
+class Store(Protocol):
+    """The chain, which stands at its genesis block as long as there is something to do here."""
+
+    @property
+    def best_number(self) -> int: ...
+    @property
+    def genesis_hash(self) -> Hash: ...
+    @property
+    def restoration(self) -> Restoring | None: ...
+    def header(self, block: Hash) -> Header | None: ...
+    def finish_restoration(self, justification: bytes, changes: Sequence[tuple[Header, bytes]]) -> None:
+        """Make the restored block final and best, at once with what is proven below it."""
+
+
+class States(Protocol):
+    """Fetches states."""
+
+    async def run(self, target: Header) -> object:
+        """Restore the state of a block.
+
+        Raises: TargetGone.
+        """
+
+
+class Restored(Protocol):
+    """A chain that may be under restoration."""
+
+    @property
+    def best_number(self) -> int: ...
+    def abandon_restoration(self) -> None:
+        """Go back to the genesis block, as if nothing had been restored."""
+
+
+class Abandoned(Protocol):
+    """The record of an ascent that is over."""
+
+    def standing(self) -> bytes | None: ...
+    def clear(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class Passed(Protocol):
+    """The final blocks of a chain."""
+
+    @property
+    def finalized_number(self) -> int: ...
+    def hash_at(self, number: int) -> Hash | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a newcomer may rely on."""
+
+    checkpoint: Checkpoint | None
+    voters: tuple[Authorities, int]  # at genesis
+    genesis_ms: int | None  # when the chain began, where that is known
+    bonding_ms: int  # after which validators may be gone, and their keys sold
+    slot_ms: int
+    is_lenient: bool  # a test chain's keys are known to everybody anyway
+
+
+class Bootstrap:
+    """Takes an empty node to the newest final block; `run` ends when it stands there."""
+
+    def __init__(
+        self,
+        mode: Literal["fast", "warp"],
+        trust: Trust,
+        store: Store,
+        record: Record,
+        peers: Peers,
+        states: States,
+        clock: Clock,
+    ) -> None:
+        self._mode = mode
+        self._trust = trust
+        self._store = store
+        self._record = record
+        self._peers = peers
+        self._states = states
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Go through the phases.
+
+        Raises: SyncRefused, StorageError.
+        """
+        origin = await self._origin()
+        ascent = Ascent(self._record, self._peers, self._clock, origin, self._mode)
+        self._check_age(ascent.standing)
+        found = self._store.restoration  # by an earlier run
+        is_begun = found is not None and found.target == ascent.standing.header
+        while True:
+            if not is_begun:
+                await ascent.climb()
+            target, is_begun = ascent.target, False
+            if target is None:
+                if self._trust.checkpoint is None and not any(self._peers.finals().values()):
+                    log.info("⏩ Nothing is final yet: there is nothing to skip, every block is synced")
+                    break
+                continue
+            log.info(
+                "⏩ #%s (%s) is final by the votes of set %d: fetching its state",
+                f"{target.header.number:,}", short(ascent.point.block), ascent.point.set_id,
+            )  # fmt: skip
+            try:
+                await self._states.run(target.header)
+            except TargetGone:
+                log.info(
+                    "⏩ Nobody has the state of #%d any more: going on to a newer block", target.header.number
+                )
+                continue
+            changes = [(step.header, step.justification) for step in self._record.steps()]
+            self._store.finish_restoration(target.justification, changes)
+            log.info("⏩ %s sync is done at #%s", self._mode.title(), f"{target.header.number:,}")
+            break
+        self._record.clear()
+
+    # The origin.
+
+    async def _origin(self) -> Standing:
+        trust = self._trust
+        if trust.checkpoint is None:
+            genesis = self._store.header(self._store.genesis_hash)
+            assert genesis is not None, "every chain has its first block"
+            authorities, set_id = trust.voters
+            block = self._store.genesis_hash
+            return Standing(block, TrustedPoint(block, 0, set_id, authorities), genesis, None)
+        header = await self._header_of(trust.checkpoint)
+        try:
+            voters = voters_after(header)
+        except WarpError as problem:
+            raise SyncRefused(f"the checkpoint cannot be used: {problem}") from problem
+        if voters is None:
+            raise SyncRefused(
+                f"the checkpoint #{header.number} changes no voters, so it cannot say who votes above it: "
+                "take one that `assay checkpoint` prints on a node you trust"
+            )
+        checkpoint = trust.checkpoint
+        point = TrustedPoint(checkpoint.hash, checkpoint.number, checkpoint.set_id, voters)
+        return Standing(checkpoint.hash, point, header, None)
+
+    async def _header_of(self, checkpoint: Checkpoint) -> Header:
+        """Get the header that a checkpoint names, from whoever has it."""
+        known = self._store.header(checkpoint.hash)
+        while known is None:
+            for peer in list(self._peers.finals()):
+                blocks = await self._peers.blocks(peer, checkpoint.hash, 1, HEADERS)
+                known = self._matching(peer, blocks or [], checkpoint)
+                if known is not None:
+                    break
+            else:
+                await self._clock.sleep(LOOK_EVERY)
+        if known.number != checkpoint.number:
+            raise SyncRefused(
+                f"the checkpoint 0x{checkpoint.hash.hex()} is #{known.number}, not #{checkpoint.number}: "
+                "take it as `assay checkpoint` prints it"
+            )
+        return known
+
+    def _matching(self, peer: str, blocks: list[BlockData], checkpoint: Checkpoint) -> Header | None:
+        if not blocks:
+            return None
+        header = blocks[0].header
+        if header.hash() == checkpoint.hash:
+            return header
+        self._peers.blame(peer, Fault.WRONG_BLOCKS, f"#{header.number} for the checkpoint")
+        return None
+
+    def _check_age(self, standing: Standing) -> None:
+        """Refuse a point whose voters may have left and sold their keys.
+
+        Raises: SyncRefused.
+        """
+        trust, header = self._trust, standing.header
+        since = pre_digest_slot(header) * trust.slot_ms if header.number else trust.genesis_ms
+        age = None if since is None else self._clock.wall_ms() - since
+        if age is not None and age <= trust.bonding_ms:
+            return
+        which = f"#{header.number}" if header.number else "genesis"
+        old = "of unknown age" if age is None else f"{_span(age)} old"
+        problem = (
+            f"the newest block this node trusts, {which}, is {old}, and validators who may have left within "
+            f"{_span(trust.bonding_ms)} could sign another history: give --checkpoint as `assay checkpoint` "
+            "prints it on a node you trust, or --sync full"
+        )
+        if not trust.is_lenient:
+            raise SyncRefused(problem)
+        log.info("⏩ Its keys are public, so it may: %s", problem.partition(",")[0])
+
+
+def check_passed(store: Passed, checkpoints: Checkpoints) -> None:
+    """See to it that a stored chain passes through what is trusted.
+
+    Raises: SyncRefused.
+    """
+    for each in checkpoints:
+        block = store.hash_at(each.number) if each.number <= store.finalized_number else None
+        if block is not None and block != each.hash:
+            raise SyncRefused(
+                f"the chain in the database lies beside the checkpoint #{each.number}: 0x{block.hex()} is "
+                f"there and not 0x{each.hash.hex()}. Purge the chain and sync again, or drop the checkpoint"
+            )
+
+
+def leave_ascent(store: Restored, record: Abandoned) -> None:
+    """Forget what is left of an earlier run that did not end, or has ended after all.
+
+    Raises: StorageError.
+    """
+    if record.standing() is None:
+        return
+    if store.best_number:
+        record.clear()
+        return
+    log.info("⏩ Giving up the sync that was begun: every block is synced")
+    store.abandon_restoration()
+    record.discard()
+
+
+def _span(ms: int) -> str:
+    """Return a duration as people say it."""
+    if ms >= 2 * DAY_MS:
+        return f"{ms // DAY_MS} days"
+    return f"{ms // HOUR_MS} hours" if ms >= 2 * HOUR_MS else f"{ms // 60_000} minutes"
