@@ -1,11 +1,11 @@
-"""How a network of real nodes on hosts of their own takes cuts and kills, and how long until it is well again.
+"""How a network of real nodes on hosts of their own takes cuts and kills, and how soon it is well again.
 
     python -m bench.hosts [--cuts 20] [--kills 20] [--seed 1] [--json FILE]
 
-Four validators in four network namespaces (tests/e2e/hosts.py) know one of them. Cuts part them in two halves,
-or take one or three off, for 5 to 60 s; kills end one of them at any moment, the one that all know included,
-and start it again on what is left. After each: seconds until all have finalised what was the highest head at
-its end, and whether all agree on every final block. Needs root.
+Four validators in four network namespaces (tests/e2e/hosts.py) know one of them. Cuts part them in two
+halves, or take one or three off, for 5 to 60 s; kills end one of them at any moment, the one that all know
+included, and start it again on what is left. After each: seconds until all have finalised what was the
+highest head at its end, and whether all agree on every final block. Needs root.
 """
 
 import random

@@ -2,9 +2,9 @@
 
     python -m bench.transport [--json FILE] [--rounds N]
 
-Ours encrypts, keeps priorities and bounds; the plain socket puts a length before each message and does nothing
-else; libp2p is TCP, Noise and yamux of PyPI's libp2p, in an environment of its own (`make libp2p`). Ours and
-the plain socket take turns on the same event loop, and the best round of each counts.
+Ours encrypts, keeps priorities and bounds; the plain socket puts a length before each message and does
+nothing else; libp2p is TCP, Noise and yamux of PyPI's libp2p, in an environment of its own (`make libp2p`).
+Ours and the plain socket take turns on the same event loop, and the best round of each counts.
 """
 
 import asyncio
@@ -91,10 +91,8 @@ async def _round_trip(session: Session) -> float:
 
 def best(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Return the best of each figure: the most per second, the least of a time."""
-    return {
-        name: round((max if "_per_s" in name else min)(each[name] for each in rounds), 1)
-        for name in rounds[0]
-    }
+    choices = {name: max if "_per_s" in name else min for name in rounds[0]}
+    return {name: round(choose(each[name] for each in rounds), 1) for name, choose in choices.items()}
 
 
 @contextmanager
@@ -120,16 +118,13 @@ def libp2p() -> dict[str, float] | str:
     program = str(LIBP2P / "ends.py")
     with serving(str(python), program, "serve") as where:
         try:
-            done = subprocess.run(
-                [str(python), program, "measure", *where],
-                capture_output=True,
-                text=True,
-                timeout=LIBP2P_SECONDS,
-            )
+            command = [str(python), program, "measure", *where]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LIBP2P_SECONDS)
         except subprocess.TimeoutExpired:
             return f"not measured: not finished within {LIBP2P_SECONDS:.0f} s"
     if done.returncode:
-        return f"not measured: {done.stderr.strip().splitlines()[-1]}"
+        print(done.stderr, file=sys.stderr)
+        return f"not measured: it ended with {done.returncode}"
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 

@@ -1,4 +1,4 @@
-"""Both ends of a connection to measure: the node's own transport, and a plain socket with lengths before messages.
+"""Both ends of a connection to measure: the node's own transport, and a plain socket.
 
     python -m bench.transport_ends ours|plain     serves, and prints its port (and, for ours, its peer id)
 
@@ -104,7 +104,7 @@ class Ours:
         return await self._handler.answers.get()
 
     async def _send(self, channel: Channel, message: bytes) -> None:
-        while not self._transport.send(self._peer, channel, message):
+        while not self._transport.send(self._peer, channel, message):  # noqa: ASYNC110
             await asyncio.sleep(PAUSE)
 
 
@@ -114,7 +114,8 @@ async def ours(where: list[str]) -> AsyncIterator[Session]:
     port, peer = where
     handler = Handler(serves=False)
     async with transport("Measures", None, handler) as made, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(made.connect(Address("ip4", "127.0.0.1", int(port), peer)))
+        there = Address("ip4", "127.0.0.1", int(port), peer)
+        task = tasks.create_task(made.connect(there, lambda peer, ip: None))
         await handler.joined.wait()
         yield Ours(made, peer, handler)
         made.drop(peer, "measured")

@@ -271,6 +271,10 @@ class Chain:
         network = await self.query("Subnets.Networks", netuid)
         return account(str(network["owner"])) if network else None
 
+    async def name(self) -> str:
+        """Return the chain's name."""
+        return str(await self._link.ask(lambda node: node.rpc_request("system_chain", [])["result"]))
+
     async def is_live(self) -> bool:
         """Say whether this chain is neither Development nor Local."""
         kind = await self._link.ask(lambda node: node.rpc_request("system_chainType", [])["result"])

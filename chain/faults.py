@@ -16,6 +16,7 @@ class Fault(enum.StrEnum):
 
     GENESIS = "another genesis"
     VERSION = "another version of the protocol"
+    MALFORMED = "a frame that breaks the format"
     TOO_LARGE = "a message beyond the limit of its channel"
     UNDECODABLE = "a message that does not decode"
     UNKNOWN_CHANNEL = "a channel this node does not know"
@@ -73,6 +74,7 @@ REPORT = "please report the lines before this one: an honest node never says tha
 TERMS: dict[Fault, Terms] = {
     Fault.GENESIS: Terms(FATAL, OTHER_CHAIN),
     Fault.VERSION: Terms(FATAL, OTHER_VERSION),
+    Fault.MALFORMED: Terms(FATAL, HOSTILE),
     Fault.TOO_LARGE: Terms(FATAL, HOSTILE),
     Fault.UNDECODABLE: Terms(1 << 27, OTHER_VERSION),
     Fault.UNKNOWN_CHANNEL: Terms(1 << 10, OTHER_VERSION),

@@ -55,6 +55,7 @@ from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.bootstrap import Bootstrap, SyncMode, Trust, check_passed, leave_ascent
 from chain.sync.company import Company
+from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
@@ -129,6 +130,7 @@ class Node:
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters, checkpoints)
         self.blocks.serve(self.sync)
         self.states = StateExchange(self.network, store, clock)
+        self.gap = GapFill(store, self.sync, clock)
         self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
         self._bootstrap = self._first_phase(ascent, checkpoints)
         self.tip = Tip(
@@ -273,6 +275,7 @@ class Node:
         works = {
             "runtime-upgrades": self.upgrades.run(),
             "block-import": self.sync.run(),
+            "gap-fill": self.gap.run(),
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
         }

@@ -56,7 +56,7 @@ def _recall_votes(store: ChainStore, executor: Executor, guard: Guard) -> None:
 
 
 def _state(store: ChainStore, executor: Executor, block: Hash) -> State | None:
-    """Return the state after a block, None where it is not here, or its runtime is not installed any more."""
+    """Return the state after a block, None where it is pruned, was never here or has a runtime long gone."""
     try:
         state = store.state_at(block)
     except (StateDiscarded, UnknownBlock):

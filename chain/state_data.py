@@ -11,7 +11,7 @@ MAX_ENTRIES = 1 << 14
 MAX_NODES = 4 * MAX_KEY
 """cut by the two edges of a range: at most one for each nibble"""
 MAX_RANGE = 1 << 20
-"""bytes of entries in one range, unless the first alone is larger"""
+"""bytes of entries at which a range ends; the last entry may go beyond it"""
 PER_ENTRY = 8
 """bytes that an entry counts for beside its own"""
 
@@ -30,3 +30,8 @@ class StateRange:
 
 NOTHING = StateRange([], [], is_complete=False)
 """says that the state is not there, which no proof does"""
+
+
+def entry_size(entry: Entry) -> int:
+    """Return the bytes that an entry counts for."""
+    return len(entry[0]) + len(entry[1]) + PER_ENTRY

@@ -1,9 +1,11 @@
-"""Tasks whose work can be seen from outside: how many there are, and how long each step holds the loop."""
+"""Tasks whose work can be seen from outside, and work that would hold the loop for too long."""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Generator
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class TaskObserver(Protocol):
@@ -12,6 +14,16 @@ class TaskObserver(Protocol):
     def task_spawned(self, name: str) -> None: ...
     def task_polled(self, name: str, seconds: float) -> None: ...
     def task_ended(self, name: str, reason: str) -> None: ...
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do work in a thread; who is cancelled waits for its end, so that it outlives nothing that it uses."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    finally:
+        if not running.done():
+            await asyncio.wait([running])
 
 
 async def observed(name: str, work: Coroutine[Any, Any, None], observer: TaskObserver) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,22 @@ from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.handover import hand_over
-from miners.joining import PLANCK, CannotJoin, Site, announce, check_numbers, register, secret_of, workplace
+from miners.joining import (
+    PLANCK,
+    CannotJoin,
+    Site,
+    announce,
+    check_numbers,
+    check_site,
+    register,
+    secret_of,
+    workplace,
+)
+from miners.metrics import WorkerMetrics, follow
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
-from miners.process import run, set_up_logging
+from miners.process import run, set_up_logging, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
@@ -61,15 +73,25 @@ class Config:
     port: int = 0  # port to serve blobs on; 0 takes a free one
     public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
     blob_quota: float = 10.0  # GiB of disk for payloads
+    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
+    prometheus_external: bool = False  # serve metrics on all interfaces
     wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
     cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
 
     def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads)
+        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
+        check_site(self.site())
         if not 0 <= self.max_price <= MOST_ASY:
             raise ValueError(f"--max-price is {self.max_price}, must be 0 to {MOST_ASY}")
         if self.cheat not in ATTACKS:
             raise ValueError(f"--cheat is {self.cheat!r}, must be one of {', '.join(ATTACKS)}")
+
+    def site(self) -> Site:
+        """Return where this worker keeps and serves its blobs."""
+        return Site(
+            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
+            self.prometheus_external,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +106,30 @@ class Bench:
     shelf: Shelf
     parameters: TrainingParameters
     promises: Promises
+    metrics: WorkerMetrics
     attack: Attack  # the honest one changes nothing
 
 
 async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
-    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
     secret = secret_of(config.key, config.key_file)
-    async with workplace("miner", config.url, secret, config.netuid, site, waits=config.wait) as place:
+    async with workplace(
+        "miner", config.url, secret, config.netuid, config.site(), waits=config.wait
+    ) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
-        await mine_forever(
-            Bench(
-                config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
-                promises, attack,
-            )
+        bench = Bench(
+            config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
+            promises, place.metrics, attack,
         )  # fmt: skip
+        programs = [mine_forever(bench)]
+        if config.prometheus_port is not None:
+            programs.append(follow(place.chain, config.netuid, place.metrics))
+        await together(*programs)
 
 
 async def mine_forever(bench: Bench) -> None:
@@ -112,11 +138,13 @@ async def mine_forever(bench: Bench) -> None:
         try:
             await mine(bench, current)
         except RoundOver as late:
+            bench.metrics.update_ended("lost")
             log.warning("round %05d | too late: %s", current.number, late)
         except Diverged as problem:
             log.error("round %05d | lost: %s; replaying every round from the first", current.number, problem)
             bench.replica.start_over()
         except (Refused, BlobError, UnusableCorpus, TrainingDiverged) as problem:
+            bench.metrics.update_ended("lost")
             log.warning("round %05d | lost: %s", current.number, problem)
 
 
@@ -201,6 +229,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
         if not await chain.has_revealed(netuid, promise.round):
             raise
     else:
+        bench.metrics.update_ended("revealed")
         log.info(
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
@@ -240,7 +269,10 @@ async def work(
     windows = bench.attack.assignment(drawn)
     span = bench.parameters.model.sequence + 1
     batches = await bench.shards.batches(windows, bench.parameters.batch_size, span)
+    began = time.monotonic()
     trained = await asyncio.to_thread(train, base, batches, bench.parameters, bench.config.device)
+    tokens = sum(batch[:, 1:].size for batch in batches)
+    bench.metrics.trained(tokens, time.monotonic() - began, trained.loss)
     delta = bench.attack.training(trained.delta)
     payload = await asyncio.to_thread(compressor.compress, delta, base.root())
     shape = shape_of(bench.parameters, base.root())

@@ -24,7 +24,15 @@ from miners.blobs.server import Guard
 from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import CannotJoin, check_numbers, guard_of, secret_of, serving
+from miners.joining import (
+    CannotJoin,
+    check_numbers,
+    check_public_url,
+    ensure_reachable,
+    guard_of,
+    secret_of,
+    serving,
+)
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -49,6 +57,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, threads=1)
+        check_public_url(self.public_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ async def main(config: Config) -> None:
         publication = await opened.enter_async_context(publish(config, guard))
         print(describe(publication, config.json), flush=True)
         if chain is not None:
+            ensure_reachable(publication.url, is_live=await chain.is_live())
             await register(chain, config.netuid, publication)
         await asyncio.Event().wait()
 

@@ -24,7 +24,17 @@ from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
-from miners.joining import JUDGE, CannotJoin, Site, announce, check_numbers, secret_of, workplace
+from miners.joining import (
+    JUDGE,
+    CannotJoin,
+    Site,
+    announce,
+    check_numbers,
+    check_site,
+    secret_of,
+    workplace,
+)
+from miners.metrics import WorkerMetrics, follow
 from miners.model import loss
 from miners.parameters import TrainingParameters
 from miners.process import run, set_up_logging, together
@@ -70,10 +80,20 @@ class Config:
     public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
     blobs: Literal["recent", "archive"] = "recent"  # archive keeps what did not enter the model, too
     blob_quota: float = 100.0  # GiB of disk for payloads
+    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
+    prometheus_external: bool = False  # serve metrics on all interfaces
     wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads)
+        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
+        check_site(self.site())
+
+    def site(self) -> Site:
+        """Return where this worker keeps and serves its blobs."""
+        return Site(
+            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
+            self.prometheus_external,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +108,15 @@ class Bench:
     parameters: TrainingParameters
     journal: Journal
     envelope: Envelope
+    metrics: WorkerMetrics
     slot_seconds: float
 
 
 async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
-    site = Site(config.directory, config.host, config.port, config.public_url, config.blob_quota)
     secret = secret_of(config.key, config.key_file)
-    async with workplace(JUDGE, config.url, secret, config.netuid, site, waits=config.wait) as place:
+    async with workplace(JUDGE, config.url, secret, config.netuid, config.site(), waits=config.wait) as place:
         chain, home = place.chain, place.home
         uid = await ensure_permitted(chain, config.netuid)
         try:
@@ -107,10 +127,14 @@ async def main(config: Config) -> None:
         shards = ShardClient(place.blobs, [], BlobStore(home / "shards"))
         journal, envelope, slot = Journal(home), Envelope(home), await chain.slot_seconds()
         bench = Bench(
-            config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope, slot
-        )
+            config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope,
+            place.metrics, slot,
+        )  # fmt: skip
         mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
-        await together(judge_forever(bench), mirror.follow())
+        programs = [judge_forever(bench), mirror.follow()]
+        if config.prometheus_port is not None:
+            programs.append(follow(chain, config.netuid, place.metrics))
+        await together(*programs)
 
 
 async def ensure_permitted(chain: Chain, netuid: int) -> int:
@@ -188,6 +212,7 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
     Raises: TimeoutError, BlobError, UnusableCorpus.
     """
     head = await bench.chain.finalized_head()
+    began = time.monotonic()
     window = max(1, drawn.deadline - head.number - INCLUSION_BLOCKS) * bench.slot_seconds
     until = time.monotonic() + MEASURE_SHARE * window
     async with asyncio.timeout(window):
@@ -197,6 +222,8 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
             bench.replica, drawn.number, others, bench.parameters, base, FETCH_SHARE * window
         )
         scores = score(await measure(bench, drawn, base, updates, candidates, until))
+    given = [(each.uid, each.score) for each in scores]
+    bench.metrics.updates_verified(time.monotonic() - began, given, len(others) - len(given))
     sealed = Sealed(
         round=drawn.number,
         hotkey=bench.chain.hotkey.hex(),
@@ -353,6 +380,7 @@ async def _publish(bench: Bench, current: Round, number: int, weights: MasterWei
     """Note how good the model after a round is."""
     published = await published_loss(bench, current, weights)
     bench.journal.model(number, weights.root(), published)
+    bench.metrics.model_measured(published)
     return published
 
 

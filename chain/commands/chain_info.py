@@ -19,6 +19,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Print the heads, the genesis, the layout and the pruning modes."""
     spec = database.spec_of(parsed)
     with database.opened(parsed, spec) as store:
+        missing = database.missing(store)
         if parsed.json:
             print(
                 json.dumps(
@@ -27,6 +28,7 @@ def run(parsed: argparse.Namespace) -> int:
                         "id": spec.id,
                         "genesisHash": f"0x{store.genesis_hash.hex()}",
                         **database.heads(store),
+                        "missing": missing,
                         "layout": SCHEMA,
                         "statePruning": str(store.modes.states),
                         "blocksPruning": str(store.modes.blocks),
@@ -40,6 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
             ("genesis", f"0x{store.genesis_hash.hex()}"),
             ("best", database.named(store, store.best)),
             ("finalized", database.named(store, store.finalized)),
+            *([] if missing is None else [("missing", missing)]),
             ("layout", str(SCHEMA)),
             ("state pruning", str(store.modes.states)),
             ("blocks pruning", str(store.modes.blocks)),

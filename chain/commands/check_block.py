@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
         if header.number == 0:
             raise Failure(f"{name} is the genesis: there is nothing to execute")
         if body is None:
-            raise Failure(f"{name} cannot be checked: its body has been pruned")
+            raise Failure(f"{name} cannot be checked: its body has been pruned, or is not here yet")
         if header.number > store.finalized_number:
             database.importer(store)
         try:
@@ -63,7 +63,8 @@ def _execute(store: ChainStore, header: Header, body: list[bytes]) -> Changes:
     """
     executor, now_ms = Executor(), RealClock().wall_ms()
     parent = store.header(header.parent_hash)
-    assert parent is not None, "the parent of a stored block is stored"
+    if parent is None:
+        raise StateDiscarded(header.parent_hash)
     state = store.state_at(header.parent_hash)
     epoch = executor.epoch(state, parent.number, pre_digest_slot(header))
     verify_header(header, pre_digest_slot(parent) if parent.number else 0, epoch)

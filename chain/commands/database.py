@@ -76,6 +76,7 @@ def importer(store: ChainStore) -> Importer:
 
     Raises: Failure, RuntimeMissing.
     """
+    check_restored(store)
     door = Importer(store, Executor(), Notifications(), RealClock())
     try:
         door.recover()
@@ -93,6 +94,8 @@ def find_block(store: ChainStore, text: str) -> Hash:
     """
     if text.isascii() and text.isdecimal() and len(text) <= 10:
         found = store.hash_at(int(text))
+        if found is None and lacks(store, int(text)):
+            raise Failure(f"block {text} is not here; the database lacks {missing(store)}")
         if found is None:
             raise Failure(f"there is no block {text}: the best is {named(store, store.best)}")
         return found
@@ -125,3 +128,30 @@ def heads(store: ChainStore) -> dict[str, str | int]:
         "finalizedNumber": store.finalized_number,
         "finalizedHash": f"0x{store.finalized.hex()}",
     }
+
+
+def missing(store: ChainStore) -> str | None:
+    """Return what the database lacks of its chain, and how it gets there; None when nothing is missing."""
+    if store.restoration is not None:
+        target = store.restoration.target
+        return f"a part of the state of #{target.number} (0x{target.hash().hex()}): start the node to go on"
+    if store.gap.missing is None:
+        return None
+    first, last = store.gap.missing
+    if store.gap.wanted is None:
+        return f"the blocks #{first} to #{last}, which pruning does not keep"
+    return f"the blocks #{first} to #{last}: a running node fetches them from its peers"
+
+
+def lacks(store: ChainStore, number: int) -> bool:
+    """Say whether a height lies in the gap below the block that the chain was restored at."""
+    return store.gap.missing is not None and store.gap.missing[0] <= number <= store.gap.missing[1]
+
+
+def check_restored(store: ChainStore) -> None:
+    """See to it that no state is under restoration.
+
+    Raises: Failure.
+    """
+    if store.restoration is not None:
+        raise Failure(f"the database lacks {missing(store)}, or purge the chain")

@@ -63,6 +63,8 @@ def _check(store: ChainStore, first: int, last: int) -> None:
         raise Failure(f"there is no block {last}: the best is #{store.best_number}")
     if first > last:
         raise Failure(f"there are no blocks from {first} to {last}")
+    if database.lacks(store, max(first, 1)):
+        raise Failure(f"the database lacks {database.missing(store)}")
     block = store.hash_at(first)
     if block is None or store.body(block) is None:
         raise Failure(f"the body of block {first} has been pruned: export from a later one")

@@ -96,6 +96,8 @@ def _import(door: Importer, store: ChainStore, source: BinaryIO, counts: Counts,
             raise Failure(f"{name} does not fit: {parent}. {counts}") from problem
         except StateDiscarded as problem:
             final = f"it is on a fork that left the chain below the final #{store.finalized_number}"
+            if database.lacks(store, signed.header.number):
+                final = f"this chain was restored above it. The database lacks {database.missing(store)}"
             raise Failure(f"{name} does not fit: {final}. {counts}") from problem
         counts.tell()
 

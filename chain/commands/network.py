@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+from chain.commands.seats import Seat, take
 from chain.keys.node import peer_id, read_node_key
-from chain.keys.pair import Keypair
 from chain.spec import SpecError
-from runtime.primitives import ss58
 
 SPEC_FILE = "chain.json"
 KEY_FILE = "node.key"
@@ -210,15 +209,7 @@ def write_spec(home: Path, validators: Sequence[str], slot_ms: int) -> None:
     """
     spec = json.loads(files("genesis").joinpath("local.json").read_text())
     config = spec["genesis"]["runtimeGenesis"]["config"]
-    (_, stake), *_ = config["staking"]["stakers"]
-    addresses = [ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public) for name in validators]
-    keys = ["0x" + Keypair.from_suri(f"//{name}", "ed25519").public.hex() for name in validators]
-    config["session"]["keys"] = [
-        [address, {"babe": key, "grandpa": key}] for address, key in zip(addresses, keys, strict=True)
-    ]
-    config["staking"]["stakers"] = [[address, stake] for address in addresses]
-    config["neurons"]["1"] = [{"hotkey": address, "coldkey": address} for address in addresses]
-    config["incentive"]["1"] = list(range(len(validators)))
+    take(config, [Seat.of(name) for name in validators])
     config["constants"]["Babe"]["ExpectedBlockTime"] = slot_ms
     config["constants"]["Timestamp"]["MinimumPeriod"] = slot_ms // 2
     path, text = home / SPEC_FILE, json.dumps(spec, indent=1)

@@ -6,6 +6,7 @@ Source: the multiaddr specification; groups are those of bitcoin/bitcoin src/net
 import ipaddress
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from chain.keys.node import public_of
 
@@ -80,6 +81,7 @@ def is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip).is_loopback
 
 
+@lru_cache(maxsize=4096)
 def is_global(ip: str) -> bool:
     """Say whether an IP address is somebody's on the internet."""
     address = ipaddress.ip_address(ip)
@@ -94,6 +96,7 @@ def is_host_address(ip: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def network_of(ip: str, ip6_bits: int, ip4_bits: int = 32) -> str:
     """Return the network that an IP address lies in, by as many leading bits: 192.0.2.0/24."""
     bits = ip6_bits if ":" in ip else ip4_bits
@@ -107,6 +110,7 @@ def plain_ip(text: str) -> str:
     return str(mapped or ip)
 
 
+@lru_cache(maxsize=4096)
 def group_of(host: str) -> str:
     """Return whose a host may well be: all addresses of a network, all names of a domain.
 

@@ -89,6 +89,10 @@ class Table:
         """Return what is in a slot."""
         return self.buckets[place[0]].get(place[1])
 
+    def filled(self) -> list[dict[int, Entry]]:
+        """Return the buckets that are not empty."""
+        return [bucket for bucket in self.buckets if bucket]
+
     def put(self, place: tuple[int, int], entry: Entry) -> None:
         """Fill an empty slot."""
         assert place[1] not in self.buckets[place[0]], "what was there has been taken out"
@@ -210,14 +214,14 @@ class AddressBook:
 
     def pick(self, wanted: Callable[[Entry], bool], now_ms: int, *, only_new: bool = False) -> Entry | None:
         """Return an address to dial; None where chance finds none that is wanted."""
+        tables = [table.filled() for table in ((self.new,) if only_new else (self.new, self.tried))]
+        filled = [buckets for buckets in tables if buckets]
         patience = 1.0
-        for _ in range(PICKS):
-            tables = [table for table in (self.new, self.tried) if table.count]
-            if only_new or not tables:
-                tables = [self.new] if self.new.count else []
-            if not tables:
-                return None
-            entry = self._any(tables[self._below(len(tables))])
+        for _ in range(PICKS if filled else 0):
+            buckets = filled[self._below(len(filled))]
+            bucket = buckets[self._below(len(buckets))]
+            slots = sorted(bucket)
+            entry = bucket[slots[self._below(len(slots))]]
             likely = entry.chance(now_ms) * patience
             if self._below(_CHANCE) < likely * _CHANCE and wanted(entry):
                 return entry
@@ -344,13 +348,6 @@ class AddressBook:
         return int.from_bytes(digest, "little")
 
     # Chance.
-
-    def _any(self, table: Table) -> Entry:
-        """Return an entry of a table that has some: any bucket that is not empty, then any slot of it."""
-        filled = [bucket for bucket in table.buckets if bucket]
-        bucket = filled[self._below(len(filled))]
-        slots = sorted(bucket)
-        return bucket[slots[self._below(len(slots))]]
 
     def _below(self, limit: int) -> int:
         """Return a number from 0 up to a limit; what 64 bits favour is nothing here."""

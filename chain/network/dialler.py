@@ -20,7 +20,7 @@ from typing import Protocol
 
 from chain.env import Clock, Rng
 from chain.network.addresses import Address, group_of, is_global
-from chain.network.addrman import AddressBook, Entry
+from chain.network.addrman import JUST_TRIED_MS, AddressBook, Entry
 from chain.network.bans import Bans
 from chain.network.link import LinkClosed
 from chain.network.names import Resolve
@@ -38,6 +38,8 @@ LOST_SECONDS = 600.0
 """for which somebody that is gone is looked for"""
 MAX_DIALLING = 4
 """addresses of the book that are dialled at once"""
+LOOK_SECONDS = 2.0
+"""after the book had nobody to dial, until it is asked again"""
 MAX_LOST = 32
 FEELER_SECONDS = 120.0
 """between two feelers, on average"""
@@ -53,7 +55,11 @@ class AlreadyConnected(LinkClosed):
 
 
 class SomebodyElse(LinkClosed):
-    """At the address is not who was said to be there, or this node itself."""
+    """At the address is not who was said to be there."""
+
+
+class Itself(SomebodyElse):
+    """At the address is this node."""
 
 
 Met = Callable[[str, str], None]
@@ -83,7 +89,7 @@ class Connections(Protocol):
     async def connect(self, address: Address, met: Met) -> None:
         """Dial an IP address and stay until the connection ends.
 
-        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse.
+        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse, Itself.
         """
         ...
 
@@ -189,6 +195,7 @@ class Dialler:
         self._bootnodes = _targets(Kind.BOOTNODE, wishes.bootnodes, connections.peer_id)
         self._lost: list[Target] = []
         self._fed = self._felt = clock.monotonic()
+        self._looked = self._fed - LOOK_SECONDS
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -247,7 +254,7 @@ class Dialler:
         return list(targets.values())
 
     def _start_if_due(self, target: Target, now: float) -> None:
-        if target in self._busy.targets or now < target.due:
+        if target in self._busy.targets or now < target.due or not target.addresses:
             return
         if target.peer is not None and self._connections.is_connected(target.peer):
             target.reset()
@@ -257,7 +264,7 @@ class Dialler:
     def _dial_found(self, now: float) -> None:
         """Dial an address of the book, one of a group that has none yet; later more if there is no other."""
         dialling = [each for each in self._busy.targets if each.kind is Kind.FOUND and not each.ip]
-        if len(dialling) >= MAX_DIALLING:
+        if len(dialling) >= MAX_DIALLING or now < self._looked + LOOK_SECONDS:
             return
         crowd = min(1 + int((now - self._fed) / CROWD_SECONDS), max(1, self._wishes.out_peers // 2))
         groups = self._busy.groups()
@@ -267,7 +274,9 @@ class Dialler:
             return self._is_wanted(entry) and (_is_near(entry.address) or groups[group_of(host)] < crowd)
 
         entry = self._book.pick(wanted, self._clock.wall_ms())
-        if entry is not None:
+        if entry is None:
+            self._looked = now
+        else:
             self._fed = now
             self._start(Target(Kind.FOUND, (entry.address,), now, peer=entry.address.peer))
 
@@ -287,6 +296,8 @@ class Dialler:
         if peer is None or peer == self._connections.peer_id or peer in self._reserved:
             return False
         if self._connections.is_connected(peer) or peer in self._busy.peers() or self._bans.has_peer(peer):
+            return False
+        if entry.last_try > max(entry.last_success, self._clock.wall_ms() - JUST_TRIED_MS):
             return False
         return address.is_name or self._may_dial(address.host)
 
@@ -344,6 +355,8 @@ class Dialler:
             return None
         except SomebodyElse as problem:
             self._book.bad(named)
+            if isinstance(problem, Itself):
+                target.addresses = tuple(each for each in target.addresses if each != named)
             return str(problem)
         except (LinkClosed, TimeoutError) as problem:
             self._book.failed(named)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
-from chain.network.frames import CONTROL, PRIORITIES, Assembler, FrameFault
+from chain.faults import Fault, PeerFault
+from chain.network.frames import CONTROL, PRIORITIES, Assembler
 from chain.network.handshake import MAX_MESSAGE, Greeting
 from chain.network.memory import Memory
 from chain.network.noise import Channel, NoiseError
@@ -40,10 +41,6 @@ _URGENT = 1
 
 class LinkClosed(Exception):
     """The connection has ended, or must: says why."""
-
-
-class LinkAbused(LinkClosed):
-    """The peer has done what no honest one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,8 @@ class Link:
         self._now = now
         self._allowance = Bucket(config.receive_rate, config.receive_burst, now())
         self._loop = asyncio.get_running_loop()
-        self._is_pumping = self._is_closed = self._is_abused = False
+        self._is_pumping = self._is_closed = False
+        self._fault: PeerFault | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asked = self._answered = 0  # the numbers of the last question and of the last answer to one
         self._asked_at = 0.0
@@ -150,14 +148,13 @@ class Link:
     async def run(self, deliver: Callable[[int, bytes], None]) -> None:
         """Hand every message on, with its channel, until the connection ends.
 
-        Raises: LinkClosed; LinkAbused when that is the peer's fault; whatever `deliver` raises.
+        Raises: LinkClosed; PeerFault when the peer breaks the format; whatever `deliver` raises.
         """
         self._ask()
         try:
             await self._wire.flow(lambda sealed: self._received(sealed, deliver))
         except WireClosed as problem:
-            reason = self.reason or str(problem)
-            raise (LinkAbused if self._is_abused else LinkClosed)(reason) from problem
+            raise self._fault or LinkClosed(self.reason or str(problem)) from problem
         finally:
             self.close()
 
@@ -182,8 +179,8 @@ class Link:
         """Hand on the messages that a frame completes; slow a peer down that sends more than its share."""
         try:
             cost = self._take(sealed, deliver)
-        except FrameFault as fault:
-            self._is_abused = True
+        except PeerFault as fault:
+            self._fault = fault
             self.close(str(fault))
             return
         except NoiseError as problem:
@@ -253,7 +250,7 @@ class Link:
     def _control(self, message: bytes) -> None:
         """Answer a question, or note an answer."""
         if len(message) != _QUESTION.size:
-            raise FrameFault(f"a question of {len(message)} bytes")
+            raise PeerFault(Fault.MALFORMED, f"a question of {len(message)} bytes")
         is_answer, number = _QUESTION.unpack(message)
         if not is_answer:
             self.send(CONTROL, _QUESTION.pack(True, number))

@@ -7,6 +7,7 @@ that fetches a large one need not begin again. Requests wait in line, few per pe
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from chain.env import Clock
@@ -24,6 +25,7 @@ from chain.network.messages import (
 from chain.network.requests import Allowance, Requests, Servings
 from chain.network.service import Handle, Network
 from chain.state_data import MAX_RANGE, NOTHING, StateRange
+from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
@@ -190,7 +192,7 @@ class StateExchange:
         state = self._state(peer, request.block)
         found = NOTHING
         if state is not None:
-            found = await asyncio.to_thread(_range, state, request)
+            found = await aside(partial(_range, state, request))
         response = STATE_RESPONSE.encode(StateResponse(request.id, found))
         self._servings.spend(peer, len(response))
         if len(response) > LIMITS[Channel.STATE_ANSWERS].size:  # a value beyond what any runtime here allows

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 
 from chain.env import Clock, Disk, PeerHandler, Rng
 from chain.errors import PeerArgumentError
+from chain.faults import PeerFault
 from chain.keys.node import peer_id, public_of
 from chain.keys.pair import Keypair
 from chain.network.addresses import Address, AddressError, is_global, parse_address
 from chain.network.admission import Admission
 from chain.network.bans import Bans
 from chain.network.book_file import BookKeeper
-from chain.network.dialler import AlreadyConnected, Dialler, Met, SomebodyElse, Wishes
+from chain.network.dialler import AlreadyConnected, Dialler, Itself, Met, SomebodyElse, Wishes
 from chain.network.half_open import HalfOpen
 from chain.network.handshake import Greeting, Identity
-from chain.network.link import Link, LinkAbused, LinkClosed, LinkConfig, LinkFigures, greet
+from chain.network.link import Link, LinkClosed, LinkConfig, LinkFigures, greet
 from chain.network.memory import Memory
 from chain.network.names import Resolve, look_up
 from chain.network.reserved import Reserved, TooManyReserved
@@ -90,7 +91,7 @@ class TcpTransport:
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._memory = Memory()
-        self._half_open = HalfOpen()
+        self._half_open = HalfOpen(clock.monotonic)
         named = frozenset(address.peer for address in config.known)
         self._admission = Admission(
             self.reserved,
@@ -183,7 +184,7 @@ class TcpTransport:
     async def connect(self, address: Address, met: Met) -> None:
         """Dial an IP address and stay until the connection ends.
 
-        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse.
+        Raises: LinkClosed when there was none; AlreadyConnected, SomebodyElse, Itself.
         """
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -263,11 +264,11 @@ class TcpTransport:
 
     def _accept(self, wire: Wire) -> None:
         self.counters.incoming += 1
-        if self._tasks is None or not wire.ip or not self._admission.may_knock(wire.ip):
+        may_knock = bool(wire.ip) and self._admission.may_knock(wire.ip)
+        if self._tasks is None or not may_knock or not self._half_open.add(wire):
             self.counters.refused += 1
             wire.abort()
             return
-        self._half_open.add(wire)
         self._tasks.create_task(self._serve(wire), name="inbound connection")
 
     async def _serve(self, wire: Wire) -> None:
@@ -295,7 +296,7 @@ class TcpTransport:
         finally:
             self._half_open.remove(wire)
         if peer == self.peer_id:
-            raise SomebodyElse("this node has dialled itself")
+            raise Itself("this node has dialled itself")
         if expected is not None and peer != expected:
             raise SomebodyElse(f"{peer} is there instead of {expected}")
         flaw = self._admission.flaw(peer, wire.ip, outbound=outbound)
@@ -304,15 +305,8 @@ class TcpTransport:
         displaced = None if outbound else self._admission.displaced(peer, wire.ip)
         if displaced is not None:
             displaced.close("a peer from elsewhere takes its place")
-        return Link(
-            peer,
-            channel,
-            wire,
-            self._memory,
-            self._clock.monotonic,
-            outbound=outbound,
-            config=self.config.link,
-        )
+        now, config = self._clock.monotonic, self.config.link
+        return Link(peer, channel, wire, self._memory, now, outbound=outbound, config=config)
 
     async def _deliver(self, link: Link, met: Met | None) -> None:
         peers, known = self._peers, self._links.get(link.peer)
@@ -329,8 +323,8 @@ class TcpTransport:
         peers.connected(link.peer)
         try:
             await link.run(lambda channel, message: peers.received(link.peer, channel, message))
-        except LinkAbused as abuse:
-            self.ban(link.peer, str(abuse))
+        except PeerFault as fault:
+            self.ban(link.peer, f"{fault}. What to do: {fault.reason.advice}")
         except LinkClosed as ended:
             log.debug("peer %s is gone: %s", link.peer, ended)
         finally:

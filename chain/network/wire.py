@@ -90,8 +90,7 @@ class Wire(asyncio.BufferedProtocol):
         self._view, self._start, self._end = view, 0, waiting
         self._take = take
         if self._is_full:
-            self._is_full = False
-            self._transport.resume_reading()
+            self._resume()
         while self._ended is None:
             self._hand_on()
             self._go_on()
@@ -111,8 +110,9 @@ class Wire(asyncio.BufferedProtocol):
         self._wake()
 
     def write(self, block: bytes) -> None:
-        """Send a block."""
-        self._transport.write(len(block).to_bytes(LENGTH_SIZE, "big") + block)
+        """Send a block; to nobody once the loop has closed the socket, which it tells a turn later."""
+        if not self._transport.is_closing():
+            self._transport.write(len(block).to_bytes(LENGTH_SIZE, "big") + block)
 
     def abort(self, reason: str = "") -> None:
         """Hang up; what waits to be sent is lost."""
@@ -148,7 +148,7 @@ class Wire(asyncio.BufferedProtocol):
             self._wake()
         else:
             self._hand_on()
-        if self._start == 0 and self._end == len(self._view):
+        if self._start == 0 and self._end == len(self._view) and not self._transport.is_closing():
             self._is_full = True
             self._transport.pause_reading()
 
@@ -192,7 +192,11 @@ class Wire(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         """Read again after the buffer was full."""
         if self._is_full and self._start > 0:
-            self._is_full = False
+            self._resume()
+
+    def _resume(self) -> None:
+        self._is_full = False
+        if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _compact(self) -> None:

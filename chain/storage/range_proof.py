@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from chain.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, PER_ENTRY, Entry, StateRange
+from chain.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, Entry, StateRange, entry_size
 from chain.storage.trie import Record, inner_of, read_leaf, shape
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.trie import (
@@ -96,20 +96,20 @@ class _Edges:
 
 
 def prove_range(reader: Ordered, start: bytes, limit: int, end: bytes | None = None) -> StateRange:
-    """Return the entries from `start` on, about `limit` bytes of them, at least one if there is one, proven.
+    """Return the entries from `start` on until they have so many bytes, at least one if there is one, proven.
 
-    It ends with the first key that is not below `end`, which shows that nothing is missing below.
+    It ends before that with the first key that is not below `end`, which shows that nothing is missing below.
     """
     entries: list[Entry] = []
-    keys, size, is_complete = reader.scan(b"", start), 0, True
-    for key in keys:
-        value = reader.get(key)
-        assert value is not None, f"the state lacks the value of {key.hex()}"
-        size += len(key) + len(value) + PER_ENTRY
+    size, is_complete = 0, True
+    for key in reader.scan(b"", start):
         is_beyond = end is not None and bool(entries) and entries[-1][0] >= end
-        if entries and (size > limit or is_beyond or len(entries) == MAX_ENTRIES):
+        if entries and (size >= limit or is_beyond or len(entries) == MAX_ENTRIES):
             is_complete = False
             break
+        value = reader.get(key)
+        assert value is not None, f"the state lacks the value of {key.hex()}"
+        size += entry_size((key, value))
         entries.append((key, value))
     edges = _Edges(start.hex(), None if is_complete else entries[-1][0].hex())
     nodes: list[bytes] = []

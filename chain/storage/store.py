@@ -308,6 +308,7 @@ class ChainStore:
         Raises: UnknownBlock or StateDiscarded of the parent (also when it lies below the finalised block),
         StorageError; AssertionError on a wrong root.
         """
+        assert self._restoration is None, "nothing is imported while a state is restored"
         block = header.hash()
         overlay = None if self._has_state(block) else self._execute(header, changes)
         batch = self._database.batch()

@@ -12,14 +12,16 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from chain.env import Clock
 from chain.faults import Fault
-from chain.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, PER_ENTRY, StateRange
+from chain.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, StateRange, entry_size
 from chain.storage.range_proof import Shown, verify_range
 from chain.storage.restore import Restoration
 from chain.sync.pieces import Piece, Pieces
+from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.trie import ProofError
 from runtime.primitives.types import Hash
@@ -30,7 +32,7 @@ MAX_PEERS = 8
 """that are asked at once"""
 PER_PEER = 2
 """requests to one peer at once: one is on its way while the other is answered"""
-PATIENCE = 12.0
+PATIENCE = 20.0
 """seconds a peer may take to answer"""
 REST = 1.0
 """seconds a peer is left alone after a fault; doubled by every further one until it answers well"""
@@ -207,14 +209,14 @@ class StateSync:
             self._rest(asked.peer, LACKING, lacks=True)
             return
         try:
-            until, shown, size = await asyncio.to_thread(self._keep, asked.piece, found)
+            until, shown, size = await aside(partial(self._keep, asked.piece, found))
         except ProofError as problem:
             self._pieces.give_back(asked.piece)
             self._blame(asked.peer, Fault.FALSE_STATE, str(problem))
             return
         self._pieces.got(asked.piece, until, shown, size)
         self._progressed = self._clock.monotonic()
-        if until is not None and size < MAX_RANGE // 2 and len(found.entries) < MAX_ENTRIES:
+        if until is not None and size < MAX_RANGE and len(found.entries) < MAX_ENTRIES:
             self._blame(asked.peer, Fault.STINGY, f"{size} bytes")
         elif asked.peer in self._peers:
             self._peers[asked.peer].faults = 0
@@ -233,7 +235,7 @@ class StateSync:
         if until == end:
             until = None
         self._restoration.put(start, entries, end if until is None else until)
-        return until, shown, sum(len(key) + len(value) + PER_ENTRY for key, value in entries)
+        return until, shown, sum(map(entry_size, entries))
 
     def _check_target(self) -> None:
         """See whether it makes sense to go on.

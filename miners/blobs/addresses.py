@@ -70,7 +70,7 @@ def is_public(text: str) -> bool:
 
 def _not_public(host: str, address: str) -> BadAddress:
     leads = f"{host} is" if host == address else f"{host} leads to {address},"
-    return BadAddress(f"{leads} no public address: on a live chain only those are called")
+    return BadAddress(f"{leads} no public address, and a live chain's neurons have one")
 
 
 def _address(text: str) -> IpAddress | None:

@@ -16,7 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from weakref import WeakValueDictionary
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 
 from miners.blobs.addresses import BadAddress, PublicResolver, check
 from miners.blobs.download import Download, Partials
@@ -245,6 +253,8 @@ def _worst(failures: list[BlobError]) -> BlobError:
 
 
 def _named(problem: Exception) -> str:
+    if isinstance(problem, ClientConnectorError) and isinstance(problem.os_error, BadAddress):
+        problem = problem.os_error
     text = " ".join(str(problem).split())[:REASON_BYTES]
     return text if isinstance(problem, BadAddress) else f"{type(problem).__name__}: {text}"
 

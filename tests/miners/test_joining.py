@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from miners.blobs.store import BlobStore
-from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, secret_of, serving
+from miners.joining import (
+    CHAIN_FILE,
+    CannotJoin,
+    Site,
+    bind,
+    check_numbers,
+    check_site,
+    claim,
+    ensure_reachable,
+    secret_of,
+    serving,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +71,51 @@ def test_a_directory_belongs_to_one_subnet_of_one_chain(tmp_path: Path) -> None:
     (tmp_path / CHAIN_FILE).write_text("{")
     with pytest.raises(CannotJoin, match=r"chain\.json is damaged"):
         bind(tmp_path, b"\x11" * 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        (Site(None, "", 0, quota=0), "--blob-quota is 0, must be above 0 and at most 1000000 GiB"),
+        (
+            Site(None, "", 0, quota=float("nan")),
+            "--blob-quota is nan, must be above 0 and at most 1000000 GiB",
+        ),
+        *(
+            (Site(None, "", 0, url), f"--public-url is {url!r}, must be http:// or https:// and a host")
+            for url in (
+                "",
+                "judge.example",
+                "ftp://judge",
+                "http://",
+                "http://:80",
+                "http://a@b",
+                "http://a b",
+            )
+        ),
+    ],
+)
+def test_a_site_that_makes_no_sense_is_refused(site: Site, said: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check_site(site)
+    assert str(refused.value) == said
+
+
+def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
+    ensure_reachable("http://127.0.0.1:8101", is_live=False)
+    ensure_reachable("https://judge.example/blobs", is_live=True)
+    for url, is_live, why in (
+        (
+            "http://127.0.0.1:8101",
+            True,
+            "127.0.0.1 is no public address, and a live chain's neurons have one",
+        ),
+        ("http://0.0.0.0:8101", False, "http://0.0.0.0:8101 is every address of this machine"),
+        ("http://[::]:8101", False, "http://[::]:8101 is every address of this machine"),
+    ):
+        with pytest.raises(CannotJoin) as refused:
+            ensure_reachable(url, is_live=is_live)
+        assert str(refused.value) == f"{why}: say with --public-url where others reach this worker"
 
 
 async def test_a_taken_port_is_said(tmp_path: Path) -> None:

@@ -78,9 +78,10 @@ class Lab:
         runtimes: Runtimes | None = None,
         sync: SyncMode = "full",
         checkpoint: Checkpoint | None = None,
+        life: Life | None = None,
     ) -> Node:
         """Start a node with the keys of these validators, on what its last run has left."""
-        life, files, stack = Life(), self.files[name], ExitStack()
+        life, files, stack = life or Life(), self.files[name], ExitStack()
         tables = self.tables.setdefault(name, blank_tables(self.weights, 0, SESSION_SLOTS).copy())
         for validator in validators:
             files["keystore"].content |= keystore_files(validator)
@@ -89,7 +90,7 @@ class Lab:
             SimRng(random.Random(name)),
             lambda directory: SimDisk(files[directory], life),
             lambda: MemoryDatabase(tables, life),
-            lambda node_key, genesis: SimTransport(self.network, name, life),
+            lambda node_key, genesis: SimTransport(self.network, name, life, lambda: self._cut(name)),
         )
         config = NodeConfig(
             self.spec,
@@ -103,6 +104,10 @@ class Lab:
         node = self.nodes[name] = stack.enter_context(opening)
         self._runs[name] = asyncio.get_running_loop().create_task(node.run(), name=name), stack
         return node
+
+    def _cut(self, name: str) -> None:
+        """End a node whose power is gone, wherever it is."""
+        self._runs[name][0].cancel()
 
     async def stop(self, name: str) -> None:
         """Stop a node."""
@@ -126,6 +131,10 @@ class Lab:
                     if task.done():
                         task.result()
                 await asyncio.sleep(0.1)
+
+    def has_ended(self, name: str) -> bool:
+        """Say whether a node that was started runs no more."""
+        return self._runs[name][0].done()
 
     def cost(self, name: str, peer: str) -> int:
         """Return what a peer's faults amount to, as a node sees it."""

@@ -24,7 +24,7 @@ from runtime.primitives.types import BlockNumber, Hash
 from tests.sim.env import Files, Life, SimDisk
 
 GENESIS = Hash(bytes(range(32)))
-PATIENCE = 60.0
+PATIENCE = 30.0
 """seconds that anything here may take on a busy machine"""
 STATUS = Status(PROTOCOL_VERSION, Roles.FULL, GENESIS, GENESIS, BlockNumber(0), GENESIS, BlockNumber(0))
 

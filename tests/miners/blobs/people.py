@@ -1,6 +1,7 @@
 """Callers for tests: real keys, and a list of who is registered and has revealed what."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from chain.keys.pair import Keypair
 from miners.blobs.server import Expected, Guard
@@ -8,6 +9,12 @@ from miners.blobs.signing import BadRequest, Doorman
 from miners.blobs.store import BlobStore
 
 GENESIS = bytes(range(32))
+
+
+@cache
+def pair(name: str) -> Keypair:
+    """Derive a key once."""
+    return Keypair.from_suri(name, "sr25519")
 
 
 @dataclass(frozen=True)
@@ -19,14 +26,10 @@ class Hotkey:
 
     @property
     def hotkey(self) -> bytes:
-        return self._pair.public
-
-    @property
-    def _pair(self) -> Keypair:
-        return Keypair.from_suri(self.name, "sr25519")
+        return pair(self.name).public
 
     def sign(self, message: bytes) -> bytes:
-        return self._pair.sign(message)
+        return pair(self.name).sign(message)
 
 
 ALICE, BOB = Hotkey("//Alice"), Hotkey("//Bob")
