@@ -73,9 +73,6 @@ from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
 
-FRESH_SECONDS = 60.0
-"""since its slot began, in which a best block shows that this node is not far behind"""
-
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -246,16 +243,8 @@ class Node:
         return transaction, watch
 
     def is_behind(self) -> bool:
-        """Say whether this node does not know what goes on: peers say so, and so does its best block's slot.
-
-        Peers may say anything, and as many as they like may be one liar.
-        """
-        if self._bootstrap is not None:
-            return True
-        if not self.sync.is_major:
-            return False
-        slot = self.tip.parent().slot
-        return self.importer.begins_in(slot) < -FRESH_SECONDS
+        """Say whether this node does not know what goes on."""
+        return self._bootstrap is not None or self.sync.is_major
 
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
