@@ -14,7 +14,7 @@ from typing import Any
 
 from runtime.primitives.types import BlockNumber, Hash
 
-_FORM = re.compile(r"(\d{1,10}):(0x[0-9a-fA-F]{64}):(\d{1,20})")
+_FORM = re.compile(r"([0-9]{1,10}):(0x[0-9a-fA-F]{64}):([0-9]{1,20})")
 
 
 class CheckpointError(ValueError):
