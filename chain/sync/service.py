@@ -207,6 +207,8 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        if self.is_beside(header):
+            raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
         if is_best:
@@ -294,11 +296,12 @@ class Sync:
         return block in self._queue or self._store.header(block) is not None
 
     def is_bad(self, header: Header) -> bool:
-        """Say whether a block is refused, is built on one that is, or lies beside a checkpoint."""
-        if self._checkpoints.contradict(header.number, header.hash()):
-            log.warning("⚠️ A chain lies beside the checkpoint #%d: refused", header.number)
-            return True
+        """Say whether a block is refused, or is built on one that is."""
         return self._queue.is_bad(header)
+
+    def is_beside(self, header: Header) -> bool:
+        """Say whether a block is another one than what is trusted at its height."""
+        return self._checkpoints.contradict(header.number, header.hash())
 
     def final(self) -> Block:
         """Return the last final block."""
