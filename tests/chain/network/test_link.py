@@ -4,14 +4,15 @@ import os
 import pytest
 
 from chain.env_real import RealRng
-from chain.faults import PeerFault
+from chain.faults import Fault, PeerFault
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network.frames import CONTROL, HEAD, MIN_PIECE, SIZES
 from chain.network.handshake import Greeting, Identity
-from chain.network.link import LinkClosed, LinkConfig, greet
+from chain.network.link import MESSAGE_COST, RECEIVE_RATE, LinkClosed, LinkConfig, greet
 from chain.network.memory import Memory
 from chain.network.messages import Channel
+from chain.network.peers import BANNED
 from chain.network.wire import MAX_UNSENT
 from tests.chain.network.ends import GENESIS, End, ends, wires
 
@@ -212,6 +213,13 @@ async def test_what_breaks_the_receiver_comes_out_where_it_runs() -> None:
         assert one.link.send(Channel.VOTES, b"a vote")
         with pytest.raises(Broken):
             await task
+
+
+@pytest.mark.parametrize("waste", [Fault.TOO_MANY, Fault.UNKNOWN_CHANNEL])
+def test_whoever_only_wastes_time_is_banned_in_seconds(waste: Fault) -> None:
+    """At the pace of what a link takes, a message to a frame, no fault is so cheap that time heals it."""
+    per_second = RECEIVE_RATE / (2 * MESSAGE_COST)
+    assert 12 * per_second * waste.cost > BANNED
 
 
 def greeting(*, initiator: bool, genesis: bytes = GENESIS) -> Greeting:
