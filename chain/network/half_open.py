@@ -1,12 +1,14 @@
 """Who has dialled this node and not yet said who he is.
 
-Honest ones take a moment and come seldom. Where there are too many, the oldest is hung up on, of the address
-that has most; an address that dials again and again has to wait before anything is computed for it.
+Honest ones take a moment and come seldom. Where there are too many, one is hung up on, of an address that has
+most: any of them, so that a crowd does not outrun everybody who is far away. An address that dials again and
+again has to wait before anything is computed for it.
 """
 
 from collections import Counter
 from collections.abc import Callable
 
+from chain.env import Rng
 from chain.network.addresses import is_loopback, network_of
 from chain.network.peers import Bucket
 from chain.network.wire import Wire
@@ -23,11 +25,12 @@ IP6_PREFIX = 64
 
 
 class HalfOpen:
-    """Connections in the handshake, the oldest first."""
+    """Connections in the handshake."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], rng: Rng) -> None:
         """`now` returns seconds that never run backwards."""
         self._now = now
+        self._rng = rng
         self._wires: dict[Wire, str] = {}  # and the address at the other end
         self._shares: dict[str, Bucket] = {}  # of handshakes, by address; who came last is last
 
@@ -43,9 +46,10 @@ class HalfOpen:
             return False
         counts = Counter(self._wires.values())
         if counts[ip] >= MAX_HALF_OPEN_PER_IP and not is_here:
-            self._hang_up(ip)
+            self._hang_up({ip})
         elif len(self._wires) >= MAX_HALF_OPEN:
-            self._hang_up(counts.most_common(1)[0][0])
+            most = max(counts.values())
+            self._hang_up({ip for ip, count in counts.items() if count == most})
         self._wires[wire] = ip
         return True
 
@@ -62,7 +66,8 @@ class HalfOpen:
             del self._shares[next(iter(self._shares))]
         return share.take(self._now())
 
-    def _hang_up(self, ip: str) -> None:
-        oldest = next(wire for wire, each in self._wires.items() if each == ip)
-        del self._wires[oldest]
-        oldest.abort("others wait")
+    def _hang_up(self, ips: set[str]) -> None:
+        wires = [wire for wire, ip in self._wires.items() if ip in ips]
+        wire = wires[int.from_bytes(self._rng.token(4), "big") % len(wires)]
+        del self._wires[wire]
+        wire.abort("others wait")

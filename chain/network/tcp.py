@@ -91,7 +91,7 @@ class TcpTransport:
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._memory = Memory()
-        self._half_open = HalfOpen(clock.monotonic)
+        self._half_open = HalfOpen(clock.monotonic, rng)
         named = frozenset(address.peer for address in config.known)
         self._admission = Admission(
             self.reserved,
