@@ -43,6 +43,7 @@ from chain.network.votes import VoteExchange
 from chain.network.warps import WarpExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.readings import network_reading
 from chain.recall import recall
 from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
@@ -68,7 +69,7 @@ from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification, changes_voters
 from runtime.primitives.header import Header
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
 
@@ -331,6 +332,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
+            BlockNumber(store.first_number),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -487,9 +489,7 @@ class Service:
             validations=counters.validations,
             invalid=counters.invalid,
             cache_bytes=cache_bytes(),
-            peers=len(node.network.peers()),
-            received_bytes=node.network.received_bytes,
-            sent_bytes=node.network.sent_bytes,
+            network=network_reading(node.network, node.sync, node.transport),
             channels=node.feed.traffic(),
         )
 

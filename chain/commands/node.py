@@ -20,6 +20,7 @@ from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import password as passwords
 from chain.commands import peer_flags
 from chain.commands.failure import USAGE, Failure
+from chain.commands.places import DEFAULT_BASE
 from chain.commands.ports import ensure_free
 from chain.consensus.guard_records import GuardError
 from chain.errors import RuntimeMissing, StorageError, SyncRefused
@@ -47,7 +48,6 @@ MAX_MIB = 1024
 """largest request or response that may be asked for; each is in memory as a whole"""
 GC_THRESHOLDS = (50_000, 20, 20)
 """objects, rounds, rounds; Python's are for programs that make few objects"""
-DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
