@@ -9,28 +9,36 @@ from tests.e2e.process import NodeProcess, Refused, eventually, write_spec
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """seconds until everybody knows everybody, on a busy machine"""
 
 
+class Nodes(dict[str, NodeProcess]):
+    """The processes by name; each keeps its directory when it is started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        write_spec(home / "spec.json")
+
+    def start(self, name: str, *flags: str) -> NodeProcess:
+        """Start a node on any free port, and wait until it answers."""
+        node = self[name] = NodeProcess(
+            self._home / f"{name}.log", "--chain", str(self._home / "spec.json"),
+            "--base-path", str(self._home / name), "--port", "0", *flags,
+        )  # fmt: skip
+        eventually(node.is_up, f"an answer of {name}", PATIENCE)
+        return node
+
+
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[dict[str, NodeProcess]]:
-    """Run nodes by name; the test starts them."""
-    running: dict[str, NodeProcess] = {}
-    write_spec(tmp_path / "spec.json")
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Run nodes; the test starts them."""
+    running = Nodes(tmp_path)
     try:
         yield running
     finally:
         for node in running.values():
             node.stop()
-
-
-def start(home: Path, name: str, *flags: str) -> NodeProcess:
-    """Start a node that keeps its directory, on any free port."""
-    return NodeProcess(
-        home / f"{name}.log", "--chain", str(home / "spec.json"), "--base-path", str(home / name),
-        "--port", "0", *flags,
-    )  # fmt: skip
 
 
 def peers_of(node: NodeProcess) -> set[str]:
@@ -45,28 +53,22 @@ def is_mesh(nodes: dict[str, NodeProcess]) -> bool:
     )
 
 
-def test_three_that_know_one_are_a_mesh_of_four_and_find_each_other_again(
-    nodes: dict[str, NodeProcess], tmp_path: Path
-) -> None:
-    first = nodes["a"] = start(tmp_path, "a").wait_up()
+def test_three_that_know_one_are_a_mesh_of_four_and_find_each_other_again(nodes: Nodes) -> None:
+    first = nodes.start("a")
     eventually(lambda: first.rpc("system_localListenAddresses"), "an address", PATIENCE)
     (address,) = first.rpc("system_localListenAddresses")
     assert address.endswith("/p2p/" + first.rpc("system_localPeerId"))
     for name in "bcd":
-        nodes[name] = start(tmp_path, name, "--bootnodes", address)
-    for node in nodes.values():
-        node.wait_up()
+        nodes.start(name, "--bootnodes", address)
     eventually(lambda: is_mesh(nodes), "a mesh of four", PATIENCE)
     assert {node.rpc("system_health")["peers"] for node in nodes.values()} == {3}
 
     nodes.pop("a").stop()
     nodes["d"].stop()
-    nodes["d"] = start(
-        tmp_path, "d"
-    ).wait_up()  # of whom it was told it knows no more than what its book says
+    nodes.start("d")  # its book is all it knows
     eventually(lambda: is_mesh(nodes), "a mesh of three without the bootnode", PATIENCE)
 
-    hidden = nodes["h"] = start(tmp_path, "h", "--reserved-only").wait_up()
+    hidden = nodes.start("h", "--reserved-only")
     (friend,) = eventually(lambda: nodes["b"].rpc("system_localListenAddresses"), "an address", PATIENCE)
     peer = friend.rpartition("/")[2]
     assert hidden.rpc("system_addReservedPeer", friend) is None

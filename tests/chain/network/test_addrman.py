@@ -194,21 +194,20 @@ def test_an_attacker_of_one_group_that_answers_takes_no_tried_place() -> None:
     for number in range(1_000):
         ip = f"66.66.{number // 250}.{number % 250 + 1}"
         hostile = Address("ip4", ip, 30_333, peer_of(90_000 + number))
-        book.good(hostile, "66.66.0.0/16", later)
+        book.good(hostile, f"{number % 200}.66.0.0/16", later)  # many tell of them
     taken = [entry for entry in book.entries() if entry.is_tried and entry.address.host.startswith("66.66.")]
     assert 0 < len(taken) <= TRIED_BUCKETS_OF_GROUP * BUCKET_SIZE
     assert all(book.entry(address) is not None and book.entry(address).is_tried for address in tried)  # type: ignore[union-attr]
     check(book)
 
 
-def rivals(book: AddressBook) -> tuple[Address, Address]:
-    """Return an address in the tried table and one that would have its place."""
+def rivals(book: AddressBook, apart: int = PROVEN_MS + MINUTE) -> tuple[Address, Address]:
+    """Return an address in the tried table and one that would have its place, good so many ms later."""
     holder = address_of(0)
     book.good(holder, "1.1.0.0/16", NOW)
-    later = NOW + PROVEN_MS + MINUTE
     for number in range(1, 100_000):
         if book._tried_place(address_of(number)) == book._tried_place(holder):
-            book.good(address_of(number), "1.1.0.0/16", later)
+            book.good(address_of(number), "1.1.0.0/16", NOW + apart)
             return holder, address_of(number)
     raise AssertionError("somebody has the same place")
 
@@ -223,6 +222,14 @@ def test_a_tried_address_keeps_its_place_if_it_answers_when_it_is_tested() -> No
     holder, challenger = rivals(book)
     assert book.rival() == holder
     book.good(holder, "1.1.0.0/16", NOW + 2 * PROVEN_MS)
+    assert book.rival() is None
+    assert is_tried(book, holder)
+    assert not is_tried(book, challenger)
+
+
+def test_a_tried_address_that_has_answered_lately_need_not_be_tested() -> None:
+    book = book_of()
+    holder, challenger = rivals(book, PROVEN_MS - 1)
     assert book.rival() is None
     assert is_tried(book, holder)
     assert not is_tried(book, challenger)
