@@ -130,8 +130,8 @@ class Importer:
         if parent is None:
             raise UnknownBlock(header.parent_hash)
         if self._checkpoints.contradict(header.number, block):
-            trusted = f"0x{self._checkpoints[header.number].hash.hex()}"
-            raise InvalidBlock(BlockFlaw.BESIDE_CHECKPOINT, f"#{header.number} is trusted to be {trusted}")
+            detail = f"#{header.number} 0x{block.hex()} is no block of the trusted chain"
+            raise InvalidBlock(BlockFlaw.BESIDE_CHECKPOINT, detail)
         if header.number != parent.number + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{header.number} on parent {parent.number}")
         state = self._store.state_at(header.parent_hash)

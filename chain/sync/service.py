@@ -82,6 +82,7 @@ class _Peer:
 
     best: Block
     final: int
+    first: int  # height from which on it has every block
     asked: int = 0
     faults: int = 0  # since it answered well
     is_doubted: bool = False  # it broke a promise, and no block of it was good since
@@ -121,6 +122,7 @@ class Sync:
         self._downloads: list[Download] = []
         self._behind_since: float | None = None  # when a peer was first seen to have more final blocks
         self._proofs_from = 0
+        self._has_warned = False
         self.starting_number = store.best_number
 
     async def run(self) -> None:
@@ -129,6 +131,11 @@ class Sync:
         Raises: StorageError.
         """
         await self._queue.run()
+
+    @property
+    def queued(self) -> int:
+        """Blocks that wait to be imported."""
+        return len(self._queue)
 
     @property
     def target(self) -> int:
@@ -176,9 +183,9 @@ class Sync:
 
     # What peers tell.
 
-    def joined(self, peer: str, best: Block, final: int) -> None:
-        """Note a peer and where it stands."""
-        self._peers[peer] = _Peer(best, final)
+    def joined(self, peer: str, best: Block, final: int, first: int = 0) -> None:
+        """Note a peer, where it stands, and from which height on it has every block."""
+        self._peers[peer] = _Peer(best, final, first)
         self._look()
 
     def left(self, peer: str) -> None:
@@ -200,6 +207,8 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        if self.is_beside(header):
+            raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
         if is_best:
@@ -273,12 +282,12 @@ class Sync:
         return True
 
     def candidates(self, number: int) -> list[str]:
-        """Return the peers that have blocks up to a height and may be asked, the best choice first."""
+        """Return the peers that have a block at a height and may be asked, the best choice first."""
         now = self._clock.monotonic()
         able = [
             (peer.asked, peer.faults, place, name)
             for place, (name, peer) in enumerate(self._peers.items())
-            if peer.best[1] >= number and peer.rests_until <= now
+            if peer.first <= number <= peer.best[1] and peer.rests_until <= now
         ]
         return [name for *_, name in sorted(able)]
 
@@ -287,11 +296,12 @@ class Sync:
         return block in self._queue or self._store.header(block) is not None
 
     def is_bad(self, header: Header) -> bool:
-        """Say whether a block is refused, is built on one that is, or lies beside a checkpoint."""
-        if self._checkpoints.contradict(header.number, header.hash()):
-            log.warning("⚠️ A chain lies beside the checkpoint #%d: refused", header.number)
-            return True
+        """Say whether a block is refused, or is built on one that is."""
         return self._queue.is_bad(header)
+
+    def is_beside(self, header: Header) -> bool:
+        """Say whether a block is another one than what is trusted at its height."""
+        return self._checkpoints.contradict(header.number, header.hash())
 
     def final(self) -> Block:
         """Return the last final block."""
@@ -334,13 +344,24 @@ class Sync:
 
     def _look(self) -> None:
         """Begin what should be under way, and go on with what is."""
-        for name, peer in sorted(self._peers.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
+        able = {name: peer for name, peer in self._peers.items() if peer.first <= self._store.best_number + 1}
+        for name, peer in sorted(able.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
             if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
-                holders = [name, *(other for other, each in self._peers.items() if each.best == peer.best)]
+                holders = [name, *(other for other, each in able.items() if each.best == peer.best)]
                 self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
         for download in list(self._downloads):
             download.step()
         self._downloads = [each for each in self._downloads if not each.ended]
+        self._warn_of_gaps(bool(able))
+
+    def _warn_of_gaps(self, has_able: bool) -> None:
+        """Say so once where no peer has what comes next here."""
+        if not has_able and self._peers and self.is_major and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "⚠️ None of %d peers keeps the blocks from #%d on: connect to an archive node, or purge the "
+                "chain and start with --sync warp", len(self._peers), self._store.best_number + 1,
+            )  # fmt: skip
 
     def _begin(self, download: Download) -> None:
         """Begin a download unless there are enough, or another long one, or the time has not come."""
@@ -376,7 +397,7 @@ class Sync:
     def _look_at_finality(self, now: float) -> None:
         """Ask for justifications where votes and commits have not made final what peers have final."""
         final = self._store.finalized_number
-        ahead = [name for name in self.candidates(0) if self._peers[name].final > final]
+        ahead = [name for name in self.candidates(final + 1) if self._peers[name].final > final]
         if not ahead or self._store.best_number <= final or self.is_major:
             self._behind_since = None
             return

@@ -15,9 +15,10 @@ import pytest
 from chain.checkpoints import Checkpoint
 from chain.cli import main
 from chain.commands import checkpoint
-from chain.commands.failure import Failure
 from chain.node import Service
 from chain.rpc.methods.grandpa import FINALITY_PROOF, FinalityProof
+from chain.spec import ChainSpec
+from chain.storage.store import ChainStore
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
@@ -155,11 +156,14 @@ async def test_the_newest_change_of_voters_is_a_checkpoint_for_others(
     """The node says so while it runs, and its data when it does not."""
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(spec_with_slots(EPOCH).source))
+    flags = ["checkpoint", "--chain", str(spec), "--base-path", str(tmp_path), "--json"]
+    ChainStore.open(
+        ChainSpec.load(str(spec)).home(tmp_path) / "db", ChainSpec.load(str(spec)).state()
+    ).close()
+    assert main(flags) == 1
+    assert "nothing newer to trust than genesis" in capsys.readouterr().err
     async with running(tmp_path) as service:
-        assert await ask(service, "grandpa_checkpoint") is None
         url = f"ws://127.0.0.1:{service.rpc.port}"
-        with pytest.raises(Failure, match="nothing newer to trust than genesis"):
-            await asyncio.to_thread(checkpoint.run, argparse.Namespace(url=url, base_path=None, json=False))
         await final(service, HEIGHT)
         store, follower = service.node.store, at_genesis(service)
         for end in store.set_ends_above(0):
@@ -177,6 +181,6 @@ async def test_the_newest_change_of_voters_is_a_checkpoint_for_others(
         assert json.loads(f"{{{entry}}}") == {"checkpoints": [told.to_json()]}
         assert store.hash_at(told.number) == told.hash
         assert store.set_ends_above(0).index(told.number) + 1 == told.set_id >= expected.set_id
-    assert main(["checkpoint", "--chain", str(spec), "--base-path", str(tmp_path), "--json"]) == 0
+    assert main(flags) == 0
     stopped = Checkpoint.from_json(json.loads(capsys.readouterr().out))
     assert (stopped.number, stopped.set_id) >= (told.number, told.set_id)
