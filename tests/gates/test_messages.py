@@ -51,7 +51,7 @@ def asserted(module: ast.Module) -> set[str]:
     }
     found: set[str] = set()
     for test in functions_of(module):
-        asserts = [node for node in ast.walk(test) if isinstance(node, ast.Assert)]
+        asserts = [node for node in ast.walk(test) if isinstance(node, ast.Assert) or is_wait(node)]
         if not asserts:
             continue
         names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
@@ -60,6 +60,11 @@ def asserted(module: ast.Module) -> set[str]:
         locals_ = [node for node in ast.walk(test) if isinstance(node, ast.Assign)]
         found |= set().union(*map(faults_in, locals_))
     return found
+
+
+def is_wait(node: ast.AST) -> bool:
+    """Say whether this waits until something holds, and fails where it never does."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "until"
 
 
 def functions_of(module: ast.Module) -> Iterator[Function]:
