@@ -8,7 +8,7 @@ import asyncio
 import logging
 from functools import cache
 
-from chain.block_data import BlockData
+from chain.block_data import BlockData, WarpStep
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,
@@ -25,22 +25,35 @@ from chain.network.messages import (
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
     ID_SIZE,
+    PEER_EXCHANGE,
+    PEER_RECORD,
+    STATE_REQUEST,
+    STATE_RESPONSE,
     STATUS,
     TRANSACTION_IDS,
     TRANSACTION_REQUEST,
     TRANSACTIONS,
+    WARP_REQUEST,
+    WARP_RESPONSE,
     BlockAnnounce,
     BlockRequest,
     BlockResponse,
     Channel,
     FromHash,
     FromNumber,
+    PeerExchange,
+    PeerRecord,
+    StateRequest,
+    StateResponse,
     Status,
     TransactionIds,
     TransactionRequest,
     Transactions,
+    WarpRequest,
+    WarpResponse,
 )
 from chain.node import Node
+from chain.state_data import NOTHING
 from chain.storage.store import ChainStore
 from runtime.primitives.grandpa import (
     Commit,
@@ -162,6 +175,7 @@ def leave() -> None:
 def targets() -> list[Target]:
     """Return the targets of this module."""
     found = blocks()
+    steps = [WarpStep(each.header, each.justification) for each in found if each.justification is not None]
     ids = [blake2_256(remark(0, b"fuzz"))[:ID_SIZE], bytes(ID_SIZE)]
     last, headers = found[-1], [BlockData(each.header, None, None) for each in found]
     seeds: dict[Channel, list[bytes]] = {
@@ -180,6 +194,11 @@ def targets() -> list[Target]:
         Channel.TRANSACTION_REQUESTS: [
             TRANSACTION_REQUEST.encode(TransactionRequest(each)) for each in (ids, [])
         ],
+        Channel.STATE_REQUESTS: [STATE_REQUEST.encode(StateRequest(1, last.header.hash(), b"", None))],
+        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, NOTHING))],
+        Channel.WARP_REQUESTS: [WARP_REQUEST.encode(WarpRequest(1, found[0].header.parent_hash))],
+        Channel.WARP_ANSWERS: [WARP_RESPONSE.encode(WarpResponse(1, each, True)) for each in (steps, [])],
+        Channel.PEERS: [PEER_EXCHANGE.encode(PeerExchange(True, []))],
         Channel.VOTES: [GOSSIP_MESSAGE.encode(votes()[0])],
         Channel.GRANDPA: [GOSSIP_MESSAGE.encode(each) for each in votes()[1:]],
     }
@@ -190,13 +209,17 @@ def targets() -> list[Target]:
         "response": (Channel.ANSWERS, BLOCK_RESPONSE),
         "transactions": (Channel.TRANSACTIONS, TRANSACTIONS),
         "transaction_ids": (Channel.TRANSACTION_IDS, TRANSACTION_IDS),
+        "warp_request": (Channel.WARP_REQUESTS, WARP_REQUEST),
+        "warp_response": (Channel.WARP_ANSWERS, WARP_RESPONSE),
         "transaction_request": (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST),
     }
+    record = PEER_RECORD.encode(PeerRecord(1, 2, ["/ip4/127.0.0.1/tcp/1"]))
     whole = tuple(bytes([channel]) + seed for channel, several in seeds.items() for seed in several)
     return [
         Target(f"network.{name}", codec.decode, (DecodeError,), tuple(seeds[channel]), codec.encode)
         for name, (channel, codec) in codecs.items()
     ] + [
+        Target("network.peer_record", PEER_RECORD.decode, (DecodeError,), (record,), PEER_RECORD.encode),
         Target(
             "network.peer", lambda data: peer().say(data), (), whole, kind=str, quick=1_500, long=200_000,
             why_loose="a node does not say again what it was told",

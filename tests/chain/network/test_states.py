@@ -171,6 +171,7 @@ def test_a_state_comes_whatever_one_of_three_peers_does(kind: str) -> None:
         if kind in BANNED_FOR:
             assert cost >= BANNED
             assert {whom for who, whom, _ in lab.network.drops if who == "n"} == {"l"}
+            assert ("n", "l", Fault.FALSE_STATE) in lab.network.drops
         else:
             least = {"endless": Fault.STINGY.cost, "empty": 0, "slow": Fault.TIMEOUT.cost}[kind]
             assert least // 2 <= cost < BANNED

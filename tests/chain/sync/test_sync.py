@@ -218,7 +218,8 @@ def test_a_block_that_breaks_the_rules_ends_the_connection_and_its_children_are_
         bad = replace(parent, parent_hash=parent.hash(), number=parent.number + 1)  # the seal is of another
         body = node.store.body(parent.hash())
         liars[0].say("b", Channel.ANNOUNCES, BLOCK_ANNOUNCE.encode(BlockAnnounce(bad, True, body)))
-        await lab.until(lambda: ("b", "x", "a block that breaks the rules") in lab.network.drops, 5)
+        await lab.until(lambda: bool(lab.network.drops), 5)
+        assert lab.network.drops == [("b", "x", Fault.BAD_BLOCK)]
         child = replace(bad, parent_hash=bad.hash(), number=bad.number + 1)
         liars[1].say("b", Channel.ANNOUNCES, BLOCK_ANNOUNCE.encode(BlockAnnounce(child, True, None)))
         await lab.until(lambda: ("b", "y", "a block that breaks the rules") in lab.network.drops, 5)
