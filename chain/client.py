@@ -318,6 +318,13 @@ class Chain:
         """Say whether this hotkey has revealed an update of a round."""
         return await self.query("ModelUpdates.Updates", netuid, number, self.address) is not None
 
+    async def revealed(
+        self, netuid: int, number: int, miner: bytes, at: Head | None = None
+    ) -> tuple[bytes, int] | None:
+        """Return digest and length (bytes) of the update that a miner has revealed in a round."""
+        found = await self.query("ModelUpdates.Updates", netuid, number, ss58.encode(miner), at=at)
+        return (unhex(found["digest"]), found["length"]) if found else None
+
     async def score_commitment(self, netuid: int, number: int) -> bytes | None:
         """Return what this hotkey committed to as a judge of a round."""
         found = await self.query("Verification.ScoreCommits", netuid, number, await self.uid(netuid) or 0)

@@ -176,7 +176,7 @@ async def settle(bench: Bench, number: int) -> None:
         bench.promises.drop()
     elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
         await serve_payload(bench, promise, found[1])
-        await hand_payload_over(bench, promise, found[1])
+        await hand_payload_over(bench, promise, found[1], await judges(bench))
         bench.promises.fulfil()
     elif promise.round != number:
         bench.promises.drop()
@@ -220,6 +220,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
     chain, netuid = bench.chain, bench.config.netuid
     await chain.phase_reached(netuid, promise.round, "Reveal")
     await serve_payload(bench, promise, blob)  # only now may anyone fetch it
+    targets = await judges(bench)
     try:
         receipt = await chain.submit(
             "ModelUpdates.reveal", netuid=netuid, round=promise.round, digest="0x" + promise.digest,
@@ -234,7 +235,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
         )  # fmt: skip
-    await hand_payload_over(bench, promise, blob)
+    await hand_payload_over(bench, promise, blob, targets)
     bench.promises.fulfil()
 
 
@@ -248,10 +249,14 @@ async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
         log.warning("round %05d | not served from here: %s", promise.round, problem)
 
 
-async def hand_payload_over(bench: Bench, promise: Promise, blob: bytes) -> None:
-    """Give every judge a copy, so that nobody needs this miner any more."""
+async def judges(bench: Bench) -> list[Source]:
+    """Return who keeps payloads for others."""
     mirrors = await bench.chain.mirrors(bench.config.netuid)
-    targets = [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != bench.chain.hotkey]
+    return [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != bench.chain.hotkey]
+
+
+async def hand_payload_over(bench: Bench, promise: Promise, blob: bytes, targets: list[Source]) -> None:
+    """Give every judge a copy, so that nobody needs this miner any more."""
     digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
     kept = await hand_over(bench.blobs, targets, digest, served)
     log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
@@ -261,9 +266,7 @@ async def work(
     bench: Bench, current: Round, base: MasterWeights, compressor: Compressor
 ) -> tuple[bytes, float]:
     """Return the payload of this round's assignment and the training loss in nats per token."""
-    dataset = await bench.chain.dataset(bench.config.netuid)
-    owner = await bench.chain.owner(bench.config.netuid)
-    bench.shards.use([Source(dataset[1], owner)] if dataset else [])
+    await bench.shards.follow(bench.chain, bench.config.netuid)
     manifest = await bench.shards.manifest(current.data_root)
     drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
     windows = bench.attack.assignment(drawn)

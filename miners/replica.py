@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from random import SystemRandom
 
 from chain.client import Accepted, Chain, Lineage
 from miners.aggregate import aggregate
@@ -28,6 +29,9 @@ log = logging.getLogger("replica")
 
 SAVED_STEP = "replica.json"
 SAVED_WEIGHTS = "replica.weights"
+LOOK_SECONDS = 5.0
+"""between two looks at who mirrors; a long catch-up fetches many payloads from the same judges"""
+CHANCE = SystemRandom()
 PROGRESS_SECONDS = 5.0
 """between two lines about a long catch-up"""
 
@@ -62,6 +66,8 @@ class Replica:
         self._netuid = netuid
         self._parameters = parameters
         self._mirrors = mirrors  # whether accepted payloads are kept for others
+        self._mirroring: list[Source] = []
+        self._looked = -LOOK_SECONDS
         self.applied, self.weights = self._load()
 
     async def at(self, number: int, base_root: bytes) -> MasterWeights:
@@ -98,28 +104,36 @@ class Replica:
         entering = [(payload, one.weight) for payload, one in zip(payloads, accepted, strict=True)]
         return await asyncio.to_thread(aggregate, base, entering, self._parameters)
 
-    async def blob(self, hotkey: bytes, digest: bytes) -> bytes:
-        """Return a payload's bytes: kept here, from its miner, or from any neuron that mirrors it.
+    async def blob(self, hotkey: bytes, digest: bytes, *, was_accepted: bool = False) -> bytes:
+        """Return a payload's bytes: kept here, from its miner, or from any judge; judges first if they must.
 
         Raises: BlobError.
         """
         kept = await asyncio.to_thread(self._shelf.get, digest)
         if kept is not None:
             return kept
-        sources = await self._sources(hotkey)
+        sources = await self._sources(hotkey, was_accepted)
         if not sources:
             raise BlobError(
                 digest, "nowhere", "its miner announced no address: it must call Neurons.serve_axon"
             )
         return await self._blobs.fetch(sources, digest, self._parameters.max_payload_bytes)
 
-    async def _sources(self, hotkey: bytes) -> list[Source]:
-        """Return where a miner's blobs may be had: the miner first, then the judges, who mirror."""
+    async def _sources(self, hotkey: bytes, was_accepted: bool) -> list[Source]:
+        """Return where a miner's blobs may be had; judges in any order, so that none serves all."""
         url = await self._chain.axon(self._netuid, hotkey)
-        first = [Source(url, hotkey)] if url else []
-        mirrors = await self._chain.mirrors(self._netuid)
-        others = [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != self._chain.hotkey]
-        return list({each.url: each for each in (*first, *others)}.values())
+        miner, judges = [Source(url, hotkey)] if url else [], list(await self._judges())
+        CHANCE.shuffle(judges)
+        listed = [*judges, *miner] if was_accepted else [*miner, *judges]
+        return list({each.url: each for each in listed}.values())
+
+    async def _judges(self) -> list[Source]:
+        """Return who mirrors, as of some seconds ago."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            found = await self._chain.mirrors(self._netuid)
+            self._mirroring = [Source(each.url, each.hotkey) for each in found]
+            self._looked = time.monotonic()
+        return [each for each in self._mirroring if each.hotkey != self._chain.hotkey]
 
     async def _keep(self, digest: bytes, blob: bytes) -> None:
         """Keep an accepted payload for others; a full disk is said, and the model goes on."""
@@ -129,7 +143,7 @@ class Replica:
             log.error("accepted payload 0x%s… is not mirrored: %s", digest.hex()[:8], problem)
 
     async def _payload(self, one: Accepted, base: MasterWeights) -> Payload:
-        blob = await self.blob(one.hotkey, one.digest)
+        blob = await self.blob(one.hotkey, one.digest, was_accepted=True)
         if self._mirrors:
             await self._keep(one.digest, blob)
         try:

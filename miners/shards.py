@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from chain.client import Chain
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.store import BlobStore
 from miners.data import MAX_MANIFEST_BYTES, Manifest, Shard, UnusableCorpus, Window, decode_manifest
@@ -32,9 +33,11 @@ class ShardClient:
         self._recent: OrderedDict[bytes, bytes] = OrderedDict()
         self._doors = asyncio.Semaphore(PARALLEL)
 
-    def use(self, sources: Sequence[Source]) -> None:
-        """Ask these servers from now on."""
-        self._sources = sources
+    async def follow(self, chain: Chain, netuid: int) -> None:
+        """Ask the provider that the chain names; it serves under the key of the subnet's owner."""
+        dataset = await chain.dataset(netuid)
+        if [each.url for each in self._sources] != ([dataset[1]] if dataset else []):
+            self._sources = [Source(dataset[1], await chain.owner(netuid))] if dataset else []
 
     async def manifest(self, root: bytes) -> Manifest:
         """Return the manifest of a data set by its root on the chain.

@@ -36,12 +36,20 @@ class Mirror:
         self._path = home / STATE_FILE
         self._netuid = netuid
         self._is_archive = is_archive
+        self._begun, self._has_begun = 0, asyncio.Event()
         self.done, self.missing = self._load()  # the last round looked at; rounds with payloads not here
+
+    def begin(self, number: int) -> None:
+        """Say that a round has begun; looking at those before it must not hold the judge up."""
+        self._begun = number
+        self._has_begun.set()
 
     async def follow(self) -> None:
         """Look at the rounds before each new one, for ever."""
-        async for current in self._chain.rounds(self._netuid, until="Attest"):
-            await self.hold_before(current.number)
+        while True:
+            await self._has_begun.wait()
+            self._has_begun.clear()
+            await self.hold_before(self._begun)
 
     async def hold_before(self, number: int) -> None:
         """Get what entered in the rounds before this one, and delete what is old and did not enter."""
@@ -65,7 +73,7 @@ class Mirror:
             return True
         async with doors:
             try:
-                blob = await self._replica.blob(one.hotkey, one.digest)
+                blob = await self._replica.blob(one.hotkey, one.digest, was_accepted=True)
                 await asyncio.to_thread(self._shelf.keep, one.digest, blob)
             except (BlobError, StoreFull, OSError) as problem:
                 log.error("round %05d | an accepted payload is not mirrored here: %s", number, problem)

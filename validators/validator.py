@@ -18,7 +18,6 @@ from typing import Literal
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
-from miners.blobs.client import Source
 from miners.blobs.errors import BlobError, StoreFull
 from miners.blobs.store import BlobStore
 from miners.config import parse
@@ -108,6 +107,7 @@ class Bench:
     parameters: TrainingParameters
     journal: Journal
     envelope: Envelope
+    mirror: Mirror
     metrics: WorkerMetrics
     slot_seconds: float
 
@@ -126,11 +126,11 @@ async def main(config: Config) -> None:
         log.info("uid %d in subnet %d, mirroring blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(home / "shards"))
         journal, envelope, slot = Journal(home), Envelope(home), await chain.slot_seconds()
+        mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
         bench = Bench(
             config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope,
-            place.metrics, slot,
+            mirror, place.metrics, slot,
         )  # fmt: skip
-        mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
         programs = [judge_forever(bench), mirror.follow()]
         if config.prometheus_port is not None:
             programs.append(follow(chain, config.netuid, place.metrics))
@@ -158,6 +158,7 @@ async def ensure_permitted(chain: Chain, netuid: int) -> int:
 async def judge_forever(bench: Bench) -> None:
     """Judge every round; losing one never ends the process, and a wrong model is never built on."""
     async for current in bench.chain.rounds(bench.config.netuid, until="Attest"):
+        bench.mirror.begin(current.number)
         try:
             await judge(bench, current)
         except RoundOver as late:
@@ -385,9 +386,7 @@ async def _publish(bench: Bench, current: Round, number: int, weights: MasterWei
 
 
 async def _manifest(bench: Bench, current: Round) -> Manifest:
-    dataset = await bench.chain.dataset(bench.config.netuid)
-    owner = await bench.chain.owner(bench.config.netuid)
-    bench.shards.use([Source(dataset[1], owner)] if dataset else [])
+    await bench.shards.follow(bench.chain, bench.config.netuid)
     return await bench.shards.manifest(current.data_root)
 
 

@@ -46,6 +46,8 @@ PATIENCE_SECONDS = 2.0
 """for one server to answer or send on, while others wait to be asked"""
 CONNECT_SECONDS = 5
 READ_BYTES = 65_536
+AWAY_SECONDS = 30.0
+"""a server that did not answer is asked after the others for so long"""
 ATTEMPTS = 4
 """Connections to a server, on average, for one blob: one that is cut while it is of use is asked again"""
 MAX_SOURCES = 8
@@ -88,6 +90,7 @@ class BlobClient:
         self._public_only = public_only
         self._patience = patience
         self._session: ClientSession | None = None
+        self._away: dict[str, float] = {}  # server: until when it is asked last, in time.monotonic()
         self._fetching: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self.traffic = Traffic()
 
@@ -108,7 +111,7 @@ class BlobClient:
         await self._session.close()
 
     async def fetch(self, sources: Sequence[Source], digest: bytes, max_bytes: int) -> bytes:
-        """Return the blob, put together from the servers that have it, in this order.
+        """Return the blob, put together from the servers that have it: in this order, those away lately last.
 
         Raises: BlobError of the first server that sent wrong bytes, else of the last one asked.
         """
@@ -118,7 +121,7 @@ class BlobClient:
         failures: list[BlobError] = []
         try:
             async with asyncio.timeout(self._timeout), lock:
-                return await self._gather(list(sources[:MAX_SOURCES]), digest, max_bytes, failures)
+                return await self._gather(self._in_order(sources), digest, max_bytes, failures)
         except TimeoutError as problem:
             late = BlobUnreachable(digest, sources[0].url, f"no answer within {self._timeout:g} s")
             raise _worst([*failures, late]) from problem
@@ -147,6 +150,12 @@ class BlobClient:
             raise BlobUnreachable(digest, target.url, _named(problem)) from problem
         self.traffic.sent += len(blob)
 
+    def _in_order(self, sources: Sequence[Source]) -> list[Source]:
+        """Return whom to ask: a server that did not answer a moment ago costs patience, so it comes last."""
+        now = time.monotonic()
+        self._away = {url: until for url, until in self._away.items() if until > now}
+        return sorted(sources, key=lambda each: each.url in self._away)[:MAX_SOURCES]
+
     async def _gather(
         self, sources: list[Source], digest: bytes, max_bytes: int, failures: list[BlobError]
     ) -> bytes:
@@ -167,6 +176,8 @@ class BlobClient:
                     failures.append(failure)
                     if len(download) > before:
                         waiting.append(source)  # it was of use
+                    elif isinstance(failure, BlobUnreachable):
+                        self._away[source.url] = time.monotonic() + AWAY_SECONDS
         finally:
             download.close()
         raise _worst(failures)
@@ -199,7 +210,7 @@ class BlobClient:
             if response.status in NOT_FOR_US:
                 log.info("%s does not take our request: %s", url, await _reason(response))
                 return False
-            if response.status == 416:
+            if response.status == 416 and len(download):  # what we hold is longer than the blob
                 download.reset()
                 return await self._ask(download, url, hotkey, until)
             if response.status not in (200, 206):

@@ -101,13 +101,16 @@ class Door(web.Server):
 
 
 def address_of(transport: asyncio.BaseTransport | None) -> str:
-    """Return the IP address at the other end."""
+    """Return whom to count the other end as: its IPv4 address, or the /64 that one host has of IPv6."""
     peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if isinstance(peer, tuple) else ""
+    text = str(peer[0]) if isinstance(peer, tuple) else ""
+    if ":" not in text or _is_loopback(text):
+        return text
+    return str(ipaddress.ip_network((text.partition("%")[0], 64), strict=False))
 
 
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
-    except ValueError:
+    except ValueError:  # a network
         return False

@@ -98,9 +98,7 @@ class Download:
             announced = f"{self._promised} bytes are announced, at most {self._max_bytes} are accepted"
             raise BlobOversized(self.digest, url, announced)
         if self._file is None and self._path is not None and (self._promised or 0) >= WORTH_KEEPING:
-            self._file = self._path.open("ab")
-            if not self._file.tell():
-                self._file.write(self._content)
+            self._write(bytes(self._content))
 
     def add(self, chunk: bytes, url: str) -> None:
         """Take bytes.
@@ -116,8 +114,7 @@ class Download:
         self._content += chunk
         self._hash.update(chunk)
         if self._file is not None:
-            self._file.write(chunk)
-            self._file.flush()
+            self._write(chunk)
 
     def whole(self, url: str) -> bytes:
         """Return the blob.
@@ -151,8 +148,23 @@ class Download:
     def close(self) -> None:
         """Leave the part where it is."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None
+
+    def _write(self, content: bytes) -> None:
+        """Add to the part on disk, or begin it; a disk that fails costs the part, not the blob."""
+        assert self._path is not None, "there is a directory for parts"
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab")
+                content = content if not self._file.tell() else b""
+            self._file.write(content)
+            self._file.flush()
+        except OSError as problem:
+            log.warning("a download cannot be kept in %s: %s", self._path, problem)
+            self.close()
+            self._path = None
 
     def _load(self) -> None:
         """Continue where an earlier life of this process was ended."""

@@ -35,7 +35,7 @@ class Limits:
     queue: int = 256  # signed requests that wait for a transfer to end
     queue_seconds: float = 10.0
     chunk_seconds: float = 10.0  # for a reader to take, or a sender to send, one chunk
-    least_rate: int = 16 << 10  # per second over a whole upload
+    least_rate: int = 16 << 10  # per second over a whole transfer
     most_callers: int = 4_096  # whose rates are remembered
 
 

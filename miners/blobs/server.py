@@ -202,25 +202,35 @@ class _Server:
             if request.method == "HEAD":
                 return response
             file.seek(first)
-            while first < after:
-                chunk: bytes = await self._in_thread(file.read, min(CHUNK, after - first))
-                await self.rates.take(signer, len(chunk))
-                if not chunk or not await self._written(request, response, chunk):
-                    response.force_close()
-                    return response
-                first += len(chunk)
-                self.traffic.sent += len(chunk)
+            try:
+                async with asyncio.timeout(self._seconds(after - first)):
+                    await self._stream(response, file, after - first, signer)
+            except (TimeoutError, ConnectionError, OSError) as problem:
+                log.debug("a transfer was cut: %s", problem)
+                response.force_close()
+                if request.transport is not None:
+                    request.transport.abort()  # it takes nothing, or too slowly
         return response
 
-    async def _written(self, request: web.BaseRequest, response: web.StreamResponse, chunk: bytes) -> bool:
-        """Say whether the other side took a chunk in time; one that does not is cut off."""
-        try:
+    async def _stream(
+        self, response: web.StreamResponse, file: BinaryIO, left: int, signer: bytes | None
+    ) -> None:
+        """Send so many bytes of a file, at the rate that the caller may have.
+
+        Raises: TimeoutError, ConnectionError, OSError.
+        """
+        while left:
+            chunk: bytes = await self._in_thread(file.read, min(CHUNK, left))
+            if not chunk:
+                raise OSError("the file has become shorter")
+            await self.rates.take(signer, len(chunk))
             await asyncio.wait_for(response.write(chunk), self.limits.chunk_seconds)
-        except (TimeoutError, ConnectionError):
-            if request.transport is not None:
-                request.transport.abort()
-            return False
-        return True
+            left -= len(chunk)
+            self.traffic.sent += len(chunk)
+
+    def _seconds(self, size: int) -> float:
+        """Return how long so many bytes may take."""
+        return self.limits.chunk_seconds + size / self.limits.least_rate
 
     async def _take(self, request: web.BaseRequest, digest: bytes, claim: Claim | None) -> web.Response:
         if self.guard is None:
@@ -261,7 +271,7 @@ class _Server:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         hashed, received = hashlib.blake2b(digest_size=32), 0
-        seconds = self.limits.chunk_seconds + length / self.limits.least_rate
+        seconds = self._seconds(length)
         try:
             async with asyncio.timeout(seconds):
                 while chunk := await request.content.readany():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from chain.client import Update
+from chain.client import Head
 from chain.connection import Unanswered
 from miners import roster as roster_module
 from miners.blobs.server import Expected
 from miners.blobs.signing import BadRequest
-from miners.roster import EAGER_SECONDS, STALE_SECONDS, Roster
+from miners.roster import AGAIN_SECONDS, EAGER_SECONDS, STALE_SECONDS, Roster
 from miners.shelf import Shelf
 
 JUDGE, MINER, NEW = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -23,20 +23,25 @@ class Ledger:
     """What a roster reads of a chain."""
 
     neurons: dict[bytes, bool] = field(default_factory=lambda: {JUDGE: True, MINER: False})
-    rounds: dict[int, list[Update]] = field(default_factory=dict)
+    rounds: dict[tuple[int, bytes], tuple[bytes, int]] = field(default_factory=dict)
     current: int = 5
+    asked: list[int] = field(default_factory=list)
     looks: int = 0
 
     async def callers(self, netuid: int) -> dict[bytes, bool]:
         self.looks += 1
         return dict(self.neurons)
 
-    async def query(self, item: str, netuid: int) -> int:
+    async def finalized_head(self) -> Head:
+        return Head(9, "0x")
+
+    async def query(self, item: str, netuid: int, at: Head) -> int:
         assert item == "Training.CurrentRound"
         return self.current
 
-    async def updates(self, netuid: int, number: int) -> list[Update]:
-        return self.rounds.get(number, [])
+    async def revealed(self, netuid: int, number: int, miner: bytes, at: Head) -> tuple[bytes, int] | None:
+        self.asked.append(number)
+        return self.rounds.get((number, miner))
 
 
 @dataclass
@@ -45,10 +50,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def revealed(number: int, digest: bytes = DIGEST) -> Update:
-    return Update(2, MINER, digest, 1_000 + number, 1, 0)
 
 
 async def test_judges_come_before_miners_and_strangers_are_none() -> None:
@@ -110,10 +111,16 @@ async def test_a_node_that_answers_nonsense_leaves_the_view_as_it_was(
 
 
 async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> None:
-    ledger = Ledger(rounds={5: [revealed(5)], 2: [revealed(2, b"\xee" * 32)]})
-    roster = Roster(ledger, 1, shelf := Shelf(tmp_path))  # type: ignore[arg-type]
+    ledger, clock = Ledger(), Clock()
+    ledger.rounds = {(5, MINER): (DIGEST, 1_005), (3, MINER): (b"\xee" * 32, 3)}
+    ledger.rounds[2, MINER] = (b"\xff" * 32, 2)
+    roster = Roster(ledger, 1, shelf := Shelf(tmp_path), clock)  # type: ignore[arg-type]
     assert await roster.expects(MINER, DIGEST) == Expected(1_005, shelf.of(5))
-    for who, digest in ((JUDGE, DIGEST), (MINER, bytes(32)), (MINER, b"\xee" * 32)):
+    assert ledger.asked == [5]
+    clock.now += AGAIN_SECONDS
+    assert await roster.expects(MINER, b"\xee" * 32) == Expected(3, shelf.of(3))
+    for who, digest in ((JUDGE, DIGEST), (MINER, bytes(32)), (MINER, b"\xff" * 32)):
+        clock.now += AGAIN_SECONDS
         with pytest.raises(BadRequest) as refused:
             await roster.expects(who, digest)
         assert refused.value.status == 404
@@ -123,13 +130,30 @@ async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> N
         )
 
 
-async def test_a_reveal_is_heard_of_soon(tmp_path: Path) -> None:
+async def test_a_miner_that_asks_too_often_costs_no_question_to_the_node(tmp_path: Path) -> None:
     ledger, clock = Ledger(), Clock()
     roster = Roster(ledger, 1, Shelf(tmp_path), clock)  # type: ignore[arg-type]
-    await roster.stake(MINER)
-    ledger.rounds[5] = [revealed(5)]
-    clock.now += EAGER_SECONDS
+    statuses = []
+    for _ in range(3):
+        with pytest.raises(BadRequest) as refused:
+            await roster.expects(MINER, DIGEST)
+        statuses.append(refused.value.status)
+    assert (statuses, ledger.asked) == ([404, 429, 429], [5, 4, 3])
+    ledger.rounds[5, MINER] = (DIGEST, 1_005)
+    clock.now += AGAIN_SECONDS
     assert (await roster.expects(MINER, DIGEST)).length == 1_005
+
+
+async def test_a_judge_that_does_not_see_the_chain_says_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster_module, "PATIENCE_SECONDS", 0.05)
+    ledger = Ledger()
+    monkeypatch.setattr(ledger, "finalized_head", asyncio.Event().wait)
+    with pytest.raises(BadRequest) as refused:
+        await Roster(ledger, 1, Shelf(tmp_path)).expects(MINER, DIGEST)  # type: ignore[arg-type]
+    assert refused.value.status == 503
+    assert str(refused.value) == "this judge does not see the chain now: try again"
 
 
 async def test_miners_and_providers_take_nothing() -> None:

@@ -1,5 +1,6 @@
 """A judge holds what entered the model, whoever has left; real servers, small real models."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from miners.blobs.store import Quota
 from miners.replica import Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 from miners.weights import MasterWeights
+from tests.e2e.process import eventually
 from tests.miners.test_replica import GONE, JUDGE, MINER, SMALL, Ledger, history
 from validators.mirror import STATE_FILE, Mirror
 
@@ -71,6 +73,17 @@ async def test_a_new_judge_and_a_new_miner_catch_up_when_all_miners_have_left(co
     home.mkdir()
     newcomer = Replica(court.ledger, blobs, Shelf(home), home, 1, SMALL)  # type: ignore[arg-type]
     assert (await newcomer.at(5, court.latest.root())).root() == court.latest.root()
+
+
+async def test_the_judge_is_not_held_up(court: Court) -> None:
+    shelf = court.shelf("new")
+    mirror = await court.mirror("new", shelf)
+    following = asyncio.create_task(mirror.follow())
+    mirror.begin(2)
+    mirror.begin(5)  # only the newest counts
+    await asyncio.to_thread(eventually, lambda: mirror.done == 4, "a look at all rounds")
+    following.cancel()
+    assert shelf.kept.digests() == court.accepted()
 
 
 async def test_a_judge_fetches_what_it_missed_while_it_was_away(court: Court) -> None:

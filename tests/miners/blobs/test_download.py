@@ -35,6 +35,7 @@ class Mirror:
     pause: float = 0.0  # seconds between pieces
     piece: int = 1 << 16
     knows_ranges: bool = True
+    is_silent: bool = False  # says how much will come, and nothing more
     asked: list[int] = field(default_factory=list)  # first bytes
     url: str = ""
 
@@ -48,6 +49,8 @@ class Mirror:
         writer.write(told.encode())
         body = self.blob[first : first + self.cut]
         try:
+            if self.is_silent:
+                await reader.read()  # until the other side has had enough
             for at in range(0, len(body), self.piece):
                 writer.write(body[at : at + self.piece])
                 await writer.drain()
@@ -243,6 +246,37 @@ async def test_the_same_blob_is_fetched_once_at_a_time(tmp_path: Path) -> None:
     assert both == [BLOB, BLOB]
     again = mirror.asked.index(0, 1)
     assert mirror.asked == [*sorted(mirror.asked[:again]), *sorted(mirror.asked[again:])]  # never two writers
+
+
+async def test_a_server_that_knows_no_range_at_all_is_left() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, BlobClient() as blobs:
+        with pytest.raises(BlobUnreachable, match="answered 416"):
+            await blobs.fetch([Source(url)], DIGEST, len(BLOB))
+
+
+async def test_who_did_not_answer_is_asked_last_for_a_while() -> None:
+    silent, honest = Mirror(is_silent=True, cut=0), Mirror()
+    async with mirrors(silent, honest) as sources, BlobClient(patience=0.1) as blobs:
+        for _ in range(3):
+            assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+    assert (len(silent.asked), len(honest.asked)) == (1, 3)
+
+
+async def test_a_disk_that_fails_costs_the_part_and_not_the_blob(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mirrors(Mirror()) as sources, BlobClient(partials=tmp_path / "gone") as blobs:
+        (tmp_path / "gone").rmdir()
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+    (line,) = caplog.messages
+    assert line.startswith(f"a download cannot be kept in {tmp_path / 'gone'}")
 
 
 async def test_nobody_who_has_it_is_an_error_with_a_reason() -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from miners.blobs.client import BlobClient, Source
+from miners.blobs.door import address_of
 from miners.blobs.errors import BlobRefused
 from miners.blobs.limits import Limits
 from miners.blobs.server import Traffic, serve
@@ -336,6 +337,42 @@ async def test_a_reader_that_reads_nothing_is_cut_off(tmp_path: Path) -> None:
             await reader.readexactly(32 << 20)
         writer.close()
         assert judge.traffic.sent < 32 << 20
+
+
+async def crawl(reader: asyncio.StreamReader) -> None:
+    """Take each chunk in time, and never all of it."""
+    async with asyncio.timeout(20):
+        while True:
+            await reader.readexactly(1 << 16)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_reader_that_crawls_is_cut_off(tmp_path: Path) -> None:
+    async with judging(tmp_path, Limits(chunk_seconds=0.3, least_rate=64 << 20)) as judge:
+        path = f"/blob/{judge.store.put(bytes(32 << 20)).hex()}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", judge.port, limit=1 << 16)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: judge\r\n\r\n".encode())
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await crawl(reader)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 1, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1, 0, 2), "fe80::/64"),
+        (("::1", 1, 0, 0), "::1"),
+        (None, ""),
+    ],
+)
+def test_one_host_is_one_address(peer: tuple[object, ...] | None, counted: str) -> None:
+    class Ends(asyncio.BaseTransport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return peer
+
+    assert address_of(Ends()) == counted
 
 
 async def test_only_three_methods_are_known(judge: Judge) -> None:
