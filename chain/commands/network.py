@@ -25,9 +25,9 @@ STOP_SECONDS = 10
 """processes that have not ended this long after SIGTERM are killed"""
 PR_SET_PDEATHSIG = 1
 """Linux: send this process a signal when its parent dies"""
-WORKER_NICENESS = 10
-"""torch must not cost a node its slots"""
-LATE_NICENESS = 15
+WORKER_NICENESS = 5
+"""torch must not cost a node its slots, nor go without CPU time beside a user's other programs"""
+LATE_NICENESS = 7
 """of judges: miners load torch first, as a round opens once there are miners, and needs judges later"""
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
