@@ -4,7 +4,7 @@
 
 One node has a chain of real blocks, with transfers, forks and justifications; another begins with nothing
 and gets it by full sync: headers first, then bodies, each verified and executed. `assay import-blocks` of the
-same file, in one process without a network, is the floor.
+same file, in one process without a network, is beside it, the start of that process included.
 """
 
 import subprocess
