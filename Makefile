@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile transport libp2p clean
+.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile transport libp2p soak load clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -77,6 +77,13 @@ finality: setup  ## seconds from block to finality of simulated networks of 4, 2
 
 sim: setup  ## play whole networks in virtual time (ARGS="--seeds 1000 --validators 4 --nemesis all"; RECORD=1)
 	@$(BIN)/python -m bench.sim $(if $(RECORD),--json bench/results/sim.json) $(ARGS)
+
+soak: setup  ## 30 minutes of `assay up` under transfers: forks, slots, memory (ARGS="--minutes 3"; RECORD=1)
+	@$(BIN)/python -m bench.soak $(if $(RECORD),--json bench/results/soak.json) $(ARGS)
+
+load: setup  ## four validators under 1,000 transfers a second, and full sync between two nodes (RECORD=1)
+	@$(BIN)/python -m bench.network_load $(if $(RECORD),--json bench/results/network_load.json) $(ARGS)
+	@$(BIN)/python -m bench.full_sync $(if $(RECORD),--json bench/results/full_sync.json)
 
 transport: setup  ## the transport against a plain socket and, after `make libp2p`, py-libp2p (RECORD=1)
 	@$(BIN)/python -m bench.transport $(if $(RECORD),--json bench/results/transport.json) $(ARGS)

@@ -44,7 +44,6 @@ class Seen:
     losses: list[float] = field(default_factory=list)  # nats per token, before round 1 and after each
     heights: list[tuple[float, int]] = field(default_factory=list)  # finalised
     memory: dict[str, int] = field(default_factory=dict)  # process -> most bytes resident
-    together: int = 0  # most bytes resident of all processes at once
 
 
 def main() -> None:
@@ -110,10 +109,8 @@ def losses(journal: Path) -> list[float]:
 
 def look(root: int, port: int, began: float, seen: Seen) -> None:
     """Note the heights and the memory of every process."""
-    found = list(processes(root))
-    for name, resident in found:
+    for name, resident in processes(root):
         seen.memory[name] = max(seen.memory.get(name, 0), resident)
-    seen.together = max(seen.together, sum(resident for _, resident in found))
     try:
         best = height(port, None)
         final = height(port, rpc(port, "chain_getFinalizedHead"))
@@ -148,7 +145,7 @@ def name_of(command: list[str]) -> str | None:
         return None
     module = command[command.index("-m") + 1]
     if module == "chain":
-        return "node"
+        return f"node {Path(command[command.index('--base-path') + 1]).name.removeprefix('node-')}"
     role = {"validators.validator": "judge", "miners.miner": "miner", "miners.provider": "provider"}[module]
     return role if role == "provider" else f"{role} {command[command.index('--key') + 1]}"
 
@@ -183,7 +180,6 @@ def figures(seen: Seen) -> dict[str, object]:
         "finalised_blocks": last,
         "held_out_loss": seen.losses,
         "resident_mib": {name: round(seen.memory[name] / MIB) for name in sorted(seen.memory)},
-        "resident_together_mib": round(seen.together / MIB),
     }
 
 

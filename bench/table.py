@@ -54,6 +54,15 @@ def _transport(name: str, figures: dict[str, Any]) -> str:
     return "; ".join(f"{each[name]:,.0f}" if isinstance(each, dict) else each for each in several)
 
 
+def _memory(resident: dict[str, int]) -> str:
+    """Return the most that a process of each role took, and the sum over all processes."""
+    roles = {name.split()[0]: 0 for name in resident}
+    for name, mib in resident.items():
+        roles[name.split()[0]] = max(roles[name.split()[0]], mib)
+    said = ", ".join(f"{role} {mib}" for role, mib in roles.items())
+    return f"{said}; {sum(resident.values()):,}"
+
+
 ROWS = (
     Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
     Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
@@ -70,11 +79,8 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "most memory of a process, and of all eleven together, MiB",
-        lambda f: (
-            ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items())
-            + f"; {f['resident_together_mib']:,}"
-        ),
+        "most memory of a process by role, and of all processes added up, MiB",
+        lambda f: _memory(f["resident_mib"]),
     ),
     Row(
         "grandpa_round",

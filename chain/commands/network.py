@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from chain.commands.seats import Seat, take
+from chain.commands.seats import NETUID, Seat, take
 from chain.keys.node import peer_id, read_node_key
 from chain.spec import SpecError
 
@@ -24,8 +25,10 @@ STOP_SECONDS = 10
 """processes that have not ended this long after SIGTERM are killed"""
 PR_SET_PDEATHSIG = 1
 """Linux: send this process a signal when its parent dies"""
-NICENESS = 10
-"""torch must not cost the node its slots"""
+WORKER_NICENESS = 5
+"""torch must not cost a node its slots, nor go without CPU time beside a user's other programs"""
+LATE_NICENESS = 7
+"""of judges: miners load torch first, as a round opens once there are miners, and needs judges later"""
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -34,6 +37,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "1000000",
 }
 """for torch: one thread, and glibc hands back what a measurement has used (450 MiB a judge instead of 700)"""
+WINDOWS = {"train_window": 30, "score_commit_window": 20}
+"""blocks, twice the preset's: six programs with torch share few cores; a phase ends once all are done"""
 LOG_TAIL = 400
 """bytes of a dead process's last log line that are shown"""
 READY = {
@@ -80,7 +85,7 @@ class Member:
     name: str
     role: str  # node, provider, judge or miner
     arguments: tuple[str, ...]  # of the Python interpreter
-    nice: bool = True
+    niceness: int = WORKER_NICENESS
 
 
 @dataclass(slots=True)
@@ -96,14 +101,16 @@ class Network:
         """Start a process in its own directory; it dies with us, however we die."""
         directory = self.home / member.name
         directory.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | (WORKER_ENVIRONMENT if member.nice else {})
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if member.role != "node":
+            environment |= WORKER_ENVIRONMENT
         with self.log_of(member.name).open("ab") as log:
             self._logged[member.name] = log.tell()
             self.running[member.name] = subprocess.Popen(
                 [sys.executable, *member.arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
-                preexec_fn=_nice_orphan_less if member.nice else _orphan_less,
+                preexec_fn=partial(_prepare, member.niceness),
             )  # fmt: skip
 
     def log_of(self, name: str) -> Path:
@@ -169,7 +176,9 @@ def members(ports: Ports, validators: Sequence[str], miners: Sequence[str], home
 
     def worker(name: str, role: str, module: str, key: str, at: int, port: int) -> Member:
         own = ("--key", key, "--directory", str(home / name), "--port", str(port), "--wait")
-        return Member(name, role, ("-m", module, "--url", ports.url(at), *own))
+        is_late = role == "judge" and at > 0  # the first judge measures the loss before round 1
+        niceness = LATE_NICENESS if is_late else WORKER_NICENESS
+        return Member(name, role, ("-m", module, "--url", ports.url(at), *own), niceness)
 
     names = [f"node-{name.lower()}" for name in validators]
     reached = [
@@ -183,7 +192,7 @@ def members(ports: Ports, validators: Sequence[str], miners: Sequence[str], home
              "--rpc-port", str(ports.rpc + at), "--prometheus-port", str(ports.metrics + at),
              "--port", str(ports.peers + at), "--node-key-file", str(home / name / KEY_FILE),
              *(("--bootnodes", *others) if (others := reached[:at] + reached[at + 1 :]) else ())),
-            nice=False,
+            niceness=0,
         )
         for at, (name, validator) in enumerate(zip(names, validators, strict=True))
     ]  # fmt: skip
@@ -210,6 +219,7 @@ def write_spec(home: Path, validators: Sequence[str], slot_ms: int) -> None:
     spec = json.loads(files("genesis").joinpath("local.json").read_text())
     config = spec["genesis"]["runtimeGenesis"]["config"]
     take(config, [Seat.of(name) for name in validators])
+    config["subnets"][NETUID]["hyperparameters"] |= WINDOWS
     config["constants"]["Babe"]["ExpectedBlockTime"] = slot_ms
     config["constants"]["Timestamp"]["MinimumPeriod"] = slot_ms // 2
     path, text = home / SPEC_FILE, json.dumps(spec, indent=1)
@@ -230,12 +240,8 @@ def _peer(home: Path, name: str) -> str:
     return peer_id(read_node_key(path).public)
 
 
-def _orphan_less() -> None:
+def _prepare(niceness: int) -> None:
     """Ask Linux to end this process when its parent dies; elsewhere only an orderly stop does."""
+    os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _nice_orphan_less() -> None:
-    os.nice(NICENESS)
-    _orphan_less()

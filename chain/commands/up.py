@@ -45,8 +45,8 @@ NETUID = 1
 LAST_PORT = 65_535
 START_SECONDS = 60
 """a node that does not answer this long after its start is given up"""
-LOAD_SECONDS = 90
-"""judges start this long after the miners, however slowly those load torch"""
+LOAD_SECONDS = 180
+"""workers that are not ready by then are not waited for"""
 MEMORY_MIB = {"node": 60, "judge": 400, "miner": 420, "provider": 100}
 """what a process takes for itself, by role; measured with the presets' model"""
 INTERRUPTED = 130
@@ -212,20 +212,14 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
 async def _start_workers(
     parsed: argparse.Namespace, network: Network, listed: list[Member], screen: Screen
 ) -> int:
-    """Start miners and one judge, then the other judges, and tell when they are ready.
-
-    Each takes seconds of CPU time to load torch. A round opens once a miner is there, and needs judges
-    later; the first of them must have measured the loss before that round.
-    """
+    """Start the workers, and tell when those of a role are ready; each takes seconds to load torch."""
     workers = [each for each in listed if each.role != "node"]
-    first_judge = next(each for each in workers if each.role == "judge")
-    early = [each for each in workers if each.role != "judge" or each is first_judge]
     loading = f"⏳ {len(workers)} workers start; once miners have loaded torch, the first round opens"
     _show(parsed, screen.timed(Line("loading", loading, {"processes": len(workers)})))
-    for group in (early, [each for each in workers if each not in early]):
-        for member in group:
-            network.start(member)
-        ready = await _settled(network, group)
+    for member in workers:
+        network.start(member)
+    for roles in (("provider", "miner"), ("judge",)):
+        ready = await _settled(network, [each for each in workers if each.role in roles])
         if ready:
             _show(parsed, screen.timed(Line("ready", f"✅ ready: {', '.join(ready)}", {"names": ready})))
     return await asyncio.Future()

@@ -102,9 +102,9 @@ def test_the_screen_has_todays_header() -> None:
         if each
     ]
     nodes = [(each[1], each[2], int(each[3])) for line in shown if (each := NODE.search(line))]
-    expected = header(VERSION, home, Ports.at(None), nodes, rows).text.splitlines()
-    assert len(nodes) == 2
-    assert len(rows) == 5
+    expected = header(VERSION, home, Ports.at(None, 4), nodes, rows).text.splitlines()
+    assert len(nodes) == 4
+    assert len(rows) == 7
     assert shown[: len(expected)] == expected
 
 

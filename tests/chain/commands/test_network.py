@@ -1,5 +1,6 @@
 """The processes of a local network: they are watched, and none is left behind."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEE
 
 
 def member(name: str, program: str) -> Member:
-    return Member(name, "miner", ("-c", program), nice=False)
+    return Member(name, "miner", ("-c", program), niceness=0)
 
 
 def test_every_member_has_a_port_of_its_own(tmp_path: Path) -> None:
@@ -45,6 +46,18 @@ def test_every_node_knows_all_others_before_any_runs(tmp_path: Path) -> None:
     for at, node in enumerate(first[:3]):
         known = node.arguments[node.arguments.index("--bootnodes") + 1 :]
         assert [parse_address(each).port for each in known] == [9606 + n for n in range(3) if n != at]
+
+
+def test_torch_yields_to_nodes_and_judges_to_miners(tmp_path: Path) -> None:
+    listed = members(Ports.at(9600, 3), ["Alice", "Bob", "Charlie"], ["Miner1"], tmp_path)
+    niceness = {each.name: each.niceness for each in listed}
+    assert {niceness[each.name] for each in listed if each.role == "node"} == {0}
+    assert 0 < niceness["miner1"] == niceness["provider"] == niceness["judge-alice"]
+    assert niceness["miner1"] < niceness["judge-bob"] == niceness["judge-charlie"]
+    network = Network(tmp_path)
+    network.start(Member("nice", "miner", ("-c", "import os; print(os.nice(0))"), niceness=7))
+    eventually(lambda: network.newly_dead() or None, "the end")
+    assert network.last_line("nice") == str(min(19, os.nice(0) + 7))
 
 
 def test_a_directory_keeps_its_network(tmp_path: Path) -> None:
