@@ -21,6 +21,7 @@ from chain.env import Clock
 from chain.faults import Fault, PeerFault
 from chain.sync.download import Block, Download
 from chain.sync.queue import Importing, ImportQueue, Incoming
+from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
@@ -40,6 +41,8 @@ MAX_HELD = 64 << 20
 """bytes of blocks on their way; beyond, the oldest download alone may ask for what it waits for"""
 BEHIND = 5
 """blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
+FRESH_SECONDS = 60.0
+"""since its slot began, in which a best block shows that this node is not far behind, whatever peers say"""
 FINALITY_PATIENCE = 5.0
 """seconds in which votes and commits may make final what others have final"""
 
@@ -47,6 +50,8 @@ FINALITY_PATIENCE = 5.0
 class Store(Protocol):
     """The blocks this node has."""
 
+    @property
+    def best(self) -> Hash: ...
     @property
     def best_number(self) -> int: ...
     @property
@@ -80,6 +85,7 @@ class _Peer:
     first: int  # height from which on it has every block
     asked: int = 0
     faults: int = 0  # since it answered well
+    is_doubted: bool = False  # it broke a promise, and no block of it was good since
     rests_until: float = 0.0
 
 
@@ -127,18 +133,34 @@ class Sync:
         await self._queue.run()
 
     @property
+    def queued(self) -> int:
+        """Blocks that wait to be imported."""
+        return len(self._queue)
+
+    @property
     def target(self) -> int:
         """The height that half of the peers have reached, or this node where that is more.
 
-        Those that did not keep what they promised, lately, do not count.
+        Who has not kept what it promised does not count until a block of it was good: any answer is cheap.
         """
-        heights = [peer.best[1] for peer in self._peers.values() if not peer.faults]
+        heights = [peer.best[1] for peer in self._peers.values() if not peer.is_doubted]
         return max(self._store.best_number, median_high(heights) if heights else 0)
 
     @property
     def is_major(self) -> bool:
-        """Whether this node is far behind, so that it does not know what is going on."""
-        return self._is_held or self.target > self._store.best_number + BEHIND
+        """Whether this node is far behind, so that it does not know what is going on.
+
+        Peers say so, and so does its best block's slot: as many peers as you like may be one liar.
+        """
+        if self._is_held:
+            return True
+        return self.target > self._store.best_number + BEHIND and not self._is_fresh()
+
+    def _is_fresh(self) -> bool:
+        best = self._store.header(self._store.best)
+        if best is None or not best.number:
+            return False
+        return self._importer.begins_in(pre_digest_of(best).slot) >= -FRESH_SECONDS
 
     def hold(self) -> None:
         """Fetch no blocks until `release`, but note what peers say, and ask what others want asked."""
@@ -185,6 +207,8 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        if self.is_beside(header):
+            raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
         if is_best:
@@ -272,11 +296,12 @@ class Sync:
         return block in self._queue or self._store.header(block) is not None
 
     def is_bad(self, header: Header) -> bool:
-        """Say whether a block is refused, is built on one that is, or lies beside a checkpoint."""
-        if self._checkpoints.contradict(header.number, header.hash()):
-            log.warning("⚠️ A chain lies beside the checkpoint #%d: refused", header.number)
-            return True
+        """Say whether a block is refused, or is built on one that is."""
         return self._queue.is_bad(header)
+
+    def is_beside(self, header: Header) -> bool:
+        """Say whether a block is another one than what is trusted at its height."""
+        return self._checkpoints.contradict(header.number, header.hash())
 
     def final(self) -> Block:
         """Return the last final block."""
@@ -292,6 +317,7 @@ class Sync:
         if state is not None:
             state.rests_until = self._clock.monotonic() + min(MAX_REST, REST * 2**state.faults)
             state.faults = min(state.faults + 1, 8)
+            state.is_doubted = True
         self._exchange.blame(peer, reason, detail)
 
     def has_only(self, peer: str, best: Block) -> None:
@@ -360,6 +386,8 @@ class Sync:
                 if incoming.block in download or download.target[1] > incoming.header.number:
                     download.abandon()
         sender = self._peers.get(incoming.peer)
+        if is_stored and sender is not None:
+            sender.is_doubted = False
         if not is_stored and incoming.block not in self._queue and sender is not None:
             sender.rests_until = self._clock.monotonic() + REST  # not to be offered the same again at once
         self._look()
