@@ -25,6 +25,8 @@ from chain.network.messages import (
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
     ID_SIZE,
+    STATE_REQUEST,
+    STATE_RESPONSE,
     STATUS,
     TRANSACTION_IDS,
     TRANSACTION_REQUEST,
@@ -35,12 +37,15 @@ from chain.network.messages import (
     Channel,
     FromHash,
     FromNumber,
+    StateRequest,
+    StateResponse,
     Status,
     TransactionIds,
     TransactionRequest,
     Transactions,
 )
 from chain.node import Node
+from chain.state_data import NOTHING
 from chain.storage.store import ChainStore
 from runtime.primitives.grandpa import (
     Commit,
@@ -163,6 +168,7 @@ def targets() -> list[Target]:
     """Return the targets of this module."""
     found = blocks()
     ids = [blake2_256(remark(0, b"fuzz"))[:ID_SIZE], bytes(ID_SIZE)]
+    first = found[0].header.hash()
     last, headers = found[-1], [BlockData(each.header, None, None) for each in found]
     seeds: dict[Channel, list[bytes]] = {
         Channel.STATUS: [STATUS.encode(_status())],
@@ -182,6 +188,10 @@ def targets() -> list[Target]:
         ],
         Channel.VOTES: [GOSSIP_MESSAGE.encode(votes()[0])],
         Channel.GRANDPA: [GOSSIP_MESSAGE.encode(each) for each in votes()[1:]],
+        Channel.STATE_REQUESTS: [
+            STATE_REQUEST.encode(StateRequest(1, block, b"", None)) for block in (last.header.hash(), first)
+        ],
+        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, NOTHING))],
     }
     codecs = {
         "status": (Channel.STATUS, STATUS),
