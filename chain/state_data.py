@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, struct
 
 MAX_KEY = 255
@@ -28,6 +29,7 @@ class StateRange:
     is_complete: bool  # nothing comes after the last entry
 
 
+STATE_RANGE = codec(StateRange)
 NOTHING = StateRange([], [], is_complete=False)
 """says that the state is not there, which no proof does"""
 

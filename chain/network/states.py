@@ -6,13 +6,14 @@ that fetches a large one need not begin again. Requests wait in line, few per pe
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from chain.env import Clock
 from chain.errors import StateDiscarded, UnknownBlock
-from chain.faults import Fault
+from chain.faults import Fault, PeerFault
 from chain.network.messages import (
     LIMITS,
     STATE_REQUEST,
@@ -43,6 +44,8 @@ HELD_IDLE = 60.0
 """seconds that a state is held after it was asked for last"""
 HELD_IN_ALL = 1800.0
 """seconds that a state is held at most: the database cannot forget what is overwritten as long"""
+ID_BYTES = 8
+"""before the range in an answer"""
 TURN = 0.25
 """seconds between two looks whether a peer may be given something again"""
 
@@ -80,8 +83,8 @@ class Fetching(Protocol):
     def left(self, peer: str) -> None:
         """Forget a peer."""
 
-    def answered(self, peer: str, request: int, found: StateRange) -> None:
-        """Handle the answer to a request of ours."""
+    def answered(self, peer: str, request: int, encoded: bytes) -> None:
+        """Handle the answer to a request of ours: a StateRange, which may be large, in its encoding."""
 
     def tick(self) -> None:
         """Do what is due."""
@@ -190,13 +193,8 @@ class StateExchange:
 
     async def _answer(self, peer: str, request: StateRequest) -> None:
         state = self._state(peer, request.block)
-        found = NOTHING
-        if state is not None:
-            found = await aside(partial(_range, state, request))
-        response = STATE_RESPONSE.encode(StateResponse(request.id, found))
+        response = await aside(partial(_response, state, request))
         self._servings.spend(peer, len(response))
-        if len(response) > LIMITS[Channel.STATE_ANSWERS].size:  # a value beyond what any runtime here allows
-            response = STATE_RESPONSE.encode(StateResponse(request.id, NOTHING))
         if peer in self._waiting:
             self._network.send(peer, Channel.STATE_ANSWERS, response)
 
@@ -230,13 +228,21 @@ class StateExchange:
             self._some.set()
 
     def _answered(self, peer: str, message: bytes) -> None:
-        found: StateResponse = STATE_RESPONSE.decode(message)
-        if self._requests.answered(peer, found.id) and self._fetching is not None:
-            self._fetching.answered(peer, found.id, found.found)
+        """Hand on what was asked for; nothing else is worth decoding."""
+        if len(message) < ID_BYTES:
+            raise PeerFault(Fault.UNDECODABLE, f"{len(message)} bytes")
+        number = int.from_bytes(message[:ID_BYTES], "little")
+        if self._requests.answered(peer, number) and self._fetching is not None:
+            self._fetching.answered(peer, number, message[ID_BYTES:])
 
 
-def _range(state: Ranged, request: StateRequest) -> StateRange:
-    try:
-        return state.prove_range(request.start, MAX_RANGE, request.end)
-    except StateDiscarded:
-        return NOTHING
+def _response(state: Ranged | None, request: StateRequest) -> bytes:
+    """Return the answer to a request, which takes some time to make."""
+    found = NOTHING
+    if state is not None:
+        with suppress(StateDiscarded):
+            found = state.prove_range(request.start, MAX_RANGE, request.end)
+    response = STATE_RESPONSE.encode(StateResponse(request.id, found))
+    if len(response) > LIMITS[Channel.STATE_ANSWERS].size:  # a value beyond what any runtime here allows
+        return STATE_RESPONSE.encode(StateResponse(request.id, NOTHING))
+    return response

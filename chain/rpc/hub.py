@@ -172,7 +172,7 @@ class Hub:
             self.head.restart()
 
     async def _imported(self, block: ImportNotification) -> None:
-        self.head.imported(block)
+        self._recheck |= self.head.imported(block)
         text = encode(header_json(block.header))
         self._send_all(Topic.ALL_HEADS, text)
         if not block.is_new_best:

@@ -17,12 +17,13 @@ from typing import Protocol
 
 from chain.env import Clock
 from chain.faults import Fault
-from chain.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, StateRange, entry_size
+from chain.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, STATE_RANGE, StateRange, entry_size
 from chain.storage.range_proof import Shown, verify_range
 from chain.storage.restore import Restoration
 from chain.sync.pieces import Piece, Pieces
 from chain.tasks import aside
 from runtime.primitives.header import Header
+from runtime.primitives.scale import DecodeError
 from runtime.primitives.trie import ProofError
 from runtime.primitives.types import Hash
 
@@ -95,6 +96,16 @@ class _Asked:
     overdue: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What an answer was good for."""
+
+    until: bytes | None  # from where on the piece is missing still; None: nothing is
+    shown: Shown
+    size: int  # bytes
+    is_stingy: bool  # more would have fitted into the answer
+
+
 class StateSync:
     """Fetches the state of one block at a time. Satisfies chain.network.states.Fetching."""
 
@@ -104,7 +115,7 @@ class StateSync:
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
         self._asked: dict[int, _Asked] = {}
-        self._answers: deque[tuple[_Asked, StateRange]] = deque()
+        self._answers: deque[tuple[_Asked, bytes]] = deque()
         self._some = asyncio.Event()
 
     async def run(self, target: Header) -> Restoration:
@@ -142,12 +153,12 @@ class StateSync:
             self._pieces.give_back(self._asked.pop(number).piece)
         self._some.set()
 
-    def answered(self, peer: str, request: int, found: StateRange) -> None:
-        """Handle the answer to a request of ours."""
+    def answered(self, peer: str, request: int, encoded: bytes) -> None:
+        """Handle the answer to a request of ours: a StateRange in its encoding."""
         asked = self._asked.pop(request, None)
         if asked is not None:
             self._peers[peer].asked -= 1
-            self._answers.append((asked, found))
+            self._answers.append((asked, encoded))
             self._some.set()
 
     def tick(self) -> None:
@@ -202,31 +213,35 @@ class StateSync:
             self._peers[name].asked += 1
         return True
 
-    async def _take(self, asked: _Asked, found: StateRange) -> None:
+    async def _take(self, asked: _Asked, encoded: bytes) -> None:
         """Keep an answer, if it is one."""
-        if found == NOTHING:
+        try:
+            kept = await aside(partial(self._keep, asked.piece, encoded))
+        except (ProofError, DecodeError) as problem:
+            self._pieces.give_back(asked.piece)
+            reason = Fault.FALSE_STATE if isinstance(problem, ProofError) else Fault.UNDECODABLE
+            self._blame(asked.peer, reason, str(problem))
+            return
+        if kept is None:
             self._pieces.give_back(asked.piece)
             self._rest(asked.peer, LACKING, lacks=True)
             return
-        try:
-            until, shown, size = await aside(partial(self._keep, asked.piece, found))
-        except ProofError as problem:
-            self._pieces.give_back(asked.piece)
-            self._blame(asked.peer, Fault.FALSE_STATE, str(problem))
-            return
-        self._pieces.got(asked.piece, until, shown, size)
+        self._pieces.got(asked.piece, kept.until, kept.shown, kept.size)
         self._progressed = self._clock.monotonic()
-        if until is not None and size < MAX_RANGE and len(found.entries) < MAX_ENTRIES:
-            self._blame(asked.peer, Fault.STINGY, f"{size} bytes")
+        if kept.is_stingy:
+            self._blame(asked.peer, Fault.STINGY, f"{kept.size} bytes")
         elif asked.peer in self._peers:
             self._peers[asked.peer].faults = 0
             self._peers[asked.peer].lacks = False
 
-    def _keep(self, piece: Piece, found: StateRange) -> tuple[bytes | None, Shown, int]:
-        """Prove and write an answer; return from where on the piece is missing still, if it is.
+    def _keep(self, piece: Piece, encoded: bytes) -> _Kept | None:
+        """Prove and write an answer; return what was kept, None where the peer has not got the state.
 
-        Raises: ProofError, StorageError.
+        Raises: DecodeError, ProofError, StorageError.
         """
+        found: StateRange = STATE_RANGE.decode(encoded)
+        if found == NOTHING:
+            return None
         start, end = piece.span.start, piece.span.end
         shown = verify_range(self._restoration.target.state_root, start, found)
         entries = [each for each in found.entries if end is None or each[0] < end]
@@ -235,7 +250,9 @@ class StateSync:
         if until == end:
             until = None
         self._restoration.put(start, entries, end if until is None else until)
-        return until, shown, sum(map(entry_size, entries))
+        size = sum(map(entry_size, entries))
+        is_short = size < MAX_RANGE and len(entries) < MAX_ENTRIES
+        return _Kept(until, shown, size, until is not None and is_short)
 
     def _check_target(self) -> None:
         """See whether it makes sense to go on.

@@ -177,6 +177,7 @@ def targets() -> list[Target]:
     found = blocks()
     steps = [WarpStep(each.header, each.justification) for each in found if each.justification is not None]
     ids = [blake2_256(remark(0, b"fuzz"))[:ID_SIZE], bytes(ID_SIZE)]
+    first = found[0].header.hash()
     last, headers = found[-1], [BlockData(each.header, None, None) for each in found]
     seeds: dict[Channel, list[bytes]] = {
         Channel.STATUS: [STATUS.encode(_status())],
@@ -194,13 +195,15 @@ def targets() -> list[Target]:
         Channel.TRANSACTION_REQUESTS: [
             TRANSACTION_REQUEST.encode(TransactionRequest(each)) for each in (ids, [])
         ],
-        Channel.STATE_REQUESTS: [STATE_REQUEST.encode(StateRequest(1, last.header.hash(), b"", None))],
-        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, NOTHING))],
         Channel.WARP_REQUESTS: [WARP_REQUEST.encode(WarpRequest(1, found[0].header.parent_hash))],
         Channel.WARP_ANSWERS: [WARP_RESPONSE.encode(WarpResponse(1, each, True)) for each in (steps, [])],
         Channel.PEERS: [PEER_EXCHANGE.encode(PeerExchange(True, []))],
         Channel.VOTES: [GOSSIP_MESSAGE.encode(votes()[0])],
         Channel.GRANDPA: [GOSSIP_MESSAGE.encode(each) for each in votes()[1:]],
+        Channel.STATE_REQUESTS: [
+            STATE_REQUEST.encode(StateRequest(1, block, b"", None)) for block in (last.header.hash(), first)
+        ],
+        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, NOTHING))],
     }
     codecs = {
         "status": (Channel.STATUS, STATUS),

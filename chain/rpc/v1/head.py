@@ -142,11 +142,20 @@ class Head:
         """Tell a follower no more; one that has been stopped is fine."""
         self._followers.pop(follower, None)
 
-    def imported(self, notification: ImportNotification) -> None:
-        """Tell of a block unless that has been done; one beside the final chain is left out."""
-        self._reach(notification.hash, notification.header)
+    def imported(self, notification: ImportNotification) -> bool:
+        """Tell of a block unless that has been done; one beside the final chain is left out.
+
+        Returns whether everybody was stopped, because the chain goes on from a block that was restored.
+        """
+        block, header = notification.hash, notification.header
+        is_reached = self._reach(block, header)
+        is_above = header.number > self._root_number and self._node.blocks.hash_at(header.number) == block
+        if is_above and not is_reached:
+            self.restart()
+            return True
         is_best = notification.is_new_best and notification.hash in self._tree
         self._set_best(self._tree, notification.hash if is_best else self._best)
+        return False
 
     def finalized(self, notification: FinalityNotification) -> None:
         """Tell which blocks are final and which can never be."""

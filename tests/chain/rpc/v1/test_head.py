@@ -253,3 +253,19 @@ def test_lost_notifications_stop_everybody_and_begin_anew() -> None:
     again = Recorder(scene.head)
     scene.head.add(again)
     assert (again.final, again.best) == (scene.node.genesis_hash, block)
+
+
+def test_a_chain_that_goes_on_from_a_restored_block_stops_everybody() -> None:
+    scene = Scene()
+    follower = Recorder(scene.head)
+    scene.head.add(follower)
+    missing = scene.node.build(scene.node.genesis_hash, {})
+    restored = scene.node.build(missing, {})
+    scene.node.forget(missing)
+    scene.node.finalized = scene.node.best = restored
+    block = scene.grow(restored, True)
+    scene.deliver()
+    assert follower.stopped
+    again = Recorder(scene.head)
+    scene.head.add(again)
+    assert (again.final, again.best) == (restored, block)
