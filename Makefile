@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile clean
+.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile transport libp2p clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -78,7 +78,15 @@ finality: setup  ## seconds from block to finality of simulated networks of 4, 2
 sim: setup  ## play whole networks in virtual time (ARGS="--seeds 1000 --validators 4 --nemesis all"; RECORD=1)
 	@$(BIN)/python -m bench.sim $(if $(RECORD),--json bench/results/sim.json) $(ARGS)
 
+transport: setup  ## the transport against a plain socket and, after `make libp2p`, py-libp2p (RECORD=1)
+	@$(BIN)/python -m bench.transport $(if $(RECORD),--json bench/results/transport.json) $(ARGS)
+
+libp2p: setup  ## install py-libp2p in an environment of its own, for `make transport`
+	@$(BIN)/python -m venv --clear bench/libp2p/.venv
+	@bench/libp2p/.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r bench/libp2p/requirements.txt
+
 clean:  ## remove .venv, caches and build outputs
 	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache tests/e2e/node/node_modules tests/e2e/asi/.venv
+		.import_linter_cache tests/e2e/node/node_modules tests/e2e/asi/.venv bench/libp2p/.venv
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,9 @@
 
     python -m bench.first_light [--rounds 3] [--port-base 9800] [--json FILE]
 
-Starts `assay up`, which starts the node, the data provider, two judges and two miners; all times count from
-the start of that process. Block rates count finalised blocks over RPC.
+Starts `assay up`, which starts four nodes, four judges, two miners and the data provider; all times count
+from the start of that process. Block rates count finalised blocks over RPC. Memory is what a process has for
+itself and its part of what it shares (PSS).
 """
 
 import argparse
@@ -24,7 +25,7 @@ import psutil
 
 from bench.record import finish, parser
 
-PAUSE = 0.1
+PAUSE = 0.5
 """seconds between two looks at height and memory"""
 MOST_SECONDS = 300.0
 """before the run is given up"""
@@ -43,15 +44,14 @@ class Seen:
     losses: list[float] = field(default_factory=list)  # nats per token, before round 1 and after each
     heights: list[tuple[float, int]] = field(default_factory=list)  # finalised
     memory: dict[str, int] = field(default_factory=dict)  # process -> most bytes resident
+    together: int = 0  # most bytes resident of all processes at once
 
 
 def main() -> None:
     """Run a network to its end and report."""
     flags = parser(__doc__)
     flags.add_argument("--rounds", type=int, default=3, help="training rounds to wait for [3]")
-    flags.add_argument(
-        "--port-base", type=int, default=9800, metavar="PORT", help="first of six ports [9800]"
-    )
+    flags.add_argument("--port-base", type=int, default=9800, metavar="PORT", help="first of 19 ports [9800]")
     given = flags.parse_args()
     finish("first_light", figures(run(given)), given)
 
@@ -110,8 +110,10 @@ def losses(journal: Path) -> list[float]:
 
 def look(root: int, port: int, began: float, seen: Seen) -> None:
     """Note the heights and the memory of every process."""
-    for name, resident in processes(root):
+    found = list(processes(root))
+    for name, resident in found:
         seen.memory[name] = max(seen.memory.get(name, 0), resident)
+    seen.together = max(seen.together, sum(resident for _, resident in found))
     try:
         best = height(port, None)
         final = height(port, rpc(port, "chain_getFinalizedHead"))
@@ -133,7 +135,7 @@ def processes(root: int) -> Iterator[tuple[str, int]]:
     for child in children:
         try:
             name = name_of(child.cmdline())
-            resident = child.memory_info().rss
+            resident = child.memory_full_info().pss
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
         if name:
@@ -181,6 +183,7 @@ def figures(seen: Seen) -> dict[str, object]:
         "finalised_blocks": last,
         "held_out_loss": seen.losses,
         "resident_mib": {name: round(seen.memory[name] / MIB) for name in sorted(seen.memory)},
+        "resident_together_mib": round(seen.together / MIB),
     }
 
 

@@ -48,6 +48,12 @@ def _wrong(figures: dict[str, Any]) -> int:
     return sum(figures[kind]["wrong"] for kind in ("kill", "torn_log", "bit_rot", "full_disk"))
 
 
+def _transport(name: str, figures: dict[str, Any]) -> str:
+    """Say a figure of ours, of a plain socket and of libp2p."""
+    several = [figures[whose] for whose in ("ours", "plain", "libp2p")]
+    return "; ".join(f"{each[name]:,.0f}" if isinstance(each, dict) else each for each in several)
+
+
 ROWS = (
     Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
     Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
@@ -64,8 +70,11 @@ ROWS = (
     ),
     Row(
         "first_light",
-        "most memory resident, MiB",
-        lambda f: ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items()),
+        "most memory of a process, and of all eleven together, MiB",
+        lambda f: (
+            ", ".join(f"{name} {mib}" for name, mib in f["resident_mib"].items())
+            + f"; {f['resident_together_mib']:,}"
+        ),
     ),
     Row(
         "grandpa_round",
@@ -234,6 +243,21 @@ ROWS = (
             f"{int(accounts):,}: {cost['hot_root']} µs; {cost['random_root']} µs"
             for accounts, cost in f["cpu_us_per_transfer"].items()
         ),
+    ),
+    Row(
+        "transport",
+        "MB/s of 64 KiB messages, encrypted, over loopback; a plain socket; py-libp2p",
+        partial(_transport, "mb_per_s_64_kib"),
+    ),
+    Row(
+        "transport",
+        "messages of 1 KiB per second; a plain socket; py-libp2p",
+        partial(_transport, "messages_per_s_1_kib"),
+    ),
+    Row(
+        "transport",
+        "µs there and back, 200 bytes; a plain socket; py-libp2p",
+        partial(_transport, "round_trip_us_200_b"),
     ),
 )
 

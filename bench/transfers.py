@@ -5,12 +5,13 @@ the chains made here lift weight and length, and nothing else, so that the progr
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from chain.commands.seats import Seat, take
 from chain.consensus.slots import Epoch, claim
 from chain.consensus.slots import seal as seal_of
 from chain.keys.pair import Keypair
@@ -73,9 +74,20 @@ def sender(number: int) -> Keypair:
     return Keypair.from_seed(blake2_256(b"sender %d" % number), "sr25519")
 
 
-def genesis(senders: list[Keypair], others: int = 0, slot_ms: int | None = None) -> dict[bytes, bytes]:
-    """Return the raw state of block 0 with every sender rich, and so many more accounts."""
-    state = genesis_state(config(slot_ms), "bench")
+def genesis(
+    senders: list[Keypair],
+    others: int = 0,
+    slot_ms: int | None = None,
+    validators: Sequence[str] = (),
+) -> dict[bytes, bytes]:
+    """Return the raw state of block 0 with every sender rich, and so many more accounts.
+
+    Blocks are //Alice's, or those of the development validators named.
+    """
+    chosen = config(slot_ms)
+    if validators:
+        take(chosen, [Seat.of(name) for name in validators])
+    state = genesis_state(chosen, "bench")
     overlay = Overlay(MemoryState(state))
     runtime = AssayRuntime(overlay)
     for each in senders:

@@ -104,6 +104,14 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class Axon:
+    """Where a neuron serves its blobs."""
+
+    hotkey: bytes
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """A revealed update of a round."""
 
@@ -132,14 +140,14 @@ class Chain:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, suri: str) -> "AsyncIterator[Chain]":
-        """Connect and check that this is an Assay chain.
+    async def connect(cls, url: str, suri: str, *, waits: bool = False) -> "AsyncIterator[Chain]":
+        """Connect and check that this is an Assay chain; `waits` for a node that does not answer yet.
 
         Raises: keys.SuriError, Unreachable, WrongChain.
         """
         chain = cls(url, suri)
         try:
-            await chain._link.open()
+            await chain._link.open(waits=waits)
             yield chain
         finally:
             await chain._link.close()
@@ -153,6 +161,10 @@ class Chain:
     def hotkey(self) -> bytes:
         """Public key of the hotkey."""
         return bytes(self._keypair.public_key)
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the hotkey's sr25519 signature, 64 bytes."""
+        return bytes(self._keypair.sign(message))
 
     def address_of(self, hotkey: bytes) -> str:
         """Return the SS58 address of a public key."""
@@ -239,13 +251,34 @@ class Chain:
         axon = await self.query("Neurons.Axons", netuid, ss58.encode(hotkey))
         return axon["url"] if axon else None
 
-    async def mirrors(self, netuid: int) -> list[str]:
-        """Return the URLs at which a subnet's validators serve what they accepted, by uid."""
+    async def mirrors(self, netuid: int) -> list[Axon]:
+        """Return where a subnet's validators serve what they accepted, by uid."""
         axons = {hotkey: axon["url"] for hotkey, axon in await self.query_map("Neurons.Axons", netuid)}
         uids = {uid: hotkey for hotkey, uid in await self.query_map("Neurons.Uids", netuid)}
         permits = await self.query_map("Incentive.ValidatorPermit", netuid)
-        hotkeys = [uids.get(uid) for uid, permitted in sorted(permits) if permitted]
-        return [axons[hotkey] for hotkey in hotkeys if hotkey in axons]
+        hotkeys = [uids[uid] for uid, permitted in sorted(permits) if permitted and uid in uids]
+        return [Axon(account(hotkey), axons[hotkey]) for hotkey in hotkeys if hotkey in axons]
+
+    async def callers(self, netuid: int) -> dict[bytes, bool]:
+        """Return the hotkeys registered in a subnet, and whether each may judge."""
+        head = await self.finalized_head()
+        uids = await self.query_map("Neurons.Uids", netuid, at=head)
+        permits = dict(await self.query_map("Incentive.ValidatorPermit", netuid, at=head))
+        return {account(str(hotkey)): bool(permits.get(uid)) for hotkey, uid in uids}
+
+    async def owner(self, netuid: int) -> bytes | None:
+        """Return whose subnet it is; the data provider serves under this key."""
+        network = await self.query("Subnets.Networks", netuid)
+        return account(str(network["owner"])) if network else None
+
+    async def name(self) -> str:
+        """Return the chain's name."""
+        return str(await self._link.ask(lambda node: node.rpc_request("system_chain", [])["result"]))
+
+    async def is_live(self) -> bool:
+        """Say whether this chain is neither Development nor Local."""
+        kind = await self._link.ask(lambda node: node.rpc_request("system_chainType", [])["result"])
+        return kind not in ("Development", "Local")
 
     async def slot_seconds(self) -> float:
         """Return the time between two blocks."""

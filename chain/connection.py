@@ -72,8 +72,9 @@ class Silent(Unreachable):
     """Nothing answers there."""
 
     def __init__(self, url: str, why: object) -> None:
+        self.why = brief(why)
         super().__init__(
-            f"no node answers at {url} ({brief(why)}): start one with `assay node --dev`, or give --url"
+            f"no node answers at {url} ({self.why}): start one with `assay node --dev`, or give --url"
         )
 
 
@@ -116,8 +117,25 @@ class Connection:
         self._seen = (0, "")  # the highest finalised block
         self._checked_over = self._warned_over = 0  # which connection was found to keep it, or to lag
 
-    async def open(self) -> None:
-        """Connect for the first time, to an Assay chain.
+    async def open(self, *, waits: bool = False) -> None:
+        """Connect for the first time, to an Assay chain; `waits` for a node that does not answer yet.
+
+        Raises: Unreachable, WrongChain.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await self._open()
+            except Silent as silent:
+                if not waits:
+                    raise
+                if attempt == 0:
+                    log.info("no node answers at %s yet (%s): waiting for it", self.url, silent.why)
+            await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+            attempt += 1
+
+    async def _open(self) -> None:
+        """Connect for the first time, in one attempt.
 
         Raises: Unreachable, WrongChain.
         """

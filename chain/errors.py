@@ -78,5 +78,17 @@ class SlotAhead(InvalidBlock):
         self.slot = slot
 
 
+class ExcessBlock(Exception):
+    """A block that is not executed as it stands: its author has sealed others for its slot."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(f"one more block for slot {slot}, and nothing that counts is built on it")
+        self.slot = slot
+
+
 class RuntimeMissing(Exception):
     """This node cannot execute what comes next; says which runtime is wanted, and what to do."""
+
+
+class PeerArgumentError(ValueError):
+    """The operator names a peer that cannot be used; says what one looks like, or what to do."""

@@ -16,6 +16,7 @@ class Fault(enum.StrEnum):
 
     GENESIS = "another genesis"
     VERSION = "another version of the protocol"
+    MALFORMED = "a frame that breaks the format"
     TOO_LARGE = "a message beyond the limit of its channel"
     UNDECODABLE = "a message that does not decode"
     UNKNOWN_CHANNEL = "a channel this node does not know"
@@ -37,9 +38,12 @@ class Fault(enum.StrEnum):
     BAD_TRANSACTION = "a transaction that was never valid"
     STALE_TRANSACTION = "a transaction that is not valid here"
     FORGED = "a vote that was not signed"
+    BAD_COMMIT = "a commit that proves nothing"
     OUT_OF_DATE = "a vote of a round long over"
     OUT_OF_TURN = "a vote of a round far ahead"
     BACKWARDS = "a neighbour packet that goes backwards"
+    FORGED_RECORD = "a peer record that its peer has not signed, or that no peer would sign"
+    STALE_RECORD = "a peer record past its time"
 
     @property
     def cost(self) -> int:
@@ -65,15 +69,17 @@ OTHER_VERSION = "its program is another version than this one: upgrade the older
 HOSTILE = "nothing: it is broken or means harm, and comes back only after its ban"
 OVERLOADED = "nothing if it is a stranger; a node of yours is overloaded or badly connected: look at its log"
 BEHIND = "nothing if it is a stranger; a node of yours is far behind or was cut off: look at its log"
+CLOCKS = "compare the clocks of both machines with NTP; one of them is wrong"
 REPORT = "please report the lines before this one: an honest node never says that"
 
 TERMS: dict[Fault, Terms] = {
     Fault.GENESIS: Terms(FATAL, OTHER_CHAIN),
     Fault.VERSION: Terms(FATAL, OTHER_VERSION),
+    Fault.MALFORMED: Terms(FATAL, HOSTILE),
     Fault.TOO_LARGE: Terms(FATAL, HOSTILE),
     Fault.UNDECODABLE: Terms(1 << 27, OTHER_VERSION),
     Fault.UNKNOWN_CHANNEL: Terms(1 << 10, OTHER_VERSION),
-    Fault.TOO_MANY: Terms(1 << 10, HOSTILE),
+    Fault.TOO_MANY: Terms(1 << 13, HOSTILE),
     Fault.BUG: Terms(1 << 20, REPORT),
     Fault.NOT_ASKED: Terms(1 << 20, HOSTILE),
     Fault.TIMEOUT: Terms(1 << 10, OVERLOADED),
@@ -85,8 +91,8 @@ TERMS: dict[Fault, Terms] = {
         "nothing if it is one peer; if every peer goes, this node's program is out of date or its "
         "database is damaged: upgrade, or purge-chain and sync again",
     ),
-    Fault.FUTURE_BLOCK: Terms(1 << 20, "compare the clocks of both machines with NTP; one of them is wrong"),
-    Fault.EXCESS_BLOCK: Terms(1 << 18, "nothing: the author is reported and slashed for the first two"),
+    Fault.FUTURE_BLOCK: Terms(1 << 20, CLOCKS),
+    Fault.EXCESS_BLOCK: Terms(1 << 20, "nothing: the author is reported and slashed for the first two"),
     Fault.BESIDE_CHECKPOINT: Terms(
         FATAL,
         "nothing if it is one peer; if every peer goes, the checkpoint is not of their chain: compare it "
@@ -102,9 +108,12 @@ TERMS: dict[Fault, Terms] = {
     Fault.BAD_TRANSACTION: Terms(1 << 20, HOSTILE),
     Fault.STALE_TRANSACTION: Terms(1 << 14, BEHIND),  # each; a peer that is a block behind has some
     Fault.FORGED: Terms(1 << 20, HOSTILE),
+    Fault.BAD_COMMIT: Terms(1 << 20, HOSTILE),
     Fault.OUT_OF_DATE: Terms(50, BEHIND),
     Fault.OUT_OF_TURN: Terms(500, BEHIND),
     Fault.BACKWARDS: Terms(50, BEHIND),
+    Fault.FORGED_RECORD: Terms(1 << 27, HOSTILE),
+    Fault.STALE_RECORD: Terms(1 << 12, CLOCKS),  # for all of a message
 }
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -273,10 +273,18 @@ class _TaskSeries:
     duration: Histogram
 
 
+class Page(Protocol):
+    """What is served: the series of a node or of a worker."""
+
+    def render(self) -> str:
+        """Return the text exposition format, version 0.0.4."""
+        ...
+
+
 class MetricsServer:
     """`GET /metrics` on its own port; 9615 by convention."""
 
-    def __init__(self, metrics: Metrics, host: str = "127.0.0.1", port: int = 9615) -> None:
+    def __init__(self, metrics: Page, host: str = "127.0.0.1", port: int = 9615) -> None:
         self._metrics = metrics
         self._host = host
         self._port = port

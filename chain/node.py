@@ -9,7 +9,7 @@ Reads top to bottom: what an operator may choose, the node, the doors around it.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,8 @@ from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.network.blocks import BlockExchange
-from chain.network.messages import PROTOCOL_VERSION, Roles, Status
+from chain.network.discovery import Discovery
+from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
 from chain.network.service import Network
 from chain.network.states import StateExchange
 from chain.network.tcp import TcpConfig, TcpTransport
@@ -130,6 +131,8 @@ class Node:
         self.importer = Importer(store, executor, self.feed, clock, guard, self._watch, checkpoints)
         self.transport = environment.transport(node_key, store.genesis_hash)
         self.network = Network(self.transport, clock, self._status)
+        if isinstance(self.transport, TcpTransport):
+            _discover(self.network, self.transport, node_key, store.genesis_hash, environment)
         self.blocks = BlockExchange(self.network, store, clock)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters, checkpoints)
         self.blocks.serve(self.sync)
@@ -147,7 +150,7 @@ class Node:
         )
         self.pool = Pool(self.tip.validate, clock.monotonic)
         self.transactions = TransactionGossip(self.network, self.pool, clock, self.is_behind)
-        votes = VoteExchange(self.network)
+        votes = VoteExchange(self.network, clock)
         gossip = GrandpaGossip(votes, self.sync.fetch, self.sync.has_final)
         ledger = Ledger(store, self.importer, self._decided)
         self.reports = Reports(store, executor, self.pool.submit, keys.signs_with)
@@ -229,7 +232,6 @@ class Node:
         """
         recall(self.store, self.executor, self._guard)
         self.upgrades.start()
-        self.gap.begin()
 
     def submit(self, extrinsic: bytes) -> Hash:
         """Take a transaction in and return its hash.
@@ -440,7 +442,13 @@ class Service:
         roles = ("Authority",) if node.config.validator else ("Full",)
         info = ChainInfo(spec.name, spec.chain_type, spec.properties, "Assay Node", VERSION, roles)
         operator = NodeOperator(
-            node.peer_id, node.transport.addresses, node.keys, node.voter, node.store, node.executor
+            node.peer_id,
+            node.transport.addresses,
+            node.keys,
+            node.voter,
+            node.store,
+            node.executor,
+            node.transport if isinstance(node.transport, TcpTransport) else None,
         )
         return Backend(
             info,
@@ -500,13 +508,15 @@ class _ImportDoor:
         self.begins_in = node.importer.begins_in
         self.arrived = node.importer.arrived
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+    def import_foreign(
+        self, header: Header, body: list[bytes], above: Sequence[Header] | None = None
+    ) -> Hash:
         """Verify, execute and store a block.
 
-        Raises: InvalidBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
+        Raises: InvalidBlock, ExcessBlock, BlockRejected, UnknownBlock, StateDiscarded, RuntimeMissing.
         """
         began = self._node.clock.monotonic()
-        block = self._node.importer.import_foreign(header, body)
+        block = self._node.importer.import_foreign(header, body, above)
         self._node.metrics.block_imported(self._node.clock.monotonic() - began)
         return block
 
@@ -531,6 +541,24 @@ def _transport(peers: TcpConfig | None, clock: Clock, home: Path) -> Callable[[K
     if peers is None:
         return no_peers
     return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng(), clock, RealDisk(home))
+
+
+def _discover(
+    network: Network, transport: TcpTransport, node_key: Keypair, genesis: bytes, environment: Environment
+) -> None:
+    """Have a node hear of others from its peers."""
+    discovery = Discovery(
+        network,
+        transport,
+        transport.dialler,
+        node_key,
+        genesis,
+        environment.clock,
+        environment.rng,
+        allow_private=transport.config.allow_private,
+        is_open=not transport.reserved.only,
+    )
+    network.add(discovery, {Channel.PEERS: discovery.received})
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

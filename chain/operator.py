@@ -1,13 +1,15 @@
-"""What the node answers to whoever runs it: keys, votes, slots. Satisfies chain.rpc.backend.Operator."""
+"""What the node answers to its operator: peers, keys, votes, slots. Satisfies chain.rpc.backend.Operator."""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.round import PRECOMMIT, PREVOTE
 from chain.consensus.grandpa.round import Round as VotingRound
 from chain.consensus.slots import Epoch, claim
+from chain.errors import PeerArgumentError
 from chain.executor import Executor
 from chain.keys.pair import Keypair
 from chain.keys.session import SessionKeys
@@ -17,6 +19,28 @@ from runtime.primitives.babe import PRE_DIGEST, Primary
 from runtime.primitives.types import AccountId
 
 log = logging.getLogger("keystore")
+
+
+class Peering(Protocol):
+    """The transport, where there is one with addresses."""
+
+    def reserved_peers(self) -> list[str]:
+        """Return who is reserved."""
+        ...
+
+    def reserve(self, text: str) -> None:
+        """Be connected with a peer from now on.
+
+        Raises: PeerArgumentError.
+        """
+        ...
+
+    def release(self, peer: str) -> None:
+        """Reserve a peer no more.
+
+        Raises: PeerArgumentError.
+        """
+        ...
 
 
 class NodeOperator:
@@ -30,6 +54,7 @@ class NodeOperator:
         driver: Driver,
         store: ChainStore,
         executor: Executor,
+        peering: Peering | None,
     ) -> None:
         self.peer_id = peer_id
         self.listen_addresses = listen_addresses
@@ -37,6 +62,28 @@ class NodeOperator:
         self._driver = driver
         self._store = store
         self._executor = executor
+        self._peering = peering
+
+    def reserved_peers(self) -> list[str]:
+        """Return the peer ids of those this node is always to be connected with."""
+        return [] if self._peering is None else self._peering.reserved_peers()
+
+    def add_reserved_peer(self, address: str) -> None:
+        """Reserve the peer at an address that ends in /p2p/ and its id.
+
+        Raises: PeerArgumentError.
+        """
+        if self._peering is None:
+            raise PeerArgumentError("this node has no way to peers: start it with --port")
+        self._peering.reserve(address)
+
+    def remove_reserved_peer(self, peer: str) -> None:
+        """Reserve a peer no more.
+
+        Raises: PeerArgumentError.
+        """
+        if self._peering is not None:
+            self._peering.release(peer)
 
     def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
         """Store a session key and sign with it from now on.

@@ -14,12 +14,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
-from miners.blobs import BlobClient, BlobStore, serve
+from chain.metrics import MetricsServer
+from miners.blobs.addresses import BadAddress
+from miners.blobs.addresses import check as check_address
+from miners.blobs.client import BlobClient
+from miners.blobs.server import Guard, Library, Traffic, serve
+from miners.blobs.signing import Doorman
+from miners.blobs.store import GIB, Quota
 from miners.files import write_whole
+from miners.metrics import WorkerMetrics
 from miners.parameters import TrainingParameters
 from miners.replica import Replica
+from miners.roster import Roster
+from miners.shelf import Shelf
 
 log = logging.getLogger("joining")
 
@@ -27,9 +37,17 @@ PLANCK = 10**12
 """planck per ASY"""
 CHAIN_FILE = "chain.json"
 LOCK_FILE = "lock"
+PARTIALS = "partial"
+EVERYWHERE = ("0.0.0.0", "::")
+JUDGE = "judge"
 LAST_PORT = 65_535
 LAST_NETUID = 65_535
 MOST_THREADS = 1_024
+MOST_GIB = 1_000_000
+MOST_URL = 128
+"""bytes; Neurons takes no longer one"""
+MAX_SECRET = 512
+"""characters of a secret URI: a phrase of 24 words, derivations and a password"""
 SERVED_TOO_SOON = "ServedTooSoon"
 """Neurons' error for a second announcement within a few blocks."""
 ANNOUNCE_PAUSE_SECONDS = 2.0
@@ -42,39 +60,146 @@ class CannotJoin(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where a worker keeps and serves its blobs, as its operator says."""
+
+    directory: Path | None  # a temporary one if not given
+    host: str  # to listen on
+    port: int  # to listen on; 0 takes a free one
+    public_url: str | None = None  # announced instead of host and port
+    quota: float = 10.0  # GiB of payloads on disk
+    prometheus_port: int | None = None  # for metrics; 0 takes a free one, None serves none
+    prometheus_external: bool = False  # on all interfaces instead of 127.0.0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Workplace:
     """What a worker has before it has a uid."""
 
     home: Path
     chain: Chain
     blobs: BlobClient
-    store: BlobStore
-    url: str  # where the store is served
+    shelf: Shelf
+    url: str  # where the shelf is served
     parameters: TrainingParameters
     replica: Replica
+    metrics: WorkerMetrics
 
 
 @asynccontextmanager
 async def workplace(
-    role: str, url: str, key: str, netuid: int, directory: Path | None, host: str, port: int
+    role: str, url: str, key: str, netuid: int, site: Site, *, waits: bool = False
 ) -> AsyncIterator[Workplace]:
     """Open everything a worker works with, and close it in order.
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
-    with claim(role, directory) as home:
-        async with Chain.connect(url, key) as chain, BlobClient() as blobs:
+    with claim(role, site.directory) as home:
+        async with Chain.connect(url, key, waits=waits) as chain:
             bind(home, chain.genesis_hash, netuid)
             parameters = await subnet_parameters(chain, netuid)
-            store = BlobStore(home / "blobs")
-            async with serving(store, host, port) as address:
-                replica = Replica(
-                    chain, blobs, store, home, netuid, parameters, mirrors=role == "judge"
-                )  # judges keep what enters the model
-                yield Workplace(home, chain, blobs, store, address, parameters, replica)
+            is_judge = role == JUDGE  # judges keep what enters the model, and take what is handed to them
+            shelf = Shelf(home, Quota(round(site.quota * GIB)))
+            is_live = await chain.is_live()
+            blobs = BlobClient(signer=chain, partials=home / PARTIALS, public_only=is_live)
+            guard = guard_of(chain, netuid, shelf if is_judge else None)
+            metrics = WorkerMetrics(await chain.name(), blobs.traffic, shelf)
+            async with (
+                blobs,
+                serving(shelf, site.host, site.port, guard, blobs.traffic) as address,
+                measured(metrics, site),
+            ):
+                announced = site.public_url or address
+                ensure_reachable(announced, is_live=is_live)
+                replica = Replica(chain, blobs, shelf, home, netuid, parameters, mirrors=is_judge)
+                yield Workplace(home, chain, blobs, shelf, announced, parameters, replica, metrics)
 
 
-def check_numbers(netuid: int, port: int, threads: int) -> None:
+@asynccontextmanager
+async def measured(metrics: WorkerMetrics, site: Site) -> AsyncIterator[None]:
+    """Serve metrics while the block runs, where a port is given.
+
+    Raises: CannotJoin.
+    """
+    if site.prometheus_port is None:
+        yield
+        return
+    host = "0.0.0.0" if site.prometheus_external else "127.0.0.1"
+    server = MetricsServer(metrics, host, site.prometheus_port)
+    try:
+        await server.start()
+    except OSError as problem:
+        raise CannotJoin(
+            f"metrics cannot be served at {host}:{site.prometheus_port} ({problem.strerror or problem}): "
+            "choose another port with --prometheus-port"
+        ) from problem
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+def guard_of(chain: Chain, netuid: int, shelf: Shelf | None = None) -> Guard:
+    """Return how this hotkey's blob server knows its callers; with a shelf it takes payloads."""
+    return Guard(Doorman(chain.genesis_hash, chain.hotkey), Roster(chain, netuid, shelf))
+
+
+def secret_of(key: str, key_file: Path | None) -> str:
+    """Return the secret URI of a worker's key, from its file where one is named.
+
+    Raises: CannotJoin.
+    """
+    if key_file is None:
+        return key
+    try:
+        with key_file.open(encoding="utf-8") as file:
+            text = file.readline(MAX_SECRET + 1).strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CannotJoin(f"--key-file {key_file} cannot be read ({problem})") from problem
+    if not text or len(text) > MAX_SECRET:
+        raise CannotJoin(f"--key-file {key_file} must hold a secret URI of 1 to {MAX_SECRET} characters")
+    return text
+
+
+def check_site(site: Site) -> None:
+    """Refuse a quota or an address that make no sense.
+
+    Raises: ValueError.
+    """
+    if not 0 < site.quota <= MOST_GIB:
+        raise ValueError(f"--blob-quota is {site.quota:g}, must be above 0 and at most {MOST_GIB} GiB")
+    check_public_url(site.public_url)
+
+
+def check_public_url(url: str | None) -> None:
+    """Refuse an address that the chain would not take: of the web, with a host, printable, short.
+
+    Raises: ValueError.
+    """
+    if url is None:
+        return
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    is_plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MOST_URL
+    is_web = scheme in ("http", "https") and bool(host.partition(":")[0]) and "@" not in host
+    if not (is_plain and is_web):
+        raise ValueError(f"--public-url is {url!r}, must be http:// or https:// and a host")
+
+
+def ensure_reachable(url: str, *, is_live: bool) -> None:
+    """Refuse to announce an address at which nobody else can reach this worker.
+
+    Raises: CannotJoin.
+    """
+    try:
+        check_address(url, public_only=is_live)
+        if (urlsplit(url).hostname or "") in EVERYWHERE:
+            raise BadAddress(f"{url} is every address of this machine")
+    except BadAddress as problem:
+        raise CannotJoin(f"{problem}: say with --public-url where others reach this worker") from problem
+
+
+def check_numbers(netuid: int, port: int, threads: int, prometheus_port: int | None = None) -> None:
     """Refuse flags that make no sense.
 
     Raises: ValueError.
@@ -83,6 +208,7 @@ def check_numbers(netuid: int, port: int, threads: int) -> None:
         ("--netuid", netuid, 0, LAST_NETUID),
         ("--port", port, 0, LAST_PORT),
         ("--threads", threads, 1, MOST_THREADS),
+        ("--prometheus-port", prometheus_port or 0, 0, LAST_PORT),
     ):
         if not least <= number <= most:
             raise ValueError(f"{flag} is {number}, must be {least} to {most}")
@@ -142,12 +268,14 @@ def _named(found: object) -> str:
 
 
 @asynccontextmanager
-async def serving(store: BlobStore, host: str, port: int) -> AsyncIterator[str]:
-    """Serve a store while the block runs.
+async def serving(
+    library: Library, host: str, port: int, guard: Guard | None = None, traffic: Traffic | None = None
+) -> AsyncIterator[str]:
+    """Serve blobs while the block runs.
 
     Raises: CannotJoin.
     """
-    server = serve(store, host, port)
+    server = serve(library, host, port, guard, traffic=traffic)
     try:
         address = await server.__aenter__()
     except OSError as problem:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +17,34 @@ from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.attacks import ATTACKS, Attack
-from miners.blobs import BlobError, BlobStore
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.errors import BlobError, StoreFull
+from miners.blobs.store import BlobStore
 from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
-from miners.joining import PLANCK, CannotJoin, announce, check_numbers, register, workplace
+from miners.handover import hand_over
+from miners.joining import (
+    PLANCK,
+    CannotJoin,
+    Site,
+    announce,
+    check_numbers,
+    check_site,
+    register,
+    secret_of,
+    workplace,
+)
+from miners.metrics import WorkerMetrics, follow
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
-from miners.process import run, set_up_logging
+from miners.process import run, set_up_logging, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
+from miners.shelf import RECENT_ROUNDS, Shelf
 from miners.weights import MasterWeights
 from runtime.primitives.hashing import blake2_256
 
@@ -47,6 +63,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Miner1"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to work in
     max_price: float = 5.0  # ASY; do not register above this burn
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
@@ -54,14 +71,27 @@ class Config:
     directory: Path | None = None  # where model and blobs are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to serve blobs on
     port: int = 0  # port to serve blobs on; 0 takes a free one
+    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
+    blob_quota: float = 10.0  # GiB of disk for payloads
+    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
+    prometheus_external: bool = False  # serve metrics on all interfaces
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
     cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
 
     def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads)
+        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
+        check_site(self.site())
         if not 0 <= self.max_price <= MOST_ASY:
             raise ValueError(f"--max-price is {self.max_price}, must be 0 to {MOST_ASY}")
         if self.cheat not in ATTACKS:
             raise ValueError(f"--cheat is {self.cheat!r}, must be one of {', '.join(ATTACKS)}")
+
+    def site(self) -> Site:
+        """Return where this worker keeps and serves its blobs."""
+        return Site(
+            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
+            self.prometheus_external,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +100,36 @@ class Bench:
 
     config: Config
     chain: Chain
+    blobs: BlobClient
     shards: ShardClient
     replica: Replica
-    store: BlobStore
+    shelf: Shelf
     parameters: TrainingParameters
     promises: Promises
+    metrics: WorkerMetrics
     attack: Attack  # the honest one changes nothing
 
 
 async def main(config: Config) -> None:
     """Join, then work until cancelled."""
     use_device(config.device, config.threads)
+    secret = secret_of(config.key, config.key_file)
     async with workplace(
-        "miner", config.url, config.key, config.netuid, config.directory, config.host, config.port
+        "miner", config.url, secret, config.netuid, config.site(), waits=config.wait
     ) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
-        await mine_forever(
-            Bench(config, place.chain, shards, place.replica, place.store, place.parameters, promises, attack)
-        )
+        bench = Bench(
+            config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
+            promises, place.metrics, attack,
+        )  # fmt: skip
+        programs = [mine_forever(bench)]
+        if config.prometheus_port is not None:
+            programs.append(follow(place.chain, config.netuid, place.metrics))
+        await together(*programs)
 
 
 async def mine_forever(bench: Bench) -> None:
@@ -100,11 +138,13 @@ async def mine_forever(bench: Bench) -> None:
         try:
             await mine(bench, current)
         except RoundOver as late:
+            bench.metrics.update_ended("lost")
             log.warning("round %05d | too late: %s", current.number, late)
         except Diverged as problem:
             log.error("round %05d | lost: %s; replaying every round from the first", current.number, problem)
             bench.replica.start_over()
         except (Refused, BlobError, UnusableCorpus, TrainingDiverged) as problem:
+            bench.metrics.update_ended("lost")
             log.warning("round %05d | lost: %s", current.number, problem)
 
 
@@ -136,6 +176,7 @@ async def settle(bench: Bench, number: int) -> None:
         bench.promises.drop()
     elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
         await serve_payload(bench, promise, found[1])
+        await hand_payload_over(bench, promise, found[1])
         bench.promises.fulfil()
     elif promise.round != number:
         bench.promises.drop()
@@ -188,17 +229,32 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
         if not await chain.has_revealed(netuid, promise.round):
             raise
     else:
+        bench.metrics.update_ended("revealed")
         log.info(
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
         )  # fmt: skip
+    await hand_payload_over(bench, promise, blob)
     bench.promises.fulfil()
 
 
 async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
     """Let everybody fetch the payload."""
     digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
-    await asyncio.to_thread(bench.store.put_as, digest, served)
+    await asyncio.to_thread(bench.shelf.forget_before, promise.round - RECENT_ROUNDS)
+    try:
+        await asyncio.to_thread(bench.shelf.of(promise.round).put_as, digest, served)
+    except StoreFull as problem:
+        log.warning("round %05d | not served from here: %s", promise.round, problem)
+
+
+async def hand_payload_over(bench: Bench, promise: Promise, blob: bytes) -> None:
+    """Give every judge a copy, so that nobody needs this miner any more."""
+    mirrors = await bench.chain.mirrors(bench.config.netuid)
+    targets = [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != bench.chain.hotkey]
+    digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
+    kept = await hand_over(bench.blobs, targets, digest, served)
+    log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
 
 
 async def work(
@@ -206,13 +262,17 @@ async def work(
 ) -> tuple[bytes, float]:
     """Return the payload of this round's assignment and the training loss in nats per token."""
     dataset = await bench.chain.dataset(bench.config.netuid)
-    bench.shards.use([dataset[1]] if dataset else [])
+    owner = await bench.chain.owner(bench.config.netuid)
+    bench.shards.use([Source(dataset[1], owner)] if dataset else [])
     manifest = await bench.shards.manifest(current.data_root)
     drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
     windows = bench.attack.assignment(drawn)
     span = bench.parameters.model.sequence + 1
     batches = await bench.shards.batches(windows, bench.parameters.batch_size, span)
+    began = time.monotonic()
     trained = await asyncio.to_thread(train, base, batches, bench.parameters, bench.config.device)
+    tokens = sum(batch[:, 1:].size for batch in batches)
+    bench.metrics.trained(tokens, time.monotonic() - began, trained.loss)
     delta = bench.attack.training(trained.delta)
     payload = await asyncio.to_thread(compressor.compress, delta, base.root())
     shape = shape_of(bench.parameters, base.root())

@@ -45,6 +45,18 @@ async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
         _leave()
 
 
+async def together(*programs: Coroutine[Any, Any, None]) -> None:
+    """Run programs side by side until one ends or fails; that failure is the one that is raised."""
+    tasks = [asyncio.ensure_future(program) for program in programs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        next(iter(done)).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _leave() -> None:
     """End now that the program has cleaned up: no thread can be told to stop training."""
     logging.shutdown()

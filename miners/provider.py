@@ -20,10 +20,19 @@ from pathlib import Path
 from chain.client import Chain, Refused
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
-from miners.blobs import BlobStore
+from miners.blobs.server import Guard
+from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import CannotJoin, check_numbers, serving
+from miners.joining import (
+    CannotJoin,
+    check_numbers,
+    check_public_url,
+    ensure_reachable,
+    guard_of,
+    secret_of,
+    serving,
+)
 from miners.process import run, set_up_logging
 
 log = logging.getLogger("provider")
@@ -37,14 +46,18 @@ class Config:
     directory: Path | None = None  # where shards are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to listen on
     port: int = 8100  # port to listen on; 0 takes a free one
+    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
     json: bool = False  # print the status line as JSON
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Provider"  # secret URI of the subnet's owner
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet the text is for
     offline: bool = False  # serve only; name nothing on chain
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
         check_numbers(self.netuid, self.port, threads=1)
+        check_public_url(self.public_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +73,22 @@ class Publication:
 
 async def main(config: Config) -> None:
     """Serve until told to stop."""
-    async with publish(config) as publication:
-        print(describe(publication, config.json), flush=True)
+    async with contextlib.AsyncExitStack() as opened:
+        chain = None
         if not config.offline:
-            await register(config, publication)
+            secret = secret_of(config.key, config.key_file)
+            chain = await opened.enter_async_context(Chain.connect(config.url, secret, waits=config.wait))
+        guard = guard_of(chain, config.netuid) if chain else None
+        publication = await opened.enter_async_context(publish(config, guard))
+        print(describe(publication, config.json), flush=True)
+        if chain is not None:
+            ensure_reachable(publication.url, is_live=await chain.is_live())
+            await register(chain, config.netuid, publication)
         await asyncio.Event().wait()
 
 
 @asynccontextmanager
-async def publish(config: Config) -> AsyncIterator[Publication]:
+async def publish(config: Config, guard: Guard | None = None) -> AsyncIterator[Publication]:
     """Build the corpus and serve it while the block runs.
 
     Raises: UnusableCorpus, CannotJoin, OSError.
@@ -78,25 +98,23 @@ async def publish(config: Config) -> AsyncIterator[Publication]:
         directory = config.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = BlobStore(directory)
         await asyncio.to_thread(store.put_all, (corpus.manifest.encode(), *corpus.shards.values()))
-        async with serving(store, config.host, config.port) as url:
+        async with serving(store, config.host, config.port, guard) as url:
             manifest = corpus.manifest
             size = sum(len(text) for text in corpus.shards.values())
-            yield Publication(manifest.root(), url, len(manifest.train), len(manifest.held_out), size)
+            shards = len(manifest.train), len(manifest.held_out)
+            yield Publication(manifest.root(), config.public_url or url, *shards, size)
 
 
-async def register(config: Config, publication: Publication) -> None:
+async def register(chain: Chain, netuid: int, publication: Publication) -> None:
     """Name the data set on chain, unless it is named already.
 
-    Raises: SuriError, Unreachable, WrongChain, Refused.
+    Raises: NodeFailure, Refused.
     """
-    async with Chain.connect(config.url, config.key) as chain:
-        if await chain.dataset(config.netuid) == (publication.root, publication.url):
-            return
-        root = "0x" + publication.root.hex()
-        receipt = await chain.submit(
-            "Training.set_dataset", netuid=config.netuid, root=root, url=publication.url
-        )
-        log.info("data set 0x%s… named in block #%d", publication.root.hex()[:8], receipt.block.number)
+    if await chain.dataset(netuid) == (publication.root, publication.url):
+        return
+    root = "0x" + publication.root.hex()
+    receipt = await chain.submit("Training.set_dataset", netuid=netuid, root=root, url=publication.url)
+    log.info("data set 0x%s… named in block #%d", publication.root.hex()[:8], receipt.block.number)
 
 
 def describe(publication: Publication, as_json: bool) -> str:

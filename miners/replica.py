@@ -15,10 +15,12 @@ from pathlib import Path
 
 from chain.client import Accepted, Chain, Lineage
 from miners.aggregate import aggregate
-from miners.blobs import BlobClient, BlobError, BlobStore, BlobUnreachable
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.errors import BlobError, StoreFull
 from miners.files import write_whole
 from miners.parameters import TrainingParameters
 from miners.payload import MalformedPayload, Payload, decode, shape_of
+from miners.shelf import Shelf
 from miners.weights import MasterWeights, from_bytes, initial
 from runtime.primitives.hashing import blake2_256
 
@@ -28,10 +30,6 @@ SAVED_STEP = "replica.json"
 SAVED_WEIGHTS = "replica.weights"
 PROGRESS_SECONDS = 5.0
 """between two lines about a long catch-up"""
-PATIENCE_SECONDS = 2.0
-"""for one server before the next is asked as well"""
-MAX_SOURCES = 8
-"""servers asked for one payload: its miner, then judges"""
 
 
 class Diverged(Exception):
@@ -50,7 +48,7 @@ class Replica:
         self,
         chain: Chain,
         blobs: BlobClient,
-        store: BlobStore,
+        shelf: Shelf,
         directory: Path,
         netuid: int,
         parameters: TrainingParameters,
@@ -59,7 +57,7 @@ class Replica:
     ) -> None:
         self._chain = chain
         self._blobs = blobs
-        self._store = store
+        self._shelf = shelf
         self._directory = directory
         self._netuid = netuid
         self._parameters = parameters
@@ -105,48 +103,35 @@ class Replica:
 
         Raises: BlobError.
         """
-        kept = self._store.get(digest)
+        kept = await asyncio.to_thread(self._shelf.get, digest)
         if kept is not None:
             return kept
-        urls = await self._sources(hotkey)
-        if not urls:
+        sources = await self._sources(hotkey)
+        if not sources:
             raise BlobError(
                 digest, "nowhere", "its miner announced no address: it must call Neurons.serve_axon"
             )
-        return await self._race(urls[:MAX_SOURCES], digest)
+        return await self._blobs.fetch(sources, digest, self._parameters.max_payload_bytes)
 
-    async def _race(self, urls: list[str], digest: bytes) -> bytes:
-        """Return what the first server sends, the next one being asked when one fails or is slow."""
-        waiting, failures = list(urls), list[BlobError]()
-        asked: set[asyncio.Task[bytes]] = set()
-        try:
-            while waiting or asked:
-                if waiting:
-                    fetch = self._blobs.fetch([waiting.pop(0)], digest, self._parameters.max_payload_bytes)
-                    asked.add(asyncio.create_task(fetch))
-                patience = PATIENCE_SECONDS if waiting else None
-                done, asked = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-                for one in done:
-                    try:
-                        return one.result()
-                    except BlobError as failure:
-                        failures.append(failure)
-        finally:
-            for one in asked:
-                one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        raise next((one for one in failures if not isinstance(one, BlobUnreachable)), failures[-1])
-
-    async def _sources(self, hotkey: bytes) -> list[str]:
+    async def _sources(self, hotkey: bytes) -> list[Source]:
         """Return where a miner's blobs may be had: the miner first, then the judges, who mirror."""
-        first = await self._chain.axon(self._netuid, hotkey)
-        others = await self._chain.mirrors(self._netuid)
-        return [url for url in dict.fromkeys([first, *others]) if url]
+        url = await self._chain.axon(self._netuid, hotkey)
+        first = [Source(url, hotkey)] if url else []
+        mirrors = await self._chain.mirrors(self._netuid)
+        others = [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != self._chain.hotkey]
+        return list({each.url: each for each in (*first, *others)}.values())
+
+    async def _keep(self, digest: bytes, blob: bytes) -> None:
+        """Keep an accepted payload for others; a full disk is said, and the model goes on."""
+        try:
+            await asyncio.to_thread(self._shelf.keep, digest, blob)
+        except (StoreFull, OSError) as problem:
+            log.error("accepted payload 0x%s… is not mirrored: %s", digest.hex()[:8], problem)
 
     async def _payload(self, one: Accepted, base: MasterWeights) -> Payload:
         blob = await self.blob(one.hotkey, one.digest)
         if self._mirrors:
-            await asyncio.to_thread(self._store.put, blob)
+            await self._keep(one.digest, blob)
         try:
             return await asyncio.to_thread(decode, blob, shape_of(self._parameters, base.root()))
         except MalformedPayload as problem:

@@ -1,6 +1,6 @@
 """Fetch the text of windows by hash and make it tokens. A token is a byte.
 
-ShardClient(blobs, urls, store).batches(windows, batch_size, span) -> [int64 [batch, sequence + 1]]
+ShardClient(blobs, sources, store).batches(windows, batch_size, span) -> [int64 [batch, sequence + 1]]
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from miners.blobs import BlobClient, BlobStore
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.store import BlobStore
 from miners.data import MAX_MANIFEST_BYTES, Manifest, Shard, UnusableCorpus, Window, decode_manifest
 
 PARALLEL = 8
@@ -24,16 +25,16 @@ Tokens = NDArray[np.int64]
 class ShardClient:
     """Reads shards from memory, else from disk, else from the data provider, and checks every hash."""
 
-    def __init__(self, blobs: BlobClient, urls: Sequence[str], store: BlobStore | None = None) -> None:
+    def __init__(self, blobs: BlobClient, sources: Sequence[Source], store: BlobStore | None = None) -> None:
         self._blobs = blobs
-        self._urls = urls
+        self._sources = sources
         self._store = store
         self._recent: OrderedDict[bytes, bytes] = OrderedDict()
         self._doors = asyncio.Semaphore(PARALLEL)
 
-    def use(self, urls: Sequence[str]) -> None:
+    def use(self, sources: Sequence[Source]) -> None:
         """Ask these servers from now on."""
-        self._urls = urls
+        self._sources = sources
 
     async def manifest(self, root: bytes) -> Manifest:
         """Return the manifest of a data set by its root on the chain.
@@ -70,7 +71,7 @@ class ShardClient:
         stored = self._store.get(digest) if self._store else None
         if stored is not None:
             return stored
-        blob = await self._blobs.fetch(self._urls, digest, max_bytes)
+        blob = await self._blobs.fetch(self._sources, digest, max_bytes)
         if self._store:
             await asyncio.to_thread(self._store.put, blob)
         return blob

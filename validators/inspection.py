@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chain.client import Update
 from miners.aggregate import aggregate
-from miners.blobs import BlobError
+from miners.blobs.errors import BlobError
 from miners.parameters import TrainingParameters
 from miners.payload import MalformedPayload, Payload, decode, shape_of
 from miners.replica import Replica

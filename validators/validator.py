@@ -13,24 +13,39 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
-from miners.blobs import BlobError, BlobStore
+from miners.blobs.client import Source
+from miners.blobs.errors import BlobError, StoreFull
+from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
-from miners.joining import CannotJoin, announce, check_numbers, workplace
+from miners.joining import (
+    JUDGE,
+    CannotJoin,
+    Site,
+    announce,
+    check_numbers,
+    check_site,
+    secret_of,
+    workplace,
+)
+from miners.metrics import WorkerMetrics, follow
 from miners.model import loss
 from miners.parameters import TrainingParameters
-from miners.process import run, set_up_logging
+from miners.process import run, set_up_logging, together
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
+from miners.shelf import Shelf
 from miners.weights import MasterWeights
 from validators.envelope import Envelope, Sealed
 from validators.inspection import Candidate, inspect
 from validators.journal import Journal
+from validators.mirror import Mirror
 from validators.scoring import Measured, score
 
 log = logging.getLogger("validator")
@@ -55,15 +70,30 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     key: str = "//Alice"  # secret URI of the hotkey
+    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
     netuid: int = 1  # subnet to judge
     device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
     threads: int = 1  # CPU threads of torch
     directory: Path | None = None  # where model, blobs and journal are kept; temporary if not given
     host: str = "127.0.0.1"  # address to serve mirrored blobs on
     port: int = 0  # port to serve mirrored blobs on; 0 takes a free one
+    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
+    blobs: Literal["recent", "archive"] = "recent"  # archive keeps what did not enter the model, too
+    blob_quota: float = 100.0  # GiB of disk for payloads
+    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
+    prometheus_external: bool = False  # serve metrics on all interfaces
+    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
 
     def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads)
+        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
+        check_site(self.site())
+
+    def site(self) -> Site:
+        """Return where this worker keeps and serves its blobs."""
+        return Site(
+            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
+            self.prometheus_external,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +104,19 @@ class Bench:
     chain: Chain
     shards: ShardClient
     replica: Replica
-    store: BlobStore
+    shelf: Shelf
     parameters: TrainingParameters
     journal: Journal
     envelope: Envelope
+    metrics: WorkerMetrics
     slot_seconds: float
 
 
 async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
-    async with workplace(
-        "judge", config.url, config.key, config.netuid, config.directory, config.host, config.port
-    ) as place:
+    secret = secret_of(config.key, config.key_file)
+    async with workplace(JUDGE, config.url, secret, config.netuid, config.site(), waits=config.wait) as place:
         chain, home = place.chain, place.home
         uid = await ensure_permitted(chain, config.netuid)
         try:
@@ -96,11 +126,15 @@ async def main(config: Config) -> None:
         log.info("uid %d in subnet %d, mirroring blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(home / "shards"))
         journal, envelope, slot = Journal(home), Envelope(home), await chain.slot_seconds()
-        await judge_forever(
-            Bench(
-                config, chain, shards, place.replica, place.store, place.parameters, journal, envelope, slot
-            )
-        )
+        bench = Bench(
+            config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope,
+            place.metrics, slot,
+        )  # fmt: skip
+        mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
+        programs = [judge_forever(bench), mirror.follow()]
+        if config.prometheus_port is not None:
+            programs.append(follow(chain, config.netuid, place.metrics))
+        await together(*programs)
 
 
 async def ensure_permitted(chain: Chain, netuid: int) -> int:
@@ -178,6 +212,7 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
     Raises: TimeoutError, BlobError, UnusableCorpus.
     """
     head = await bench.chain.finalized_head()
+    began = time.monotonic()
     window = max(1, drawn.deadline - head.number - INCLUSION_BLOCKS) * bench.slot_seconds
     until = time.monotonic() + MEASURE_SHARE * window
     async with asyncio.timeout(window):
@@ -187,6 +222,8 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
             bench.replica, drawn.number, others, bench.parameters, base, FETCH_SHARE * window
         )
         scores = score(await measure(bench, drawn, base, updates, candidates, until))
+    given = [(each.uid, each.score) for each in scores]
+    bench.metrics.updates_verified(time.monotonic() - began, given, len(others) - len(given))
     sealed = Sealed(
         round=drawn.number,
         hotkey=bench.chain.hotkey.hex(),
@@ -196,9 +233,17 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
     )
     for candidate in candidates:
         if any(each.uid == candidate.uid and each.score for each in scores):
-            await asyncio.to_thread(bench.store.put, candidate.blob)  # what scored must outlive its miner
+            await _mirror(bench, drawn.number, candidate.blob)
     await asyncio.to_thread(bench.envelope.keep, sealed)
     return sealed
+
+
+async def _mirror(bench: Bench, number: int, blob: bytes) -> None:
+    """Keep what scored: it must outlive its miner."""
+    try:
+        await asyncio.to_thread(bench.shelf.of(number).put, blob)
+    except StoreFull as problem:
+        log.error("round %05d | a payload that scores is not mirrored: %s", number, problem)
 
 
 async def _commit(bench: Bench, sealed: Sealed) -> None:
@@ -335,12 +380,14 @@ async def _publish(bench: Bench, current: Round, number: int, weights: MasterWei
     """Note how good the model after a round is."""
     published = await published_loss(bench, current, weights)
     bench.journal.model(number, weights.root(), published)
+    bench.metrics.model_measured(published)
     return published
 
 
 async def _manifest(bench: Bench, current: Round) -> Manifest:
     dataset = await bench.chain.dataset(bench.config.netuid)
-    bench.shards.use([dataset[1]] if dataset else [])
+    owner = await bench.chain.owner(bench.config.netuid)
+    bench.shards.use([Source(dataset[1], owner)] if dataset else [])
     return await bench.shards.manifest(current.data_root)
 
 

@@ -8,6 +8,7 @@ from chain.commands.failure import Failure
 
 LISTEN = "0A"
 """TCP_LISTEN in /proc/net/tcp"""
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def ensure_free(host: str, port: int, flag: str) -> None:
@@ -25,6 +26,15 @@ def ensure_free(host: str, port: int, flag: str) -> None:
             raise Failure(
                 f"port {port} is taken{by}: stop that program, or choose another with {flag}"
             ) from problem
+
+
+def outgoing() -> range:
+    """Return the ports that the system gives to outgoing connections, where Linux tells us."""
+    try:
+        first, last = OUTGOING.read_text().split()
+    except OSError:
+        return range(0)
+    return range(int(first), int(last) + 1)
 
 
 def _holder(port: int) -> str | None:

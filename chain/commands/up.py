@@ -1,7 +1,7 @@
 """Start a local network of real processes: validators (a node and a judge each), miners, a data provider.
 
-assay up                       until Ctrl-C; leaves nothing behind
-assay up -n 4                  four validators: kill -9 a node, and blocks and finality go on
+assay up                       four validators, two miners, a provider, until Ctrl-C; leaves nothing behind
+assay up -n 1                  one validator, for small machines: half the memory
 assay up --rounds 3 --exit     for scripts: ends with 0 after three rounds and a payout
 assay up --keep ./net          keep data and logs
 """
@@ -25,7 +25,7 @@ from typing import Any
 from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
 from chain.commands.network import Member, Network, Ports, members, write_spec
-from chain.commands.ports import ensure_free
+from chain.commands.ports import ensure_free, outgoing
 from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
 from chain.keys.pair import Keypair
@@ -35,8 +35,6 @@ from runtime.primitives import ss58
 
 VALIDATORS = ("Alice", "Bob", "Charlie", "Dave")
 SLOT_MS = 2_000
-LONG_SLOT_MS = 3_000
-"""for networks of more nodes than the machine has cores: judges and miners want theirs, too"""
 LAG = 5
 """blocks between best and final that are worth a line"""
 LAG_SECONDS = 6.0
@@ -47,6 +45,10 @@ NETUID = 1
 LAST_PORT = 65_535
 START_SECONDS = 60
 """a node that does not answer this long after its start is given up"""
+LOAD_SECONDS = 90
+"""judges start this long after the miners, however slowly those load torch"""
+MEMORY_MIB = {"node": 60, "judge": 400, "miner": 420, "provider": 100}
+"""what a process takes for itself, by role; measured with the presets' model"""
 INTERRUPTED = 130
 """exit code of a run that was told to stop before --exit was satisfied"""
 GUARD_SECONDS = 0.5
@@ -56,8 +58,8 @@ GUARD_SECONDS = 0.5
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument(
-        "-n", "--validators", type=int, choices=range(1, len(VALIDATORS) + 1), default=2,
-        help="staked validators, a node and a judge each [2]",
+        "-n", "--validators", type=int, choices=range(1, len(VALIDATORS) + 1), default=len(VALIDATORS),
+        help=f"staked validators, a node and a judge each; 1 for small machines [{len(VALIDATORS)}]",
     )  # fmt: skip
     parser.add_argument(
         "--miners", type=int, default=2, metavar="COUNT", help=f"miners, 1 to {MOST_MINERS} [2]"
@@ -139,8 +141,21 @@ def _check(parsed: argparse.Namespace) -> None:
     last = LAST_PORT - len(Ports.at(0).taken_by(len(VALIDATORS), MOST_MINERS))
     if parsed.port_base is not None and not 1 <= parsed.port_base <= last:
         raise Failure(f"--port-base is {parsed.port_base}, must be 1 to {last}", USAGE)
+    if parsed.port_base is not None:
+        _check_outgoing(parsed)
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
+
+
+def _check_outgoing(parsed: argparse.Namespace) -> None:
+    """Refuse ports that the system gives to outgoing connections: one may have it when a node starts."""
+    taken = outgoing()
+    wanted = Ports.at(parsed.port_base, parsed.validators).taken_by(parsed.validators, parsed.miners)
+    if any(port in taken for port in wanted) and Ports.at(None).rpc not in taken:
+        raise Failure(
+            f"--port-base is {parsed.port_base}, must keep out of {taken.start} to {taken.stop - 1}: "
+            "this system gives those ports to outgoing connections", USAGE,
+        )  # fmt: skip
 
 
 async def _until_stopped(watching: Coroutine[Any, Any, int], stopped: int) -> int:
@@ -160,17 +175,16 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
     logging.getLogger("client").setLevel(logging.ERROR)  # a node that is gone has a line on the screen
     validators = VALIDATORS[: parsed.validators]
     miners = [f"Miner{number}" for number in range(1, parsed.miners + 1)]
-    is_crowded = len(validators) > max(2, os.cpu_count() or 1)
-    write_spec(network.home, validators, LONG_SLOT_MS if is_crowded else SLOT_MS)
+    write_spec(network.home, validators, SLOT_MS)
     listed = members(ports, validators, miners, network.home)
-    nodes, others = listed[: len(validators)], listed[len(validators) :]
-    greeting = f"assay {VERSION}   starting a local network; torch takes its time to load"
-    _show(parsed, Line("starting", greeting, {"home": str(network.home)}))
+    nodes = listed[: len(validators)]
+    roles = f"{len(nodes)} nodes, {len(nodes)} judges, {len(miners)} miners, a data provider"
+    greeting = f"assay {VERSION}   starting {len(listed)} processes: {roles}"
+    _show(parsed, Line("starting", greeting, {"home": str(network.home), "processes": len(listed)}))
+    _warn_of_memory(parsed, listed)
     for node in nodes:
         network.start(node)
     async with _connected(ports.url(), network) as chain:
-        for member in others:
-            network.start(member)
         screen = Screen(NETUID, network.home / f"judge-{validators[0].lower()}" / "rounds.jsonl")
         rows = [await _row(chain, name, validators) for name in (*validators, *miners, "Provider")]
         screen.name_accounts({row.address: row.name for row in rows})
@@ -183,6 +197,7 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
     names = [node.name for node in nodes]
     tasks = (
         asyncio.ensure_future(_follow(parsed, ports, network, names, screen, first)),
+        asyncio.ensure_future(_start_workers(parsed, network, listed, screen)),
         asyncio.ensure_future(watch_processes(parsed, network, listed, screen)),
     )
     try:
@@ -192,6 +207,37 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _start_workers(
+    parsed: argparse.Namespace, network: Network, listed: list[Member], screen: Screen
+) -> int:
+    """Start miners and one judge, then the other judges, and tell when they are ready.
+
+    Each takes seconds of CPU time to load torch. A round opens once a miner is there, and needs judges
+    later; the first of them must have measured the loss before that round.
+    """
+    workers = [each for each in listed if each.role != "node"]
+    first_judge = next(each for each in workers if each.role == "judge")
+    early = [each for each in workers if each.role != "judge" or each is first_judge]
+    loading = f"⏳ {len(workers)} workers start; once miners have loaded torch, the first round opens"
+    _show(parsed, screen.timed(Line("loading", loading, {"processes": len(workers)})))
+    for group in (early, [each for each in workers if each not in early]):
+        for member in group:
+            network.start(member)
+        ready = await _settled(network, group)
+        if ready:
+            _show(parsed, screen.timed(Line("ready", f"✅ ready: {', '.join(ready)}", {"names": ready})))
+    return await asyncio.Future()
+
+
+async def _settled(network: Network, group: list[Member]) -> list[str]:
+    """Wait until each of these processes works or has ended, and return the names of those that work."""
+    until = time.monotonic() + LOAD_SECONDS
+    while True:
+        if all(network.has_settled(member) for member in group) or time.monotonic() > until:
+            return [member.name for member in group if network.is_ready(member)]
+        await asyncio.sleep(GUARD_SECONDS)
 
 
 async def _follow(
@@ -277,6 +323,19 @@ async def watch_processes(
             closed = f"{screen.progress.rounds} of {parsed.rounds} rounds closed"
             raise Failure(f"{closed} within {parsed.timeout:.0f} s; the logs are in {network.home}")
         await asyncio.sleep(GUARD_SECONDS)
+
+
+def _warn_of_memory(parsed: argparse.Namespace, listed: list[Member]) -> None:
+    """Say so where this machine has too little memory, as far as Linux tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return
+    free = next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
+    needed = sum(MEMORY_MIB[member.role] for member in listed)
+    if free is not None and free < needed:
+        text = f"⚠️  {free:,} MiB of memory are free, these processes take {needed:,}: -n 1 takes least"
+        _show(parsed, Line("little_memory", text, {"free_mib": free, "needed_mib": needed}))
 
 
 @contextlib.asynccontextmanager

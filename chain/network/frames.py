@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
+from chain.faults import Fault, PeerFault
 from chain.network.messages import LIMITS
 from chain.network.noise import MAX_MESSAGE, TAG_SIZE
 
@@ -39,10 +40,6 @@ for _channel, _limits in LIMITS.items():
 SIZES[CONTROL], PRIORITIES[CONTROL] = _CONTROL_SIZE, 0
 
 
-class FrameFault(Exception):
-    """The peer does not keep to the format, or sends more than a channel takes; says how."""
-
-
 @dataclass(slots=True)
 class _Unfinished:
     """A message of which pieces are missing."""
@@ -63,18 +60,18 @@ class Assembler:
     def messages(self, content: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield (channel, message) as the pieces of the next frame complete them.
 
-        Raises: FrameFault.
+        Raises: PeerFault.
         """
         at, end, unfinished = 0, len(content), self._unfinished
         if not content:
-            raise FrameFault("an empty frame")
+            raise PeerFault(Fault.MALFORMED, "an empty frame")
         for _ in range(MAX_PIECES):
             if end - at < HEAD.size:
                 break
             channel, left, size = HEAD.unpack_from(content, at)
             at, begin = at + HEAD.size + size, at + HEAD.size
             if at > end:
-                raise FrameFault(f"a piece ends {at - end} bytes after its frame")
+                raise PeerFault(Fault.MALFORMED, f"a piece ends {at - end} bytes after its frame")
             if left or channel in unfinished:
                 whole = self._add(channel, left, content[begin:at])
                 if whole is not None:
@@ -84,7 +81,7 @@ class Assembler:
             else:
                 yield channel, content[begin:at]
         if at != end:
-            raise FrameFault(f"{end - at} bytes too many in a frame")
+            raise PeerFault(Fault.MALFORMED, f"{end - at} bytes too many in a frame")
 
     def clear(self) -> None:
         """Forget what is not complete."""
@@ -100,9 +97,9 @@ class Assembler:
                 raise _too_long(size + left, channel)
             message = self._unfinished[channel] = _Unfinished(size + left)
         if message.left != size + left:
-            raise FrameFault(f"a message on channel {channel} changes its length")
+            raise PeerFault(Fault.MALFORMED, f"a message on channel {channel} changes its length")
         if left and size < MIN_PIECE:
-            raise FrameFault(f"a piece of {size} bytes which is not the last one")
+            raise PeerFault(Fault.MALFORMED, f"a piece of {size} bytes which is not the last one")
         message.left = left
         message.pieces.append(piece)
         if left:
@@ -114,5 +111,6 @@ class Assembler:
         return b"".join(message.pieces)
 
 
-def _too_long(size: int, channel: int) -> FrameFault:
-    return FrameFault(f"a message of {size} bytes on channel {channel}, which takes {SIZES[channel]}")
+def _too_long(size: int, channel: int) -> PeerFault:
+    what = f"a message of {size} bytes on channel {channel}, which takes {SIZES[channel]}"
+    return PeerFault(Fault.TOO_LARGE, what)

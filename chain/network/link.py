@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
-from chain.network.frames import CONTROL, PRIORITIES, Assembler, FrameFault
+from chain.faults import Fault, PeerFault
+from chain.network.frames import CONTROL, PRIORITIES, Assembler
 from chain.network.handshake import MAX_MESSAGE, Greeting
 from chain.network.memory import Memory
 from chain.network.noise import Channel, NoiseError
@@ -40,10 +41,6 @@ _URGENT = 1
 
 class LinkClosed(Exception):
     """The connection has ended, or must: says why."""
-
-
-class LinkAbused(LinkClosed):
-    """The peer has done what no honest one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +103,15 @@ class Link:
         channel: Channel,
         wire: Wire,
         memory: Memory,
+        now: Callable[[], float],
         *,
         outbound: bool,
         config: LinkConfig = LinkConfig(),
     ) -> None:
+        """`now` returns seconds that never run backwards."""
         self.peer = peer
         self.ip = wire.ip
+        self.local_ip = wire.local_ip  # of this node, as the peer sees it
         self.outbound = outbound
         self.reason = ""  # why this side has closed it
         self._sends, self._receives = channel.sends, channel.receives
@@ -120,8 +120,11 @@ class Link:
         self._share = memory.share(self.close)
         self._queue = SendQueue(config.max_queue, self._share.change)
         self._assembler = Assembler(self._share.change)
+        self._now = now
+        self._allowance = Bucket(config.receive_rate, config.receive_burst, now())
         self._loop = asyncio.get_running_loop()
         self._is_pumping = self._is_closed = False
+        self._fault: PeerFault | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asked = self._answered = 0  # the numbers of the last question and of the last answer to one
         self._asked_at = 0.0
@@ -145,21 +148,13 @@ class Link:
     async def run(self, deliver: Callable[[int, bytes], None]) -> None:
         """Hand every message on, with its channel, until the connection ends.
 
-        Raises: LinkClosed; LinkAbused when that is the peer's fault; whatever `deliver` raises.
+        Raises: LinkClosed; PeerFault when the peer breaks the format; whatever `deliver` raises.
         """
-        self._wire.expect_much()
         self._ask()
-        share = Bucket(self._config.receive_rate, self._config.receive_burst, self._loop.time())
         try:
-            while True:
-                share.spend(self._take(await self._wire.block(), deliver))
-                left = share.left(self._loop.time())
-                if left < 0:
-                    await asyncio.sleep(-left / self._config.receive_rate)
-        except FrameFault as fault:
-            raise LinkAbused(str(fault)) from fault
-        except (WireClosed, NoiseError) as problem:
-            raise LinkClosed(self.reason or str(problem)) from problem
+            await self._wire.flow(lambda sealed: self._received(sealed, deliver))
+        except WireClosed as problem:
+            raise self._fault or LinkClosed(self.reason or str(problem)) from problem
         finally:
             self.close()
 
@@ -180,8 +175,25 @@ class Link:
             self._share.close()
             self._wire.abort(reason)
 
+    def _received(self, sealed: memoryview, deliver: Callable[[int, bytes], None]) -> None:
+        """Hand on the messages that a frame completes; slow a peer down that sends more than its share."""
+        try:
+            cost = self._take(sealed, deliver)
+        except PeerFault as fault:
+            self._fault = fault
+            self.close(str(fault))
+            return
+        except NoiseError as problem:
+            self.close(str(problem))
+            return
+        self._allowance.spend(cost)
+        left = self._allowance.left(self._now())
+        if left < 0:
+            self._wire.hold()
+            self._loop.call_later(-left / self._config.receive_rate, self._wire.release)
+
     def _take(self, sealed: memoryview, deliver: Callable[[int, bytes], None]) -> int:
-        """Hand on the messages that a frame completes; return what it takes of the peer's share."""
+        """Return how many bytes of the peer's share a frame takes."""
         cost = MESSAGE_COST + len(sealed)
         receives = self._receives
         content = receives.decrypt(sealed)
@@ -198,24 +210,31 @@ class Link:
         return cost
 
     def _wake(self) -> None:
-        """See to it that what waits goes out, all of this turn of the event loop together."""
+        """Send the first message of a turn of the event loop at once, and the others together after it."""
         if not self._is_pumping and self._wire.is_writable:
             self._is_pumping = True
             self._loop.call_soon(self._pump)
+            self._send_frame()
 
     def _pump(self) -> None:
-        """Send some frames."""
+        """Send some frames; the rest in later turns."""
         self._is_pumping = False
         for _ in range(_FRAMES_PER_TURN):
-            content = self._queue.frame()
-            if not content:
+            if not (self._wire.is_writable and self._send_frame()):
                 return
-            self._wire.write(self._sends.encrypt(content))
-            if self._sends.nonce % self._config.rekey_every == 0:
-                self._sends.rekey()
-            if not self._wire.is_writable:
-                return
-        self._wake()
+        if self._wire.is_writable:
+            self._is_pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _send_frame(self) -> bool:
+        """Send what goes first; False when nothing waits."""
+        content = self._queue.frame()
+        if not content:
+            return False
+        self._wire.write(self._sends.encrypt(content))
+        if self._sends.nonce % self._config.rekey_every == 0:
+            self._sends.rekey()
+        return True
 
     # Does the peer live, and how far away is it?
 
@@ -224,18 +243,18 @@ class Link:
             self.close(f"it has not answered for {MAX_UNANSWERED * self._config.keep_alive:.0f} s")
             return
         self._asked += 1
-        self._asked_at = self._loop.time()
+        self._asked_at = self._now()
         if self.send(CONTROL, _QUESTION.pack(False, self._asked)):
             self._timer = self._loop.call_later(self._config.keep_alive, self._ask)
 
     def _control(self, message: bytes) -> None:
         """Answer a question, or note an answer."""
         if len(message) != _QUESTION.size:
-            raise FrameFault(f"a question of {len(message)} bytes")
+            raise PeerFault(Fault.MALFORMED, f"a question of {len(message)} bytes")
         is_answer, number = _QUESTION.unpack(message)
         if not is_answer:
             self.send(CONTROL, _QUESTION.pack(True, number))
         elif self._answered < number <= self._asked:
             self._answered = number
             if number == self._asked:
-                self._round_trip = self._loop.time() - self._asked_at
+                self._round_trip = self._now() - self._asked_at

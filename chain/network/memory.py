@@ -26,10 +26,10 @@ class Memory:
     def grow(self, share: "Share") -> None:
         """Have somebody leave if this one's growth was too much."""
         if share.held > self._most_per_peer:
-            share.leave(f"it holds {share.held >> 20} MiB of this node's memory")
+            share.leave(f"it holds {share.held >> 10} KiB of this node's memory")
         elif self.held > self._most:
             largest = max(self._shares, key=lambda each: each.held)
-            largest.leave(f"it holds most, {largest.held >> 20} MiB, of the memory that peers share")
+            largest.leave(f"it holds most, {largest.held >> 10} KiB, of the memory that peers share")
 
     def close(self, share: "Share") -> None:
         """Take back what a peer holds."""

@@ -27,6 +27,13 @@ MAX_PUSHED_BODY = 60 * 1024
 """bytes of a body that goes with its announcement"""
 MAX_ANSWER = 2 << 20
 """bytes of blocks in one answer, unless the first alone is larger"""
+MAX_RECORDS = 100
+"""of peers, in one message"""
+MAX_RECORD_ADDRESSES = 8
+MAX_RECORD_ADDRESS = 256
+"""bytes of one address in a peer's record"""
+MAX_RECORD = 16 + 2 + MAX_RECORD_ADDRESSES * (MAX_RECORD_ADDRESS + 2)
+"""bytes of a peer's record"""
 
 MAX_STEPS = 4096
 """changes of voters in one answer"""
@@ -75,7 +82,7 @@ LIMITS = {
     Channel.STATE_ANSWERS: Limits(4, 4 << 20, 20, 40),
     Channel.WARP_REQUESTS: Limits(4, 1 << 10, 4, 16),
     Channel.WARP_ANSWERS: Limits(4, 4 << 20, 4, 16),
-    Channel.PEERS: Limits(5, 256 << 10, 0.1, 4),
+    Channel.PEERS: Limits(5, 256 << 10, 0.2, 8),
 }
 
 
@@ -151,6 +158,24 @@ class Transactions:
     extrinsics: Annotated[list[bytes], Bounded(MAX_TRANSACTIONS)]
 
 
+@struct("assay_network::StateRequest")
+class StateRequest:
+    """Asks for the keys of a final block's state from `start` on, up to the first that is not below `end`."""
+
+    id: u64
+    block: Hash
+    start: Annotated[bytes, Bounded(MAX_KEY + 1)]
+    end: Annotated[bytes, Bounded(MAX_KEY + 1)] | None
+
+
+@struct("assay_network::StateResponse")
+class StateResponse:
+    """Answers a request with as much as fits; with nothing where the state is not there."""
+
+    id: u64
+    found: StateRange
+
+
 TransactionId = Annotated[bytes, Fixed(ID_SIZE)]
 
 
@@ -168,22 +193,30 @@ class TransactionRequest:
     ids: Annotated[list[TransactionId], Bounded(MAX_TRANSACTIONS)]
 
 
-@struct("assay_network::StateRequest")
-class StateRequest:
-    """Asks for the keys of a final block's state from `start` on, up to the first that is not below `end`."""
+@struct("assay_network::PeerRecord")
+class PeerRecord:
+    """Where a peer listens, as it says itself; a later record of it counts instead of an earlier one."""
 
-    id: u64
-    block: Hash
-    start: Annotated[bytes, Bounded(MAX_KEY + 1)]
-    end: Annotated[bytes, Bounded(MAX_KEY + 1)] | None
+    seq: u64  # ms since the Unix epoch, when it was made
+    expires: u64  # ms since the Unix epoch
+    addresses: Annotated[list[Annotated[str, Bounded(MAX_RECORD_ADDRESS)]], Bounded(MAX_RECORD_ADDRESSES)]
 
 
-@struct("assay_network::StateResponse")
-class StateResponse:
-    """Answers a request with as much as fits; with nothing where the state is not there."""
+@struct("assay_network::SignedRecord")
+class SignedRecord:
+    """A peer's record; its node key signs "assay-peer-record:" | genesis | record."""
 
-    id: u64
-    found: StateRange
+    public: Annotated[bytes, Fixed(32)]
+    signature: Annotated[bytes, Fixed(64)]
+    record: Annotated[bytes, Bounded(MAX_RECORD)]
+
+
+@struct("assay_network::PeerExchange")
+class PeerExchange:
+    """Records of peers that may be dialled; whoever wants some is answered once a minute."""
+
+    wants: bool
+    records: Annotated[list[SignedRecord], Bounded(MAX_RECORDS)]
 
 
 @struct("assay_network::WarpRequest")
@@ -208,9 +241,11 @@ BLOCK_ANNOUNCE = codec(BlockAnnounce)
 BLOCK_REQUEST = codec(BlockRequest)
 BLOCK_RESPONSE = codec(BlockResponse)
 TRANSACTIONS = codec(Transactions)
-TRANSACTION_IDS = codec(TransactionIds)
-TRANSACTION_REQUEST = codec(TransactionRequest)
 STATE_REQUEST = codec(StateRequest)
 STATE_RESPONSE = codec(StateResponse)
+TRANSACTION_IDS = codec(TransactionIds)
+TRANSACTION_REQUEST = codec(TransactionRequest)
+PEER_RECORD = codec(PeerRecord)
+PEER_EXCHANGE = codec(PeerExchange)
 WARP_REQUEST = codec(WarpRequest)
 WARP_RESPONSE = codec(WarpResponse)

@@ -96,7 +96,7 @@ class _Peer:
     known: Seen[bytes]  # what it has
     share: Bucket  # of this node's verifying
     given: Bucket  # bytes
-    backlog: deque[Hash]  # what it is still to be told of
+    backlog: deque[bytes]  # what it is still to be told of
 
 
 class TransactionGossip:
@@ -112,7 +112,7 @@ class TransactionGossip:
         self._met: dict[bytes, Hash] = {}  # accepted, by id; oldest first
         self._refused: Seen[bytes] = Seen(REFUSED)
         self._ticks = 0
-        self._new: dict[Hash, None] = {}  # to be announced
+        self._new: dict[bytes, None] = {}  # to be announced
         self._some = asyncio.Event()
         self._arrived: deque[tuple[str, bytes, bytes]] = deque()  # peer, id, body
         self._arrived_bytes = 0
@@ -127,9 +127,7 @@ class TransactionGossip:
     def joined(self, peer: str, status: Status) -> None:
         """Begin to tell a new peer what waits."""
         now = self._clock.monotonic()
-        waiting = self._pool.propagated()
-        for transaction in waiting:
-            self._meet(transaction)
+        waiting = [self._meet(each) for each in self._pool.propagated()]
         share, given = Bucket(RATE, BURST, now), Bucket(GIVEN_RATE, GIVEN_BURST, now)
         self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), share, given, deque(waiting))
         self._wanted.joined(peer)
@@ -155,9 +153,9 @@ class TransactionGossip:
 
     def propagate(self, transaction: Hash) -> None:
         """Tell the peers of a transaction that the pool has accepted."""
-        self._meet(transaction)
+        id_ = self._meet(transaction)
         if self._peers and len(self._new) < MAX_WAITING:
-            self._new[transaction] = None
+            self._new[id_] = None
             self._some.set()
 
     async def run(self) -> None:
@@ -173,34 +171,37 @@ class TransactionGossip:
             await self._some.wait()
             await self._clock.sleep(BATCH_SECONDS)
             self._some.clear()
-            new, self._new = self._new, {}
+            new, self._new = list(self._new), {}
             for name, peer in list(self._peers.items()):
-                self._tell(name, peer, list(new))
+                self._tell(name, peer, new)
 
-    def _tell(self, name: str, peer: _Peer, transactions: list[Hash]) -> None:
+    def _tell(self, name: str, peer: _Peer, ids: list[bytes]) -> None:
         """Announce what a peer lacks; what it cannot take now it is told later."""
         known = peer.known
-        lacking = [each for each in transactions if each[:ID_SIZE] not in known]
+        lacking = [each for each in ids if each not in known]
         for start in range(0, len(lacking), MAX_IDS):
             part = lacking[start : start + MAX_IDS]
-            ids = [each[:ID_SIZE] for each in part]
-            message = TRANSACTION_IDS.encode(TransactionIds(ids))
+            message = TRANSACTION_IDS.encode(TransactionIds(part))
             if not self._network.send(name, Channel.TRANSACTION_IDS, message):
                 room = max(0, MAX_WAITING - len(peer.backlog))
                 peer.backlog.extend(lacking[start : start + room])
                 return
-            for id_ in ids:
+            for id_ in part:
                 known.add(id_)
 
     def _tell_backlog(self, name: str, peer: _Peer) -> None:
         """Announce some of what waited already, as far as it still does."""
-        some: list[Hash] = []
+        some: list[bytes] = []
         while peer.backlog and len(some) < MAX_IDS:
-            transaction = peer.backlog.popleft()
-            if self._pool.get(transaction) is not None:
-                some.append(transaction)
+            id_ = peer.backlog.popleft()
+            if self._body(id_) is not None:
+                some.append(id_)
         if some:
             self._tell(name, peer, some)
+
+    def _body(self, id_: bytes) -> bytes | None:
+        transaction = self._met.get(id_)
+        return None if transaction is None else self._pool.get(transaction)
 
     def _requested(self, name: str, message: bytes) -> None:
         """Answer in the order of the request; not at all where too much was given lately."""
@@ -210,8 +211,7 @@ class TransactionGossip:
             return
         bodies, size = list[bytes](), 0
         for id_ in request.ids:
-            transaction = self._met.get(id_)
-            body = None if transaction is None else self._pool.get(transaction)
+            body = self._body(id_)
             if body is None or len(body) > LIMITS[Channel.TRANSACTIONS].size - MAX_BATCH:
                 continue
             if bodies and size + len(body) > MAX_BATCH:
@@ -299,12 +299,14 @@ class TransactionGossip:
             return
         self.propagate(transaction)
 
-    def _meet(self, transaction: Hash) -> None:
+    def _meet(self, transaction: Hash) -> bytes:
+        """Remember a transaction that is here; return its id."""
         id_ = transaction[:ID_SIZE]
         self._met[id_] = transaction
         self._wanted.has(id_)
         if len(self._met) > MET:
             del self._met[next(iter(self._met))]
+        return id_
 
 
 def _fault_of(refused: SubmitError) -> Fault | None:

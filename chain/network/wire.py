@@ -35,12 +35,14 @@ class Wire(asyncio.BufferedProtocol):
         self.is_writable = True
         self.can_write: Callable[[], None] | None = None  # told when it is again
         self._met = met
+        self._take: Callable[[memoryview], None] | None = None
         self._transport: asyncio.Transport
         self._view = memoryview(bytearray(HANDSHAKE_BUFFER))
         self._start = self._end = 0  # of what was received and not taken
-        self._reads = True
+        self._is_held = self._is_full = False
         self._waiter: asyncio.Future[None] | None = None
         self._ended: str | None = None  # why
+        self._problem: Exception | None = None  # that of whoever takes the blocks
 
     @property
     def ip(self) -> str:
@@ -49,39 +51,68 @@ class Wire(asyncio.BufferedProtocol):
         return plain_ip(remote[0]) if remote else ""
 
     @property
+    def local_ip(self) -> str:
+        """Return this end's address; empty when the connection was over at once."""
+        local = self._transport.get_extra_info("sockname")
+        return plain_ip(local[0]) if local else ""
+
+    @property
     def is_closing(self) -> bool:
         """Say whether nothing more is sent."""
         return self._ended is not None or self._transport.is_closing()
 
-    def expect_much(self) -> None:
-        """Receive more at once: the other end is known."""
-        view = memoryview(bytearray(BUFFER))
-        waiting = self._end - self._start
-        view[:waiting] = self._view[self._start : self._end]
-        self._view, self._start, self._end = view, 0, waiting
-
-    async def block(self) -> memoryview:
-        """Return the next block; it is overwritten once the caller waits for anything.
+    async def block(self) -> bytes:
+        """Return the next block.
 
         Raises: WireClosed, also for a block longer than the buffer.
         """
         while True:
-            start, waiting = self._start, self._end - self._start
-            if waiting >= LENGTH_SIZE:
-                size = self._view[start] << 8 | self._view[start + 1]
-                stop = start + LENGTH_SIZE + size
-                if stop <= self._end:
-                    self._start = stop
-                    return self._view[start + LENGTH_SIZE : stop]
+            block = self._next()
+            if block is not None:
+                return bytes(block)
+            if self._end - self._start >= LENGTH_SIZE:
+                size = self._view[self._start] << 8 | self._view[self._start + 1]
                 if LENGTH_SIZE + size > len(self._view):
                     raise WireClosed(f"a block of {size} bytes, before it was clear who sends it")
             if self._ended is not None:
                 raise WireClosed(self._ended)
-            await self._more()
+            self._go_on()
+            await self._news()
+
+    async def flow(self, take: Callable[[memoryview], None]) -> None:
+        """Hand on every block as it comes, valid during the call, until the connection ends.
+
+        Raises: WireClosed; whatever `take` raises.
+        """
+        view = memoryview(bytearray(BUFFER))
+        waiting = self._end - self._start
+        view[:waiting] = self._view[self._start : self._end]
+        self._view, self._start, self._end = view, 0, waiting
+        self._take = take
+        if self._is_full:
+            self._resume()
+        while self._ended is None:
+            self._hand_on()
+            self._go_on()
+            if self._ended is None:
+                await self._news()
+        if self._problem is not None:
+            raise self._problem
+        raise WireClosed(self._ended)
+
+    def hold(self) -> None:
+        """Hand nothing on for now, and let the other end feel it."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Hand on again."""
+        self._is_held = False
+        self._wake()
 
     def write(self, block: bytes) -> None:
-        """Send a block."""
-        self._transport.write(len(block).to_bytes(LENGTH_SIZE, "big") + block)
+        """Send a block; to nobody once the loop has closed the socket, which it tells a turn later."""
+        if not self._transport.is_closing():
+            self._transport.write(len(block).to_bytes(LENGTH_SIZE, "big") + block)
 
     def abort(self, reason: str = "") -> None:
         """Hang up; what waits to be sent is lost."""
@@ -107,18 +138,19 @@ class Wire(asyncio.BufferedProtocol):
         if self._start == self._end:
             self._start = self._end = 0
         elif len(self._view) - self._end < _MIN_SPACE:
-            waiting = self._end - self._start
-            self._view[:waiting] = self._view[self._start : self._end]
-            self._start, self._end = 0, waiting
+            self._compact()
         return self._view[self._end :]
 
     def buffer_updated(self, size: int) -> None:
-        """Note what has come."""
+        """Hand on what has come."""
         self._end += size
-        if self._end == len(self._view):
-            self._reads = False
+        if self._take is None:
+            self._wake()
+        else:
+            self._hand_on()
+        if self._start == 0 and self._end == len(self._view) and not self._transport.is_closing():
+            self._is_full = True
             self._transport.pause_reading()
-        self._wake()
 
     def eof_received(self) -> bool:
         """Hang up, too: nobody here sends half a connection."""
@@ -126,7 +158,9 @@ class Wire(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, problem: Exception | None) -> None:
-        """Note the end."""
+        """Note the end; a problem that is not the network's is that of whoever takes the blocks."""
+        if problem is not None and not isinstance(problem, OSError):
+            self._problem = problem
         self._end_for(f"the connection broke: {problem}" if problem else "the other side hung up")
 
     def pause_writing(self) -> None:
@@ -139,11 +173,40 @@ class Wire(asyncio.BufferedProtocol):
         if self.can_write is not None:
             self.can_write()
 
-    async def _more(self) -> None:
-        """Wait until more has come, or the end."""
-        if not self._reads:
-            self._reads = True
+    def _next(self) -> memoryview | None:
+        """Take the next block out of the buffer, if it is whole."""
+        start = self._start
+        if self._end - start < LENGTH_SIZE:
+            return None
+        stop = start + LENGTH_SIZE + (self._view[start] << 8 | self._view[start + 1])
+        if stop > self._end:
+            return None
+        self._start = stop
+        return self._view[start + LENGTH_SIZE : stop]
+
+    def _hand_on(self) -> None:
+        assert self._take is not None, "somebody takes the blocks"
+        while not self._is_held and (block := self._next()) is not None:
+            self._take(block)
+
+    def _go_on(self) -> None:
+        """Read again after the buffer was full."""
+        if self._is_full and self._start > 0:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._is_full = False
+        if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _compact(self) -> None:
+        """Move what waits to the beginning of the buffer."""
+        waiting = self._end - self._start
+        self._view[:waiting] = self._view[self._start : self._end]
+        self._start, self._end = 0, waiting
+
+    async def _news(self) -> None:
+        """Wait until more has come, or the end."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

@@ -214,6 +214,24 @@ class Operator(Protocol):
         """Return where peers can reach this node."""
         ...
 
+    def reserved_peers(self) -> list[str]:
+        """Return the peer ids of those this node is always to be connected with."""
+        ...
+
+    def add_reserved_peer(self, address: str) -> None:
+        """Reserve the peer at an address that ends in /p2p/ and its id.
+
+        Raises: PeerArgumentError.
+        """
+        ...
+
+    def remove_reserved_peer(self, peer: str) -> None:
+        """Reserve a peer no more.
+
+        Raises: PeerArgumentError.
+        """
+        ...
+
     def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
         """Store a session key and sign with it from now on.
 

@@ -26,13 +26,15 @@ UNSAFE = frozenset(
         "state_getPairs",
         "state_queryStorage",
         "system_addLogFilter",
+        "system_addReservedPeer",
         "system_dryRun",
         "system_dryRunAt",
         "system_peers",
+        "system_removeReservedPeer",
         "system_resetLogFilter",
     }
 )
-"""They touch keys or logs, name peers, or make the node work hard."""
+"""They touch keys, logs or peers, name peers, or make the node work hard."""
 UNSAFE_CALLED = "RPC call is unsafe to be called externally"
 
 

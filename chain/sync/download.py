@@ -11,6 +11,7 @@ chain sync of paritytech/polkadot-sdk substrate/client/network/sync.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Protocol
 
 from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, BlockData, Fields
@@ -28,6 +29,8 @@ CHUNK = 32
 """blocks whose bodies are asked for at once"""
 MAX_CHUNKS = 8
 """asked for or waiting to be handed on"""
+ABOVE = 8
+"""headers that go with a block to show what is built on it"""
 WINDOW = 1024
 """headers ahead of what is imported, in a far download"""
 
@@ -348,12 +351,15 @@ class Download:
     def _hand_on(self, chunk: Chunk) -> None:
         """Hand on whole blocks; of the justifications in a row, those that something hangs on."""
         blocks = [chunk.found[block] for block in chunk.hashes]
+        following = self._chunks[0].headers if self._chunks else islice(self._headers, ABOVE)
+        headers = [*chunk.headers, *following]
         proven = [each.block for each in blocks if each.justification is not None]
-        for each in blocks:
+        for place, each in enumerate(blocks, 1):
             self.held -= each.size
             self._wanted.discard(each.block)
             is_needed = each.block in proven[-1:] or self._work.changes_voters(each.header)
-            self._work.hand_on(each if is_needed else replace(each, justification=None))
+            proof, above = each.justification if is_needed else None, tuple(headers[place : place + ABOVE])
+            self._work.hand_on(replace(each, justification=proof, above=above))
 
 
 def _fits(body: list[bytes], header: Header) -> bool:

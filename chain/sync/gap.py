@@ -79,25 +79,12 @@ class GapFill:
         self._lacking: dict[str, float] = {}  # until when these peers are not asked
         self._last_asked = ""
         self._reported = 0.0
-        self._begun = asyncio.Event()
-        if store.gap.missing is not None:
-            self.begin()
-
-    def begin(self) -> None:
-        """Begin: there may be a gap now."""
-        self._begun.set()
 
     async def run(self) -> None:
-        """Fill the gap, and wait for another one, until cancelled.
+        """Fill the gap.
 
         Raises: StorageError.
         """
-        while True:
-            await self._begun.wait()
-            self._begun.clear()
-            await self._fill()
-
-    async def _fill(self) -> None:
         if self._store.gap.wanted is not None:
             log.info(
                 "⏪ Fetching the blocks #%d to #%d below this chain's beginning", *self._store.gap.wanted

@@ -5,19 +5,20 @@ finalisation, and only then the notification.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from chain.checkpoints import Checkpoints
 from chain.consensus.clock_watch import WHOLE, ClockWatch
 from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
 from chain.env import Clock
-from chain.errors import BlockFlaw, InvalidBlock, UnknownBlock
+from chain.errors import BlockFlaw, ExcessBlock, InvalidBlock, UnknownBlock
 from chain.executor import Executor
 from chain.logs import short
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.storage.store import ChainStore
 from chain.sync.authority_sets import AuthoritySets
+from chain.sync.seals import Seals
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import is_primary_header, pre_digest_of
@@ -74,6 +75,7 @@ class Importer:
         self._witness = witness
         self._watch = watch
         self._checkpoints = checkpoints or Checkpoints()
+        self._seals = Seals()
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -111,11 +113,15 @@ class Importer:
         share = weight * WHOLE // sum(each for _, each in epoch.authorities)
         self._watch.arrived(author, share, digest.slot)
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
+    def import_foreign(
+        self, header: Header, body: list[bytes], above: Sequence[Header] | None = None
+    ) -> Hash:
         """Verify, execute and store a block from elsewhere.
 
-        Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
-        StateDiscarded (of the parent).
+        It has to count among its author's in its slot, or what is built on it, `above`; None: it is wanted.
+
+        Raises: InvalidBlock (SlotAhead of a good one that is early), ExcessBlock, BlockRejected, UnknownBlock
+        or StateDiscarded (of the parent).
         """
         block = header.hash()
         if self._store.header(block) is not None:
@@ -137,7 +143,30 @@ class Importer:
         if self._witness is not None and self._witness.listens_for(author):
             self._witness.heard_seal(author, digest.slot, Hash(pre_hash(header.unsealed()[0])))
         check_begun(digest.slot, slot_at(now_ms, self._slot_ms))
+        if above is not None and not self._seals.admit(author, digest.slot, block):
+            self._check_above(above, header, digest.slot)
         return self._import(header, body, self._execute(header, body, now_ms).changes)
+
+    def _check_above(self, above: Sequence[Header], header: Header, slot: int) -> None:
+        """Look for a block that counts among its author's in its slot, each built on the one before.
+
+        The state below a block knows the authors of those above it, as far as they are of the next epoch.
+        Raises: ExcessBlock.
+        """
+        state, number = self._store.state_at(header.parent_hash), header.number - 1
+        now_slot, below, last = slot_at(self._clock.wall_ms(), self._slot_ms), header.hash(), slot
+        for each in above:
+            try:
+                epoch = self._executor.epoch(state, number, pre_digest_slot(each))
+                digest = verify_header(each, last, epoch)
+                check_begun(digest.slot, now_slot)
+            except InvalidBlock as problem:
+                raise ExcessBlock(slot) from problem
+            author, _ = epoch.authorities[digest.authority_index]
+            if each.parent_hash == below and self._seals.admit(author, digest.slot, each.hash()):
+                return
+            below, last = each.hash(), digest.slot
+        raise ExcessBlock(slot)
 
     def begins_in(self, slot: int) -> float:
         """Return the seconds until a slot begins; negative once it has."""

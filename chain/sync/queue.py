@@ -6,12 +6,20 @@ rules is remembered, so that nothing is built on it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from chain.env import Clock
-from chain.errors import BlockFlaw, InvalidBlock, RuntimeMissing, SlotAhead, StateDiscarded, UnknownBlock
+from chain.errors import (
+    BlockFlaw,
+    ExcessBlock,
+    InvalidBlock,
+    RuntimeMissing,
+    SlotAhead,
+    StateDiscarded,
+    UnknownBlock,
+)
 from chain.faults import Fault
 from chain.seen import Seen
 from runtime.frame.executive import BlockRejected
@@ -23,16 +31,20 @@ MAX_PARKED = 16
 """blocks that wait for their slot; an honest network has one or two"""
 BAD_BLOCKS = 1024
 """that are remembered"""
+EXCESS_BLOCKS = 1024
+"""that are one too many of their author's, and as many that voters have voted for"""
 
 
 class Importing(Protocol):
     """The single writer of the chain."""
 
-    def import_foreign(self, header: Header, body: list[bytes]) -> Hash:
-        """Verify, execute and store a block.
+    def import_foreign(
+        self, header: Header, body: list[bytes], above: Sequence[Header] | None = None
+    ) -> Hash:
+        """Verify, execute and store a block; `above` is built on it.
 
-        Raises: InvalidBlock (SlotAhead of a good one that is early), BlockRejected, UnknownBlock or
-        StateDiscarded (of the parent), RuntimeMissing.
+        Raises: InvalidBlock (SlotAhead of a good one that is early), ExcessBlock, BlockRejected, UnknownBlock
+        or StateDiscarded (of the parent), RuntimeMissing.
         """
 
     def finalize(self, block: Hash, justification: bytes) -> list[Hash]:
@@ -57,6 +69,7 @@ class Incoming:
     body: list[bytes] = field(repr=False)
     justification: bytes | None
     peer: str
+    above: tuple[Header, ...] = field(default=(), repr=False)  # the next ones of the chain it came with
 
     @property
     def size(self) -> int:
@@ -91,6 +104,8 @@ class ImportQueue:
         self._parked: set[Hash] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._bad: Seen[Hash] = Seen(BAD_BLOCKS)
+        self._excess: Seen[Hash] = Seen(EXCESS_BLOCKS)
+        self._wanted: Seen[Hash] = Seen(EXCESS_BLOCKS)
         self._some = asyncio.Event()
 
     def __contains__(self, block: Hash) -> bool:
@@ -102,6 +117,14 @@ class ImportQueue:
     def is_bad(self, header: Header) -> bool:
         """Say whether a block is refused for what it is, or for what it is built on."""
         return header.parent_hash in self._bad or header.hash() in self._bad
+
+    def is_excess(self, block: Hash) -> bool:
+        """Say whether a block is not executed unless something is built on it."""
+        return block in self._excess and block not in self._wanted
+
+    def want(self, block: Hash) -> None:
+        """Have a block executed in any case, and those below it: votes for it count where it is known."""
+        self._wanted.add(block)
 
     def push(self, block: Incoming) -> None:
         """Add a block whose parent is stored, or was added before."""
@@ -129,12 +152,17 @@ class ImportQueue:
                     await asyncio.sleep(0)
 
     def _import(self, incoming: Incoming) -> bool:
+        above = None if self._is_wanted(incoming) else incoming.above
         try:
-            self._importer.import_foreign(incoming.header, incoming.body)
+            self._importer.import_foreign(incoming.header, incoming.body, above)
         except (UnknownBlock, StateDiscarded):
             return False  # what it is built on was refused, or finality has passed it
         except RuntimeMissing:
             return False  # this node ends soon (chain/upgrades.py), or goes on with another fork
+        except ExcessBlock as problem:
+            self._excess.add(incoming.block)
+            self._blame(incoming.peer, Fault.EXCESS_BLOCK, f"#{incoming.header.number}: {problem}")
+            return False
         except SlotAhead as early:
             self._park(incoming, self._importer.begins_in(early.slot))
             return False
@@ -148,6 +176,12 @@ class ImportQueue:
         if incoming.justification is not None:
             self.finalize(incoming.block, incoming.header, incoming.justification, incoming.peer)
         return True
+
+    def _is_wanted(self, incoming: Incoming) -> bool:
+        """Say whether somebody has voted for a block, or for one that is built on it."""
+        if not len(self._wanted):
+            return False
+        return incoming.block in self._wanted or any(each.hash() in self._wanted for each in incoming.above)
 
     def _park(self, incoming: Incoming, seconds: float) -> None:
         """Try a block again when its slot begins, if not too many wait already."""

@@ -215,6 +215,7 @@ class Sync:
 
     def fetch(self, block: Block) -> None:
         """Get a block that somebody voted for, from whoever has it."""
+        self._queue.want(block[0])
         if self._is_new(block):
             holders = self.candidates(block[1]) or list(self._peers)
             self._begin(Download(self, block, holders, is_best=False, is_claimed=False))
@@ -337,6 +338,8 @@ class Sync:
     def _is_new(self, block: Block) -> bool:
         """Say whether a block is missing and nothing is done about it yet."""
         if block[1] <= self._store.finalized_number or self.is_known(block[0]):
+            return False
+        if self._queue.is_excess(block[0]):  # until something is built on it
             return False
         return not any(block[0] in download for download in self._downloads)
 

@@ -7,6 +7,7 @@ import argparse
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from importlib.resources import files
@@ -22,7 +23,10 @@ from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
 from miners import miner, provider
+from miners.blobs.server import Traffic
 from miners.config import parser_of
+from miners.metrics import WorkerMetrics
+from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
 from runtime.pallets.free_calls import NUMBERS
 from runtime.pallets.subnets import Hyperparameters
@@ -222,9 +226,19 @@ def metrics() -> str:
     """Return the series of the node, from an exporter without a node."""
     fresh = Metrics("local", "node", "0", 0.0)
     fresh.follow(Reading)
+    return _series(fresh.render())
+
+
+def worker_metrics() -> str:
+    """Return the series of miners and judges."""
+    with tempfile.TemporaryDirectory() as home:
+        return _series(WorkerMetrics("local", Traffic(), Shelf(Path(home))).render())
+
+
+def _series(page: str) -> str:
     lines = ["| series | kind | meaning |", "|---|---|---|"]
-    words = dict(re.findall(r"^# HELP (\w+) (.+)$", fresh.render(), re.MULTILINE))
-    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", fresh.render(), re.MULTILINE):
+    words = dict(re.findall(r"^# HELP (\w+) (.+)$", page, re.MULTILINE))
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE):
         lines.append(f"| `{name}` | {kind} | {words[name]} |")
     return "\n".join(lines)
 
@@ -281,6 +295,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "faults": faults,
     "key_types": key_types,
     "metrics": metrics,
+    "worker_metrics": worker_metrics,
     "pallets": pallets,
     "presets": presets,
     "refusals": refusals,

@@ -1,18 +1,13 @@
-"""What operators install: dashboard and alert rules ask for what exists, the unit starts what exists."""
+"""What operators look at: dashboard and alert rules ask for what exists."""
 
-import argparse
-import configparser
 import json
 import re
-import shlex
 from collections.abc import Iterator
 
-from chain.commands import node
 from chain.metrics import Metrics, Reading
 from tests.docs.pages import ROOT
 
 GRAFANA = ROOT / "docs" / "grafana"
-PACKAGING = ROOT / "packaging"
 PROMQL = frozenset({"by", "ignoring", "and", "sum", "rate", "increase", "delta", "histogram_quantile"})
 
 
@@ -72,22 +67,3 @@ def test_panels_have_places_of_their_own() -> None:
     panels = json.loads((GRAFANA / "node.json").read_text())["panels"]
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
     assert len(places) == len({panel["id"] for panel in panels}) == len(panels)
-
-
-def test_the_unit_starts_the_node_with_flags_it_has() -> None:
-    unit = configparser.ConfigParser(interpolation=None, strict=True)
-    unit.optionxform = str  # type: ignore[assignment]
-    unit.read_string((PACKAGING / "assay-node.service").read_text())
-    program, command, *flags = shlex.split(unit["Service"]["ExecStart"])
-    assert (program, command, flags.pop()) == ("/usr/bin/assay", "node", "$ASSAY_NODE_FLAGS")
-    (line,) = re.findall(r"^ASSAY_NODE_FLAGS=(.+)$", (PACKAGING / "assay-node.env").read_text(), re.MULTILINE)
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    node.describe(parser)
-    parsed = parser.parse_args([*flags, *shlex.split(shlex.split(line)[0])])
-    assert (parsed.validator, parsed.rpc_methods, str(parsed.base_path)) == (True, "safe", "/var/lib/assay")
-    assert unit["Service"]["EnvironmentFile"] == "-/etc/default/assay-node"
-    assert unit["Service"]["StateDirectory"] == "assay"
-    assert unit["Service"]["RestartPreventExitStatus"] == "2"  # a usage error does not go away by itself
-    for directive in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictNamespaces"):
-        assert unit["Service"][directive] == "true"
-    assert unit["Service"]["ProtectSystem"] == "strict"

@@ -76,6 +76,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(count: int) -> int:
+    """Return the first of so many free neighbouring ports, none of them for outgoing connections."""
+    for base in range(20_000, 32_000, count):
+        try:
+            for port in range(base, base + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
+
+
 def write_spec(path: Path, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
     """Write the dev chain's specification with short slots, changed further where asked."""
     spec = json.loads(files("genesis").joinpath("dev.json").read_text())

@@ -1,7 +1,6 @@
 """The main job, as a stranger runs it: `assay up` trains, judges and pays; a wallet reads the chain."""
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from substrateinterface import SubstrateInterface
 
-from tests.e2e.process import running
+from tests.e2e.process import free_ports, running
 
 pytestmark = pytest.mark.e2e
 
@@ -42,7 +41,7 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run three rounds, then open the chain that is left with a node that only reads."""
     home = tmp_path_factory.mktemp("up")
-    base = _free_block(11)
+    base = free_ports(19)
     done = subprocess.run(
         [sys.executable, "-m", "chain", "up", "--rounds", str(ROUNDS), "--exit", "--keep", str(home),
          "--port-base", str(base), "--timeout", str(PATIENCE), "--json"],
@@ -70,6 +69,20 @@ def test_the_screen_tells_the_story(run: Run) -> None:
         "paid",
     ):
         assert word in screen
+
+
+def test_the_default_network_has_every_role(run: Run) -> None:
+    ready = [name for line in run.lines if line["event"] == "ready" for name in line["names"]]
+    judges = ["judge-alice", "judge-bob", "judge-charlie", "judge-dave"]
+    assert sorted(ready) == [*judges, "miner1", "miner2", "provider"]
+    (started,) = [line for line in run.lines if line["event"] == "started"]
+    nodes = ["node-alice", "node-bob", "node-charlie", "node-dave"]
+    assert [node["name"] for node in started["nodes"]] == nodes
+    assert all((run.home / name).is_dir() for name in (*ready, *nodes)), "each keeps a directory of its own"
+
+
+def test_no_round_is_void_and_no_process_ends(run: Run) -> None:
+    assert [line["text"] for line in run.lines if line["event"] in ("round_voided", "ended", "waiting")] == []
 
 
 def test_a_program_reads_the_same_story(run: Run) -> None:
@@ -102,8 +115,8 @@ def test_loss_fell_from_round_to_round(run: Run) -> None:
     before = []
     for number in range(1, ROUNDS + 1):
         scores = [rows for _, rows in run.entries("Verification", "Scores", NETUID, number)]
-        assert len(scores) == 2, "both judges revealed"
-        assert scores[0] == scores[1], "both judges measured the same"
+        assert len(scores) == 4, "all judges revealed"
+        assert all(rows == scores[0] for rows in scores), "all judges measured the same"
         assert all(row["loss_after"] < row["loss_before"] for row in scores[0])
         before.append(scores[0][0]["loss_before"])
     assert before == sorted(before, reverse=True)
@@ -123,9 +136,9 @@ def test_the_model_moved_by_attested_roots(run: Run) -> None:
 
 def test_weights_are_set_for_both_miners(run: Run) -> None:
     rows = dict(run.entries("Weights", "Weights", NETUID))
-    assert sorted(rows) == [0, 1]
+    assert sorted(rows) == [0, 1, 2, 3]
     for row in rows.values():
-        assert sorted(uid for uid, _ in row) == [2, 3]
+        assert sorted(uid for uid, _ in row) == [4, 5]
         assert max(weight for _, weight in row) == 65_535
 
 
@@ -155,16 +168,3 @@ def test_nothing_is_left_running(run: Run) -> None:
         except OSError:
             continue
     assert [command for command in commands if mine in command and b"--directory" in command] == []
-
-
-def _free_block(count: int) -> int:
-    """Return the first of so many neighbouring ports that nobody listens on now."""
-    for base in range(20_000, 32_000, count):
-        try:
-            for port in range(base, base + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no free ports")

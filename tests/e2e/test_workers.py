@@ -16,7 +16,7 @@ from substrateinterface import Keypair, SubstrateInterface
 
 from miners.parameters import TrainingParameters
 from miners.replica import genesis_weights
-from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, write_spec
+from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, free_ports, write_spec
 
 pytestmark = pytest.mark.e2e
 
@@ -282,3 +282,22 @@ def test_what_is_no_node_is_said_in_one_line(web_server: int) -> None:
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"assay: {expected}")
+
+
+def test_a_worker_that_is_told_to_waits_for_its_node(tmp_path: Path) -> None:
+    port = free_ports(1)
+    flags = ("--url", f"ws://127.0.0.1:{port}", "--port", "0", "--wait")
+    text = str(Path(standard_text.__file__).parent)
+    provider = Worker(tmp_path, "provider", "miners.provider", *flags, "--source", text)
+    provider.start()
+    try:
+        said = f"no node answers at ws://127.0.0.1:{port} yet ("
+        eventually(lambda: said in provider.output(), "waiting", PATIENCE)
+        node = NodeProcess(tmp_path / "node.log", *flags_of(write_spec(tmp_path / "spec.json")), port=port)
+        try:
+            eventually(lambda: "named in block" in provider.output(), "work", PATIENCE)
+            assert provider.terminate() == 0
+        finally:
+            node.stop()
+    finally:
+        provider.stop()

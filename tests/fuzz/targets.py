@@ -10,6 +10,7 @@ from tests.fuzz import (
     rpc_targets,
     runtime_targets,
     state_targets,
+    wire_targets,
     worker_targets,
 )
 from tests.fuzz.engine import Target
@@ -24,6 +25,7 @@ def all_targets() -> dict[str, Target]:
         node_targets,
         grandpa_targets,
         network_targets,
+        wire_targets,
         state_targets,
         worker_targets,
         rpc_targets,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from miners import payload
+from miners.blobs.signing import HEADERS, BadRequest, Claim, read
 from miners.compressor import Compressor, LostMemory
 from miners.data import Manifest, Shard, UnusableCorpus, decode_manifest
 from miners.layout import ModelConfig, parameters_of
@@ -30,7 +31,9 @@ HOME = tempfile.TemporaryDirectory(prefix="fuzz-")
 
 def targets() -> list[Target]:
     """Return the targets of this module."""
-    return [_payload(), _manifest(), _weights(), _memory(), _parameters(), _promise(), _envelope()]
+    return [
+        _payload(), _manifest(), _weights(), _memory(), _parameters(), _promise(), _envelope(), _headers(),
+    ]  # fmt: skip
 
 
 def _payload() -> Target:
@@ -129,3 +132,22 @@ def _envelope() -> Target:
         "validators.envelope", read, (), (seed,), words=JSON_WORDS, quick=800, long=100_000,
         why_loose="JSON has many spellings",
     )  # fmt: skip
+
+
+def _headers() -> Target:
+    """The five headers of a signed request, one to a line."""
+
+    def take(data: bytes) -> Claim | None:
+        lines = data.decode("latin-1").split("\n")
+        if len(lines) != len(HEADERS):
+            raise BadRequest(400, "this target takes five lines")
+        return read(dict(zip(HEADERS, lines, strict=True)))
+
+    def write(claim: Claim) -> bytes:
+        return "\n".join(claim.headers()[name] for name in HEADERS).encode()
+
+    seeds = [
+        Claim(bytes([at]) * 32, bytes(32), 10**at, bytes(16), bytes([255 - at]) * 64)
+        for at in range(0, 16, 5)
+    ]
+    return Target("miners.blob_headers", take, (BadRequest,), tuple(write(seed) for seed in seeds), write)

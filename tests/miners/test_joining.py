@@ -5,8 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from miners.blobs import BlobStore
-from miners.joining import CHAIN_FILE, CannotJoin, bind, check_numbers, claim, serving
+from miners.blobs.store import BlobStore
+from miners.joining import (
+    CHAIN_FILE,
+    CannotJoin,
+    Site,
+    bind,
+    check_numbers,
+    check_site,
+    claim,
+    ensure_reachable,
+    secret_of,
+    serving,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +73,51 @@ def test_a_directory_belongs_to_one_subnet_of_one_chain(tmp_path: Path) -> None:
         bind(tmp_path, b"\x11" * 32, 1)
 
 
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        (Site(None, "", 0, quota=0), "--blob-quota is 0, must be above 0 and at most 1000000 GiB"),
+        (
+            Site(None, "", 0, quota=float("nan")),
+            "--blob-quota is nan, must be above 0 and at most 1000000 GiB",
+        ),
+        *(
+            (Site(None, "", 0, url), f"--public-url is {url!r}, must be http:// or https:// and a host")
+            for url in (
+                "",
+                "judge.example",
+                "ftp://judge",
+                "http://",
+                "http://:80",
+                "http://a@b",
+                "http://a b",
+            )
+        ),
+    ],
+)
+def test_a_site_that_makes_no_sense_is_refused(site: Site, said: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check_site(site)
+    assert str(refused.value) == said
+
+
+def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
+    ensure_reachable("http://127.0.0.1:8101", is_live=False)
+    ensure_reachable("https://judge.example/blobs", is_live=True)
+    for url, is_live, why in (
+        (
+            "http://127.0.0.1:8101",
+            True,
+            "127.0.0.1 is no public address, and a live chain's neurons have one",
+        ),
+        ("http://0.0.0.0:8101", False, "http://0.0.0.0:8101 is every address of this machine"),
+        ("http://[::]:8101", False, "http://[::]:8101 is every address of this machine"),
+    ):
+        with pytest.raises(CannotJoin) as refused:
+            ensure_reachable(url, is_live=is_live)
+        assert str(refused.value) == f"{why}: say with --public-url where others reach this worker"
+
+
 async def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -70,3 +126,18 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
         with pytest.raises(CannotJoin, match=f"blobs cannot be served at 127.0.0.1:{port} "):
             async with serving(BlobStore(tmp_path), "127.0.0.1", port):
                 pass
+
+
+def test_a_secret_comes_from_the_first_line_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("//Dave \nanything else\n")
+    assert secret_of("//Eve", path) == "//Dave"
+    assert secret_of("//Eve", None) == "//Eve"
+    for text in ("", "\n", "x" * 600):
+        path.write_text(text)
+        with pytest.raises(CannotJoin, match="must hold a secret URI of 1 to 512 characters"):
+            secret_of("//Eve", path)
+    path.write_bytes(b"\xff")
+    for missing in (path, tmp_path / "none"):
+        with pytest.raises(CannotJoin, match=f"--key-file {missing} cannot be read"):
+            secret_of("//Eve", missing)

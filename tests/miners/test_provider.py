@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from miners.blobs import BlobClient
+from miners.blobs.client import BlobClient, Source
 from miners.data import build_corpus
 from miners.provider import Config, Publication, describe, publish
 from miners.shards import ShardClient
@@ -16,10 +16,10 @@ async def test_what_is_published_can_be_read_by_its_root_alone(tmp_path: Path) -
     corpus = build_corpus(tmp_path / "source")
     async with publish(config) as publication, BlobClient() as blobs:
         assert publication == Publication(corpus.manifest.root(), publication.url, 2, 0, 120_000)
-        manifest = await ShardClient(blobs, [publication.url]).manifest(publication.root)
+        manifest = await ShardClient(blobs, [Source(publication.url)]).manifest(publication.root)
         assert manifest == corpus.manifest
         for shard in manifest.train:
-            text = await blobs.fetch([publication.url], shard.digest, shard.length)
+            text = await blobs.fetch([Source(publication.url)], shard.digest, shard.length)
             assert text == corpus.shards[shard.digest]
 
 

@@ -10,21 +10,25 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from chain.client import Accepted, Lineage
+from chain.client import Accepted, Axon, Lineage
 from miners import replica as replica_module
 from miners.aggregate import aggregate
-from miners.blobs import BlobClient, BlobError, BlobStore, serve
+from miners.blobs.client import BlobClient
+from miners.blobs.errors import BlobError
+from miners.blobs.server import serve
+from miners.blobs.store import BlobStore
 from miners.layout import ModelConfig, parameters_of
 from miners.parameters import TrainingParameters
 from miners.payload import Payload, compress, encode, shape_of
 from miners.replica import Diverged, Replica, genesis_weights
+from miners.shelf import Shelf
 from miners.weights import MasterWeights
 from runtime.primitives.hashing import blake2_256
 
 SMALL = TrainingParameters(
     model=ModelConfig(hidden=16, layers=1, heads=2, feed_forward=32, sequence=32), chunk=256, top_k=16
 )
-MINER, GONE = b"\x01" * 32, "http://127.0.0.1:1"
+MINER, JUDGE, GONE = b"\x01" * 32, b"\x02" * 32, "http://127.0.0.1:1"
 WEIGHT = 65_535
 
 
@@ -34,7 +38,8 @@ class Ledger:
 
     steps: dict[int, Lineage] = field(default_factory=dict)
     urls: dict[bytes, str] = field(default_factory=dict)
-    judges: list[str] = field(default_factory=list)
+    judges: list[Axon] = field(default_factory=list)
+    hotkey: bytes = b"\x09" * 32
 
     async def lineage(self, netuid: int, number: int) -> Lineage | None:
         return self.steps.get(number)
@@ -42,7 +47,7 @@ class Ledger:
     async def axon(self, netuid: int, hotkey: bytes) -> str | None:
         return self.urls.get(hotkey)
 
-    async def mirrors(self, netuid: int) -> list[str]:
+    async def mirrors(self, netuid: int) -> list[Axon]:
         return self.judges
 
 
@@ -73,16 +78,16 @@ class Scene:
     home: Path
 
     def replica(self, *, mirrors: bool = False) -> Replica:
-        store = BlobStore(self.home / "blobs")
-        return Replica(self.ledger, self.blobs, store, self.home, 1, SMALL, mirrors=mirrors)  # type: ignore[arg-type]
+        shelf = Shelf(self.home)
+        return Replica(self.ledger, self.blobs, shelf, self.home, 1, SMALL, mirrors=mirrors)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     mirror = BlobStore(tmp_path / "mirror")
     (tmp_path / "home").mkdir()
-    async with BlobClient(timeout=3) as blobs, serve(mirror, "127.0.0.1", 0) as url:
-        yield Scene(Ledger(urls={MINER: GONE}, judges=[url]), mirror, blobs, tmp_path / "home")
+    async with BlobClient(timeout=3, patience=0.2) as blobs, serve(mirror, "127.0.0.1", 0) as url:
+        yield Scene(Ledger(urls={MINER: GONE}, judges=[Axon(JUDGE, url)]), mirror, blobs, tmp_path / "home")
 
 
 @asynccontextmanager
@@ -177,10 +182,7 @@ async def test_only_judges_keep_the_payloads_of_others(scene: Scene) -> None:
     assert blake2_256(kept.get(digest) or b"") == digest
 
 
-async def test_a_silent_miner_does_not_keep_us_from_a_mirror(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replica_module, "PATIENCE_SECONDS", 0.05)
+async def test_a_silent_miner_does_not_keep_us_from_a_mirror(scene: Scene) -> None:
     history(scene.ledger, scene.mirror, 1)
     digest = scene.ledger.steps[1].accepted[0].digest
     async with AsyncExitStack() as stack:

@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miners.blobs import BlobClient, BlobMismatch, BlobStore, BlobUnreachable, serve
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.errors import BlobMismatch, BlobUnreachable
+from miners.blobs.server import serve
+from miners.blobs.store import BlobStore
 from miners.data import Manifest, Shard, UnusableCorpus, Window
 from miners.shards import ShardClient
 from runtime.primitives.hashing import blake2_256
@@ -26,7 +29,7 @@ def provider(directory: Path) -> BlobStore:
 
 async def test_batches_hold_the_windows_in_order(tmp_path: Path) -> None:
     async with serve(provider(tmp_path), "127.0.0.1", 0) as url, BlobClient() as blobs:
-        shards = ShardClient(blobs, [url])
+        shards = ShardClient(blobs, [Source(url)])
         assert await shards.manifest(MANIFEST.root()) == MANIFEST
         batches = await shards.batches(WINDOWS, 2, 5)
     assert [batch.tolist() for batch in batches] == [
@@ -39,15 +42,15 @@ async def test_batches_hold_the_windows_in_order(tmp_path: Path) -> None:
 async def test_what_was_read_once_needs_no_provider(tmp_path: Path) -> None:
     async with BlobClient() as blobs:
         async with serve(provider(tmp_path), "127.0.0.1", 0) as url:
-            shards = ShardClient(blobs, [url])
+            shards = ShardClient(blobs, [Source(url)])
             before = await shards.batches(WINDOWS, 3, 5)
-            on_disk = ShardClient(blobs, [url], BlobStore(tmp_path / "cache"))
+            on_disk = ShardClient(blobs, [Source(url)], BlobStore(tmp_path / "cache"))
             await on_disk.batches(WINDOWS, 3, 5)
         assert (await shards.batches(WINDOWS, 3, 5))[0].tolist() == before[0].tolist()
         restarted = ShardClient(blobs, [], BlobStore(tmp_path / "cache"))
         assert (await restarted.batches(WINDOWS, 3, 5))[0].tolist() == before[0].tolist()
         with pytest.raises(BlobUnreachable):
-            await ShardClient(blobs, [url]).batches(WINDOWS, 3, 5)
+            await ShardClient(blobs, [Source(url)]).batches(WINDOWS, 3, 5)
 
 
 async def test_text_that_was_changed_is_refused(tmp_path: Path) -> None:
@@ -55,11 +58,11 @@ async def test_text_that_was_changed_is_refused(tmp_path: Path) -> None:
     store.put_as(SHARDS[0].digest, TEXTS[1])
     async with serve(store, "127.0.0.1", 0) as url, BlobClient() as blobs:
         with pytest.raises(BlobMismatch):
-            await ShardClient(blobs, [url]).batches(WINDOWS, 2, 5)
+            await ShardClient(blobs, [Source(url)]).batches(WINDOWS, 2, 5)
 
 
 async def test_a_manifest_that_lies_about_a_length_is_refused(tmp_path: Path) -> None:
     liar = Window(Shard(SHARDS[0].digest, 120), 110)
     async with serve(provider(tmp_path), "127.0.0.1", 0) as url, BlobClient() as blobs:
         with pytest.raises(UnusableCorpus, match="a shard has 100 bytes, its manifest says 120"):
-            await ShardClient(blobs, [url]).batches([liar], 1, 5)
+            await ShardClient(blobs, [Source(url)]).batches([liar], 1, 5)

@@ -16,6 +16,7 @@ from chain.consensus.grandpa import driver as driver_module
 from chain.consensus.grandpa import round as round_module
 from chain.consensus.grandpa import said
 from chain.consensus.grandpa import voter as voter_module
+from chain.consensus.grandpa.commits import Worth
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.effects import Effect
 from chain.consensus.grandpa.round import Counted, Round
@@ -138,6 +139,7 @@ class CountsTwice(Round):
 def counts_a_voter_twice(patch: Patch) -> None:
     """A vote counts as often as it is shown, and such a proof is believed."""
     patch.setattr(driver_module, "check_voters", lambda *_: None)
+    patch.setattr(driver_module, "worth_of", lambda *_: Worth.PROOF)
     for module in (round_module, voter_module):
         patch.setattr(module, "Round", CountsTwice)
     patch.setattr(importer, "verify_justification", lambda *_: None)
@@ -155,6 +157,7 @@ def votes_past_a_set_change(patch: Patch) -> None:
 def believes_any_commit(patch: Patch) -> None:
     """Whoever says that a block is final is right."""
     patch.setattr(driver_module, "check_voters", lambda *_: None)
+    patch.setattr(driver_module, "worth_of", lambda *_: Worth.PROOF)
     patch.setattr(voter_module, "proven", lambda commit, voters, chain: commit)
     patch.setattr(importer, "verify_justification", lambda *_: None)
 

@@ -11,9 +11,12 @@ import pytest
 
 from chain.client import Update
 from miners.attacks import ATTACKS
-from miners.blobs import BlobClient, BlobStore, serve
+from miners.blobs.client import BlobClient
+from miners.blobs.server import serve
+from miners.blobs.store import BlobStore
 from miners.payload import encode, shape_of
 from miners.replica import Replica, genesis_weights
+from miners.shelf import Shelf
 from runtime.primitives.hashing import blake2_256
 from tests.miners.test_replica import SMALL, Ledger, payload, silent_server
 from validators.inspection import Candidate, inspect
@@ -58,7 +61,7 @@ async def market(tmp_path: Path) -> AsyncIterator[Market]:
         blobs = await opened.enter_async_context(BlobClient())
         ledger, home = Ledger(), tmp_path / "judge"
         home.mkdir()
-        replica = Replica(ledger, blobs, BlobStore(home / "blobs"), home, 1, SMALL)  # type: ignore[arg-type]
+        replica = Replica(ledger, blobs, Shelf(home), home, 1, SMALL)  # type: ignore[arg-type]
         yield Market(tmp_path, ledger, replica, opened)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from chain.checked_file import Damaged, read_checked, write_checked
+from chain.consensus.grandpa.commits import Pointless, Worth, worth_of
 from chain.consensus.grandpa.effects import (
     VOTER_RECORD,
     Cast,
@@ -36,6 +37,7 @@ from chain.consensus.grandpa.messages import (
     GossipMessage,
     Neighbor,
     NeighborPacket,
+    Unasked,
     Vote,
     check_signatures,
     check_voters,
@@ -150,11 +152,11 @@ class Driver:
     def receive(self, peer: str, data: bytes) -> bool:
         """Handle a gossip message of a peer; return whether it is worth passing on.
 
-        Raises: DecodeError, Forged.
+        Raises: DecodeError, Forged, Pointless, Unasked.
         """
         voter, former = self._voter, self._former
-        if data[:1] == _CATCH_UP and (voter is None or not voter.has_asked(peer)):
-            return False
+        if data[:1] == _CATCH_UP and (voter is None or not voter.takes_catch_up(peer)):
+            raise Unasked
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
         set_id = _set_of(message)
         if former is not None and set_id == former.set_id:
@@ -172,6 +174,11 @@ class Driver:
                 return False
             case CommitMessage():
                 check_voters(message, voter.voters.weights)
+                worth = worth_of(message.commit(), voter.voters, self._ledger)
+                if worth is Worth.NOTHING:
+                    raise Pointless(f"#{message.message.target_number} in round {message.round}")
+                if worth is Worth.UNKNOWN:
+                    return False
                 self._check(message)
                 effects = voter.commit(message)
                 is_news = bool(effects)
@@ -205,7 +212,7 @@ class Driver:
         Raises: Forged.
         """
         if isinstance(message, Neighbor):
-            self._do(former, former.catch_up_by_commit(peer, message._0))
+            self._do(former, former.catch_up_by_commit(peer, message._0, self._clock.monotonic()))
         elif isinstance(message, CommitMessage) and former.is_about_to_commit:
             check_voters(message, former.voters.weights)
             self._check(message)

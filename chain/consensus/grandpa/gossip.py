@@ -6,8 +6,9 @@
     catch-up    between two peers
 
 What was met before is dropped by its hash, and what is of another set or a far round by its first bytes, both
-before any signature is checked. The votes of the last rounds are kept, so that a peer that arrives in a round
-is told what it has missed. Source: paritytech/polkadot-sdk
+before any signature is checked; a peer has a share of signatures that are checked for it, and who sends false
+ones has next to none. The votes of the last rounds are kept, so that a peer that arrives in a round is told
+what it has missed. Source: paritytech/polkadot-sdk
 substrate/client/consensus/grandpa/src/communication/gossip.rs.
 """
 
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Protocol
 
-from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, Forged, Neighbor, NeighborPacket
+from chain.consensus.grandpa.commits import Pointless
+from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, Forged, Neighbor, NeighborPacket, Unasked
 from chain.faults import Fault, PeerFault
 from chain.seen import Seen
 from runtime.primitives.grandpa import Block
@@ -25,10 +27,14 @@ from runtime.primitives.scale import DecodeError
 
 MET = 16_384
 """messages that are remembered by hash"""
-KNOWN = 4096
-"""messages of which this node remembers that a peer has them"""
+KNOWN = 8192
+"""messages of which this node remembers that a peer has them; not fewer than are kept"""
 KEPT = 8192
 """votes kept for peers to come; those of three rounds of a thousand voters"""
+PER_SIGNATURE = 132
+"""bytes of a message for each signature in it, roughly: a vote is shorter, a commit has that many"""
+FINE = 100
+"""signatures that a false one counts for, beside itself"""
 VOTE, COMMIT, NEIGHBOR, CATCH_UP_REQUEST, CATCH_UP = range(5)
 """the first byte of a message"""
 
@@ -44,6 +50,12 @@ class Peers(Protocol):
     def send(self, peer: str, message: bytes) -> bool:
         """Send a message; False when the peer is gone or takes no more now."""
 
+    def may_check(self, peer: str) -> bool:
+        """Say whether there is something left of a peer's share of signatures."""
+
+    def spend(self, peer: str, signatures: int) -> None:
+        """Take so many from a peer's share, more than is left if need be."""
+
 
 class Receiver(Protocol):
     """The voter."""
@@ -51,7 +63,7 @@ class Receiver(Protocol):
     def receive(self, peer: str, data: bytes) -> bool:
         """Handle a message; return whether it is worth passing on.
 
-        Raises: DecodeError, Forged.
+        Raises: DecodeError, Forged, Pointless, Unasked.
         """
 
     def standing(self) -> NeighborPacket | None:
@@ -88,7 +100,8 @@ class GrandpaGossip:
         self._receiver: Receiver | None = None
         self._views: dict[str, _View] = {}
         self._met: Seen[bytes] = Seen(MET)
-        self._votes: dict[bytes, tuple[int, int, bytes]] = {}  # by hash: round, set id, message; oldest first
+        self._votes: dict[tuple[int, int], dict[bytes, bytes]] = {}  # by set and round: by hash
+        self._kept = 0
 
     def serve(self, receiver: Receiver) -> None:
         """Begin, and hand what comes to the voter."""
@@ -148,16 +161,15 @@ class GrandpaGossip:
         standing = None if self._receiver is None else self._receiver.standing()
         if standing is None:
             return
-        if kind == COMMIT and set_id == standing.set_id - 1:  # the end of the set before, told again
-            self._met.add(digest)
-            self._hand_in(peer, message)
-            return
-        if set_id != standing.set_id:
+        is_late = kind == COMMIT and set_id == standing.set_id - 1  # the end of the set before, told again
+        if set_id != standing.set_id and not is_late:
             raise PeerFault(Fault.OUT_OF_DATE if set_id < standing.set_id else Fault.OUT_OF_TURN)
         if kind == VOTE and abs(round_ - standing.round) > 1:
             raise PeerFault(Fault.OUT_OF_DATE if round_ < standing.round else Fault.OUT_OF_TURN)
+        if not self._peers.may_check(peer):
+            raise PeerFault(Fault.TOO_MANY, "votes to check")
         self._met.add(digest)
-        if self._hand_in(peer, message):
+        if self._hand_in(peer, message) and not is_late:
             self._spread(message)
 
     def _moved(self, peer: str, message: bytes) -> None:
@@ -171,26 +183,34 @@ class GrandpaGossip:
         if before is not None and (packet.set_id, packet.round) < (before.set_id, before.round):
             raise PeerFault(Fault.BACKWARDS)
         self._hand_in(peer, message)
-        for digest, (round_, set_id, vote) in list(self._votes.items()):
-            if view.takes_vote(round_, set_id) and digest not in view.known and self._peers.send(peer, vote):
-                view.known.add(digest)
+        for round_ in (packet.round - 1, packet.round, packet.round + 1):
+            for digest, vote in list(self._votes.get((packet.set_id, round_), {}).items()):
+                if digest not in view.known and self._peers.send(peer, vote):
+                    view.known.add(digest)
 
     def _hand_in(self, peer: str, message: bytes) -> bool:
+        """Have the voter look at a message; what its signatures cost is the peer's to pay."""
         if self._receiver is None:
             return False
+        if message[0] in (VOTE, COMMIT, CATCH_UP):
+            self._peers.spend(peer, max(1, len(message) // PER_SIGNATURE))
         try:
             return self._receiver.receive(peer, message)
+        except Unasked as unasked:
+            raise PeerFault(Fault.NOT_ASKED, "votes of a round") from unasked
         except Forged as forged:
+            self._peers.spend(peer, FINE)
             raise PeerFault(Fault.FORGED, str(forged)) from forged
+        except Pointless as pointless:
+            self._peers.spend(peer, FINE)
+            raise PeerFault(Fault.BAD_COMMIT, str(pointless)) from pointless
 
     def _spread(self, message: bytes, *, even_known: bool = False) -> None:
         """Send a vote or commit to the peers to whom it is of use and that are not known to have it."""
         digest = blake2_256(message)
         kind, round_, set_id = _PLACE.unpack_from(message)
         if kind == VOTE:
-            self._votes[digest] = round_, set_id, message
-            if len(self._votes) > KEPT:
-                del self._votes[next(iter(self._votes))]
+            self._keep(digest, (set_id, round_), message)
         number = int.from_bytes(message[_TARGET_NUMBER], "little")
         for peer, view in list(self._views.items()):
             is_of_use = view.takes_vote(round_, set_id) if kind == VOTE else view.takes_commit(set_id, number)
@@ -198,12 +218,25 @@ class GrandpaGossip:
             if is_wanted and self._peers.send(peer, message):
                 view.known.add(digest)
 
+    def _keep(self, digest: bytes, place: tuple[int, int], vote: bytes) -> None:
+        """Keep a vote; of too many the first of the oldest round goes."""
+        votes = self._votes.setdefault(place, {})
+        self._kept += digest not in votes
+        votes[digest] = vote
+        if self._kept > KEPT:
+            oldest = self._votes[min(self._votes)]
+            del oldest[next(iter(oldest))]
+            self._kept -= 1
+            if not oldest:
+                del self._votes[min(self._votes)]
+
     def _forget_old(self) -> None:
         """Drop the votes of rounds that no peer can use any more."""
         standing = None if self._receiver is None else self._receiver.standing()
         if standing is not None:
             self._votes = {
-                digest: vote
-                for digest, vote in self._votes.items()
-                if vote[1] == standing.set_id and vote[0] >= standing.round - 2
+                (set_id, round_): votes
+                for (set_id, round_), votes in self._votes.items()
+                if set_id == standing.set_id and round_ >= standing.round - 2
             }
+            self._kept = sum(map(len, self._votes.values()))

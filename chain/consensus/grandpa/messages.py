@@ -149,6 +149,10 @@ class Forged(Exception):
     """A signature in a message does not fit its vote, or no honest voter would have put it there."""
 
 
+class Unasked(Exception):
+    """A catch-up that was not asked for, or that had an answer already."""
+
+
 def check_voters(message: CommitMessage | CatchUp, voters: Container[bytes]) -> None:
     """Check that a message has only votes that a set of voters can cast; much cheaper than signatures.
 

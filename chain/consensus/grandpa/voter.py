@@ -59,6 +59,8 @@ REMINDER_EVERY = 16 * GOSSIP_DURATION
 """seconds; messages get lost, and a voter that is behind must hear of it"""
 CATCH_UP_EVERY = 45.0
 """seconds between two catch-ups with one peer, asked for or granted"""
+COMMIT_EVERY = 4.0
+"""seconds between two times a peer is sent the same commit, whatever it says it lacks"""
 LONG_GAP = 16
 """blocks above the base up to which all are voted for; of more, three quarters, where chains differ less"""
 
@@ -107,7 +109,9 @@ class Voter:
         self._commit: CommitMessage | None = None  # the highest that is known
         self._unsent: CommitMessage | None = None  # what will be sent unless somebody else is faster
         self._asked: dict[str, float] = {}
+        self._awaited: set[str] = set()  # who was asked and has not answered
         self._granted: dict[str, float] = {}
+        self._told: dict[str, float] = {}  # who was sent the highest commit
 
     def admit(self, local: Iterable[bytes]) -> None:
         """Vote with these keys, too, as far as they are of the set."""
@@ -199,9 +203,11 @@ class Voter:
             return self._proposal is None and signed.id == self.voters.primary(vote.round)
         return round_.wants(signed)
 
-    def has_asked(self, peer: str) -> bool:
-        """Say whether a peer was asked for a catch-up lately: nobody else's is worth reading."""
-        return peer in self._asked
+    def takes_catch_up(self, peer: str) -> bool:
+        """Say whether an answer of a peer is waited for; it is from now on no more."""
+        is_awaited = peer in self._awaited
+        self._awaited.discard(peer)
+        return is_awaited
 
     def heeds(self, message: CommitMessage | CatchUp) -> bool:
         """Say whether many votes at once can be of use, before the time for their signatures is spent."""
@@ -224,6 +230,7 @@ class Voter:
         if needed is None or parent[1] + 1 != commit.target_number:
             return []
         self._commit, self._unsent = CommitMessage.of(message.round, self.set_id, needed), None
+        self._told.clear()
         effects = self._finalize(message.round, needed)
         for signed in needed.precommits:
             effects += self._import(
@@ -235,18 +242,19 @@ class Voter:
         """Handle where a peer stands: ask for what it has, send what it lacks. `now` is in seconds."""
         if packet.set_id != self.set_id:
             return []
-        effects = self.catch_up_by_commit(peer, packet)
+        effects = self.catch_up_by_commit(peer, packet, now)
         ahead = packet.round - self.round
         if (ahead > 1 or (ahead == 1 and self._is_slow)) and _may(self._asked, peer, now):
+            self._awaited = {each for each in self._awaited if each in self._asked} | {peer}
             effects.append(Send(CatchUpRequest(packet.round - 1, self.set_id), peer))
         return effects
 
-    def catch_up_by_commit(self, peer: str, packet: NeighborPacket) -> list[Effect]:
+    def catch_up_by_commit(self, peer: str, packet: NeighborPacket, now: float) -> list[Effect]:
         """Send a peer the highest commit of this set if it lacks that, also after the end of the set."""
         known = self._commit
         if known is None or packet.commit_finalized_height >= known.message.target_number:
             return []
-        return [Send(known, peer)]
+        return [Send(known, peer)] if _may(self._told, peer, now, COMMIT_EVERY) else []
 
     def catch_up_request(self, peer: str, request: CatchUpRequest, now: float) -> list[Effect]:
         """Handle a peer that is behind: send it the votes that completed the last round."""
@@ -432,6 +440,7 @@ class Voter:
         effects: list[Effect] = []
         if self._commit is None or self._commit.message.target_number < commit.target_number:
             self._commit = CommitMessage.of(round_, self.set_id, commit)
+            self._told.clear()
             effects = self._announce(round_, self._commit)
         return [*effects, Finalize(self.final, round_, commit)]  # which may be the end of this voter
 
@@ -543,9 +552,9 @@ def _record(round_: Round) -> RoundRecord:
     return RoundRecord(round_.number, round_.base[0], round_.base[1], round_.votes())
 
 
-def _may(times: dict[str, float], peer: str, now: float) -> bool:
+def _may(times: dict[str, float], peer: str, now: float, every: float = CATCH_UP_EVERY) -> bool:
     """Say whether a peer's turn has come, and note that it has; old notes are dropped."""
-    for other in [each for each, moment in times.items() if now - moment >= CATCH_UP_EVERY]:
+    for other in [each for each, moment in times.items() if now - moment >= every]:
         del times[other]
     if peer in times:
         return False

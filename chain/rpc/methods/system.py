@@ -1,9 +1,10 @@
 """The system_ namespace: what the node says of itself, and nonces."""
 
 from chain import logs
+from chain.errors import PeerArgumentError
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
-from chain.rpc.errors import Json, invalid_params
+from chain.rpc.errors import BAD_PEER, Json, RpcError, invalid_params
 from chain.rpc.params import Params
 from chain.rpc.shapes import to_hex
 
@@ -63,9 +64,27 @@ async def peers(node: Backend, params: Params) -> Json:
     ]
 
 
-async def nothing(node: Backend, params: Params) -> Json:
-    """Return the reserved peers: there are none."""
-    return []
+async def reserved_peers(node: Backend, params: Params) -> Json:
+    """Return the peer ids of the reserved peers, connected or not."""
+    return list(node.operator.reserved_peers())
+
+
+async def add_reserved_peer(node: Backend, params: Params) -> Json:
+    """Reserve the peer at an address, /ip4/192.0.2.1/tcp/30333/p2p/12D3KooW…, until the node stops."""
+    try:
+        node.operator.add_reserved_peer(params.text(0, "peer"))
+    except PeerArgumentError as problem:
+        raise RpcError(BAD_PEER, str(problem)) from problem
+    return None
+
+
+async def remove_reserved_peer(node: Backend, params: Params) -> Json:
+    """Reserve a peer, named by its peer id, no more."""
+    try:
+        node.operator.remove_reserved_peer(params.text(0, "peerId"))
+    except PeerArgumentError as problem:
+        raise RpcError(BAD_PEER, str(problem)) from problem
+    return None
 
 
 async def listen_addresses(node: Backend, params: Params) -> Json:
@@ -122,7 +141,9 @@ METHODS: dict[str, Handler] = {
     "system_localPeerId": local_peer_id,
     "system_localListenAddresses": listen_addresses,
     "system_peers": peers,
-    "system_reservedPeers": nothing,
+    "system_reservedPeers": reserved_peers,
+    "system_addReservedPeer": add_reserved_peer,
+    "system_removeReservedPeer": remove_reserved_peer,
     "system_dryRun": dry_run,
     "system_dryRunAt": dry_run,
     "system_addLogFilter": add_log_filter,

@@ -93,6 +93,22 @@ def test_stop_leaves_nothing_behind_and_gives_signals_back(
     }
 
 
+def test_a_process_is_ready_once_this_life_of_it_says_so(tmp_path: Path) -> None:
+    """A network that is kept has the log of its earlier life."""
+    network = Network(tmp_path)
+    network.log_of("miner").write_text("serving blobs at http://127.0.0.1:1\n")
+    slow = "import sys, time; sys.stdin.read(); print('serving blobs at', flush=True); time.sleep(600)"
+    mute, loud, dead = member("miner", SLEEPER), member("loud", slow), member("dead", "")
+    for each in (mute, loud, dead):
+        network.start(each)
+    eventually(lambda: network.last_line("miner") == "ready", "the start")
+    eventually(lambda: network.is_ready(loud), "the work")
+    eventually(lambda: network.has_settled(dead), "the end")
+    assert [network.is_ready(each) for each in (mute, loud, dead)] == [False, True, False]
+    assert [network.has_settled(each) for each in (mute, loud, dead)] == [False, True, True]
+    network.stop()
+
+
 def test_members_run_this_interpreter(tmp_path: Path) -> None:
     network = Network(tmp_path)
     network.start(member("miner", "import sys; print(sys.executable)"))

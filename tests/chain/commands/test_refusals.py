@@ -6,6 +6,9 @@ import pytest
 
 from chain.cli import main
 from chain.commands.network import Ports
+from chain.commands.ports import outgoing
+from chain.commands.up import VALIDATORS
+from tests.e2e.process import free_ports
 
 ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 
@@ -41,11 +44,19 @@ def test_a_key_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_port_of_the_network_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    count = len(Ports.at(0).taken_by(len(VALIDATORS), 2))
+    base = free_ports(count)
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+        holder.bind(("127.0.0.1", base + count - 1))
         holder.listen()
-        last = holder.getsockname()[1]
-        base = last - len(Ports.at(0).taken_by(2, 2)) + 1
         assert main(["up", "--port-base", str(base)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "is taken" in line
+    assert f"port {base + count - 1} is taken" in line
+
+
+def test_ports_of_outgoing_connections_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    first, last = outgoing().start, outgoing().stop - 1
+    for base in (first, first - 1, last):
+        assert main(["up", "--port-base", str(base)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"assay: --port-base is {base}, must keep out of {first} to {last}: ")

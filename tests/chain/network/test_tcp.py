@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -9,8 +10,8 @@ from chain.env_real import RealClock, RealRng
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
-from chain.network import tcp as tcp_module
 from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.dialler import Met
 from chain.network.half_open import MAX_HALF_OPEN
 from chain.network.memory import Memory
 from chain.network.messages import Channel
@@ -65,10 +66,10 @@ class Log:
 
 @contextlib.asynccontextmanager
 async def running(
-    key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0
+    key: Keypair, *known: Address, genesis: bytes = GENESIS, port: int = 0, in_peers: int = 64
 ) -> AsyncIterator[tuple[TcpTransport, Log]]:
     """Run a transport on a free port of this machine."""
-    transport, log = made(TcpConfig(port=port, known=known), key, genesis), Log()
+    transport, log = made(TcpConfig(port=port, known=known, in_peers=in_peers), key, genesis), Log()
     task = asyncio.ensure_future(transport.run(log))
     await transport.listening.wait()
     try:
@@ -118,18 +119,18 @@ async def test_another_chain_never_gets_through() -> None:
 async def test_an_operator_is_told_once_why_a_known_node_is_not_connected(
     genesis: bytes, peer: int | None, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chain.network.dialler.FIRST_RETRY", 0.01)
-    monkeypatch.setattr("chain.network.dialler.LAST_RETRY", 0.01)
+    for wait in ("STEP", "FIRST_RETRY", "SOON"):
+        monkeypatch.setattr(f"chain.network.dialler.{wait}", 0.01)
     said: list[str] = []
     dialled, enough = 0, asyncio.Event()
 
     class Watched(TcpTransport):
-        async def connect(self, address: Address) -> None:
+        async def connect(self, address: Address, met: Met) -> None:
             nonlocal dialled
             dialled += 1
             if dialled == 5:
                 enough.set()
-            await super().connect(address)
+            await super().connect(address, met)
 
     monkeypatch.setattr("chain.network.dialler.log.warning", lambda text, *values: said.append(text % values))
     async with running(KEYS[0], genesis=genesis) as (there, _):
@@ -168,7 +169,7 @@ async def link_to(transport: TcpTransport, target: Address) -> link_module.Link:
     wire = await dialled(target)
     greeting = link_module.Greeting(transport._identity, GENESIS, RealRng(), initiator=True)
     peer, channel = await link_module.greet(wire, greeting)
-    return link_module.Link(peer, channel, wire, Memory(), outbound=True)
+    return link_module.Link(peer, channel, wire, Memory(), time.monotonic, outbound=True)
 
 
 async def dialled(target: Address) -> Wire:
@@ -210,12 +211,11 @@ async def test_whoever_dials_and_says_nothing_keeps_nobody_out(monkeypatch: pyte
         await heard.until("connected", b.peer_id)
 
 
-async def test_strangers_take_no_place_of_a_known_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp_module, "MAX_INBOUND", 1)
+async def test_strangers_take_no_place_of_a_known_peer() -> None:
     friend = peer_id(KEYS[1].public)
     silent = parse_address(f"/ip4/127.0.0.1/tcp/1/p2p/{friend}")  # it does not listen, it dials
     async with contextlib.AsyncExitStack() as opened:
-        a, heard = await opened.enter_async_context(running(KEYS[0], silent))
+        a, heard = await opened.enter_async_context(running(KEYS[0], silent, in_peers=1))
         stranger, _ = await opened.enter_async_context(running(KEYS[2], address(a)))
         await heard.until("connected", stranger.peer_id)
         await opened.enter_async_context(running(KEYS[1], address(a)))

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.errors import PeerArgumentError, RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 from chain.keys.keystore import KeystoreError
 from chain.metrics import Metrics
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
@@ -178,6 +178,21 @@ class MemoryOperator:
         self.keys: set[tuple[bytes, bytes]] = set()
         self.round: RoundState | None = None
         self.slots: dict[bytes, Slots] = {}
+        self.reserved: list[str] = []
+
+    def reserved_peers(self) -> list[str]:
+        return self.reserved
+
+    def add_reserved_peer(self, address: str) -> None:
+        peer = address.rpartition("/p2p/")[2]
+        if peer == address:
+            raise PeerArgumentError(f"{address!r} has to end in /p2p/ and a peer id")
+        self.reserved.append(peer)
+
+    def remove_reserved_peer(self, peer: str) -> None:
+        if peer not in self.reserved:
+            raise PeerArgumentError(f"{peer!r} is no peer id")
+        self.reserved.remove(peer)
 
     def insert_key(self, key_type: bytes, suri: str, public: bytes) -> None:
         if suri != f"//{public.hex()}":

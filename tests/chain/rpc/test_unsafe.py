@@ -134,6 +134,19 @@ async def test_the_peer_id_and_that_nothing_is_listened_on(served: Served) -> No
         assert await served.call(method) == []
 
 
+async def test_reserved_peers_are_added_by_address_and_removed_by_peer_id(served: Served) -> None:
+    peer = served.node.operator.peer_id
+    address = f"/ip4/192.0.2.1/tcp/30333/p2p/{peer}"
+    assert await served.call("system_addReservedPeer", address) is None
+    assert await served.call("system_reservedPeers") == [peer]
+    assert await served.call("system_removeReservedPeer", peer) is None
+    assert await served.call("system_reservedPeers") == []
+    malformed = {"code": 2002, "message": "'nowhere' has to end in /p2p/ and a peer id"}
+    assert (await served.request("system_addReservedPeer", "nowhere"))["error"] == malformed
+    unknown = {"code": 2002, "message": "'nobody' is no peer id"}
+    assert (await served.request("system_removeReservedPeer", "nobody"))["error"] == unknown
+
+
 async def test_a_dry_run_is_at_the_best_block_or_the_one_named(served: Served) -> None:
     genesis = "0x" + served.node.genesis_hash.hex()
     served.node.grow()

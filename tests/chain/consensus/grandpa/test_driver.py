@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chain.consensus.grandpa import driver as driver_module
+from chain.consensus.grandpa.commits import Pointless
 from chain.consensus.grandpa.driver import VOTER_FILE, Driver
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
@@ -17,6 +18,9 @@ from chain.consensus.grandpa.messages import (
     CommitMessage,
     Forged,
     GossipMessage,
+    Neighbor,
+    NeighborPacket,
+    Unasked,
     Vote,
 )
 from chain.consensus.grandpa.said import Said
@@ -399,21 +403,35 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
         await asyncio.gather(running, return_exceptions=True)
 
 
-def floods(number: int) -> list[tuple[type[Exception] | None, GossipMessage]]:
-    """Return messages full of good signatures that prove nothing, and what each is refused with."""
-    mallory = Keypair.from_suri("//Mallory", "ed25519")
-    target = Hash(bytes(32)), number
+def signed_for(pair: Keypair, target: Block) -> SignedPrecommit:
+    """Return a precommit in round 9 of set 0."""
     vote = Precommit(*target)
-    votes = [
-        SignedPrecommit(vote, pair.sign(localized_payload(vote, 9, 0)), pair.public)
-        for pair in (mallory, *PAIRS)
+    return SignedPrecommit(vote, pair.sign(localized_payload(vote, 9, 0)), pair.public)
+
+
+def floods(known: Block, fork: Block) -> list[tuple[type[Exception] | None, GossipMessage]]:
+    """Return messages full of good signatures that prove nothing, and what each is refused with."""
+    unknown = Hash(bytes(32)), known[1]
+    mallory = Keypair.from_suri("//Mallory", "ed25519")
+    stranger, *voters = [signed_for(pair, unknown) for pair in (mallory, *PAIRS)]
+    there = [signed_for(pair, known) for pair in PAIRS]
+    split = [signed_for(pair, fork if place % 2 else known) for place, pair in enumerate(PAIRS)]
+    half = [*there[:2], *voters[2:]]
+    commits: list[tuple[type[Exception] | None, Block, list[SignedPrecommit]]] = [
+        (Forged, unknown, [*voters, stranger]),
+        (Forged, unknown, [*voters, voters[0], voters[0]]),
+        (None, (unknown[0], 0), voters),
+        (Pointless, unknown, voters[:2]),  # too few
+        (Pointless, unknown, there),  # votes for a block that is known, so all below it is
+        (Pointless, unknown, half),
+        (Pointless, known, split),
+        (Pointless, fork, there),
+        (None, known, [*there[:2], *voters[2:]]),  # a block is missing that might be above it
+        (None, (unknown[0], known[1] + 1), voters),  # votes for lower blocks
     ]
-    stranger, *voters = votes
     return [
-        (Forged, CommitMessage.of(9, 0, Commit(*target, [*voters, stranger]))),
-        (Forged, CommitMessage.of(9, 0, Commit(*target, [*voters, voters[0], voters[0]]))),
-        (None, CommitMessage.of(9, 0, Commit(target[0], 0, voters))),
-        (None, CatchUp(0, 9, [], [stranger] * 8, *target)),
+        *((refusal, CommitMessage.of(9, 0, Commit(*target, votes))) for refusal, target, votes in commits),
+        (Unasked, CatchUp(0, 9, [], voters, *known)),
     ]
 
 
@@ -421,16 +439,39 @@ async def test_no_time_is_spent_on_signatures_that_can_prove_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anybody can make good signatures with keys of its own, and copy those of voters."""
+    ledger = LedgerInMemory(EQUAL)
+    known, fork = ledger.grow(GENESIS_BLOCK, 1), ledger.grow(GENESIS_BLOCK, 2)
     with guarded(tmp_path, PAIRS[0]) as guard:
-        driver = Driver(LedgerInMemory(EQUAL), guard, PAIRS[:1], StepClock(), *disks(tmp_path))
+        driver = Driver(ledger, guard, PAIRS[:1], StepClock(), *disks(tmp_path))
         running = asyncio.create_task(driver.run())
         await turns()
         looked_at: list[object] = []
         monkeypatch.setattr(driver_module, "check_signatures", looked_at.append)
-        for refusal, message in floods(5):
+        for refusal, message in floods(known, fork):
             with pytest.raises(refusal) if refusal else nullcontext():
                 assert not driver.receive("peer", GOSSIP_MESSAGE.encode(message))
         assert looked_at == []
+        proof = CommitMessage.of(9, 0, Commit(*known, [signed_for(pair, known) for pair in PAIRS]))
+        assert driver.receive("peer", GOSSIP_MESSAGE.encode(proof))
+        assert looked_at == [proof]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_catch_up_is_read_once_for_each_time_it_was_asked_for(tmp_path: Path) -> None:
+    ledger = LedgerInMemory(EQUAL)
+    block = ledger.grow(GENESIS_BLOCK, 1)
+    answer = GOSSIP_MESSAGE.encode(CatchUp(0, 9, [], [signed_for(PAIRS[1], block)], *GENESIS_BLOCK))
+    with guarded(tmp_path, PAIRS[0]) as guard:
+        driver = Driver(ledger, guard, PAIRS[:1], StepClock(), *disks(tmp_path))
+        running = asyncio.create_task(driver.run())
+        await turns()
+        driver.receive("peer", GOSSIP_MESSAGE.encode(Neighbor(NeighborPacket(10, 0, 0))))
+        with pytest.raises(Unasked):
+            driver.receive("other", answer)
+        driver.receive("peer", answer)
+        with pytest.raises(Unasked):
+            driver.receive("peer", answer)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

@@ -4,14 +4,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chain.consensus.grandpa.gossip import GrandpaGossip
+from chain.consensus.grandpa.commits import Pointless
+from chain.consensus.grandpa.gossip import FINE, KEPT, GrandpaGossip
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
+    CatchUp,
     CatchUpRequest,
     CommitMessage,
     Forged,
     Neighbor,
     NeighborPacket,
+    Unasked,
     Vote,
 )
 from chain.faults import Fault, PeerFault
@@ -30,6 +33,8 @@ from runtime.primitives.types import Hash
 ALICE = Keypair.from_suri("//Alice", "ed25519")
 SET = 3
 ROUND = 9
+SHARE = 50
+"""signatures that may be checked for a peer here"""
 
 
 @dataclass
@@ -38,7 +43,7 @@ class Voter:
 
     packet: NeighborPacket | None = field(default_factory=lambda: NeighborPacket(ROUND, SET, 20))
     is_news: bool = True
-    is_forged: bool = False
+    refusal: Exception | None = None
     handed: list[tuple[str, bytes]] = field(default_factory=list)
 
     def standing(self) -> NeighborPacket | None:
@@ -46,8 +51,8 @@ class Voter:
 
     def receive(self, peer: str, data: bytes) -> bool:
         self.handed.append((peer, data))
-        if self.is_forged:
-            raise Forged("nobody said that")
+        if self.refusal is not None:
+            raise self.refusal
         return self.is_news
 
 
@@ -56,6 +61,7 @@ class Table:
 
     def __init__(self, **views: tuple[int, int, int] | None) -> None:
         self.sent: list[tuple[str, bytes]] = []
+        self.spent: dict[str, int] = {}
         self.finals: list[tuple[str, int]] = []
         self.fetched: list[Block] = []
         self.voter = Voter()
@@ -73,6 +79,14 @@ class Table:
     def send(self, peer: str, message: bytes) -> bool:
         self.sent.append((peer, message))
         return True
+
+    def may_check(self, peer: str) -> bool:
+        """Say whether a peer has signatures left."""
+        return self.spent.get(peer, 0) < SHARE
+
+    def spend(self, peer: str, signatures: int) -> None:
+        """Note what is checked."""
+        self.spent[peer] = self.spent.get(peer, 0) + signatures
 
     def told(self, message: bytes) -> list[str]:
         """Return who was sent a message since the last look."""
@@ -155,10 +169,48 @@ def test_other_sets_and_far_rounds_cost_a_little_and_no_signature_is_looked_at()
 
 def test_a_forged_vote_is_the_sender_s_fault_and_goes_no_further() -> None:
     table = Table(a=(ROUND, SET, 0), b=(ROUND, SET, 0))
-    table.voter.is_forged = True
+    table.voter.refusal = Forged("nobody said that")
     assert fault_of(table, vote()) is Fault.FORGED
     assert fault_of(table, vote()) is None  # met before: it is not looked at again
     assert (len(table.voter.handed), table.sent) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message", "fault"),
+    [
+        (Pointless("#30"), commit(30), Fault.BAD_COMMIT),
+        (Unasked(), GOSSIP_MESSAGE.encode(CatchUp(SET, ROUND, [], [], Hash(bytes(32)), 0)), Fault.NOT_ASKED),
+    ],
+)
+def test_what_no_voter_has_use_for_costs(refusal: Exception, message: bytes, fault: Fault) -> None:
+    table = Table(a=(ROUND, SET, 0), b=(ROUND, SET, 0))
+    table.voter.refusal = refusal
+    assert fault_of(table, message) is fault
+    assert table.sent == []
+
+
+def test_a_peer_has_a_share_of_signatures_and_false_ones_cost_more_of_it() -> None:
+    table = Table(a=(ROUND, SET, 0), b=(ROUND, SET, 0))
+    votes = [vote(number=number) for number in range(2 * SHARE)]
+    assert [fault_of(table, each) for each in votes] == [None] * SHARE + [Fault.TOO_MANY] * SHARE
+    table.gossip.received("b", votes[-1])  # it was not met: who sends it next is heard
+    assert table.voter.handed[-1] == ("b", votes[-1])
+    table.voter.refusal = Forged("nobody said that")
+    with pytest.raises(PeerFault):
+        table.gossip.received("b", vote(number=1_000))
+    assert table.spent["b"] == 2 + FINE
+    assert len(table.voter.handed) == SHARE + 2
+
+
+def test_of_too_many_votes_those_of_the_oldest_round_go_first() -> None:
+    table = Table(a=None)
+    table.gossip.send(vote(ROUND - 1, number=0), None)
+    for number in range(KEPT):
+        table.gossip.send(vote(number=number), None)
+    table.gossip.received("a", neighbor(ROUND, SET, 0))
+    assert table.sent == [("a", vote(number=number)) for number in range(KEPT)]
+    table.gossip.received("a", neighbor(ROUND, SET, 1))
+    assert len(table.sent) == KEPT, "what a peer has is not sent again"
 
 
 def test_a_peer_that_arrives_in_a_round_is_told_the_votes_it_has_missed() -> None:

@@ -36,11 +36,20 @@ class Lines:
     """What was sent to whom."""
 
     sent: list[tuple[str, bytes]] = field(default_factory=list)
+    spent: int = 0
 
     def send(self, peer: str, message: bytes) -> bool:
         """Note a message."""
         self.sent.append((peer, message))
         return True
+
+    def may_check(self, peer: str) -> bool:
+        """Say whether a peer has signatures left."""
+        return True
+
+    def spend(self, peer: str, signatures: int) -> None:
+        """Note what is checked."""
+        self.spent += signatures
 
 
 def commit(set_id: int) -> bytes:

@@ -1,7 +1,6 @@
 """Blobs: stored whole, served by hash, and never accepted when anything is wrong with them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,16 +8,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from miners.blobs import (
-    BlobClient,
-    BlobError,
-    BlobMismatch,
-    BlobOversized,
-    BlobStore,
-    BlobTruncated,
-    BlobUnreachable,
-    serve,
-)
+from miners.blobs.client import BlobClient, Source
+from miners.blobs.errors import BlobError, BlobMismatch, BlobOversized, BlobTruncated, BlobUnreachable
+from miners.blobs.server import serve
+from miners.blobs.store import BlobStore
 from runtime.primitives.hashing import blake2_256
 
 BLOB = bytes(range(256)) * 40
@@ -54,44 +47,12 @@ def http(body: bytes, promised: int | None = None, status: str = "200 OK", more:
     return f"HTTP/1.1 {status}\r\n{length}{more}Connection: close\r\n\r\n".encode() + body
 
 
-def test_a_blob_is_stored_under_its_hash(tmp_path: Path) -> None:
-    store = BlobStore(tmp_path / "new" / "blobs")
-    assert store.put(BLOB) == DIGEST
-    assert store.put(BLOB) == DIGEST
-    assert BlobStore(tmp_path / "new" / "blobs").get(DIGEST) == BLOB
-    assert store.get(bytes(32)) is None
-    assert [path.name for path in (tmp_path / "new" / "blobs").rglob("*") if path.is_file()] == [DIGEST.hex()]
-
-
-def test_a_damaged_file_is_not_the_blob(tmp_path: Path) -> None:
-    store = BlobStore(tmp_path)
-    store.put(BLOB)
-    store.path(DIGEST).write_bytes(BLOB[:-1])
-    assert store.get(DIGEST) is None
-
-
-def test_a_blob_reaches_the_disk_before_put_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[str] = []
-    original = os.fsync
-
-    def watching(handle: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
-        original(handle)
-
-    store = BlobStore(tmp_path)
-    monkeypatch.setattr(os, "fsync", watching)
-    store.put(BLOB)
-    assert len(synced) == 3
-    assert Path(synced[0]).parent == tmp_path / DIGEST.hex()[:2]
-    assert synced[1:] == [str(tmp_path / DIGEST.hex()[:2]), str(tmp_path)]
-
-
 async def test_a_blob_is_served_and_fetched_by_hash(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     store.put(BLOB)
     async with serve(store, "127.0.0.1", 0) as url, BlobClient() as blobs:
-        assert await blobs.fetch([url], DIGEST, len(BLOB)) == BLOB
-        assert await blobs.fetch(["http://127.0.0.1:1", f"{url}/"], DIGEST, len(BLOB)) == BLOB
+        assert await blobs.fetch([Source(url)], DIGEST, len(BLOB)) == BLOB
+        assert await blobs.fetch([Source("http://127.0.0.1:1"), Source(f"{url}/")], DIGEST, len(BLOB)) == BLOB
 
 
 async def test_the_server_knows_get_and_head_of_digests_alone(tmp_path: Path) -> None:
@@ -131,7 +92,7 @@ async def test_a_wrong_answer_is_one_line_of_its_kind(
 ) -> None:
     async with answering(answer) as url, BlobClient() as blobs:
         with pytest.raises(kind) as failure:
-            await blobs.fetch([url], DIGEST, len(BLOB))
+            await blobs.fetch([Source(url)], DIGEST, len(BLOB))
     text = str(failure.value)
     assert text.startswith(f"blob {SHORT} from {url}: {reason}")
     assert "\n" not in text
@@ -140,14 +101,14 @@ async def test_a_wrong_answer_is_one_line_of_its_kind(
 async def test_compressed_bytes_are_not_unpacked() -> None:
     bomb = http(BLOB, len(BLOB), more="Content-Encoding: gzip\r\n")
     async with answering(bomb) as url, BlobClient() as blobs:
-        assert await blobs.fetch([url], DIGEST, len(BLOB)) == BLOB
+        assert await blobs.fetch([Source(url)], DIGEST, len(BLOB)) == BLOB
 
 
 @pytest.mark.parametrize("answer", [b"", http(BLOB[:100], len(BLOB))])
 async def test_silence_ends_after_the_timeout(answer: bytes) -> None:
     async with answering(answer, linger=True) as url, BlobClient(timeout=0.2) as blobs:
         with pytest.raises(BlobUnreachable, match=r"no answer within 0\.2 s"):
-            await blobs.fetch([url], DIGEST, len(BLOB))
+            await blobs.fetch([Source(url)], DIGEST, len(BLOB))
 
 
 @pytest.mark.parametrize(
@@ -162,14 +123,14 @@ async def test_silence_ends_after_the_timeout(answer: bytes) -> None:
 async def test_an_address_nobody_answers_at_is_named(urls: list[str], reason: str) -> None:
     async with BlobClient() as blobs:
         with pytest.raises(BlobUnreachable) as failure:
-            await blobs.fetch(urls, DIGEST, len(BLOB))
+            await blobs.fetch([Source(url) for url in urls], DIGEST, len(BLOB))
     assert str(failure.value).startswith(f"blob {SHORT} {reason}")
 
 
 async def test_wrong_bytes_say_more_than_a_server_that_is_down() -> None:
     async with answering(http(b"lie", 3)) as liar, BlobClient() as blobs:
         with pytest.raises(BlobMismatch):
-            await blobs.fetch([liar, "http://127.0.0.1:1"], DIGEST, len(BLOB))
+            await blobs.fetch([Source(liar), Source("http://127.0.0.1:1")], DIGEST, len(BLOB))
 
 
 async def test_a_taken_port_is_an_os_error(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Which addresses a URL from the chain may lead to: on a live chain none of this machine or its networks.
+
+A name is checked where it is resolved for the connection itself, so that it cannot change in between.
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""Its last 32 bits are an IPv4 address."""
+
+
+class BadAddress(OSError):
+    """A URL that is not followed; one line says why."""
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names, and refuses those of which any address is not public."""
+
+    def __init__(self) -> None:
+        self._system = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name.
+
+        Raises: BadAddress, OSError.
+        """
+        found = await self._system.resolve(host, port, family)
+        for each in found:
+            if not is_public(each["host"]):
+                raise _not_public(host, each["host"])
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def check(url: str, public_only: bool) -> None:
+    """Refuse a URL that is none of the web, or whose host is itself an address that is not public.
+
+    Raises: BadAddress; ValueError when it cannot be taken apart.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise BadAddress("the address is not an http:// or https:// URL")
+    host = urlsplit(url).hostname or ""
+    if public_only and _address(host) is not None and not is_public(host):
+        raise _not_public(host, host)
+
+
+def is_public(text: str) -> bool:
+    """Say whether an address is one of the public Internet, whatever it is wrapped in."""
+    address = _address(text)
+    if address is None:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        if address in NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        if inner:
+            return is_public(str(inner))
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _not_public(host: str, address: str) -> BadAddress:
+    leads = f"{host} is" if host == address else f"{host} leads to {address},"
+    return BadAddress(f"{leads} no public address, and a live chain's neurons have one")
+
+
+def _address(text: str) -> IpAddress | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,68 @@
+"""The payloads one worker keeps: what entered the model for good, and what was revealed a few rounds ago.
+
+blobs/ab/ab12…                  accepted: they are the model's history
+recent/00000007/ab/ab12…        revealed in round 7: gone a few rounds later, unless kept
+"""
+
+import shutil
+from pathlib import Path
+
+from miners.blobs.store import BlobStore, Quota
+
+KEPT, RECENT = "blobs", "recent"
+RECENT_ROUNDS = 8
+"""A payload that did not enter is served for so many rounds after its own, to whoever audits the round."""
+
+
+class Shelf:
+    """All payloads of a worker, under one quota."""
+
+    def __init__(self, home: Path, quota: Quota | None = None) -> None:
+        self._quota = quota or Quota(1 << 62)
+        self._recent = home / RECENT
+        self.kept = BlobStore(home / KEPT, self._quota)
+        self._recent.mkdir(parents=True, exist_ok=True)
+        self._rounds = {int(path.name): BlobStore(path, self._quota) for path in self._recent.iterdir()}
+
+    @property
+    def used(self) -> int:
+        """Bytes on disk."""
+        return self._quota.used
+
+    def of(self, number: int) -> BlobStore:
+        """Return the store of what was revealed in a round."""
+        if number not in self._rounds:
+            self._rounds[number] = BlobStore(self._recent / f"{number:08d}", self._quota)
+        return self._rounds[number]
+
+    def find(self, digest: bytes) -> Path | None:
+        """Return the file of a payload that is here."""
+        found = (store.find(digest) for store in self._all())
+        return next((path for path in found if path is not None), None)
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Return a payload, or None when it is not here or damaged."""
+        found = (store.get(digest) for store in self._all() if store.find(digest) is not None)
+        return next((blob for blob in found if blob is not None), None)
+
+    def keep(self, digest: bytes, blob: bytes) -> None:
+        """Keep a payload for good.
+
+        Raises: StoreFull, OSError.
+        """
+        for store in self._rounds.values():
+            if store.get(digest) is not None and self.kept.find(digest) is None:
+                store.move(digest, self.kept)
+            store.remove(digest)
+        self.kept.put(blob)
+
+    def forget_before(self, number: int) -> None:
+        """Delete what was revealed before a round and was not kept."""
+        for old in [each for each in self._rounds if each < number]:
+            store = self._rounds.pop(old)
+            for digest in store.digests():
+                store.remove(digest)
+            shutil.rmtree(self._recent / f"{old:08d}")
+
+    def _all(self) -> tuple[BlobStore, ...]:
+        return (self.kept, *self._rounds.values())

@@ -1,0 +1,37 @@
+"""Every attack of hostile peers by name, and the process that makes one.
+
+python -m tests.e2e.sieges '{"attack": "votes", "host": "11.1.0.1", ...}'      prints what it counted, as JSON
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+
+from runtime.primitives.types import Hash
+from tests.e2e import siege_chain as chain
+from tests.e2e import siege_wire as wire
+from tests.e2e.enemy import Enemy
+
+SIEGES: dict[str, Callable[[Enemy], Awaitable[None]]] = {
+    each.__name__: each
+    for each in (
+        wire.noise, wire.hang, wire.handshake_flood, wire.strangers, wire.frames, wire.crowd, chain.votes,
+        chain.liars, chain.question_flood, chain.deaf, chain.transactions, chain.unasked_transactions,
+    )
+}  # fmt: skip
+
+
+async def besiege(attack: str, genesis: str, **given: object) -> dict[str, int]:
+    """Make one attack; return what it counted."""
+    enemy = Enemy(genesis=Hash(bytes.fromhex(genesis.removeprefix("0x"))), **given)  # type: ignore[arg-type]
+    try:
+        async with asyncio.timeout(enemy.seconds + 30):
+            await SIEGES[attack](enemy)
+    except TimeoutError:
+        enemy.counts["stuck"] += 1
+    return dict(enemy.counts)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(besiege(**json.loads(sys.argv[1])))))

@@ -1,0 +1,94 @@
+"""Four validators on four hosts: cuts, kills, strangers of another chain, and nodes that join late.
+
+bench/hosts.py plays more of it, and measures how long each thing takes.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.hosts import PATIENCE, HostNode, Network, missing, network
+from tests.e2e.process import eventually
+
+pytestmark = pytest.mark.e2e
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Start four validators of whom three know one; none may have complained when all tests are over."""
+    if (lacking := missing()) is not None:
+        pytest.skip(f"needs {lacking}")
+    with network(tmp_path_factory.mktemp("hosts")) as made:
+        yield made
+        assert made.complaints() == []
+
+
+def root(node: HostNode, height: int) -> str:
+    """Return the state root of a height."""
+    found: str = node.rpc("chain_getHeader", node.rpc("chain_getBlockHash", height))["stateRoot"]
+    return found
+
+
+def test_a_cut_stops_finality_but_not_blocks_and_heals(four: Network) -> None:
+    four.await_final(2)
+    alice, charlie = four.nodes["Alice"], four.nodes["Charlie"]
+    left, right = [[four.hosts[name] for name in side] for side in (four.names[:2], four.names[2:])]
+    four.switch.cut(left, right)
+    for node in (alice, charlie):
+        eventually(lambda node=node: node.number() - node.finalized() >= 4, "blocks of its own", PATIENCE)  # type: ignore[misc]
+    stuck = alice.finalized()
+    assert abs(charlie.finalized() - stuck) <= 1, "half of the validators finalise nothing"
+    assert alice.rpc("chain_getBlockHash", stuck + 3) != charlie.rpc("chain_getBlockHash", stuck + 3)
+    four.switch.heal()
+    four.await_final(max(alice.number(), charlie.number()) + 1)
+    assert four.agree() > stuck
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_killed_validator_comes_back_and_finality_goes_on(four: Network, seed: int) -> None:
+    rng = random.Random(seed)
+    victim = rng.choice(four.names[1:])
+    four.kill(victim)
+    others = [name for name in four.names if name != victim]
+    reached = max(four.nodes[name].finalized() for name in others)
+    four.await_final(reached + 1 + rng.randrange(3), *others)
+    eventually(four.start(victim).is_up, f"an answer of {victim}", PATIENCE)
+    four.await_final(max(four.nodes[name].number() for name in others))
+    four.agree()
+
+
+def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, tmp_path: Path) -> None:
+    spec = json.loads(four.spec.read_text())
+    spec["genesis"]["runtimeGenesis"]["config"]["balances"]["balances"][0][1] += 1
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(spec))
+    host = four.switch.add()
+    flags = ("--chain", str(other), "--tmp", *four.bootnodes())
+    stranger = HostNode(host, tmp_path / "stranger.log", *flags)
+    try:
+        eventually(stranger.is_up, "an answer", PATIENCE)
+        eventually(lambda: "another chain" in stranger.output(), "the refusal", PATIENCE)
+        assert stranger.rpc("system_health")["peers"] == 0
+        told = [line for line in stranger.output().splitlines() if "another chain" in line]
+        assert len(told) == 1, told
+        assert four.address("Alice") in told[0]
+        ours = {name: node.rpc("chain_getBlockHash", 0) for name, node in four.nodes.items()}
+        assert stranger.rpc("chain_getBlockHash", 0) not in ours.values()
+    finally:
+        stranger.stop()
+
+
+@pytest.mark.parametrize("mode", [()])
+def test_a_node_that_joins_late_has_the_same_root(four: Network, mode: tuple[str, ...]) -> None:
+    joined = four.join(f"Late{'-'.join(mode)}", *mode)
+    eventually(joined.is_up, "an answer", PATIENCE)
+    height = four.nodes["Alice"].finalized()
+    four.await_final(height)
+    assert {root(node, height) for node in four.nodes.values()} == {root(joined, height)}
+    joined.stop()
+    del four.nodes[joined.log.stem]

@@ -1,0 +1,104 @@
+"""Hostile peers in brief: a validator keeps authoring, its memory, its honest peer and its place for newcomers.
+
+bench/siege.py makes the same attacks as processes, at length, and measures them.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.siege import peak_mib
+from runtime.primitives.types import Hash
+from tests.e2e.enemy import Enemy
+from tests.e2e.hosts import PATIENCE, PEER_PORT, Host, HostNode, Network, missing, network
+from tests.e2e.process import eventually
+from tests.e2e.sieges import SIEGES
+from tests.e2e.visitor import REFUSED, Visitor
+
+pytestmark = pytest.mark.e2e
+
+BRIEFLY = 1.0
+"""seconds of an attack"""
+UNTIL_BANNED = 30.0
+"""seconds of those that must end with a ban"""
+BANNED = ("frames", "votes", "liars", "unasked_transactions")
+FRAMES = 4_000
+CROWD = 20
+GROWTH_MIB = 100
+"""what hostile peers may cost at most, with everything that is allocated once"""
+
+
+@dataclass
+class Besieged:
+    """A validator, its honest peer, and the hosts of an attacker and of somebody who wants to join."""
+
+    net: Network
+    victim: HostNode
+    attacker: Host
+    sources: list[str]
+    visitor: Visitor
+
+
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
+    """Start two validators; neither may have complained when all attacks are over."""
+    if (lacking := missing()) is not None:
+        pytest.skip(f"needs {lacking}")
+    with network(tmp_path_factory.mktemp("siege"), ("Alice", "Bob")) as net:
+        net.await_final(1)
+        victim, attacker = net.nodes["Bob"], net.switch.add()
+        genesis = victim.rpc("chain_getBlockHash", 0)
+        sources = attacker.take([f"11.{100 + at}.0.1" for at in range(64)])
+        yield Besieged(net, victim, attacker, sources, Visitor(net.switch.add(), victim.host, genesis))
+        assert net.complaints() == []
+        net.await_final(max(node.number() for node in net.nodes.values()))
+        net.agree()
+
+
+@pytest.mark.parametrize("name", SIEGES)
+def test_an_attack_costs_no_slot_no_memory_and_no_peer(besieged: Besieged, name: str) -> None:
+    victim = besieged.victim
+    said, height = len(victim.output()), victim.number()
+    Path(f"/proc/{victim.pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
+    before = peak_mib(victim.pid)
+    counts = asyncio.run(attack(besieged, name, said))
+    assert sum(counts.values()) > 0, "nothing was tried"
+    assert counts.get("stuck", 0) == 0, counts
+    assert peak_mib(victim.pid) - before < GROWTH_MIB
+    victim.wait_height(height + 2)
+    assert victim.rpc("system_health")["peers"] >= 1, "the honest peer stays"
+    eventually(lambda: lets_in(besieged.visitor), "an honest newcomer's handshake", PATIENCE)
+    banned = "Banned" in victim.output()[said:]
+    assert banned or name not in BANNED, victim.output()[said:]
+
+
+async def attack(besieged: Besieged, name: str, said: int) -> dict[str, int]:
+    """Make an attack, where it deserves a ban until there is one; return what it counted."""
+    victim, genesis = besieged.victim, besieged.visitor.genesis
+    with besieged.attacker.inside():
+        enemy = Enemy(
+            victim.host.address, PEER_PORT, Hash(bytes.fromhex(genesis[2:])), besieged.sources,
+            UNTIL_BANNED if name in BANNED else BRIEFLY,
+            FRAMES if name == "frames" else 1 << 40, CROWD, seed=1,
+        )  # fmt: skip
+        raging = asyncio.create_task(SIEGES[name](enemy))
+        while name in BANNED and time.monotonic() < enemy.until and not raging.done():
+            if "Banned" in victim.output()[said:] and time.monotonic() > enemy.until - UNTIL_BANNED + BRIEFLY:
+                enemy.until = time.monotonic()
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE):
+            await raging
+    return dict(enemy.counts)
+
+
+def lets_in(visitor: Visitor) -> bool:
+    """Say whether somebody new gets in now."""
+    with contextlib.suppress(*REFUSED):
+        visitor.greet()
+        return True
+    return False

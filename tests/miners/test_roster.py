@@ -1,0 +1,100 @@
+"""Who may call, as far as a worker has heard from the chain, and how often it asks."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chain.client import Update
+from miners.blobs.server import Expected
+from miners.blobs.signing import BadRequest
+from miners.roster import EAGER_SECONDS, STALE_SECONDS, Roster
+from miners.shelf import Shelf
+
+JUDGE, MINER, NEW = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
+DIGEST = b"\xdd" * 32
+
+
+@dataclass
+class Ledger:
+    """What a roster reads of a chain."""
+
+    neurons: dict[bytes, bool] = field(default_factory=lambda: {JUDGE: True, MINER: False})
+    rounds: dict[int, list[Update]] = field(default_factory=dict)
+    current: int = 5
+    looks: int = 0
+
+    async def callers(self, netuid: int) -> dict[bytes, bool]:
+        self.looks += 1
+        return dict(self.neurons)
+
+    async def query(self, item: str, netuid: int) -> int:
+        assert item == "Training.CurrentRound"
+        return self.current
+
+    async def updates(self, netuid: int, number: int) -> list[Update]:
+        return self.rounds.get(number, [])
+
+
+@dataclass
+class Clock:
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def revealed(number: int, digest: bytes = DIGEST) -> Update:
+    return Update(2, MINER, digest, 1_000 + number, 1, 0)
+
+
+async def test_judges_come_before_miners_and_strangers_are_none() -> None:
+    ledger = Ledger()
+    roster = Roster(ledger, 1)  # type: ignore[arg-type]
+    assert [await roster.stake(each) for each in (JUDGE, MINER, NEW)] == [1, 0, None]
+    assert ledger.looks == 1
+
+
+async def test_the_view_is_renewed_when_it_is_old_or_lacks_somebody() -> None:
+    ledger, clock = Ledger(), Clock()
+    roster = Roster(ledger, 1, clock=clock)  # type: ignore[arg-type]
+    await roster.stake(MINER)
+    ledger.neurons = {NEW: False}
+    assert await roster.stake(NEW) is None  # not asked again so soon: strangers cannot make us
+    clock.now += EAGER_SECONDS
+    assert await roster.stake(NEW) == 0
+    ledger.neurons = {}
+    clock.now += STALE_SECONDS - 1
+    assert await roster.stake(NEW) == 0
+    clock.now += 1
+    assert await roster.stake(NEW) is None
+    assert ledger.looks == 3
+
+
+async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> None:
+    ledger = Ledger(rounds={5: [revealed(5)], 2: [revealed(2, b"\xee" * 32)]})
+    roster = Roster(ledger, 1, shelf := Shelf(tmp_path))  # type: ignore[arg-type]
+    assert await roster.expects(MINER, DIGEST) == Expected(1_005, shelf.of(5))
+    for who, digest in ((JUDGE, DIGEST), (MINER, bytes(32)), (MINER, b"\xee" * 32)):
+        with pytest.raises(BadRequest) as refused:
+            await roster.expects(who, digest)
+        assert refused.value.status == 404
+        assert str(refused.value) == (
+            f"hotkey 0x{who.hex()[:8]}… has not revealed 0x{digest.hex()[:8]}… in the last 3 rounds, "
+            "as far as this judge has heard: reveal it, then try again"
+        )
+
+
+async def test_a_reveal_is_heard_of_soon(tmp_path: Path) -> None:
+    ledger, clock = Ledger(), Clock()
+    roster = Roster(ledger, 1, Shelf(tmp_path), clock)  # type: ignore[arg-type]
+    await roster.stake(MINER)
+    ledger.rounds[5] = [revealed(5)]
+    clock.now += EAGER_SECONDS
+    assert (await roster.expects(MINER, DIGEST)).length == 1_005
+
+
+async def test_miners_and_providers_take_nothing() -> None:
+    with pytest.raises(BadRequest) as refused:
+        await Roster(Ledger(), 1).expects(MINER, DIGEST)  # type: ignore[arg-type]
+    assert refused.value.status == 405
