@@ -43,6 +43,7 @@ from chain.network.votes import VoteExchange
 from chain.network.warps import WarpExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.readings import network_reading
 from chain.recall import recall
 from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
@@ -71,12 +72,9 @@ from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification, changes_voters
 from runtime.primitives.header import Header
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
-
-FRESH_SECONDS = 60.0
-"""since its slot began, in which a best block shows that this node is not far behind"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +250,8 @@ class Node:
         return transaction, watch
 
     def is_behind(self) -> bool:
-        """Say whether this node does not know what goes on: peers say so, and so does its best block's slot.
-
-        Peers may say anything, and as many as they like may be one liar.
-        """
-        if self._first is not None:
-            return True
-        if not self.sync.is_major:
-            return False
-        slot = self.tip.parent().slot
-        return self.importer.begins_in(slot) < -FRESH_SECONDS
+        """Say whether this node does not know what goes on."""
+        return self._first is not None or self.sync.is_major
 
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
@@ -336,6 +326,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
+            BlockNumber(store.first_number),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -492,9 +483,7 @@ class Service:
             validations=counters.validations,
             invalid=counters.invalid,
             cache_bytes=cache_bytes(),
-            peers=len(node.network.peers()),
-            received_bytes=node.network.received_bytes,
-            sent_bytes=node.network.sent_bytes,
+            network=network_reading(node.network, node.sync, node.transport),
             channels=node.feed.traffic(),
         )
 

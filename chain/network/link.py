@@ -23,7 +23,8 @@ MAX_QUEUE = 8 << 20
 REKEY_EVERY = 1 << 20
 """frames"""
 HANDSHAKE_SECONDS = 5.0
-KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE_SECONDS = 2.5
+"""between two questions whether a peer lives; a cut must be noticed before TCP has lost all haste"""
 MAX_UNANSWERED = 4
 """questions whether it lives, after which a peer is taken for gone"""
 RECEIVE_RATE = 16 << 20

@@ -74,8 +74,8 @@ class Importer:
         self.sets = AuthoritySets(store, executor)
         self._witness = witness
         self._watch = watch
-        self._checkpoints = checkpoints or Checkpoints()
         self._seals = Seals()
+        self._checkpoints = checkpoints or Checkpoints()
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:

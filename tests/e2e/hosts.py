@@ -129,11 +129,11 @@ _switches = 0
 class HostNode(NodeProcess):
     """One `assay node` on a host."""
 
-    def __init__(self, host: Host, log: Path, *flags: str) -> None:
+    def __init__(self, host: Host, log: Path, *flags: str, listens: bool = True) -> None:
         self.host = host
-        listen = f"/ip4/{host.address}/tcp/{PEER_PORT}"
+        listen = ("--listen-addr", f"/ip4/{host.address}/tcp/{PEER_PORT}") if listens else ()
         with host.inside():
-            super().__init__(log, "--listen-addr", listen, *flags, port=RPC_PORT)
+            super().__init__(log, *listen, *flags, port=RPC_PORT)
 
     def post(self, body: bytes) -> Any:
         """Send any bytes as a request, from the node's own host."""
@@ -182,20 +182,26 @@ class Network:
             *flags,
         )  # fmt: skip
 
-    def join(self, name: str, *flags: str) -> HostNode:
-        """Start a full node on a host that is new or its own; without a key file it makes its own key."""
-        if name not in self.hosts:
-            self.hosts[name] = self.switch.add()
-        return self._started(name, *self.bootnodes(), *flags)
+    @contextmanager
+    def joined(self, name: str, *flags: str, listens: bool = True) -> Iterator[HostNode]:
+        """Have a full node on a host of its own for a while."""
+        self.hosts[name] = self.switch.add()
+        node = self._started(name, *self.bootnodes(), *flags, listens=listens)
+        try:
+            eventually(node.is_up, f"an answer of {name}", PATIENCE)
+            yield node
+        finally:
+            self.nodes.pop(name).stop()
 
     def bootnodes(self, but: str = "") -> list[str]:
         """Return the flag that names the first validator, unless that is the one asked about."""
         return [] if but == self.names[0] else ["--bootnodes", self.address(self.names[0])]
 
-    def _started(self, name: str, *flags: str) -> HostNode:
+    def _started(self, name: str, *flags: str, listens: bool = True) -> HostNode:
         common = ("--chain", str(self.spec), "--base-path", str(self.home / name), "--name", name)
-        self.nodes[name] = HostNode(self.hosts[name], self.home / f"{name}.log", *common, *flags)
-        return self.nodes[name]
+        node = HostNode(self.hosts[name], self.home / f"{name}.log", *common, *flags, listens=listens)
+        self.nodes[name] = node
+        return node
 
     def kill(self, name: str) -> None:
         """End a node as a power cut would."""

@@ -15,7 +15,8 @@ from tests.e2e.process import eventually
 
 pytestmark = pytest.mark.e2e
 
-KILLS = 3
+VICTIMS = ("Alice", "Charlie")
+"""the one that all know, and another one"""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,13 @@ def root(node: HostNode, height: int) -> str:
     return found
 
 
+def test_who_knows_one_finds_all(four: Network) -> None:
+    for name, node in four.nodes.items():
+        eventually(
+            lambda node=node: node.rpc("system_health")["peers"] == 3, f"three peers of {name}", PATIENCE
+        )  # type: ignore[misc]
+
+
 def test_a_cut_stops_finality_but_not_blocks_and_heals(four: Network) -> None:
     four.await_final(2)
     alice, charlie = four.nodes["Alice"], four.nodes["Charlie"]
@@ -49,10 +57,9 @@ def test_a_cut_stops_finality_but_not_blocks_and_heals(four: Network) -> None:
     assert four.agree() > stuck
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_validator_comes_back_and_finality_goes_on(four: Network, seed: int) -> None:
-    rng = random.Random(seed)
-    victim = rng.choice(four.names[1:])
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_validator_comes_back_and_finality_goes_on(four: Network, victim: str) -> None:
+    rng = random.Random(victim)
     four.kill(victim)
     others = [name for name in four.names if name != victim]
     reached = max(four.nodes[name].finalized() for name in others)
@@ -83,12 +90,18 @@ def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, tm
         stranger.stop()
 
 
-@pytest.mark.parametrize("mode", [()])
-def test_a_node_that_joins_late_has_the_same_root(four: Network, mode: tuple[str, ...]) -> None:
-    joined = four.join(f"Late{'-'.join(mode)}", *mode)
-    eventually(joined.is_up, "an answer", PATIENCE)
+@pytest.mark.parametrize("mode", ["full", "fast", "warp"])
+def test_a_node_that_joins_late_has_the_same_root(four: Network, mode: str) -> None:
     height = four.nodes["Alice"].finalized()
-    four.await_final(height)
-    assert {root(node, height) for node in four.nodes.values()} == {root(joined, height)}
-    joined.stop()
-    del four.nodes[joined.log.stem]
+    with four.joined(f"Late-{mode}", "--sync", mode) as late:
+        four.await_final(height)
+        assert {root(node, height) for node in four.nodes.values()} == {root(late, height)}
+        four.await_final(four.nodes["Alice"].number() + 1)
+        four.agree()
+
+
+def test_a_node_without_an_address_finds_everybody_by_one(four: Network) -> None:
+    with four.joined("Hidden", listens=False) as hidden:
+        everybody = len(four.names)
+        eventually(lambda: hidden.rpc("system_health")["peers"] == everybody, "all peers", PATIENCE)
+        assert hidden.rpc("system_localListenAddresses") == []
