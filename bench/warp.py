@@ -1,6 +1,6 @@
 """What it costs to join late: CPU time of the newcomer and of who serves it, by the length of the chain.
 
-    python -m bench.warp --blocks 100 1000 10000
+    python -m bench.warp --blocks 100 1000 4000
 
 A node joins one with the whole chain, in virtual time and one process, so that nothing is measured but work:
 by warp sync for every length, and by full sync for those up to --full. Voters change every 16 blocks here, as
@@ -36,7 +36,7 @@ def main() -> None:
     """Measure and report."""
     flags = parser(__doc__)
     flags.add_argument(
-        "--blocks", type=int, nargs="+", default=[100, 1_000, 10_000], help="lengths [100 1000 10000]"
+        "--blocks", type=int, nargs="+", default=[100, 1_000, 4_000], help="lengths [100 1000 4000]"
     )
     flags.add_argument("--full", type=int, default=1_000, help="longest that is synced in full, too [1000]")
     flags.add_argument("--rounds", type=int, default=3, help="of each; the fastest counts [3]")
