@@ -43,6 +43,15 @@ def _by_validators(figures: dict[str, Any], say: Callable[[dict[str, Any]], str]
     return "; ".join(f"{size} validators: {say(figures[f'validators_{size}'])}" for size in sizes)
 
 
+def _late(figures: dict[str, Any]) -> str:
+    """Say how long joining takes by the length of the chain, and in full where that was measured."""
+    said = []
+    for name, line in figures.items():
+        full = f" (in full {line['full_s']} s)" if "full_s" in line else ""
+        said.append(f"{int(name.removeprefix('blocks_')):,} blocks: {line['warp_s']} s{full}")
+    return "; ".join(said)
+
+
 def _wrong(figures: dict[str, Any]) -> int:
     """Return how often what was left of a database said something that is not so."""
     return sum(figures[kind]["wrong"] for kind in ("kill", "torn_log", "bit_rot", "full_disk"))
@@ -272,6 +281,7 @@ ROWS = (
         "µs there and back, 200 bytes; a plain socket; py-libp2p",
         partial(_transport, "round_trip_us_200_b"),
     ),
+    Row("warp", "CPU time to join late by warp sync, both nodes together", _late),
 )
 
 

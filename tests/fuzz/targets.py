@@ -11,6 +11,7 @@ from tests.fuzz import (
     rpc_targets,
     runtime_targets,
     state_targets,
+    warp_targets,
     wire_targets,
     worker_targets,
 )
@@ -29,6 +30,7 @@ def all_targets() -> dict[str, Target]:
         wire_targets,
         peer_targets,
         state_targets,
+        warp_targets,
         worker_targets,
         rpc_targets,
     )

@@ -153,13 +153,14 @@ def test_a_checkpoint_is_read_as_it_is_written(number: int, block: bytes, set_id
     assert Checkpoint.from_json(checkpoint.to_json()) == checkpoint
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "5", "5:0x11:1", f"0:0x{'11' * 32}:1", f"{2**32}:0x{'11' * 32}:1", f"5:0x{'11' * 32}:{2**64}",
-        f"-5:0x{'11' * 32}:1", f"5:{'11' * 32}:1", f"5:0x{'1g' * 32}:1", f"5:0x{'11' * 32}:1:2", f"٣:0x{'11' * 32}:1",
-    ],
+BLOCK = "0x" + "11" * 32
+NO_CHECKPOINTS = (
+    "", "5", "5:0x11:1", f"0:{BLOCK}:1", f"{2**32}:{BLOCK}:1", f"5:{BLOCK}:{2**64}", f"-5:{BLOCK}:1",
+    f"5:{BLOCK[2:]}:1", f"5:0x{'1g' * 32}:1", f"5:{BLOCK}:1:2", f"٣:{BLOCK}:1",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_CHECKPOINTS)
 def test_what_is_no_checkpoint_is_refused_with_a_line(text: str) -> None:
     with pytest.raises(CheckpointError, match="must be NUMBER:0xHASH:SETID"):
         Checkpoint.parse(text)
