@@ -50,7 +50,7 @@ fix: setup  ## let ruff mend style and format
 	@$(BIN)/ruff format .
 
 bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/results and the README)
-	@for name in runtime state imports hotset throughput reads rest first_light; do \
+	@for name in runtime state imports hotset throughput reads rest first_light blobs; do \
 		$(BIN)/python -m bench.$$name $(if $(RECORD),--json bench/results/$$name.json) $(ARGS) || exit 1; done
 	@$(if $(RECORD),$(BIN)/python -m bench.table --update)
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import logging
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -102,7 +101,7 @@ def ranges(file: Path) -> Iterator[bytes]:
 def restore(file: Path, header: Header, path: Path) -> dict[str, float]:
     """Restore from a file; return the seconds that everything took, and the memory it took more."""
     store = ChainStore.open(path, SOURCE)
-    before = resident_mib()
+    before = peak = resident_mib()
     began, wall, start = time.process_time(), time.perf_counter(), b""
     restoration = store.restore(header)
     for encoded in ranges(file):
@@ -110,11 +109,11 @@ def restore(file: Path, header: Header, path: Path) -> dict[str, float]:
         verify_range(header.state_root, start, found)
         until = None if found.is_complete else found.entries[-1][0] + b"\x00"
         restoration.put(start, found.entries, until)
+        peak = max(peak, resident_mib())
         start = until or b""
     restored = time.process_time()
     store.finish_restoration(b"proof")
     ended = time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     store.close()
     return {
         "restore_s": restored - began,

@@ -8,13 +8,13 @@ names them, who votes above it; the number of their set is all that the header d
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.primitives.types import BlockNumber, Hash
 
-_FORM = re.compile(r"(\d{1,10}):(0x[0-9a-fA-F]{64}):(\d{1,20})")
+_FORM = re.compile(r"([0-9]{1,10}):(0x[0-9a-fA-F]{64}):([0-9]{1,20})")
 
 
 class CheckpointError(ValueError):
@@ -69,6 +69,7 @@ class Checkpoints:
         Raises: CheckpointError when two contradict each other.
         """
         self._trusted: dict[int, Checkpoint] = {}
+        self._below: Callable[[int], Hash | None] = lambda number: None
         for each in trusted:
             if self._trusted.setdefault(each.number, each) != each:
                 raise CheckpointError(
@@ -86,7 +87,12 @@ class Checkpoints:
         """The highest, None where there is none."""
         return self._trusted[max(self._trusted)] if self._trusted else None
 
+    def follow(self, below: Callable[[int], Hash | None]) -> None:
+        """Trust what is known to lie below a checkpoint, too."""
+        self._below = below
+
     def contradict(self, number: int, block: Hash) -> bool:
         """Say whether another block is trusted at a height."""
         found = self._trusted.get(number)
-        return found is not None and found.hash != block
+        expected = self._below(number) if found is None else found.hash
+        return expected is not None and expected != block

@@ -27,6 +27,7 @@ COMMANDS = {
     "build-spec": "print a chain specification",
     "build-manifest": "print what names a runtime in an upgrade",
     "chain-info": "say what a node's database holds",
+    "checkpoint": "print a block that newcomers may trust",
     "check-block": "verify and execute a stored block again",
     "export-blocks": "write blocks to a file",
     "import-blocks": "verify, execute and store blocks from a file",

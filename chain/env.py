@@ -129,7 +129,10 @@ class PeerHandler(Protocol):
 
 
 class Transport(Protocol):
-    """The way to peers: messages arrive whole, in order within a channel, or the peer is gone."""
+    """The way to peers: messages arrive whole and in order within a channel.
+
+    One that arrives nowhere had a peer that is gone, or gave way to messages of higher priority.
+    """
 
     async def run(self, peers: PeerHandler) -> None:
         """Connect, listen and deliver until cancelled."""

@@ -30,6 +30,7 @@ class Fault(enum.StrEnum):
     BAD_BLOCK = "a block that breaks the rules"
     FUTURE_BLOCK = "a block of a slot far ahead"
     EXCESS_BLOCK = "a third block of one author in one slot"
+    BESIDE_CHECKPOINT = "a chain beside a checkpoint"
     OTHER_FINALITY = "a chain without our final block"
     BAD_JUSTIFICATION = "a justification that proves nothing"
     FALSE_STATE = "a range of the state that is not the state's"
@@ -92,6 +93,11 @@ TERMS: dict[Fault, Terms] = {
     ),
     Fault.FUTURE_BLOCK: Terms(1 << 20, CLOCKS),
     Fault.EXCESS_BLOCK: Terms(1 << 20, "nothing: the author is reported and slashed for the first two"),
+    Fault.BESIDE_CHECKPOINT: Terms(
+        FATAL,
+        "nothing if it is one peer; if every peer goes, the checkpoint is not of their chain: compare it "
+        "with what `assay checkpoint` prints on a node you trust",
+    ),
     Fault.OTHER_FINALITY: Terms(
         1 << 12,
         "nothing if it is one peer; if many, compare this node's finalised block with an explorer's",

@@ -55,6 +55,29 @@ _CREATED = re.compile(r"^(# (HELP|TYPE) )?substrate_\w+_created[ {].*\n", re.MUL
 
 
 Family = TypeVar("Family", Counter, Histogram)
+Counts = dict[tuple[str, ...], int]
+"""Values by labels, without the chain's."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReading:
+    """What the network of the node says when it is looked at; counts are since the start."""
+
+    peers: int = 0  # on this chain, connected
+    incoming: int = 0  # connections others have opened
+    outgoing: int = 0
+    refused: int = 0  # of the incoming ones
+    failed: int = 0  # attempts to connect
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    queued_bytes: int = 0  # that wait to be sent
+    shed: int = 0  # messages of the present peers that gave way to more urgent ones
+    bans: int = 0
+    banned: int = 0  # identities and addresses that are kept away now
+    known: int = 0  # peers in the address book
+    faults: Mapping[str, int] = field(default_factory=dict)
+    is_syncing: bool = False
+    queued_blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +94,7 @@ class Reading:
     validations: int = 0
     invalid: int = 0
     cache_bytes: int = 0
-    peers: int = 0
-    received_bytes: int = 0
-    sent_bytes: int = 0
+    network: NetworkReading = field(default_factory=NetworkReading)
     channels: Mapping[str, Traffic] = field(default_factory=dict)
 
 
@@ -94,12 +115,9 @@ class _Live(Collector):
             ("substrate_node_roles", "1 for a full node, 4 for an authority", now.roles),
             ("substrate_ready_transactions_number", "Transactions in the ready queue", now.ready),
             ("substrate_database_cache_bytes", "Bytes of the database's block cache in use", now.cache_bytes),
-            ("substrate_sub_libp2p_peers_count", "Peers on this chain that are connected", now.peers),
         ):
             yield self._gauge(name, words, {"": value})
-        words = "Bytes of messages from and to peers"
-        passed_bytes: dict[tuple[str, ...], int] = {("in",): now.received_bytes, ("out",): now.sent_bytes}
-        yield self._counter("substrate_sub_libp2p_network_bytes", words, passed_bytes, "direction")
+        yield from self._network(now.network)
         pool = "substrate_sub_txpool_"
         for name, words, value in (
             ("submitted_transactions", "Transactions the pool took", now.submitted),
@@ -112,7 +130,7 @@ class _Live(Collector):
             "substrate_unbounded_channel_size", "Notifications that wait to be read",
             {name: each.queued for name, each in now.channels.items()}, "entity",
         )  # fmt: skip
-        passed: dict[tuple[str, ...], int] = {}
+        passed: Counts = {}
         for name, each in now.channels.items():
             for action, count in (
                 ("send", each.sent),
@@ -123,13 +141,42 @@ class _Live(Collector):
         words = "Notifications sent, received and dropped"
         yield self._counter("substrate_unbounded_channel_len", words, passed, "entity", "action")
 
+    def _network(self, now: NetworkReading) -> Iterable[Metric]:
+        """Return the series about peers; those without a name of Substrate's begin with assay_."""
+        libp2p, ours = "substrate_sub_libp2p_", "assay_network_"
+        for name, words, value in (
+            (libp2p + "peers_count", "Peers on this chain that are connected", now.peers),
+            (libp2p + "is_major_syncing", "1 while far behind the peers, else 0", int(now.is_syncing)),
+            ("substrate_sync_peers", "Peers that blocks are fetched from", now.peers),
+            ("substrate_sync_queued_blocks", "Blocks that wait to be imported", now.queued_blocks),
+            (ours + "queued_bytes", "Bytes of messages that wait to be sent to peers", now.queued_bytes),
+            (ours + "banned", "Peers and addresses that are kept away now", now.banned),
+            (ours + "known_addresses", "Addresses of peers in the address book", now.known),
+        ):
+            yield self._gauge(name, words, {"": value})
+        for name, words, value in (
+            (libp2p + "incoming_connections", "Connections others have opened", now.incoming),
+            (ours + "refused_connections", "Incoming connections turned away", now.refused),
+            (ours + "failed_dials", "Attempts to connect that led to nobody", now.failed),
+            (ours + "shed_messages", "Messages that gave way to more urgent ones", now.shed),
+            (ours + "bans", "Bans of peers", now.bans),
+        ):
+            yield self._counter(name, words, {("",): value})
+        for name, words, received, sent in (
+            ("connections_opened", "Connections by who opened them", now.incoming, now.outgoing),
+            ("network_bytes", "Bytes of messages from and to peers", now.received_bytes, now.sent_bytes),
+        ):
+            yield self._counter(libp2p + name, words, {("in",): received, ("out",): sent}, "direction")
+        faults: Counts = {(name,): count for name, count in now.faults.items()}
+        yield self._counter(ours + "faults", "What peers did wrong", faults, "fault")
+
     def _gauge(self, name: str, words: str, values: Mapping[str, int], *labels: str) -> Metric:
         family = GaugeMetricFamily(name, words, labels=["chain", *labels])
         for label, value in values.items():
             family.add_metric([self._chain, label][: 1 + len(labels)], value)
         return family
 
-    def _counter(self, name: str, words: str, values: Mapping[tuple[str, ...], int], *labels: str) -> Metric:
+    def _counter(self, name: str, words: str, values: Counts, *labels: str) -> Metric:
         family = CounterMetricFamily(name, words, labels=["chain", *labels])
         for key, value in values.items():
             family.add_metric([self._chain, *key][: 1 + len(labels)], value)

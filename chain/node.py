@@ -43,6 +43,7 @@ from chain.network.votes import VoteExchange
 from chain.network.warps import WarpExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.operator import NodeOperator
+from chain.readings import network_reading
 from chain.recall import recall
 from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
@@ -50,15 +51,18 @@ from chain.rpc.server import RpcConfig, RpcServer
 from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.ascent import AscentRecord
+from chain.storage.backbone import BackboneRecord
 from chain.storage.db import cache_bytes
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
-from chain.sync.bootstrap import Bootstrap, SyncMode, Trust, check_passed, leave_ascent
+from chain.sync.backbone import Backbone
+from chain.sync.bootstrap import Bootstrap, SyncMode
 from chain.sync.company import Company
 from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
+from chain.sync.trust import check_passed, leave_ascent, trust_of
 from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
@@ -68,12 +72,9 @@ from chain.version import VERSION
 from runtime.frame.state import Changes
 from runtime.primitives.grandpa import GrandpaJustification, changes_voters
 from runtime.primitives.header import Header
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
-
-FRESH_SECONDS = 60.0
-"""since its slot began, in which a best block shows that this node is not far behind"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Node:
         guard: Guard,
         node_key: Keypair,
         ascent: AscentRecord,
+        backbone: BackboneRecord,
         checkpoints: Checkpoints,
     ) -> None:
         clock = environment.clock
@@ -135,7 +137,8 @@ class Node:
         self.states = StateExchange(self.network, store, clock)
         self.gap = GapFill(store, self.sync, clock)
         self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
-        self._bootstrap = self._first_phase(ascent, checkpoints)
+        checkpoints.follow(backbone.hash_at)
+        self._first = self._first_phase(ascent, backbone, checkpoints.newest)
         self.tip = Tip(
             store,
             executor,
@@ -191,7 +194,8 @@ class Node:
             ascent = AscentRecord(database)
             if config.sync == "full" or store.best_number:
                 leave_ascent(store, ascent)
-            node = cls(config, environment, executor, store, keys, guard, node_key, ascent, checkpoints)
+            backbone, parts = BackboneRecord(database), (executor, store, keys, guard, node_key)
+            node = cls(config, environment, *parts, ascent, backbone, checkpoints)
             recovered = node.importer.recover()
             if recovered:
                 log.info("♻️ Executed %d unfinalised blocks again", recovered)
@@ -210,10 +214,11 @@ class Node:
                     tasks.create_task(observed(name, work, self.metrics), name=name)
 
             start(self._services())
-            if self._bootstrap is not None:
+            if self._first is not None:
                 self.sync.hold()
-                await observed("bootstrap", self._bootstrap.run(), self.metrics)
-                self._bootstrap = None
+                await asyncio.sleep(0)  # what has not begun cannot end
+                await observed("bootstrap", self._first.run(), self.metrics)
+                self._first = None
                 self.arrive()
                 self.sync.release()
             start(self._works())
@@ -245,37 +250,27 @@ class Node:
         return transaction, watch
 
     def is_behind(self) -> bool:
-        """Say whether this node does not know what goes on: peers say so, and so does its best block's slot.
-
-        Peers may say anything, and as many as they like may be one liar.
-        """
-        if self._bootstrap is not None:
-            return True
-        if not self.sync.is_major:
-            return False
-        slot = self.tip.parent().slot
-        return self.importer.begins_in(slot) < -FRESH_SECONDS
+        """Say whether this node does not know what goes on."""
+        return self._first is not None or self.sync.is_major
 
     def next_index(self, account: bytes) -> int:
         """Return the nonce a new transaction of an account should use."""
         return self.pool.next_index(account, self.tip.nonce(account))
 
-    def _first_phase(self, ascent: AscentRecord, checkpoints: Checkpoints) -> Bootstrap | None:
-        """Return what takes a node without blocks to the head, if it is not to import them all."""
+    def _first_phase(
+        self, ascent: AscentRecord, backbone: BackboneRecord, checkpoint: Checkpoint | None
+    ) -> Bootstrap | Backbone | None:
+        """Return what comes before blocks are synced one by one, if anything does."""
         store, config, clock = self.store, self.config, self.clock
-        if config.sync == "full" or store.best_number:
+        company = Company(self.sync, self.warps)
+        if config.sync != "full" and not store.best_number:
+            trust = trust_of(self.executor, store.state_at(store.genesis_hash), config.spec, checkpoint)
+            states = StateSync(self.states, store, clock)
+            return Bootstrap(config.sync, trust, store, ascent, company, states, clock)
+        if checkpoint is None or store.finalized_number >= checkpoint.number:
+            backbone.clear()
             return None
-        state = store.state_at(store.genesis_hash)
-        trust = Trust(
-            checkpoints.newest,
-            self.executor.grandpa_set(state),
-            config.spec.genesis_ms,
-            self.executor.bonding_ms(state),
-            self.executor.slot_duration(state),
-            config.spec.is_test_chain,
-        )
-        company, states = Company(self.sync, self.warps), StateSync(self.states, store, clock)
-        return Bootstrap(config.sync, trust, store, ascent, company, states, clock)
+        return Backbone(checkpoint, store, backbone, company, clock)
 
     def _services(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what goes on from the first moment, by name."""
@@ -331,6 +326,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
+            BlockNumber(store.first_number),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:
@@ -487,9 +483,7 @@ class Service:
             validations=counters.validations,
             invalid=counters.invalid,
             cache_bytes=cache_bytes(),
-            peers=len(node.network.peers()),
-            received_bytes=node.network.received_bytes,
-            sent_bytes=node.network.sent_bytes,
+            network=network_reading(node.network, node.sync, node.transport),
             channels=node.feed.traffic(),
         )
 

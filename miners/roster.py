@@ -4,18 +4,24 @@ A judge takes a payload from the miner that has revealed it, in this round or on
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 from chain.client import Chain
+from chain.connection import NodeFailure
 from miners.blobs.server import Expected
 from miners.blobs.signing import BadRequest
 from miners.shelf import Shelf
+
+log = logging.getLogger("blobs")
 
 STALE_SECONDS = 12.0
 """A view as old as this is renewed; who has registered or left since is known then."""
 EAGER_SECONDS = 2.0
 """Somebody or something that is not in the view has it renewed at most this often."""
+PATIENCE_SECONDS = 3.0
+"""A caller waits no longer for a node that does not answer"""
 OPEN_ROUNDS = 3
 """The current round and those before it in which a payload may still be handed over."""
 
@@ -34,7 +40,7 @@ class Roster:
         self._netuid = netuid
         self._shelf = shelf
         self._clock = clock
-        self._renewing = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._renewed = -STALE_SECONDS
         self._callers: dict[bytes, bool] = {}
         self._revealed: dict[tuple[bytes, bytes], tuple[int, int]] = {}  # hotkey, digest: round, bytes
@@ -61,15 +67,23 @@ class Roster:
         return Expected(found[1], self._shelf.of(found[0]))
 
     async def _look(self, is_known: Callable[[], bool]) -> None:
-        """Renew the view where it is old, or does not know who or what is asked for."""
-        async with self._renewing:
-            age = self._clock() - self._renewed
-            if age < EAGER_SECONDS or (age < STALE_SECONDS and is_known()):
-                return
-            self._callers = await self._chain.callers(self._netuid)
-            if self._shelf is not None:
-                self._revealed = await self._recent_reveals()
-            self._renewed = self._clock()
+        """Renew the view where it is old or lacks somebody; without a node it stays as it is."""
+        age = self._clock() - self._renewed
+        if age < EAGER_SECONDS or (age < STALE_SECONDS and is_known()):
+            return
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
+        await asyncio.wait({self._renewal}, timeout=PATIENCE_SECONDS)
+
+    async def _renew(self) -> None:
+        try:
+            callers = await self._chain.callers(self._netuid)
+            revealed = await self._recent_reveals() if self._shelf is not None else {}
+        except NodeFailure as problem:
+            log.warning("who is registered is not renewed: %s", problem)
+        else:
+            self._callers, self._revealed = callers, revealed
+        self._renewed = self._clock()
 
     async def _recent_reveals(self) -> dict[tuple[bytes, bytes], tuple[int, int]]:
         current = await self._chain.query("Training.CurrentRound", self._netuid) or 0

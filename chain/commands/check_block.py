@@ -36,8 +36,10 @@ def run(parsed: argparse.Namespace) -> int:
         name = f"block {database.named(store, block)}"
         if header.number == 0:
             raise Failure(f"{name} is the genesis: there is nothing to execute")
+        if body is None and database.lacks(store, header.number):
+            raise Failure(f"{name} cannot be checked: the database lacks {database.missing(store)}")
         if body is None:
-            raise Failure(f"{name} cannot be checked: its body has been pruned, or is not here yet")
+            raise Failure(f"{name} cannot be checked: its body has been pruned")
         if header.number > store.finalized_number:
             database.importer(store)
         try:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain.commands.failure import USAGE, Failure
-from chain.commands.node import DEFAULT_BASE
+from chain.commands.places import DEFAULT_BASE
 from chain.env_real import RealClock
 from chain.errors import RuntimeMissing, StorageError
 from chain.executor import Executor

@@ -19,7 +19,7 @@ from typing import cast, get_args
 
 from chain.commands import password as passwords
 from chain.commands.failure import USAGE, Failure
-from chain.commands.node import DEFAULT_BASE
+from chain.commands.places import DEFAULT_BASE
 from chain.consensus.guard import Guard
 from chain.consensus.guard_records import GuardError
 from chain.env_real import RealDisk, RealRng

@@ -18,7 +18,9 @@ import uvloop
 
 from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import password as passwords
+from chain.commands import peer_flags
 from chain.commands.failure import USAGE, Failure
+from chain.commands.places import DEFAULT_BASE
 from chain.commands.ports import ensure_free
 from chain.consensus.guard_records import GuardError
 from chain.errors import RuntimeMissing, StorageError, SyncRefused
@@ -26,9 +28,6 @@ from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair
 from chain.logs import LogSpecError, set_up
-from chain.network.addresses import Address, AddressError, parse_address
-from chain.network.service import MAX_PEERS
-from chain.network.tcp import TcpConfig
 from chain.node import NodeConfig, Service
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
@@ -49,14 +48,13 @@ MAX_MIB = 1024
 """largest request or response that may be asked for; each is in memory as a whole"""
 GC_THRESHOLDS = (50_000, 20, 20)
 """objects, rounds, rounds; Python's are for programs that make few objects"""
-DEFAULT_BASE = Path.home() / ".local" / "share" / "assay"
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags; names are Substrate's."""
     _describe_chain(parser.add_argument_group("chain and data"))
     _describe_identity(parser.add_argument_group("identity"))
-    _describe_peers(parser.add_argument_group("peers"))
+    peer_flags.describe(parser.add_argument_group("peers"))
     _describe_rpc(parser.add_argument_group("JSON-RPC"))
     _describe_output(parser.add_argument_group("work and output"))
 
@@ -115,55 +113,14 @@ def _describe_identity(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
 
 
-def _describe_peers(group: argparse._ArgumentGroup) -> None:
-    where = group.add_mutually_exclusive_group()
-    where.add_argument(
-        "--port", type=_port, metavar="PORT",
-        help="listen for peers: on loopback for Development and Local chains, else on all interfaces",
-    )  # fmt: skip
-    where.add_argument(
-        "--listen-addr", type=_address, metavar="ADDRESS", help="listen there: /ip4/192.0.2.1/tcp/30333"
-    )
-    group.add_argument(
-        "--bootnodes", type=_address, nargs="+", default=[], action="extend", metavar="ADDRESS",
-        help="nodes to connect to, beside those of the chain specification: "
-        "/ip4/192.0.2.1/tcp/30333/p2p/12D3KooW…",
-    )  # fmt: skip
-    group.add_argument(
-        "--reserved-nodes", type=_named_address, nargs="+", default=[], action="extend", metavar="ADDRESS",
-        help="peers to be connected with at all times; they are never banned, and let in when all is full",
-    )  # fmt: skip
-    group.add_argument(
-        "--reserved-only", action="store_true",
-        help="no other peers, and nobody is told where this node is: for a validator behind sentries",
-    )  # fmt: skip
-    group.add_argument(
-        "--public-addr", type=_address, nargs="+", default=[], action="extend", metavar="ADDRESS",
-        help="where others are told to find this node, beside where it listens: behind a proxy or a NAT",
-    )  # fmt: skip
-    for flag, default, whose in (("--out-peers", 8, "this node makes"), ("--in-peers", 64, "others make")):
-        group.add_argument(
-            flag, type=_peers_count, default=default, metavar="COUNT",
-            help=f"connections that {whose}, reserved peers not counted [{default}]",
-        )  # fmt: skip
-    private = group.add_mutually_exclusive_group()
-    private.add_argument(
-        "--no-private-ip", action="store_true",
-        help="never dial addresses outside the internet that were not given as bootnodes or reserved nodes "
-        "[on Live chains]",
-    )  # fmt: skip
-    private.add_argument(
-        "--allow-private-ip", action="store_true",
-        help="dial such addresses, and pass them on [on Development and Local chains]",
-    )  # fmt: skip
-
-
 def _describe_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--signature-workers", type=_workers, default="auto", metavar="COUNT|auto",
         help="processes that verify signatures; auto takes cores beyond the second [auto]",
     )  # fmt: skip
-    group.add_argument("--prometheus-port", type=_port, default=9615, metavar="PORT", help="metrics [9615]")
+    group.add_argument(
+        "--prometheus-port", type=peer_flags.port, default=9615, metavar="PORT", help="metrics [9615]"
+    )
     group.add_argument("--prometheus-external", action="store_true", help="serve metrics on all interfaces")
     group.add_argument("--no-prometheus", action="store_true", help="serve no metrics")
     group.add_argument("-l", "--log", default="info", metavar="TARGET=LEVEL,...", help="log levels [info]")
@@ -174,7 +131,7 @@ def _describe_output(group: argparse._ArgumentGroup) -> None:
 
 def _describe_rpc(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--rpc-port", type=_port, default=9944, metavar="PORT", help="HTTP and WebSocket [9944]"
+        "--rpc-port", type=peer_flags.port, default=9944, metavar="PORT", help="HTTP and WebSocket [9944]"
     )
     group.add_argument("--rpc-external", action="store_true", help="listen on all interfaces")
     group.add_argument(
@@ -297,7 +254,7 @@ def _config(parsed: argparse.Namespace) -> NodeConfig:
         prometheus_port=None if parsed.no_prometheus else parsed.prometheus_port,
         prometheus_host="0.0.0.0" if parsed.prometheus_external else "127.0.0.1",
         keystore_path=parsed.keystore_path,
-        peers=_peers(parsed, spec),
+        peers=peer_flags.peers_of(parsed, spec),
         sync=parsed.sync,
         checkpoint=parsed.checkpoint,
     )
@@ -308,57 +265,6 @@ def _checkpoint(text: str) -> Checkpoint:
         return Checkpoint.parse(text)
     except CheckpointError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from problem
-
-
-def _peers(parsed: argparse.Namespace, spec: ChainSpec) -> TcpConfig | None:
-    """Return where to listen and whom to dial; None where there is neither.
-
-    Raises: SpecError.
-    """
-    known = (*spec.boot_nodes(), *parsed.bootnodes)
-    listen: Address | None = parsed.listen_addr
-    if listen is not None and listen.is_name:
-        raise SpecError(
-            f"--listen-addr {listen} must be an IP address of this machine: /ip4/0.0.0.0/tcp/30333"
-        )
-    if listen is None and parsed.port is None and not known and not parsed.reserved_nodes:
-        if parsed.reserved_only:
-            raise SpecError(
-                "--reserved-only without --reserved-nodes, --port or --listen-addr leaves no peers"
-            )
-        return None
-    everywhere = "127.0.0.1" if spec.is_test_chain else "0.0.0.0"
-    return TcpConfig(
-        host=everywhere if listen is None else listen.host,
-        port=parsed.port if listen is None else listen.port,
-        known=known,
-        reserved=tuple(parsed.reserved_nodes),
-        reserved_only=parsed.reserved_only,
-        out_peers=parsed.out_peers,
-        in_peers=parsed.in_peers,
-        public=tuple(parsed.public_addr),
-        allow_private=parsed.allow_private_ip or (spec.is_test_chain and not parsed.no_private_ip),
-    )
-
-
-def _address(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except AddressError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from problem
-
-
-def _named_address(text: str) -> Address:
-    address = _address(text)
-    if address.peer is None:
-        raise argparse.ArgumentTypeError(f"{text!r} must end in /p2p/ and the peer id, 12D3KooW…")
-    return address
-
-
-def _peers_count(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_PEERS // 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and {MAX_PEERS // 2}")
-    return int(text)
 
 
 def _pruning(text: str) -> Pruning:
@@ -393,12 +299,6 @@ def _node_key(parsed: argparse.Namespace) -> Keypair | None:
     if parsed.node_key_file is None:
         return None
     return read_node_key(parsed.node_key_file)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
-    return int(text)
 
 
 def _up_to(most: int) -> Callable[[str], int]:

@@ -1,8 +1,10 @@
 """Who may come in.
 
 Reserved peers always may, and so may bootnodes; others as long as they are not banned, there is room, and
-their network has not sent two already. Where all places are taken, a newcomer from a network that has fewer
-takes the place of the last that came from the network with most: a crowd from one place keeps nobody out.
+their network has not sent two already. Where all places are taken, a newcomer from a group of addresses that
+has fewer takes the place of the last that came from the group with most: a crowd from one place keeps nobody
+out. Else it takes a place in the last eighth, whose holder has had time to hear of other nodes: whoever wants
+to find the network through a full node does, and those that have been here for long stay.
 """
 
 from collections import Counter
@@ -14,6 +16,8 @@ from chain.network.link import Link
 from chain.network.reserved import Reserved
 
 MAX_PER_NETWORK = 2
+TURNOVER = 8
+"""one in so many of the places is for newcomers when all are taken"""
 NETWORK_IP4 = 24
 NETWORK_IP6 = 48
 """bits of addresses that come as one"""
@@ -74,9 +78,10 @@ class Admission:
         if not crowds:
             return None
         group, count = crowds.most_common(1)[0]
-        if crowds[group_of(ip)] + 1 >= count:
-            return None
-        return next(link for link in reversed(strangers) if link.ip and group_of(link.ip) == group)
+        if crowds[group_of(ip)] + 1 < count:
+            return next(link for link in reversed(strangers) if link.ip and group_of(link.ip) == group)
+        changing = self._in_peers // TURNOVER
+        return strangers[-changing] if changing else None
 
     def _strangers(self, peer: str) -> list[Link]:
         """Return who has dialled this node and was not named by its operator, the last one last."""

@@ -56,8 +56,8 @@ class Stored(Protocol):
 class Syncing(Protocol):
     """What is done with the blocks of others."""
 
-    def joined(self, peer: str, best: tuple[Hash, int], final: int) -> None:
-        """Note a peer and where it stands."""
+    def joined(self, peer: str, best: tuple[Hash, int], final: int, first: int) -> None:
+        """Note a peer, where it stands, and from which height on it has every block."""
 
     def left(self, peer: str) -> None:
         """Forget a peer."""
@@ -105,7 +105,8 @@ class BlockExchange:
         self._known[peer].add(status.best_hash)
         self._requests.joined(peer)
         self._servings.joined(peer)
-        self._syncing.joined(peer, (status.best_hash, status.best_number), status.final_number)
+        best = status.best_hash, status.best_number
+        self._syncing.joined(peer, best, status.final_number, status.first_number)
 
     def left(self, peer: str) -> None:
         """Forget a peer."""

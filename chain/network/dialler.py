@@ -256,6 +256,8 @@ class Dialler:
     def _start_if_due(self, target: Target, now: float) -> None:
         if target in self._busy.targets or now < target.due or not target.addresses:
             return
+        if target.kind is not Kind.RESERVED and self._bans.has_peer(target.peer or ""):
+            return
         if target.peer is not None and self._connections.is_connected(target.peer):
             target.reset()
         elif target.peer is None or target.peer not in self._busy.peers():

@@ -36,7 +36,7 @@ ASK_EVERY = 60.0
 ASK_CALMLY = 600.0
 """seconds between two questions to anybody, where there are enough peers"""
 ANNOUNCE_EVERY = 15.0
-"""seconds between two of the own records, however often the addresses change"""
+"""seconds between two of the own records to everybody, however often the addresses change"""
 
 
 class Places(Protocol):
@@ -114,6 +114,7 @@ class Discovery:
         self._is_open = is_open  # False: reserved peers only, of whom nobody is told
         self._talks: dict[str, _Talk] = {}
         self._own: Record | None = None
+        self._told: Record | None = None  # the own record that every peer has
         self._own_addresses: list[Address] = []
         self._announced = self._asked = -ASK_CALMLY
 
@@ -136,9 +137,12 @@ class Discovery:
         if not self._is_open or not self._talks:
             return
         now = self._clock.monotonic()
-        if now - self._announced >= ANNOUNCE_EVERY and self._renew():
-            for peer in self._talks:
-                self._say(peer, PeerExchange(wants=False, records=self._own_records()))
+        self._renew()
+        if self._own is not self._told and now - self._announced >= ANNOUNCE_EVERY:
+            self._announced, self._told = now, self._own
+            records = self._own_records()
+            for peer in self._talks if records else ():
+                self._say(peer, PeerExchange(wants=False, records=records))
         waits = ASK_EVERY / max(1, len(self._talks)) if self._dialler.is_hungry() else ASK_CALMLY
         if now - self._asked >= waits:
             self._ask_somebody(now)
@@ -198,16 +202,14 @@ class Discovery:
     def _is_believable(self, address: Address, told_by: str) -> bool:
         return believable(address, allow_private=self._allow_private, told_by=told_by)
 
-    def _renew(self) -> bool:
-        """Sign where this node is, if that is news; say whether it is."""
+    def _renew(self) -> None:
+        """Sign where this node is, if that is news."""
         now, addresses = self._clock.wall_ms(), self._places.announced()
         known = self._own
         if known is not None and addresses == self._own_addresses and now - known.seq < RENEWED_MS:
-            return False
+            return
         self._own_addresses = addresses
         self._own = make_record(self._key, self._genesis, addresses, now)
-        self._announced = self._clock.monotonic()
-        return True
 
     def _own_records(self) -> list[SignedRecord]:
         return [self._own.signed] if self._own is not None and self._own_addresses else []

@@ -104,6 +104,9 @@ class Status:
     best_number: BlockNumber
     final_hash: Hash
     final_number: BlockNumber
+    first_number: BlockNumber = BlockNumber(
+        0
+    )  # from here on it has every block of its best chain, with bodies
 
 
 @struct("assay_network::BlockAnnounce")

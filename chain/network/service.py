@@ -66,6 +66,7 @@ class Network:
         self._parts: list[Part] = []
         self._handlers: dict[Channel, Handle] = {Channel.STATUS: self._met}
         self.received_bytes = self.sent_bytes = 0
+        self.faults: dict[Fault, int] = {}  # how often each was found, since the start
 
     def add(self, part: Part, handlers: dict[Channel, Handle]) -> None:
         """Give a part its channels."""
@@ -120,6 +121,7 @@ class Network:
     def blame(self, peer: str, reason: Fault, detail: str = "") -> None:
         """Take the cost of a fault from a peer, which may be the end of the connection."""
         log.debug("%s: %s %s", peer, reason, detail)
+        self.faults[reason] = self.faults.get(reason, 0) + 1
         if self._reputations.lose(peer, reason.cost) and peer in self._peers:
             what = f"{reason}: {detail}" if detail else reason
             log.info("❌ Dropped %s: %s. What to do: %s", peer, what, reason.advice)

@@ -120,6 +120,11 @@ class TcpTransport:
             )
             self.port = server.sockets[0].getsockname()[1]
             log.info("🏷  Listening on /ip4/%s/tcp/%d/p2p/%s", self.config.host, self.port, self.peer_id)
+            if self.config.host in WILDCARDS and not self.config.public and not self.config.allow_private:
+                log.info(
+                    "🌍 Others are told of this node once it is reached at an address on the internet; "
+                    "behind a NAT or a proxy it needs --public-addr"
+                )
         self.listening.set()
         try:
             async with asyncio.TaskGroup() as tasks:

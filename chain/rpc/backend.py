@@ -11,7 +11,7 @@ from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.state import State
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
-from runtime.primitives.types import AccountId, Hash
+from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 ChainType = Literal["Development", "Local", "Live"]
 
@@ -38,6 +38,10 @@ class Blocks(Protocol):
 
     def set_end(self, number: int) -> int | None:
         """Return the last block of the voters who decided on a final block; None where they still vote."""
+        ...
+
+    def set_ends_above(self, number: BlockNumber) -> list[BlockNumber]:
+        """Return the final blocks above a height that changed voters, lowest first."""
         ...
 
     def hash_at(self, number: int) -> Hash | None:

@@ -238,6 +238,13 @@ class ChainStore:
         """The blocks below a restored one that are not here yet."""
         return self._gap
 
+    @property
+    def first_number(self) -> int:
+        """The height from which on every block of the best chain is here, with its body."""
+        missing = self._gap.missing
+        first = self._first_kept() if missing is None else max(self._first_kept(), missing[1] + 1)
+        return first if first > 1 else 0
+
     def restore(self, target: Header) -> Restoration:
         """Begin to restore the state of a block, or go on with it.
 

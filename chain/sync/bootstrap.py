@@ -11,29 +11,24 @@ node neither authors nor votes. A node that has blocks syncs one by one, whateve
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from chain.block_data import HEADERS, BlockData
-from chain.checkpoints import Checkpoint, Checkpoints
-from chain.consensus.slots import pre_digest_slot
+from chain.checkpoints import Checkpoint
 from chain.env import Clock
 from chain.errors import SyncRefused
 from chain.faults import Fault
 from chain.logs import short
 from chain.sync.ascent import LOOK_EVERY, Ascent, Peers, Record, Standing
 from chain.sync.state_sync import TargetGone
+from chain.sync.trust import Trust, check_age
 from chain.sync.warp import TrustedPoint, WarpError, voters_after
-from runtime.primitives.babe import Authorities
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("sync")
 
 SyncMode = Literal["full", "fast", "warp"]
-
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 
 
 class Restoring(Protocol):
@@ -67,43 +62,6 @@ class States(Protocol):
         """
 
 
-class Restored(Protocol):
-    """A chain that may be under restoration."""
-
-    @property
-    def best_number(self) -> int: ...
-    def abandon_restoration(self) -> None:
-        """Go back to the genesis block, as if nothing had been restored."""
-
-
-class Abandoned(Protocol):
-    """The record of an ascent that is over."""
-
-    def standing(self) -> bytes | None: ...
-    def clear(self) -> None: ...
-    def discard(self) -> None: ...
-
-
-class Passed(Protocol):
-    """The final blocks of a chain."""
-
-    @property
-    def finalized_number(self) -> int: ...
-    def hash_at(self, number: int) -> Hash | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What a newcomer may rely on."""
-
-    checkpoint: Checkpoint | None
-    voters: tuple[Authorities, int]  # at genesis
-    genesis_ms: int | None  # when the chain began, where that is known
-    bonding_ms: int  # after which validators may be gone, and their keys sold
-    slot_ms: int
-    is_lenient: bool  # a test chain's keys are known to everybody anyway
-
-
 class Bootstrap:
     """Takes an empty node to the newest final block; `run` ends when it stands there."""
 
@@ -132,7 +90,7 @@ class Bootstrap:
         """
         origin = await self._origin()
         ascent = Ascent(self._record, self._peers, self._clock, origin, self._mode)
-        self._check_age(ascent.standing)
+        check_age(self._trust, ascent.standing.header, self._clock)
         found = self._store.restoration  # by an earlier run
         is_begun = found is not None and found.target == ascent.standing.header
         while True:
@@ -211,60 +169,3 @@ class Bootstrap:
             return header
         self._peers.blame(peer, Fault.WRONG_BLOCKS, f"#{header.number} for the checkpoint")
         return None
-
-    def _check_age(self, standing: Standing) -> None:
-        """Refuse a point whose voters may have left and sold their keys.
-
-        Raises: SyncRefused.
-        """
-        trust, header = self._trust, standing.header
-        since = pre_digest_slot(header) * trust.slot_ms if header.number else trust.genesis_ms
-        age = None if since is None else self._clock.wall_ms() - since
-        if age is not None and age <= trust.bonding_ms:
-            return
-        which = f"#{header.number}" if header.number else "genesis"
-        old = "of unknown age" if age is None else f"{_span(age)} old"
-        problem = (
-            f"the newest block this node trusts, {which}, is {old}, and validators who may have left within "
-            f"{_span(trust.bonding_ms)} could sign another history: give --checkpoint as `assay checkpoint` "
-            "prints it on a node you trust, or --sync full"
-        )
-        if not trust.is_lenient:
-            raise SyncRefused(problem)
-        log.info("⏩ Its keys are public, so it may: %s", problem.partition(",")[0])
-
-
-def check_passed(store: Passed, checkpoints: Checkpoints) -> None:
-    """See to it that a stored chain passes through what is trusted.
-
-    Raises: SyncRefused.
-    """
-    for each in checkpoints:
-        block = store.hash_at(each.number) if each.number <= store.finalized_number else None
-        if block is not None and block != each.hash:
-            raise SyncRefused(
-                f"the chain in the database lies beside the checkpoint #{each.number}: 0x{block.hex()} is "
-                f"there and not 0x{each.hash.hex()}. Purge the chain and sync again, or drop the checkpoint"
-            )
-
-
-def leave_ascent(store: Restored, record: Abandoned) -> None:
-    """Forget what is left of an earlier run that did not end, or has ended after all.
-
-    Raises: StorageError.
-    """
-    if record.standing() is None:
-        return
-    if store.best_number:
-        record.clear()
-        return
-    log.info("⏩ Giving up the sync that was begun: every block is synced")
-    store.abandon_restoration()
-    record.discard()
-
-
-def _span(ms: int) -> str:
-    """Return a duration as people say it."""
-    if ms >= 2 * DAY_MS:
-        return f"{ms // DAY_MS} days"
-    return f"{ms // HOUR_MS} hours" if ms >= 2 * HOUR_MS else f"{ms // 60_000} minutes"

@@ -36,9 +36,9 @@ class Company:
         return await self._proofs.fetch(peer, begin)
 
     async def blocks(
-        self, peer: str, start: Hash | int, count: int, fields: Fields
+        self, peer: str, start: Hash | int, count: int, fields: Fields, *, descending: bool = False
     ) -> list[BlockData] | None:
-        """Return blocks upwards from a peer's best chain; None where no answer comes."""
+        """Return blocks from a peer, upwards on its best chain or down; None where no answer comes."""
         waiting: asyncio.Future[list[BlockData] | None] = asyncio.get_running_loop().create_future()
 
         def answered(blocks: list[BlockData]) -> None:
@@ -49,6 +49,6 @@ class Company:
             if not waiting.done():
                 waiting.set_result(None)
 
-        if not self._sync.ask(peer, start, count, fields, answered, failed, descending=False):
+        if not self._sync.ask(peer, start, count, fields, answered, failed, descending=descending):
             return None
         return await waiting

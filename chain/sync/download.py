@@ -60,6 +60,9 @@ class Work(Protocol):
     def is_bad(self, header: Header) -> bool:
         """Say whether a block is refused, or is built on one that is."""
 
+    def is_beside(self, header: Header) -> bool:
+        """Say whether a block is another one than what is trusted at its height."""
+
     def final(self) -> Block:
         """Return the last final block."""
 
@@ -260,6 +263,10 @@ class Download:
 
     def _refuses(self, header: Header) -> bool:
         """Give up on a chain with a bad block; no honest peer has it."""
+        if self._work.is_beside(header):
+            self.abandon()
+            self._work.blame(self._lead, Fault.BESIDE_CHECKPOINT, f"#{header.number}")
+            return True
         if self._work.is_bad(header):
             self.abandon()
             self._blame_lead(Fault.BAD_BLOCK)

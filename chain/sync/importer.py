@@ -74,8 +74,8 @@ class Importer:
         self.sets = AuthoritySets(store, executor)
         self._witness = witness
         self._watch = watch
-        self._checkpoints = checkpoints or Checkpoints()
         self._seals = Seals()
+        self._checkpoints = checkpoints or Checkpoints()
         self._slot_ms = executor.slot_duration(store.state_at(store.finalized))
 
     def recover(self) -> int:
@@ -130,8 +130,8 @@ class Importer:
         if parent is None:
             raise UnknownBlock(header.parent_hash)
         if self._checkpoints.contradict(header.number, block):
-            trusted = f"0x{self._checkpoints[header.number].hash.hex()}"
-            raise InvalidBlock(BlockFlaw.BESIDE_CHECKPOINT, f"#{header.number} is trusted to be {trusted}")
+            detail = f"#{header.number} 0x{block.hex()} is no block of the trusted chain"
+            raise InvalidBlock(BlockFlaw.BESIDE_CHECKPOINT, detail)
         if header.number != parent.number + 1:
             raise BlockRejected(BlockFault.NUMBER, f"{header.number} on parent {parent.number}")
         state = self._store.state_at(header.parent_hash)

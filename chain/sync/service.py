@@ -21,6 +21,7 @@ from chain.env import Clock
 from chain.faults import Fault, PeerFault
 from chain.sync.download import Block, Download
 from chain.sync.queue import Importing, ImportQueue, Incoming
+from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
@@ -40,6 +41,8 @@ MAX_HELD = 64 << 20
 """bytes of blocks on their way; beyond, the oldest download alone may ask for what it waits for"""
 BEHIND = 5
 """blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
+FRESH_SECONDS = 60.0
+"""since its slot began, in which a best block shows that this node is not far behind, whatever peers say"""
 FINALITY_PATIENCE = 5.0
 """seconds in which votes and commits may make final what others have final"""
 
@@ -47,6 +50,8 @@ FINALITY_PATIENCE = 5.0
 class Store(Protocol):
     """The blocks this node has."""
 
+    @property
+    def best(self) -> Hash: ...
     @property
     def best_number(self) -> int: ...
     @property
@@ -77,8 +82,10 @@ class _Peer:
 
     best: Block
     final: int
+    first: int  # height from which on it has every block
     asked: int = 0
     faults: int = 0  # since it answered well
+    is_doubted: bool = False  # it broke a promise, and no block of it was good since
     rests_until: float = 0.0
 
 
@@ -115,6 +122,7 @@ class Sync:
         self._downloads: list[Download] = []
         self._behind_since: float | None = None  # when a peer was first seen to have more final blocks
         self._proofs_from = 0
+        self._has_warned = False
         self.starting_number = store.best_number
 
     async def run(self) -> None:
@@ -125,18 +133,34 @@ class Sync:
         await self._queue.run()
 
     @property
+    def queued(self) -> int:
+        """Blocks that wait to be imported."""
+        return len(self._queue)
+
+    @property
     def target(self) -> int:
         """The height that half of the peers have reached, or this node where that is more.
 
-        Those that did not keep what they promised, lately, do not count.
+        Who has not kept what it promised does not count until a block of it was good: any answer is cheap.
         """
-        heights = [peer.best[1] for peer in self._peers.values() if not peer.faults]
+        heights = [peer.best[1] for peer in self._peers.values() if not peer.is_doubted]
         return max(self._store.best_number, median_high(heights) if heights else 0)
 
     @property
     def is_major(self) -> bool:
-        """Whether this node is far behind, so that it does not know what is going on."""
-        return self._is_held or self.target > self._store.best_number + BEHIND
+        """Whether this node is far behind, so that it does not know what is going on.
+
+        Peers say so, and so does its best block's slot: as many peers as you like may be one liar.
+        """
+        if self._is_held:
+            return True
+        return self.target > self._store.best_number + BEHIND and not self._is_fresh()
+
+    def _is_fresh(self) -> bool:
+        best = self._store.header(self._store.best)
+        if best is None or not best.number:
+            return False
+        return self._importer.begins_in(pre_digest_of(best).slot) >= -FRESH_SECONDS
 
     def hold(self) -> None:
         """Fetch no blocks until `release`, but note what peers say, and ask what others want asked."""
@@ -159,9 +183,9 @@ class Sync:
 
     # What peers tell.
 
-    def joined(self, peer: str, best: Block, final: int) -> None:
-        """Note a peer and where it stands."""
-        self._peers[peer] = _Peer(best, final)
+    def joined(self, peer: str, best: Block, final: int, first: int = 0) -> None:
+        """Note a peer, where it stands, and from which height on it has every block."""
+        self._peers[peer] = _Peer(best, final, first)
         self._look()
 
     def left(self, peer: str) -> None:
@@ -183,6 +207,8 @@ class Sync:
         block = header.hash()
         if self.is_bad(header):
             raise PeerFault(Fault.BAD_BLOCK, f"#{header.number}")
+        if self.is_beside(header):
+            raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
         if is_best:
@@ -256,12 +282,12 @@ class Sync:
         return True
 
     def candidates(self, number: int) -> list[str]:
-        """Return the peers that have blocks up to a height and may be asked, the best choice first."""
+        """Return the peers that have a block at a height and may be asked, the best choice first."""
         now = self._clock.monotonic()
         able = [
             (peer.asked, peer.faults, place, name)
             for place, (name, peer) in enumerate(self._peers.items())
-            if peer.best[1] >= number and peer.rests_until <= now
+            if peer.first <= number <= peer.best[1] and peer.rests_until <= now
         ]
         return [name for *_, name in sorted(able)]
 
@@ -270,11 +296,12 @@ class Sync:
         return block in self._queue or self._store.header(block) is not None
 
     def is_bad(self, header: Header) -> bool:
-        """Say whether a block is refused, is built on one that is, or lies beside a checkpoint."""
-        if self._checkpoints.contradict(header.number, header.hash()):
-            log.warning("⚠️ A chain lies beside the checkpoint #%d: refused", header.number)
-            return True
+        """Say whether a block is refused, or is built on one that is."""
         return self._queue.is_bad(header)
+
+    def is_beside(self, header: Header) -> bool:
+        """Say whether a block is another one than what is trusted at its height."""
+        return self._checkpoints.contradict(header.number, header.hash())
 
     def final(self) -> Block:
         """Return the last final block."""
@@ -290,6 +317,7 @@ class Sync:
         if state is not None:
             state.rests_until = self._clock.monotonic() + min(MAX_REST, REST * 2**state.faults)
             state.faults = min(state.faults + 1, 8)
+            state.is_doubted = True
         self._exchange.blame(peer, reason, detail)
 
     def has_only(self, peer: str, best: Block) -> None:
@@ -316,13 +344,24 @@ class Sync:
 
     def _look(self) -> None:
         """Begin what should be under way, and go on with what is."""
-        for name, peer in sorted(self._peers.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
+        able = {name: peer for name, peer in self._peers.items() if peer.first <= self._store.best_number + 1}
+        for name, peer in sorted(able.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
             if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
-                holders = [name, *(other for other, each in self._peers.items() if each.best == peer.best)]
+                holders = [name, *(other for other, each in able.items() if each.best == peer.best)]
                 self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
         for download in list(self._downloads):
             download.step()
         self._downloads = [each for each in self._downloads if not each.ended]
+        self._warn_of_gaps(bool(able))
+
+    def _warn_of_gaps(self, has_able: bool) -> None:
+        """Say so once where no peer has what comes next here."""
+        if not has_able and self._peers and self.is_major and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "⚠️ None of %d peers keeps the blocks from #%d on: connect to an archive node, or purge the "
+                "chain and start with --sync warp", len(self._peers), self._store.best_number + 1,
+            )  # fmt: skip
 
     def _begin(self, download: Download) -> None:
         """Begin a download unless there are enough, or another long one, or the time has not come."""
@@ -347,6 +386,8 @@ class Sync:
                 if incoming.block in download or download.target[1] > incoming.header.number:
                     download.abandon()
         sender = self._peers.get(incoming.peer)
+        if is_stored and sender is not None:
+            sender.is_doubted = False
         if not is_stored and incoming.block not in self._queue and sender is not None:
             sender.rests_until = self._clock.monotonic() + REST  # not to be offered the same again at once
         self._look()
@@ -356,7 +397,7 @@ class Sync:
     def _look_at_finality(self, now: float) -> None:
         """Ask for justifications where votes and commits have not made final what peers have final."""
         final = self._store.finalized_number
-        ahead = [name for name in self.candidates(0) if self._peers[name].final > final]
+        ahead = [name for name in self.candidates(final + 1) if self._peers[name].final > final]
         if not ahead or self._store.best_number <= final or self.is_major:
             self._behind_since = None
             return

@@ -60,6 +60,7 @@ class Door(web.Server):
         self._limits = limits
         self._unknown: OrderedDict[web.RequestHandler, asyncio.Transport] = OrderedDict()
         self._addresses: Counter[str] = Counter()
+        self._signers: dict[web.RequestHandler, bytes] = {}
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
@@ -73,7 +74,7 @@ class Door(web.Server):
         self._unknown[handler] = transport
         if self._addresses[address] > self._limits.connections_per_address and not _is_loopback(address):
             self._cut(handler)
-        elif sum(self._addresses.values()) > self._limits.connections:
+        elif self._addresses.total() > self._limits.connections:
             self._cut(next(iter(self._unknown)))
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
@@ -84,11 +85,15 @@ class Door(web.Server):
             if self._addresses[address] <= 0:
                 del self._addresses[address]
         self._unknown.pop(handler, None)
+        self._signers.pop(handler, None)
         super().connection_lost(handler, exc)
 
-    def signed(self, request: web.BaseRequest) -> None:
-        """Note that a registered caller is at the other end: the connection makes room for nobody."""
-        self._unknown.pop(request.protocol, None)
+    def signed(self, request: web.BaseRequest, signer: bytes) -> None:
+        """Note a registered caller at the other end: some of its connections make room for nobody."""
+        held = sum(each == signer for each in self._signers.values())
+        if request.protocol in self._unknown and held < self._limits.connections_per_signer:
+            del self._unknown[request.protocol]
+            self._signers[request.protocol] = signer
 
     def _cut(self, handler: web.RequestHandler) -> None:
         transport = self._unknown.pop(handler)

@@ -23,6 +23,7 @@ class Limits:
 
     connections: int = 512  # the oldest that has not signed yet makes room for a new one
     connections_per_address: int = 32  # loopback, where all the workers of one machine are, is exempt
+    connections_per_signer: int = 16  # that do not make room
     head_seconds: float = 10.0  # for the head of a request, the first one or the next on a connection
     rate: int = 64 * MIB  # per second, everybody together, each way
     signer_rate: int = 16 * MIB

@@ -176,7 +176,7 @@ class _Server:
         if stake is None:
             return None, 0
         self.guard.doorman.admit(claim, request.method, request.raw_path)
-        self.door.signed(request)
+        self.door.signed(request, claim.signer)
         return claim.signer, stake
 
     def _turn(
@@ -232,7 +232,7 @@ class _Server:
         if stake is None:
             raise BadRequest(403, f"hotkey 0x{claim.signer.hex()} is not registered here: register it")
         self.guard.doorman.admit(claim, "PUT", request.raw_path, digest)
-        self.door.signed(request)
+        self.door.signed(request, claim.signer)
         expected = await self.guard.callers.expects(claim.signer, digest)
         if self.library.find(digest) is not None:
             return _stored(request, digest)

@@ -1,6 +1,8 @@
 """The whole node in this process through several sets of voters: what it finalises, proves and remembers."""
 
+import argparse
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from chain.checkpoints import Checkpoint
+from chain.cli import main
+from chain.commands import checkpoint
 from chain.node import Service
 from chain.rpc.methods.grandpa import FINALITY_PROOF, FinalityProof
+from chain.spec import ChainSpec
+from chain.storage.store import ChainStore
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,
@@ -20,6 +28,7 @@ from runtime.primitives.grandpa import (
     verify_justification,
 )
 from runtime.primitives.header import GRANDPA_ENGINE, Consensus, Header
+from tests.chain.chains import spec_with_slots
 from tests.chain.test_node import JumpingClock, opened
 
 EPOCH = 4
@@ -139,3 +148,39 @@ async def test_a_height_is_proven_to_who_knows_its_set_and_the_node_remembers(tm
         assert voter is not None
         assert voter.set_id > before.set_id
         assert service.node.store.set_end(1) == follower.ends[0]
+
+
+async def test_the_newest_change_of_voters_is_a_checkpoint_for_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The node says so while it runs, and its data when it does not."""
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(spec_with_slots(EPOCH).source))
+    flags = ["checkpoint", "--chain", str(spec), "--base-path", str(tmp_path), "--json"]
+    ChainStore.open(
+        ChainSpec.load(str(spec)).home(tmp_path) / "db", ChainSpec.load(str(spec)).state()
+    ).close()
+    assert main(flags) == 1
+    assert "nothing newer to trust than genesis" in capsys.readouterr().err
+    async with running(tmp_path) as service:
+        url = f"ws://127.0.0.1:{service.rpc.port}"
+        await final(service, HEIGHT)
+        store, follower = service.node.store, at_genesis(service)
+        for end in store.set_ends_above(0):
+            block = store.hash_at(end)
+            assert block is not None
+            header, justification = store.header(block), store.justification(block)
+            assert header is not None
+            assert justification is not None
+            follower.follow(justification, header)
+        expected = Checkpoint(end, block, follower.set_id)
+        assert Checkpoint.from_json(await ask(service, "grandpa_checkpoint")) == expected
+        await asyncio.to_thread(checkpoint.run, argparse.Namespace(url=url, base_path=None, json=False))
+        flag, entry = capsys.readouterr().out.splitlines()
+        told = Checkpoint.parse(flag.removeprefix("--checkpoint "))  # there may be a newer one by now
+        assert json.loads(f"{{{entry}}}") == {"checkpoints": [told.to_json()]}
+        assert store.hash_at(told.number) == told.hash
+        assert store.set_ends_above(0).index(told.number) + 1 == told.set_id >= expected.set_id
+    assert main(flags) == 0
+    stopped = Checkpoint.from_json(json.loads(capsys.readouterr().out))
+    assert (stopped.number, stopped.set_id) >= (told.number, told.set_id)

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 from chain.metrics import Metrics, Reading
 from tests.docs.pages import ROOT
+from tests.docs.test_documents import constants
 
 GRAFANA = ROOT / "docs" / "grafana"
-PROMQL = frozenset({"by", "ignoring", "and", "sum", "rate", "increase", "delta", "histogram_quantile"})
+PROMQL = frozenset(
+    {"by", "ignoring", "and", "sum", "rate", "increase", "delta", "changes", "histogram_quantile"}
+)
 
 
 def series() -> set[str]:
@@ -61,6 +64,24 @@ def test_every_query_uses_labels_that_exist() -> None:
         "chain", "status", "reason", "method", "is_error", "task_name", "entity", "le", "instance",
     }  # fmt: skip
     assert {label for _, said in queries() for label in labels_of(said)} <= known
+
+
+def test_every_alert_is_explained() -> None:
+    rules = re.findall(r"- alert: (\w+)\n", (GRAFANA / "alerts.yml").read_text())
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert [name for name in rules if f"`{name}`" not in text] == []
+    assert len(rules) == len(set(rules)) > 12
+
+
+def test_every_log_line_is_in_the_code() -> None:
+    """A line begins with words of the code, up to the first thing that the code fills in."""
+    text = (ROOT / "docs" / "operate.md").read_text()
+    section = text[text.index("## Logs") : text.index("## Metrics")]
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    quoted = [line.replace("\\|", "|") for row in rows for line in re.findall(r"`([^`]+)`", row)]
+    heads = [re.split(r"…|-?\d|0x|ws:|/ip4|http:", line)[0].rstrip(" #(") for line in quoted]
+    assert [head for head in heads if not any(head in text for text in constants())] == []
+    assert len(quoted) > 25
 
 
 def test_panels_have_places_of_their_own() -> None:

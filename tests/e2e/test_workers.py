@@ -1,6 +1,7 @@
 """Workers that die, cheat, come late, or lose their node: the rounds go on, and nobody prints a traceback."""
 
 import asyncio as standard_text
+import json
 import os
 import signal
 import subprocess
@@ -230,8 +231,37 @@ def test_workers_outlive_their_node(net: Net) -> None:
     assert "retrying until it is back" in net.miner.output()
 
 
+def test_a_miner_that_leaves_after_its_reveal_takes_nothing_with_it(net: Net) -> None:
+    def handed_over() -> int | None:
+        number = net.current()
+        return number if f"round {number:05d} | 2 of 2 judges keep a copy" in net.miner.output() else None
+
+    number = eventually(handed_over, "two copies of a payload", PATIENCE)
+    net.miner.kill()
+    assert HONEST in [each["hotkey"] for each in net.closed(number)["accepted"]], net.report()
+
+
 def test_a_worker_ends_at_once_when_it_is_told_to(net: Net) -> None:
     assert [net.cheat.terminate(), net.bob.terminate()] == [0, 0]
+
+
+def test_a_judge_that_begins_when_all_miners_have_left_gets_the_whole_model(net: Net) -> None:
+    flags = ("--url", f"ws://127.0.0.1:{net.port}", "--key", "//Bob")
+    net.bob = Worker(net.home, "bob-again", "validators.validator", *flags)
+    net.workers.append(net.bob)
+    net.bob.start()
+    state = net.home / "bob-again" / "mirror.json"
+
+    def has_looked_at_all() -> int | None:
+        found = json.loads(state.read_text()) if state.exists() else {"round": 0}
+        return found["round"] if found["round"] >= net.current() - 1 > 0 else None
+
+    last = eventually(has_looked_at_all, "a whole mirror", PATIENCE)
+    steps = [net.query("Training.Lineage", NETUID, number) for number in range(1, last + 1)]
+    accepted = {each["digest"][2:] for step in steps if step for each in step["accepted"]}
+    kept = {path.name for path in (state.parent / "blobs").rglob("*") if path.is_file()}
+    assert kept == accepted
+    assert len(accepted) >= 3
 
 
 def test_a_node_with_another_chain_ends_the_workers_with_one_line(net: Net) -> None:
@@ -240,7 +270,7 @@ def test_a_node_with_another_chain_ends_the_workers_with_one_line(net: Net) -> N
         spec["genesis"]["runtimeGenesis"]["config"]["subnets"]["1"]["hyperparameters"]["tempo"] += 1
 
     net.restart_node(*flags_of(write_spec(net.home / "other.json", other), net.home / "other"))
-    for worker in (net.miner, net.alice):
+    for worker in (net.bob, net.alice):
         assert eventually(worker.ended, "the end of a worker", PATIENCE) == 1
         assert "came back with another chain" in worker.output().splitlines()[-1]
 

@@ -1,11 +1,14 @@
 """Who may call, as far as a worker has heard from the chain, and how often it asks."""
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from chain.client import Update
+from chain.connection import Unanswered
+from miners import roster as roster_module
 from miners.blobs.server import Expected
 from miners.blobs.signing import BadRequest
 from miners.roster import EAGER_SECONDS, STALE_SECONDS, Roster
@@ -69,6 +72,41 @@ async def test_the_view_is_renewed_when_it_is_old_or_lacks_somebody() -> None:
     clock.now += 1
     assert await roster.stake(NEW) is None
     assert ledger.looks == 3
+
+
+async def test_a_node_that_is_away_leaves_the_view_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster_module, "PATIENCE_SECONDS", 0.05)
+    ledger, clock, back = Ledger(), Clock(), asyncio.Event()
+    roster = Roster(ledger, 1, clock=clock)  # type: ignore[arg-type]
+    assert await roster.stake(JUDGE) == 1
+    before = ledger.callers
+
+    async def silent(netuid: int) -> dict[bytes, bool]:
+        await back.wait()
+        return await before(netuid)
+
+    monkeypatch.setattr(ledger, "callers", silent)
+    ledger.neurons = {NEW: True}
+    clock.now += STALE_SECONDS
+    assert [await roster.stake(each) for each in (JUDGE, NEW)] == [1, None]
+    back.set()
+    assert [await roster.stake(each) for each in (NEW, JUDGE)] == [1, None]
+
+
+async def test_a_node_that_answers_nonsense_leaves_the_view_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, clock = Ledger(), Clock()
+    roster = Roster(ledger, 1, clock=clock)  # type: ignore[arg-type]
+    assert await roster.stake(JUDGE) == 1
+
+    async def odd(netuid: int) -> dict[bytes, bool]:
+        raise Unanswered("ws://node", "nonsense")
+
+    monkeypatch.setattr(ledger, "callers", odd)
+    clock.now += STALE_SECONDS
+    assert await roster.stake(JUDGE) == 1
+    assert [line.partition(":")[0] for line in caplog.messages] == ["who is registered is not renewed"]
 
 
 async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from chain.sync.bootstrap import SyncMode
 from runtime.primitives.types import Hash
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Files, Life, SimClock, SimDisk, SimRng
-from tests.sim.genesis import SESSION_SLOTS, keystore_files, spec_of
+from tests.sim.genesis import SESSION_SLOTS, SLOT_MS, keystore_files, spec_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.machine import DIRECTORIES
 from tests.sim.sharing import shared_verdicts
@@ -163,9 +163,12 @@ def play(
         loop.run(main())
 
 
-@lru_cache(maxsize=4)
-def grown(blocks: int) -> tuple[Tables, float]:
-    """Return the database of a lone validator after so many blocks, and the seconds that took."""
+@lru_cache(maxsize=32)
+def grown(blocks: int, later: int = 0) -> tuple[Tables, float]:
+    """Return the database of a lone validator after so many blocks, and the seconds that took.
+
+    One that begins so many slots later with the same keys makes another history of the same genesis.
+    """
     found: list[tuple[Tables, float]] = []
 
     async def script(lab: Lab) -> None:
@@ -173,7 +176,7 @@ def grown(blocks: int) -> tuple[Tables, float]:
         await lab.until(lambda: node.store.finalized_number >= blocks, blocks * 4)
         found.append((lab.tables["a"].copy(), asyncio.get_running_loop().time()))
 
-    play(script, ("a",))
+    play(script, ("a",), seconds=later * SLOT_MS / 1000)
     return found[0]
 
 

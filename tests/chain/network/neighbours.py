@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chain.env import Clock
 from chain.env_real import RealClock, RealRng
 from chain.keys.pair import Keypair
 from chain.network.addresses import Address, parse_address
@@ -75,10 +76,11 @@ def made(
     files: Files | None = None,
     resolve: Resolve = look_up,
     genesis: Hash = GENESIS,
+    clock: Clock | None = None,
 ) -> Neighbour:
     """Return a node that does not run."""
     files, key = files or Files(), key_of(name)
-    clock, rng = RealClock(), RealRng()
+    clock, rng = clock or RealClock(), RealRng()
     transport = TcpTransport(config, key, genesis, rng, clock, SimDisk(files, Life()), resolve)
     network = Network(transport, clock, lambda: replace(STATUS, genesis=genesis))
     discovery = Discovery(

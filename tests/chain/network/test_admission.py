@@ -115,11 +115,11 @@ def test_a_newcomer_from_elsewhere_takes_the_last_place_of_the_largest_crowd() -
 def test_whoever_comes_the_places_hold_and_no_crowd_pushes_out_a_smaller_one(
     arrivals: list[tuple[int, int, int]],
 ) -> None:
-    house = House(in_peers=8)
+    house = House(in_peers=7)  # too few for places that are for newcomers
     for number, group, network in arrivals:
         before = list(house.links)
         house.comes(PEERS[number], f"{20 + group}.0.{network}.1")
-        assert len(house.links) <= 8
+        assert len(house.links) <= 7
         gone = [link for link in before if link not in house.links and link.peer != PEERS[number]]
         assert len(gone) <= 1
         for link in gone:
@@ -128,6 +128,13 @@ def test_whoever_comes_the_places_hold_and_no_crowd_pushes_out_a_smaller_one(
                 for at in (link.ip, house.links[-1].ip)
             ]
             assert sizes[0] > sizes[1]
+
+
+def test_newcomers_find_a_place_in_a_full_house_and_the_old_ones_stay() -> None:
+    house = House(in_peers=64)
+    for number in range(150):
+        assert house.comes(PEERS[number], f"{20 + number}.0.0.1") == ""
+    assert [link.peer for link in house.links] == [*PEERS[:56], *PEERS[142:150]]
 
 
 def test_banned_ones_stay_out_whether_they_dial_or_are_dialled() -> None:

@@ -122,8 +122,8 @@ def test_a_kill_in_any_phase_costs_nothing(mode: SyncMode) -> None:
         first = begin(lab)
         phases = set[str]()
         for attempt in range(60):
-            late = lab.start("c", sync=mode, life=Life(fatal=2 + attempt // 4, torn=bool(attempt % 2)))
-            await lab.until(lambda: lab.has_ended("c") or late.store.finalized_number >= HEIGHT)
+            lab.start("c", sync=mode, life=Life(fatal=2 + attempt // 4, torn=bool(attempt % 2)))
+            await lab.until(lambda: lab.has_ended("c") or lab.nodes["c"].store.finalized_number >= HEIGHT)
             if not lab.has_ended("c"):
                 break
             problem = await lab.ending("c")

@@ -9,7 +9,7 @@ import pytest
 from chain.keys.node import peer_id
 from chain.network.addresses import Address, group_of, parse_address
 from chain.network.addrman import PROVEN_MS, AddressBook
-from chain.network.bans import Bans
+from chain.network.bans import FIRST_BAN, Bans
 from chain.network.dialler import (
     CROWD_SECONDS,
     FEELER_SECONDS,
@@ -223,6 +223,26 @@ def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
         assert {address for _, address in world.dialled} == set(world.reserved.addresses(known[0].peer or ""))
 
     play(world, script)
+
+
+def test_who_is_banned_while_it_is_connected_is_not_dialled_again() -> None:
+    world, known = World(), [place(1), place(2)]
+    world.settle(known)
+    world.tell(known[:1])
+
+    async def script() -> None:
+        assert world.bans is not None
+        await asyncio.sleep(10)
+        assert len(world.connected) == 2
+        for address in known:
+            world.bans.add(address.peer or "", "")
+            world.cut(address.peer or "")
+        await asyncio.sleep(FIRST_BAN - 20)
+        assert [len(world.times(address)) for address in known] == [1, 1]
+        await asyncio.sleep(60)
+        assert len(world.connected) >= 1
+
+    play(world, script, Wishes(bootnodes=(known[1],)))
 
 
 def test_an_address_where_somebody_else_is_is_forgotten() -> None:

@@ -100,7 +100,7 @@ def test_messages_by_the_byte() -> None:
     assert TRANSACTION_REQUEST.encode(TransactionRequest(ids[:1])).hex() == "04" + "ab" * 16
     status = Status(1, 4, Hash(b"\x0a" * 32), Hash(b"\x0b" * 32), 9, Hash(b"\x0c" * 32), 8)
     assert STATUS.encode(status).hex() == (
-        "01000000" + "04" + "0a" * 32 + "0b" * 32 + "09000000" + "0c" * 32 + "08000000"
+        "01000000" + "04" + "0a" * 32 + "0b" * 32 + "09000000" + "0c" * 32 + "08000000" + "00000000"
     )
 
 

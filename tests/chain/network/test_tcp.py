@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.env_real import RealClock, RealRng
+from chain.faults import Fault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network import link as link_module
 from chain.network.addresses import Address, AddressError, parse_address
 from chain.network.dialler import Met
+from chain.network.frames import HEAD
 from chain.network.half_open import MAX_HALF_OPEN
 from chain.network.memory import Memory
 from chain.network.messages import Channel
@@ -229,6 +231,30 @@ async def test_a_frame_that_was_changed_ends_the_connection() -> None:
         link._wire.write(bytes(32))
         await heard.until("disconnected", b.peer_id)
         link.close()
+        assert not a.bans.has_peer(b.peer_id), "whoever sits on the line can do that, too"
+
+
+async def test_a_peer_that_breaks_the_format_is_banned(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
+        link = await link_to(b, address(a))
+        await heard.until("connected", b.peer_id)
+        too_long = HEAD.pack(Channel.VOTES, 1 << 20, 2_000) + bytes(2_000)
+        link._wire.write(link._sends.encrypt(too_long))
+        await heard.until("disconnected", b.peer_id)
+        assert a.bans.has_peer(b.peer_id)
+        link.close()
+    said = [record.getMessage() for record in caplog.records if "Banned" in record.getMessage()]
+    assert len(said) == 1
+    assert "a message of 1050576 bytes on channel 1, which takes 1024" in said[0]
+    assert f"What to do: {Fault.TOO_LARGE.advice}" in said[0]
+
+
+async def test_links_say_how_they_do() -> None:
+    async with running(KEYS[0]) as (a, heard), running(KEYS[1], address(a)) as (b, _):
+        await heard.until("connected", b.peer_id)
+        (figures,) = a.links()
+        assert (figures.peer, figures.ip, figures.outbound) == (b.peer_id, "127.0.0.1", False)
+        assert figures.shed == 0
 
 
 async def test_a_peer_that_does_not_read_fills_its_own_queue_only() -> None:

@@ -280,6 +280,9 @@ class MemoryNode:
     def justification(self, block: Hash) -> bytes | None:
         return self.justifications.get(block)
 
+    def set_ends_above(self, number: int) -> list[int]:
+        return [end for end in self.set_ends if end > number]
+
     def set_end(self, number: int) -> int | None:
         return next((end for end in self.set_ends if end >= number), None)
 

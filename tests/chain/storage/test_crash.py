@@ -17,6 +17,8 @@ SCRIPT = Path(__file__).with_name("crash_writer.py")
 WRITER = run_path(str(SCRIPT))
 GENESIS, changes_of, body_of = WRITER["GENESIS"], WRITER["changes_of"], WRITER["body_of"]
 rebuild, extend = WRITER["rebuild"], WRITER["extend"]
+RESTORER = Path(__file__).with_name("crash_restorer.py")
+RESTORED = run_path(str(RESTORER))
 KILLS = int(os.environ.get("ASSAY_KILLS", "15"))
 ROOT = Path(__file__).parents[3]
 
@@ -48,11 +50,11 @@ def check_store(store: ChainStore) -> None:
 
 
 def run_writer(
-    directory: Path, lines: int | None, file_limit: int = resource.RLIM_INFINITY
+    directory: Path, lines: int | None, file_limit: int = resource.RLIM_INFINITY, script: Path = SCRIPT
 ) -> list[list[str]]:
     """Run the writer, kill it after so many lines (None: wait for its end), return what it acknowledged."""
     with subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(directory)],
+        [sys.executable, str(script), str(directory)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -129,4 +131,30 @@ def test_a_lock_of_another_process_is_one_clear_line(tmp_path: Path) -> None:
         f"chain.errors.StorageError: the database at {tmp_path} is in use by another node: "
         "stop that one, or choose another base path\n"
     )
+    store.close()
+
+
+def test_a_restoration_goes_on_after_every_kill_9(tmp_path: Path) -> None:
+    rng, state, kills = random.Random(4), RESTORED["STATE"], 0
+    while True:
+        said = run_writer(tmp_path, rng.randrange(1, 7), script=RESTORER)
+        store = ChainStore.open(tmp_path, RESTORED["GENESIS"])
+        if store.restoration is None and said:
+            break
+        kills += 1
+        if store.restoration is not None:
+            gaps = [(span.start, span.end) for span in store.restoration.missing]
+            for start, until in (line[1].split() for line in said if line[0] == "put"):
+                first, last = (b"" if each == "-" else bytes.fromhex(each) for each in (start, until))
+                assert not any(low <= first and (high is None or first < high) for low, high in gaps)
+                assert not any(first < low and (not last or low < last) for low, _ in gaps)
+        assert store.best == store.genesis_hash
+        assert store.state_at(store.best).get(b"genesis") == b"state"
+        store.close()
+    target = RESTORED["TARGET"]
+    assert kills > 1
+    assert (store.best, store.best_number, store.gap.missing) == (target.hash(), 77, (1, 77))
+    found = store.state_at(store.best)
+    assert {key: found.get(key) for key in found.keys(b"")} == state
+    assert found.root({}) == target.state_root
     store.close()

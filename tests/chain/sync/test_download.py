@@ -94,6 +94,9 @@ class Peers:
     def is_bad(self, header: Header) -> bool:
         return False
 
+    def is_beside(self, header: Header) -> bool:
+        return False
+
     def final(self) -> Block:
         header = self.handed[self.finality - 1] if self.finality else GENESIS
         return header.hash(), header.number

@@ -178,12 +178,33 @@ def test_who_claims_blocks_that_do_not_exist_neither_holds_up_sync_nor_authoring
         author = lab.start("a", "v0")
         await lab.until(lambda: author.store.finalized_number >= 3)
         Scripted(lab, "liar", author.store, status_of(author, ahead=100_000))
-        await lab.until(lambda: author.sync.is_major, 10)
+        await lab.until(lambda: author.sync.target >= 100_000, 10)
+        assert not author.sync.is_major
         before = author.store.best_number
         await lab.until(lambda: author.store.finalized_number >= before + 10, 25)
         assert lab.cost("a", "liar") > 0
+        assert author.sync.target == author.store.best_number
 
     play(script, ("a", "liar"))
+
+
+def test_a_chain_that_stands_still_is_not_said_to_be_behind_for_long_by_who_claims_another() -> None:
+    """The best block is old, so what peers say counts; who does not keep it is doubted until it does."""
+
+    async def script(lab: Lab) -> None:
+        old(lab, "a", 60)
+        node = lab.start("a")
+        liar = Scripted(lab, "liar", node.store, status_of(node, ahead=100_000))
+        liar.answer = lambda request: (  # type: ignore[method-assign]
+            answer(node.store, request) if request.count == 1 else None  # well enough to be asked again
+        )
+        await lab.until(lambda: node.sync.is_major, 10)
+        await lab.until(lambda: not node.sync.is_major, 15)
+        asked = len(liar.requests)
+        await lab.until(lambda: len(liar.requests) > asked + 4 or node.sync.is_major, 60)
+        assert not node.sync.is_major
+
+    play(script, ("a", "liar"), seconds=grown(60)[1] + 300)
 
 
 def test_a_block_that_breaks_the_rules_ends_the_connection_and_its_children_are_refused() -> None:

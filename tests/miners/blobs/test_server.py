@@ -290,6 +290,20 @@ async def test_a_thousand_connections_do_not_keep_a_miner_out(tmp_path: Path) ->
             assert await blobs.fetch([Source(judge.url, ALICE.hotkey)], DIGEST, len(BLOB)) == BLOB
 
 
+async def test_one_hotkey_cannot_hold_all_connections(tmp_path: Path) -> None:
+    async with (
+        judging(tmp_path, Limits(connections=8, connections_per_signer=2)) as judge,
+        AsyncExitStack() as opened,
+    ):
+        for _ in range(8):
+            _, writer = await asyncio.open_connection("127.0.0.1", judge.port)
+            opened.callback(writer.close)
+            signed = sign(OTHER, ALICE.hotkey, "GET", PATH)
+            lines = "".join(f"{name}: {text}\r\n" for name, text in signed.items())
+            writer.write(f"GET {PATH} HTTP/1.1\r\nHost: judge\r\n{lines}\r\n".encode())
+        assert await judge.put(BLOB) == (200, f"blob 0x{DIGEST.hex()} is kept here\n")
+
+
 async def test_strangers_share_a_small_part_and_registered_callers_have_the_rest(tmp_path: Path) -> None:
     big = bytes(1 << 20)
     async with (
