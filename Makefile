@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile transport libp2p soak load clean
+.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -65,6 +65,12 @@ fuzz: setup  ## a million inputs for every decoder (RECORD=1: into bench/results
 
 hostile: setup  ## attack a node and measure what it costs it (RECORD=1: into bench/results)
 	@$(BIN)/python -m bench.hostile $(if $(RECORD),--json bench/results/hostile.json) $(ARGS)
+
+siege: setup  ## besiege a validator with hostile peers, as root, and measure it (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.siege $(if $(RECORD),--json bench/results/siege.json) $(ARGS)
+
+hosts: setup  ## cut and kill four validators on hosts of their own, as root (ARGS="--cuts 100"; RECORD=1)
+	@$(BIN)/python -m bench.hosts $(if $(RECORD),--json bench/results/hosts.json) $(ARGS)
 
 rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)

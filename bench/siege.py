@@ -29,7 +29,8 @@ from bench.record import finish, parser, resident_mib
 from runtime.primitives.babe import PRE_DIGEST
 from runtime.primitives.header import DigestItem, PreRuntime
 from runtime.primitives.scale import codec
-from tests.e2e.hosts import PEER_PORT, HostNode, Network, missing, network
+from tests.e2e.hosts import PATIENCE, PEER_PORT, HostNode, Network, missing, network
+from tests.e2e.process import eventually
 from tests.e2e.sieges import SIEGES
 from tests.e2e.visitor import Visitor
 
@@ -95,6 +96,8 @@ class Siege:
         figures: dict[str, Any] = {"rest": self.phase(None, given.seconds)}
         for name in [name for name in SIEGES if not given.only or name in given.only]:
             figures[name] = self.phase(name, given.seconds, given.frames)
+            if name == "eclipse":
+                figures[name]["seconds_to_three_peers_after_restart"] = self._restart()
             print(name, figures[name], file=sys.stderr, flush=True)
             time.sleep(SETTLE)
         figures["rest_after"] = self.phase(None, given.seconds)
@@ -133,6 +136,15 @@ class Siege:
             "identities_banned": len(bans),
             **counted,
         }
+
+    def _restart(self) -> float:
+        """Start the attacked validator again, with the addresses it has been told of."""
+        self.net.kill(VICTIM)
+        self.victim = self.net.start(VICTIM)
+        eventually(self.victim.is_up, "an answer", PATIENCE)
+        began = time.monotonic()
+        eventually(lambda: self.victim.rpc("system_health")["peers"] >= 3, "three peers", PATIENCE)
+        return round(time.monotonic() - began, 1)
 
     def _attack(self, name: str | None, seconds: float, frames: int) -> tuple[dict[str, int], float]:
         """Have a process attack; return what it counted, and its processor seconds."""

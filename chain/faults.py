@@ -107,7 +107,7 @@ TERMS: dict[Fault, Terms] = {
     Fault.STINGY: Terms(1 << 24, HOSTILE),
     Fault.BAD_TRANSACTION: Terms(1 << 20, HOSTILE),
     Fault.STALE_TRANSACTION: Terms(1 << 14, BEHIND),  # each; a peer that is a block behind has some
-    Fault.FORGED: Terms(1 << 20, HOSTILE),
+    Fault.FORGED: Terms(1 << 27, HOSTILE),  # whoever passes votes on has checked them
     Fault.BAD_COMMIT: Terms(1 << 20, HOSTILE),
     Fault.OUT_OF_DATE: Terms(50, BEHIND),
     Fault.OUT_OF_TURN: Terms(500, BEHIND),

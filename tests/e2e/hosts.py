@@ -184,11 +184,10 @@ class Network:
 
     @contextmanager
     def joined(self, name: str, *flags: str, listens: bool = True) -> Iterator[HostNode]:
-        """Have a full node on a host of its own for a while."""
+        """Have a full node on a host of its own for a while; it may not answer yet."""
         self.hosts[name] = self.switch.add()
         node = self._started(name, *self.bootnodes(), *flags, listens=listens)
         try:
-            eventually(node.is_up, f"an answer of {name}", PATIENCE)
             yield node
         finally:
             self.nodes.pop(name).stop()

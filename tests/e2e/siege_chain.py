@@ -21,19 +21,32 @@ from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
     BLOCK_RESPONSE,
+    PEER_EXCHANGE,
+    STATE_REQUEST,
     TRANSACTION_IDS,
     TRANSACTION_REQUEST,
     TRANSACTIONS,
+    WARP_REQUEST,
     BlockAnnounce,
     BlockRequest,
     BlockResponse,
     Channel,
     FromNumber,
+    PeerExchange,
+    StateRequest,
     TransactionIds,
     TransactionRequest,
     Transactions,
+    WarpRequest,
 )
-from runtime.primitives.grandpa import Precommit, Prevote, SignedMessage, SignedPrecommit, localized_payload
+from runtime.primitives.grandpa import (
+    MAX_PRECOMMITS,
+    Precommit,
+    Prevote,
+    SignedMessage,
+    SignedPrecommit,
+    localized_payload,
+)
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.trie import ordered_root
@@ -55,8 +68,15 @@ CLAIMED = 1_000_000
 
 async def votes(enemy: Enemy) -> None:
     """Votes, commits and catch-ups: forged, stale, of the future, of other sets, by nobody who may vote."""
-    kinds = list(_VOTES.values())
+    await _vote(enemy, list(_VOTES.values()))
 
+
+async def forged_votes(enemy: Enemy) -> None:
+    """Votes of this round in the name of those who may vote, whom they have not asked."""
+    await _vote(enemy, [_forged])
+
+
+async def _vote(enemy: Enemy, kinds: list[Callable[[Enemy, NeighborPacket], object]]) -> None:
     async def one(number: int) -> None:
         where = NeighborPacket(1, 0, BlockNumber(0))
 
@@ -69,10 +89,10 @@ async def votes(enemy: Enemy) -> None:
         async with enemy.enter(heard) as intruder:
             await asyncio.sleep(0.05)
             while enemy.goes_on:
-                for _ in range(HANDFUL):
+                for _ in range(1 if make is _long_commit else HANDFUL):
                     message = GOSSIP_MESSAGE.encode(make(enemy, where))
                     intruder.send(Channel.VOTES if message[0] == 0 else Channel.GRANDPA, message)
-                enemy.counts["frames"] += HANDFUL
+                    enemy.counts["frames"] += 1
                 if not await intruder.pushed(enemy.until):
                     return
                 await asyncio.sleep(PAUSE)
@@ -119,10 +139,9 @@ def _forged_commit(enemy: Enemy, where: NeighborPacket) -> CommitMessage:
 def _long_commit(enemy: Enemy, where: NeighborPacket) -> CommitMessage:
     """Return a commit with as many votes as there may be."""
     block, number = Hash(enemy.rng.randbytes(32)), BlockNumber(where.commit_finalized_height + 5)
-    auth = [(enemy.rng.randbytes(64), enemy.rng.randbytes(32)) for _ in range(2048)]
-    return CommitMessage(
-        where.round, where.set_id, CompactCommit(block, number, [Precommit(block, number)] * 2048, auth)
-    )
+    auth = [(enemy.rng.randbytes(64), enemy.rng.randbytes(32))] * MAX_PRECOMMITS
+    votes_ = [Precommit(block, number)] * MAX_PRECOMMITS
+    return CommitMessage(where.round, where.set_id, CompactCommit(block, number, votes_, auth))
 
 
 def _catch_up_request(enemy: Enemy, where: NeighborPacket) -> CatchUpRequest:
@@ -256,6 +275,9 @@ def questions(enemy: Enemy) -> list[tuple[int, bytes]]:
         (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST.encode(TransactionRequest(many))),
         (Channel.TRANSACTION_IDS, TRANSACTION_IDS.encode(TransactionIds(many))),
         (Channel.GRANDPA, GOSSIP_MESSAGE.encode(CatchUpRequest(1, 0))),
+        (Channel.STATE_REQUESTS, STATE_REQUEST.encode(StateRequest(3, enemy.genesis, b"", None))),
+        (Channel.WARP_REQUESTS, WARP_REQUEST.encode(WarpRequest(4, enemy.genesis))),
+        (Channel.PEERS, PEER_EXCHANGE.encode(PeerExchange(True, []))),
     ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Attacks on the connection: before the handshake, in it, and with frames that are none."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 
@@ -95,13 +96,17 @@ def _block(writer: asyncio.StreamWriter, message: bytes) -> None:
 
 
 async def frames(enemy: Enemy) -> None:
-    """Frames of every wrong kind, by identities that come and go: each sends its kind until it is cut off."""
-    kinds = list(_KINDS)
+    """Frames of every wrong kind, by many identities; each address keeps to one kind until it is banned.
+
+    So those go on whose kind is worth no ban: what a node has to bear.
+    """
+    kinds = list(_KINDS.values())
+    places = itertools.cycle(enumerate(enemy.sources))
 
     async def one(number: int) -> None:
-        kind = kinds[(number + enemy.counts["entered"]) % len(kinds)]
-        async with enemy.enter() as intruder:
-            await _pour(enemy, intruder, _KINDS[kind])
+        place, source = next(places)
+        async with enemy.enter(source=source) as intruder:
+            await _pour(enemy, intruder, kinds[place % len(kinds)])
 
     await enemy.again(one)
 

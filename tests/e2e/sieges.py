@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from runtime.primitives.types import Hash
 from tests.e2e import siege_chain as chain
+from tests.e2e import siege_peers as peers
 from tests.e2e import siege_wire as wire
 from tests.e2e.enemy import Enemy
 
@@ -17,7 +18,8 @@ SIEGES: dict[str, Callable[[Enemy], Awaitable[None]]] = {
     each.__name__: each
     for each in (
         wire.noise, wire.hang, wire.handshake_flood, wire.strangers, wire.frames, wire.crowd, chain.votes,
-        chain.liars, chain.question_flood, chain.deaf, chain.transactions, chain.unasked_transactions,
+        chain.forged_votes, chain.liars, chain.question_flood, chain.deaf, chain.transactions,
+        chain.unasked_transactions, peers.eclipse,
     )
 }  # fmt: skip
 

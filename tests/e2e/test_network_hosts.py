@@ -6,6 +6,7 @@ bench/hosts.py plays more of it, and measures how long each thing takes.
 import json
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.e2e
 
 VICTIMS = ("Alice", "Charlie")
 """the one that all know, and another one"""
+MODES = ("full", "fast", "warp")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,12 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def root(node: HostNode, height: int) -> str:
     """Return the state root of a height."""
     found: str = node.rpc("chain_getHeader", node.rpc("chain_getBlockHash", height))["stateRoot"]
+    return found
+
+
+def peers(node: HostNode) -> int:
+    """Return how many peers a node has."""
+    found: int = node.rpc("system_health")["peers"]
     return found
 
 
@@ -90,18 +98,23 @@ def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, tm
         stranger.stop()
 
 
-@pytest.mark.parametrize("mode", ["full", "fast", "warp"])
-def test_a_node_that_joins_late_has_the_same_root(four: Network, mode: str) -> None:
+def test_nodes_that_join_late_by_every_way_have_the_same_root(four: Network) -> None:
     height = four.nodes["Alice"].finalized()
-    with four.joined(f"Late-{mode}", "--sync", mode) as late:
+    with ExitStack() as joined:
+        late = {mode: joined.enter_context(four.joined(f"Late-{mode}", "--sync", mode)) for mode in MODES}
+        for node in late.values():
+            eventually(node.is_up, "an answer", PATIENCE)
         four.await_final(height)
-        assert {root(node, height) for node in four.nodes.values()} == {root(late, height)}
+        assert len({root(node, height) for node in four.nodes.values()}) == 1
+        for mode in ("fast", "warp"):
+            assert f"{mode.title()} sync is done" in late[mode].output(), late[mode].output()
+            eventually(lambda mode=mode: root(late[mode], 1) == root(four.nodes["Alice"], 1), "the past")  # type: ignore[misc]
         four.await_final(four.nodes["Alice"].number() + 1)
         four.agree()
 
 
 def test_a_node_without_an_address_finds_everybody_by_one(four: Network) -> None:
     with four.joined("Hidden", listens=False) as hidden:
-        everybody = len(four.names)
-        eventually(lambda: hidden.rpc("system_health")["peers"] == everybody, "all peers", PATIENCE)
+        eventually(hidden.is_up, "an answer", PATIENCE)
+        eventually(lambda: peers(hidden) == len(four.names), "all peers", PATIENCE)
         assert hidden.rpc("system_localListenAddresses") == []
