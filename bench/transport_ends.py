@@ -17,10 +17,10 @@ import uvloop
 
 from chain.env_real import RealClock, RealDisk, RealRng
 from chain.keys.pair import Keypair
-from chain.network.addresses import Address
-from chain.network.link import LinkConfig
+from chain.network.discovery.addresses import Address
 from chain.network.messages import Channel
-from chain.network.tcp import TcpConfig, TcpTransport
+from chain.network.transport.link import LinkConfig
+from chain.network.transport.tcp import TcpConfig, TcpTransport
 
 GENESIS = bytes(32)
 LOAD, ECHO, COUNT = Channel.ANSWERS, Channel.VOTES, Channel.TRANSACTIONS

@@ -33,12 +33,12 @@ from chain.keys.session import SessionKeys
 from chain.ledger import Ledger
 from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.network.blocks import BlockExchange
-from chain.network.discovery import Discovery
+from chain.network.discovery.exchange import Discovery
 from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
 from chain.network.service import Network
 from chain.network.states import StateExchange
-from chain.network.tcp import TcpConfig, TcpTransport
 from chain.network.transactions import TransactionGossip
+from chain.network.transport.tcp import TcpConfig, TcpTransport
 from chain.network.votes import VoteExchange
 from chain.network.warps import WarpExchange
 from chain.notifications import FinalityNotification, ImportNotification, Notifications

@@ -5,7 +5,7 @@ from dataclasses import replace
 from chain.env import Transport
 from chain.metrics import NetworkReading
 from chain.network.service import Network
-from chain.network.tcp import TcpTransport
+from chain.network.transport.tcp import TcpTransport
 from chain.sync.service import Sync
 
 

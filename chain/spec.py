@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from chain.checkpoints import Checkpoint, CheckpointError, Checkpoints
-from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.discovery.addresses import Address, AddressError, parse_address
 from chain.rpc.backend import ChainType
 from runtime.frame.errors import DispatchError
 from runtime.genesis import genesis_state

@@ -13,7 +13,7 @@ from typing import Any
 
 from chain.commands.failure import USAGE, Failure
 from chain.commands.seats import NETUID, Seat, take
-from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.discovery.addresses import Address, AddressError, parse_address
 from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 

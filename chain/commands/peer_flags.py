@@ -2,9 +2,9 @@
 
 import argparse
 
-from chain.network.addresses import Address, AddressError, parse_address
+from chain.network.discovery.addresses import Address, AddressError, parse_address
 from chain.network.service import MAX_PEERS
-from chain.network.tcp import TcpConfig
+from chain.network.transport.tcp import TcpConfig
 from chain.spec import ChainSpec, SpecError
 
 

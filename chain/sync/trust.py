@@ -81,14 +81,16 @@ def check_age(trust: Trust, header: Header, clock: Clock) -> None:
         return
     which = f"#{header.number}" if header.number else "genesis"
     old = "of unknown age" if age is None else f"{_span(age)} old"
-    problem = (
+    if trust.is_lenient:
+        log.info(
+            "⏩ The newest block this node trusts, %s, is %s; keys of test chains are public", which, old
+        )
+        return
+    raise SyncRefused(
         f"the newest block this node trusts, {which}, is {old}, and validators who may have left within "
         f"{_span(trust.bonding_ms)} could sign another history: give --checkpoint as `assay checkpoint` "
         "prints it on a node you trust (--sync full goes without, and follows whom it meets first)"
     )
-    if not trust.is_lenient:
-        raise SyncRefused(problem)
-    log.info("⏩ Its keys are public, so it may: %s", problem.partition(",")[0])
 
 
 def check_passed(store: Passed, checkpoints: Checkpoints) -> None:

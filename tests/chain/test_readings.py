@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from chain.network.addresses import parse_address
+from chain.network.discovery.addresses import parse_address
 from chain.network.messages import Channel
-from chain.network.tcp import TcpConfig, TcpTransport
+from chain.network.transport.tcp import TcpConfig, TcpTransport
 from chain.node import NodeConfig, Service
 from chain.rpc.server import RpcConfig
 from tests.chain.chains import spec_with_slots

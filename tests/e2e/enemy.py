@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from chain.keys.pair import Keypair
-from chain.network.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
-from chain.network.handshake import Greeting, Identity
 from chain.network.messages import PROTOCOL_VERSION, STATUS, Channel, Status
-from chain.network.noise import Channel as Ciphers
-from chain.network.noise import Cipher, NoiseError
-from chain.network.wire import LENGTH_SIZE
+from chain.network.transport.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
+from chain.network.transport.handshake import Greeting, Identity
+from chain.network.transport.noise import Channel as Ciphers
+from chain.network.transport.noise import Cipher, NoiseError
+from chain.network.transport.wire import LENGTH_SIZE
 from runtime.primitives.types import BlockNumber, Hash
 
 CUT = (OSError, EOFError, TimeoutError, NoiseError)

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from chain.network.addresses import Address
+from chain.network.discovery.addresses import Address
+from chain.network.discovery.records import make_record
 from chain.network.messages import (
     MAX_RECORD_ADDRESSES,
     MAX_RECORDS,
@@ -12,7 +13,6 @@ from chain.network.messages import (
     PeerExchange,
     SignedRecord,
 )
-from chain.network.records import make_record
 from tests.e2e.enemy import Enemy, Intruder, new_key
 
 

@@ -5,10 +5,10 @@ import itertools
 import time
 from collections.abc import Callable
 
-from chain.network.frames import HEAD, MAX_CONTENT
-from chain.network.handshake import Greeting, Identity
 from chain.network.messages import LIMITS, Channel
-from chain.network.wire import LENGTH_SIZE
+from chain.network.transport.frames import HEAD, MAX_CONTENT
+from chain.network.transport.handshake import Greeting, Identity
+from chain.network.transport.wire import LENGTH_SIZE
 from runtime.primitives.types import Hash
 from tests.e2e.enemy import Dice, Enemy, Intruder, new_key
 

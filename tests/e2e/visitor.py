@@ -5,9 +5,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from chain.network.handshake import Greeting, Identity
-from chain.network.noise import NoiseError
-from chain.network.wire import LENGTH_SIZE
+from chain.network.transport.handshake import Greeting, Identity
+from chain.network.transport.noise import NoiseError
+from chain.network.transport.wire import LENGTH_SIZE
 from tests.e2e.enemy import Dice, new_key
 from tests.e2e.hosts import PEER_PORT, Host
 

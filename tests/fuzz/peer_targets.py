@@ -4,10 +4,10 @@ from functools import cache
 
 from chain.checked_file import write_checked
 from chain.faults import Fault, PeerFault
-from chain.network.addresses import AddressError, parse_address
-from chain.network.addrman import AddressBook
-from chain.network.bans import BANS_FILE, Bans
-from chain.network.book_file import read_book, write_book
+from chain.network.discovery.addresses import AddressError, parse_address
+from chain.network.discovery.addrman import AddressBook
+from chain.network.discovery.book_file import read_book, write_book
+from chain.network.discovery.records import DOMAIN, Record, make_record, verify_record
 from chain.network.messages import (
     PEER_EXCHANGE,
     PEER_RECORD,
@@ -17,13 +17,13 @@ from chain.network.messages import (
     PeerRecord,
     SignedRecord,
 )
-from chain.network.records import DOMAIN, Record, make_record, verify_record
-from chain.network.tcp import TcpConfig
+from chain.network.transport.bans import BANS_FILE, Bans
+from chain.network.transport.tcp import TcpConfig
 from runtime.primitives.scale import DecodeError, codec
 from tests.chain.network import neighbours
+from tests.chain.network.discovery.test_addrman import book_of, check, filled
 from tests.chain.network.hands import EPOCH_MS, Hands
 from tests.chain.network.neighbours import GENESIS, key_of, made
-from tests.chain.network.test_addrman import book_of, check, filled
 from tests.fuzz.engine import Target
 from tests.sim.env import Files, Life, SimDisk
 

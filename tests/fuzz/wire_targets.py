@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from chain.faults import Fault, PeerFault
-from chain.network.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
-from chain.network.handshake import Greeting, Identity
 from chain.network.messages import Channel
-from chain.network.noise import NoiseError
-from chain.network.queue import SendQueue
+from chain.network.transport.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
+from chain.network.transport.handshake import Greeting, Identity
+from chain.network.transport.noise import NoiseError
+from chain.network.transport.queue import SendQueue
 from tests.fuzz.engine import Target
 from tests.sim.genesis import session_pair
 

@@ -10,7 +10,7 @@ import pytest
 
 from chain.commands.network import LOG_TAIL, SPEC_FILE, Member, Network, Ports, members, write_spec
 from chain.executor import Executor
-from chain.network.addresses import parse_address
+from chain.network.discovery.addresses import parse_address
 from chain.spec import ChainSpec, SpecError
 from runtime.frame.testing import MemoryState
 from tests.e2e.process import eventually

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from chain.commands import node, peer_flags
-from chain.network.addresses import parse_address
-from chain.network.tcp import TcpConfig
+from chain.network.discovery.addresses import parse_address
+from chain.network.transport.tcp import TcpConfig
 from chain.spec import ChainSpec, SpecError
 
 PEER = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"

@@ -15,12 +15,12 @@ from typing import Any
 from chain.env import Clock
 from chain.env_real import RealClock, RealRng
 from chain.keys.pair import Keypair
-from chain.network.addresses import Address, parse_address
-from chain.network.discovery import Discovery
+from chain.network.discovery.addresses import Address, parse_address
+from chain.network.discovery.exchange import Discovery
 from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
-from chain.network.names import Resolve, look_up
 from chain.network.service import Network
-from chain.network.tcp import TcpConfig, TcpTransport
+from chain.network.transport.names import Resolve, look_up
+from chain.network.transport.tcp import TcpConfig, TcpTransport
 from runtime.primitives.types import BlockNumber, Hash
 from tests.sim.env import Files, Life, SimDisk
 

@@ -8,10 +8,10 @@ import pytest
 
 from chain.env import PeerHandler
 from chain.faults import FATAL, Fault
-from chain.network.frames import Assembler
 from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
 from chain.network.peers import BANNED
 from chain.network.service import Network
+from chain.network.transport.frames import Assembler
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import ZERO_HASH, Hash
 

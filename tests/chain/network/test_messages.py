@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.block_data import MAX_BLOCKS, BlockData
-from chain.network.link import MAX_QUEUE
-from chain.network.memory import MAX_MEMORY_PER_PEER
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
@@ -30,7 +28,9 @@ from chain.network.messages import (
     TransactionRequest,
     Transactions,
 )
-from chain.network.queue import OVERHEAD
+from chain.network.transport.link import MAX_QUEUE
+from chain.network.transport.memory import MAX_MEMORY_PER_PEER
+from chain.network.transport.queue import OVERHEAD
 from runtime.primitives.header import Digest, Header, PreRuntime, Seal
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.types import Hash
