@@ -1,8 +1,9 @@
 """How many blocks of one author and slot are executed: two, which is the proof that it cheats, and no more.
 
 An author may seal as many blocks for its slot as it likes, and each takes as long to execute as the largest
-block does. A further one is executed only once a block is built on it that counts among its own author's two:
-what the others build on, everybody must be able to follow. See docs/adr/0020-two-blocks-of-a-slot.md.
+block does. A further one is executed only once a block is built on it that counts among its own author's
+two, or once it is voted for: what the others build on, everybody must be able to follow. See
+docs/adr/0020-two-blocks-of-a-slot.md.
 """
 
 from runtime.primitives.types import Hash

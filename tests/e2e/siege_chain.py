@@ -281,6 +281,17 @@ def questions(enemy: Enemy) -> list[tuple[int, bytes]]:
     ]  # fmt: skip
 
 
+async def _ask_on(enemy: Enemy, intruder: Intruder) -> None:
+    """Ask every question again and again, until the other side hangs up or the time is over."""
+    while enemy.goes_on:
+        for channel, message in questions(enemy):
+            intruder.send(channel, message)
+            enemy.counts["questions"] += 1
+        if not await intruder.pushed(enemy.until):
+            return
+        await asyncio.sleep(PAUSE)
+
+
 async def question_flood(enemy: Enemy) -> None:
     """Ask for everything, as often as a channel takes it, and read the answers."""
 
@@ -289,13 +300,7 @@ async def question_flood(enemy: Enemy) -> None:
             enemy.counts["bytes_answered"] += len(message)
 
         async with enemy.enter(heard) as intruder:
-            while enemy.goes_on:
-                for channel, message in questions(enemy):
-                    intruder.send(channel, message)
-                    enemy.counts["questions"] += 1
-                if not await intruder.pushed(enemy.until):
-                    return
-                await asyncio.sleep(PAUSE)
+            await _ask_on(enemy, intruder)
 
     await enemy.again(one)
 
@@ -305,13 +310,7 @@ async def deaf(enemy: Enemy) -> None:
 
     async def one(number: int) -> None:
         async with enemy.enter(reads=False) as intruder:
-            while enemy.goes_on:
-                for channel, message in questions(enemy):
-                    intruder.send(channel, message)
-                    enemy.counts["questions"] += 1
-                if not await intruder.pushed(enemy.until):
-                    return
-                await asyncio.sleep(PAUSE)
+            await _ask_on(enemy, intruder)
 
     await enemy.again(one)
 
