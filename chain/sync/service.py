@@ -176,6 +176,11 @@ class Sync:
         now = self._clock.monotonic()
         return {name: peer.final for name, peer in self._peers.items() if peer.rests_until <= now}
 
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer says that it has every block from a height on."""
+        found = self._peers.get(peer)
+        return found is not None and found.first <= number
+
     def best_of(self, peer: str) -> Block | None:
         """Return the best block of a peer, as far as it has said."""
         found = self._peers.get(peer)
