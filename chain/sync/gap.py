@@ -113,7 +113,7 @@ class GapFill:
         blocks = await aside(partial(_linked, top, found[:count]))
         if len(blocks) < min(count, len(found)):
             self._sync.blame(peer, Fault.WRONG_BLOCKS, f"#{last - len(blocks)}")
-        await aside(partial(self._store.gap.fill, blocks))
+        self._store.gap.follow(await aside(partial(self._store.gap.write, blocks)))
         size = sum(len(each) for _, body in blocks for each in body)
         return max(size / (RATE * len(peers)), (SHARE - 1) * (self._clock.monotonic() - began))
 
