@@ -216,10 +216,14 @@ class Node:
             start(self._services())
             if self._first is not None:
                 self.sync.hold()
+                began = self.store.header(self.store.finalized)
                 await asyncio.sleep(0)  # what has not begun cannot end
                 await observed("bootstrap", self._first.run(), self.metrics)
                 self._first = None
                 self.arrive()
+                header = self.store.header(self.store.finalized)
+                if header is not None and header != began:
+                    self.feed.restored(self.store.finalized, header)
                 self.sync.release()
             start(self._works())
 
