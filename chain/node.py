@@ -62,7 +62,7 @@ from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
-from chain.sync.trust import check_passed, leave_ascent, trust_of
+from chain.sync.trust import check_passed, leave_ascent, trust_of, warn_of_age
 from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
@@ -213,6 +213,7 @@ class Node:
                 for name, work in works.items():
                     tasks.create_task(observed(name, work, self.metrics), name=name)
 
+            self._warn_of_age()
             start(self._services())
             if self._first is not None:
                 self.sync.hold()
@@ -300,6 +301,13 @@ class Node:
         built = self.metrics.block_proposed
         keys = self.keys.authors
         return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
+
+    def _warn_of_age(self) -> None:
+        """Say so when this node goes on from a block that nothing newer vouches for, and that is old."""
+        final = self.store.header(self.store.finalized)
+        if self._first is None and final is not None and final.number and not self.config.spec.is_test_chain:
+            state, executor = self.store.state_at(self.store.finalized), self.executor
+            warn_of_age(executor.bonding_ms(state), executor.slot_duration(state), final, self.clock)
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
