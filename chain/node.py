@@ -76,6 +76,9 @@ from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
 
+NOT_YET = (1 << 32) - 1
+"""the first block of a node that is on its way to one"""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -138,6 +141,7 @@ class Node:
         self.gap = GapFill(store, self.sync, clock)
         self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
         checkpoints.follow(backbone.hash_at)
+        self._ascent = ascent
         self._first = self._first_phase(ascent, backbone, checkpoints.newest)
         self.tip = Tip(
             store,
@@ -330,6 +334,8 @@ class Node:
     def _status(self) -> Status:
         """Return what this node says of itself when it meets another."""
         store, roles = self.store, Roles.AUTHORITY if self.config.validator else Roles.FULL
+        floor = self._ascent.floor  # at or below it the changes of voters are here without their proof
+        first = max(store.first_number, floor and floor + 1)
         return Status(
             PROTOCOL_VERSION,
             roles,
@@ -338,7 +344,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
-            BlockNumber(store.first_number),
+            BlockNumber(NOT_YET if isinstance(self._first, Bootstrap) else first),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:

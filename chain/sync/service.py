@@ -219,8 +219,10 @@ class Sync:
             raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
+        state = self._peers[peer]
+        state.first = min(state.first, header.number)
         if is_best:
-            self._peers[peer].best = block, header.number
+            state.best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):
             download = Download.of_header(self, header, peer)
             if body is not None:

@@ -75,6 +75,21 @@ def test_who_listens_hears_of_the_block_at_which_the_chain_stands_now(mode: Sync
     play(script, ("a", "b", "c"), seconds=grown(HEIGHT)[1])
 
 
+def test_who_is_met_on_its_way_is_not_taken_to_have_every_block() -> None:
+    """Its status was that of a chain at genesis, which lacks nothing; then it announced the newest block."""
+
+    async def script(lab: Lab) -> None:
+        first = begin(lab)
+        late, full = lab.start("c", sync="warp"), lab.start("e")
+        await lab.until(lambda: late.store.finalized_number >= HEIGHT)
+        await lab.until(lambda: full.store.finalized_number >= HEIGHT)
+        assert full.store.hash_at(HEIGHT) == first.store.hash_at(HEIGHT)
+        assert lab.cost("e", "c") == 0
+
+    pairs = [("a", "b"), ("a", "c"), ("b", "c"), ("c", "e")]
+    play(script, ("a", "b", "c", "e"), pairs, seconds=grown(HEIGHT)[1])
+
+
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_who_came_late_shows_others_the_way(mode: SyncMode) -> None:
     """The first node is gone: its successor proves who votes from genesis on, and gives the state."""
