@@ -62,7 +62,7 @@ from chain.sync.gap import GapFill
 from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
-from chain.sync.trust import check_passed, leave_ascent, trust_of
+from chain.sync.trust import check_passed, leave_ascent, trust_of, warn_of_age
 from chain.tasks import observed
 from chain.tip import Tip
 from chain.txpool.pool import Pool
@@ -75,6 +75,9 @@ from runtime.primitives.header import Header
 from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
+
+NOT_YET = (1 << 32) - 1
+"""the first block of a node that is on its way to one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ class Node:
         self.gap = GapFill(store, self.sync, clock)
         self.warps = WarpExchange(self.network, store, lambda: ascent.floor, clock)
         checkpoints.follow(backbone.hash_at)
+        self._ascent = ascent
         self._first = self._first_phase(ascent, backbone, checkpoints.newest)
         self.tip = Tip(
             store,
@@ -213,13 +217,18 @@ class Node:
                 for name, work in works.items():
                     tasks.create_task(observed(name, work, self.metrics), name=name)
 
+            self._warn_of_age()
             start(self._services())
             if self._first is not None:
                 self.sync.hold()
+                began = self.store.header(self.store.finalized)
                 await asyncio.sleep(0)  # what has not begun cannot end
                 await observed("bootstrap", self._first.run(), self.metrics)
                 self._first = None
                 self.arrive()
+                header = self.store.header(self.store.finalized)
+                if header is not None and header != began:
+                    self.feed.restored(self.store.finalized, header)
                 self.sync.release()
             start(self._works())
 
@@ -297,6 +306,13 @@ class Node:
         keys = self.keys.authors
         return Author(self.tip, self.pool, keys, self._guard, self.clock, self._watch, slot_ms, built)
 
+    def _warn_of_age(self) -> None:
+        """Say so when this node goes on from a block that nothing newer vouches for, and that is old."""
+        final = self.store.header(self.store.finalized)
+        if self._first is None and final is not None and final.number and not self.config.spec.is_test_chain:
+            state, executor = self.store.state_at(self.store.finalized), self.executor
+            warn_of_age(executor.bonding_ms(state), executor.slot_duration(state), final, self.clock)
+
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""
         state = self.store.state_at(self.store.best)
@@ -318,6 +334,8 @@ class Node:
     def _status(self) -> Status:
         """Return what this node says of itself when it meets another."""
         store, roles = self.store, Roles.AUTHORITY if self.config.validator else Roles.FULL
+        floor = self._ascent.floor  # at or below it the changes of voters are here without their proof
+        first = max(store.first_number, floor and floor + 1)
         return Status(
             PROTOCOL_VERSION,
             roles,
@@ -326,7 +344,7 @@ class Node:
             store.best_number,
             store.finalized,
             store.finalized_number,
-            BlockNumber(store.first_number),
+            BlockNumber(NOT_YET if isinstance(self._first, Bootstrap) else first),
         )
 
     def _accept(self, header: Header, body: list[bytes], changes: Changes) -> Hash:

@@ -196,6 +196,11 @@ class Notifications:
             listener(notification)
         self._finality.publish(notification)
 
+    def restored(self, block: Hash, header: Header) -> None:
+        """Publish that the chain stands at a final block that nothing known before leads to."""
+        self._imports.publish(ImportNotification(block, header, True, (), (block,), frozenset()))
+        self._finality.publish(FinalityNotification(block, header, (block,), (), ()))
+
     def traffic(self) -> Mapping[str, Traffic]:
         """Return what went through each broadcast, under Substrate's names of its channels."""
         return {

@@ -4,6 +4,7 @@ The block at the top may be the restored one itself, whose body is missing.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from chain.env import Batch, Database
 from chain.storage.blocks import Blocks
@@ -15,6 +16,14 @@ from runtime.primitives.types import BlockNumber, Hash
 
 _GAP = b"gap"
 """in META; the first and the last missing height, both u32 big-endian"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is in the database, and not yet in the mind of whoever reads it."""
+
+    missing: tuple[BlockNumber, BlockNumber] | None
+    ends: list[BlockNumber]  # heights that changed voters
 
 
 class Gap:
@@ -56,8 +65,15 @@ class Gap:
 
         Raises: StorageError; AssertionError when they are not linked.
         """
+        self.follow(self.write(blocks))
+
+    def write(self, blocks: Sequence[tuple[Header, list[bytes]]]) -> Filled:
+        """Write blocks as `fill` does, in whatever thread; nobody here knows of it until `follow`.
+
+        Raises: StorageError; AssertionError when they are not linked.
+        """
         if self._missing is None or not blocks:
-            return
+            return Filled(self._missing, [])
         (first, last), expected, batch = self._missing, self.top, self._database.batch()
         for header, body in blocks:
             assert header.hash() == expected, "the blocks of a gap are linked"
@@ -68,8 +84,12 @@ class Gap:
         left = first, BlockNumber(last - len(blocks))
         put_gap(batch, *left)
         self._database.write(batch)
-        self._set_ends.follow(ends)
-        self._missing = left if first <= left[1] else None
+        return Filled(left if first <= left[1] else None, ends)
+
+    def follow(self, filled: Filled) -> None:
+        """Take note of what is written; only whoever makes blocks final may do that, since both add ends."""
+        self._set_ends.follow(filled.ends)
+        self._missing = filled.missing
 
 
 def put_gap(batch: Batch, first: int, last: int) -> None:

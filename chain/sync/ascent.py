@@ -50,6 +50,9 @@ class Peers(Protocol):
     def finals(self) -> dict[str, int]:
         """Return the peers that may be asked now, and how many blocks each says are final."""
 
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer says that it has every block from a height on."""
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
@@ -106,7 +109,9 @@ class Ascent:
         self._mode = mode
         self._told = float("-inf")
         self.standing = _found(record, origin.origin) or origin
-        self.sets = len(record.steps())
+        steps = record.steps()
+        self.sets = len(steps)
+        self._handover = steps[-1].header.hash() if steps else None  # the last one
         if self.standing is origin:
             record.begin(origin.point.number, STANDING.encode(origin))
 
@@ -114,6 +119,11 @@ class Ascent:
     def point(self) -> TrustedPoint:
         """The highest block that is proven final, and who votes above it."""
         return self.standing.point
+
+    @property
+    def _set_began(self) -> Hash:
+        """The block after which the voters of now vote: who proves beyond the point has it, gap or not."""
+        return self._handover or self.standing.origin
 
     @property
     def target(self) -> WarpStep | None:
@@ -157,10 +167,12 @@ class Ascent:
     async def _follow_proof(self, peer: str) -> Led:
         """Take what a peer proves."""
         begin, claim = self.point.number, self._peers.finals().get(peer, 0)
-        answer = await self._peers.proof(peer, self.point.block)
+        answer = await self._peers.proof(peer, self._set_began)
         if answer is None:
             return Led.ASTRAY
         steps, is_finished = answer
+        if len(steps) == 1 and steps[0].header.number <= begin:
+            steps = []  # the newest of who is no further
         if not await self._take_all(peer, steps):
             return Led.ASTRAY
         reached = self.point.number
@@ -195,7 +207,8 @@ class Ascent:
         while len(above) < MAX_UNPROVEN:
             blocks = await self._peers.blocks(peer, tip.number + 1, MAX_BLOCKS, PROOFS)
             if not blocks:
-                return Led.ASTRAY if blocks is None else self._ends(peer)
+                owes = blocks is not None and self._peers.has_from(peer, tip.number + 1)
+                return self._ends(peer) if owes else Led.ASTRAY
             last = max((place for place, each in enumerate(blocks) if each.justification), default=-1)
             for place, each in enumerate(blocks):
                 if each.header.parent_hash != tip.hash() or each.header.number != tip.number + 1:
@@ -248,6 +261,7 @@ class Ascent:
         if steps:
             changes = [step for step in steps if changes_voters(step.header)]
             self.sets += len(changes)
+            self._handover = changes[-1].header.hash() if changes else self._handover
             self._record.save(STANDING.encode(self.standing), changes, headers)
 
     def _tell(self) -> None:

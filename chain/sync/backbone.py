@@ -30,6 +30,9 @@ class Peers(Protocol):
     def finals(self) -> dict[str, int]:
         """Return the peers that may be asked now, and how many blocks each says are final."""
 
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer says that it has every block from a height on."""
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
@@ -128,7 +131,7 @@ class Backbone:
                 )
             blocks.append(expected)
             expected = header.parent_hash
-        if found == []:
+        if found == [] and self._peers.has_from(peer, lowest - 1):
             self._peers.blame(peer, Fault.USELESS, f"nothing below #{lowest}")
         if blocks:
             self._record.put(self._checkpoint.hash, lowest - len(blocks), blocks[::-1], expected)

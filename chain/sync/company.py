@@ -27,6 +27,10 @@ class Company:
         """Return the peers that may be asked now, and how many blocks each says are final."""
         return self._sync.finals()
 
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer says that it has every block from a height on."""
+        return self._sync.has_from(peer, number)
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer, and leave it alone for a while."""
         self._sync.blame(peer, reason, detail)

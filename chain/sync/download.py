@@ -33,6 +33,10 @@ ABOVE = 8
 """headers that go with a block to show what is built on it"""
 WINDOW = 1024
 """headers ahead of what is imported, in a far download"""
+FEW, FEW_BYTES = MAX_BLOCKS // 2, 64 << 10
+"""below both of which an answer is a short one, unless that is all"""
+MAX_SHORT = 2
+"""short answers with headers until another holder is asked: a chain may have ended where it was left"""
 
 
 class Work(Protocol):
@@ -97,6 +101,7 @@ class Chunk:
     hashes: list[Hash] = field(default_factory=list)
     asked: bool = False
     lacking: set[str] = field(default_factory=set)  # peers that had nothing of it
+    sparing: set[str] = field(default_factory=set)  # peers that gave little of it
 
     def __post_init__(self) -> None:
         self.hashes = [header.hash() for header in self.headers]
@@ -129,6 +134,7 @@ class Download:
         self.held = 0  # bytes of bodies in _chunks
         self._asking = False
         self._lead = ""  # who was asked for headers last
+        self._short = 0  # answers of it that were short
 
     @classmethod
     def of_header(cls, work: Work, header: Header, peer: str) -> "Download":
@@ -226,8 +232,12 @@ class Download:
                 return
             self._down.append(header)
             expected = header.parent_hash
-        if not self._links_up() and len(self._down) >= NEAR:
+        if self._links_up():
+            return
+        if len(self._down) >= NEAR:
             self.abandon()
+        elif self._is_too_slow(headers):
+            self._next_holder(Fault.USELESS if self._is_claimed else None)
 
     def _links_up(self) -> bool:
         """Take the headers down to the highest that is built on a block known by now, if there is one."""
@@ -260,6 +270,14 @@ class Download:
             self._has_all_headers = True
             if self._last[1] < self.target[1]:
                 self._work.has_only(self._lead, self._last)
+        elif self._is_too_slow(headers):
+            self._next_holder(Fault.USELESS)
+
+    def _is_too_slow(self, headers: list[Header]) -> bool:
+        """Count short answers: who gives a header at a time, and takes its time, leads nowhere."""
+        is_short = len(headers) < FEW and sum(len(each.encode()) for each in headers) < FEW_BYTES
+        self._short += is_short
+        return self._short > MAX_SHORT
 
     def _refuses(self, header: Header) -> bool:
         """Give up on a chain with a bad block; no honest peer has it."""
@@ -277,6 +295,7 @@ class Download:
         """Begin anew with another peer; a far download gives up, another one follows it."""
         self.left(self._lead)
         self._down.clear()
+        self._short = 0
         if self.is_far:
             self.abandon()
         if reason is not None:
@@ -299,7 +318,7 @@ class Download:
         left = [peer for peer in hopes if peer not in chunk.lacking]
         if not left:
             self.abandon()
-        for peer in left:
+        for peer in [each for each in left if each not in chunk.sparing] or left:
             if self._ask_for(chunk, peer):
                 return
 
@@ -325,6 +344,7 @@ class Download:
             chunk.lacking.add(peer)
             if peer in self.holders and self._is_claimed:
                 self._work.blame(peer, Fault.USELESS, f"#{chunk.headers[-1].number}")
+        size = 0
         for found in blocks:
             place = chunk.missing() - 1
             header = chunk.headers[place]
@@ -335,6 +355,9 @@ class Download:
             block = chunk.hashes[place]
             chunk.found[block] = Incoming(block, header, found.body, found.justification, peer)
             self.held += chunk.found[block].size
+            size += chunk.found[block].size
+        if chunk.missing() and size < FEW_BYTES:
+            chunk.sparing.add(peer)
 
     def supply(self, body: list[bytes], peer: str) -> None:
         """Take the body that came with the announcement of the one block of this download."""

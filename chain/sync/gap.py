@@ -52,6 +52,9 @@ class Sync(Protocol):
     def candidates(self, number: int) -> list[str]:
         """Return the peers that have blocks up to a height and may be asked, the best choice first."""
 
+    def doubtful(self, number: int) -> list[str]:
+        """Return the peers that had not got a block when they came, but others above it."""
+
     def ask(
         self,
         peer: str,
@@ -98,7 +101,8 @@ class GapFill:
     async def _step(self, first: int, last: int) -> float:
         """Fetch and store some blocks; return how long to wait now, in seconds."""
         now, top = self._clock.monotonic(), self._store.gap.top
-        peers = [peer for peer in self._sync.candidates(last) if self._lacking.get(peer, 0.0) <= now]
+        able = self._sync.candidates(last) or self._sync.doubtful(last)  # whose gap may be filled by now
+        peers = [peer for peer in able if self._lacking.get(peer, 0.0) <= now]
         if not peers or top is None or self._sync.is_major:
             return WAIT
         peer = next((each for each in peers if each != self._last_asked), peers[0])
@@ -113,7 +117,7 @@ class GapFill:
         blocks = await aside(partial(_linked, top, found[:count]))
         if len(blocks) < min(count, len(found)):
             self._sync.blame(peer, Fault.WRONG_BLOCKS, f"#{last - len(blocks)}")
-        await aside(partial(self._store.gap.fill, blocks))
+        self._store.gap.follow(await aside(partial(self._store.gap.write, blocks)))
         size = sum(len(each) for _, body in blocks for each in body)
         return max(size / (RATE * len(peers)), (SHARE - 1) * (self._clock.monotonic() - began))
 

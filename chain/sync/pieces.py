@@ -58,9 +58,12 @@ class Pieces:
         start, end = piece.span.start, piece.span.end if until is None else until
         covered = (shown.place if until is not None else self._place(end)) - self._place(start)
         above = bisect_right(self._marks, start)
-        del self._marks[above : len(self._marks) if end is None else bisect_left(self._marks, end, above)]
-        for mark in shown.beyond:
-            self._mark(mark.key, mark.place)
+        below = len(self._marks) if end is None else bisect_left(self._marks, end, above)
+        for mark in self._marks[above:below]:
+            del self._places[mark]
+        del self._marks[above:below]
+        for shown_mark in shown.beyond:
+            self._mark(shown_mark.key, shown_mark.place)
         if until is not None:
             self._mark(until, shown.place)
             density = size / covered if covered > 0 else piece.density

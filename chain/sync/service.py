@@ -43,6 +43,8 @@ BEHIND = 5
 """blocks below the median of the peers from which on a node counts as syncing: Substrate's"""
 FRESH_SECONDS = 60.0
 """since its slot began, in which a best block shows that this node is not far behind, whatever peers say"""
+PROBE_EVERY = 60.0
+"""seconds until those are asked again who said they lack what comes next: their gap may be filled by now"""
 FINALITY_PATIENCE = 5.0
 """seconds in which votes and commits may make final what others have final"""
 
@@ -123,6 +125,7 @@ class Sync:
         self._behind_since: float | None = None  # when a peer was first seen to have more final blocks
         self._proofs_from = 0
         self._has_warned = False
+        self._probed = float("-inf")
         self.starting_number = store.best_number
 
     async def run(self) -> None:
@@ -176,6 +179,11 @@ class Sync:
         now = self._clock.monotonic()
         return {name: peer.final for name, peer in self._peers.items() if peer.rests_until <= now}
 
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer says that it has every block from a height on."""
+        found = self._peers.get(peer)
+        return found is not None and found.first <= number
+
     def best_of(self, peer: str) -> Block | None:
         """Return the best block of a peer, as far as it has said."""
         found = self._peers.get(peer)
@@ -211,8 +219,10 @@ class Sync:
             raise PeerFault(Fault.BESIDE_CHECKPOINT, f"#{header.number}")
         if not self._is_held:
             self._importer.arrived(header)
+        state = self._peers[peer]
+        state.first = min(state.first, header.number)
         if is_best:
-            self._peers[peer].best = block, header.number
+            state.best = block, header.number
         if self._is_new((block, header.number)) and self.is_known(header.parent_hash):
             download = Download.of_header(self, header, peer)
             if body is not None:
@@ -229,6 +239,8 @@ class Sync:
         state.asked -= 1
         if blocks:
             state.faults = 0
+        whole = [each.header.number for each in blocks if each.body is not None and each.header.number]
+        state.first = min([state.first, *whole])  # a gap is filled downwards, and nobody says how far it is
         found.answered(blocks)
         self._look()
 
@@ -255,6 +267,7 @@ class Sync:
                 request.failed()
                 self.blame(request.peer, Fault.TIMEOUT, "")
         self._look()
+        self._probe(now)
         self._look_at_finality(now)
 
     # What downloads need.
@@ -290,6 +303,15 @@ class Sync:
             if peer.first <= number <= peer.best[1] and peer.rests_until <= now
         ]
         return [name for *_, name in sorted(able)]
+
+    def doubtful(self, number: int) -> list[str]:
+        """Return the peers that had not got a block when they came, but others above it."""
+        now = self._clock.monotonic()
+        return [
+            name
+            for name, peer in self._peers.items()
+            if number < peer.first and number <= peer.best[1] and peer.rests_until <= now
+        ]
 
     def is_known(self, block: Hash) -> bool:
         """Say whether a block is stored, or certain to be tried first."""
@@ -353,6 +375,16 @@ class Sync:
             download.step()
         self._downloads = [each for each in self._downloads if not each.ended]
         self._warn_of_gaps(bool(able))
+
+    def _probe(self, now: float) -> None:
+        """Ask who lacked what comes next here, where nobody else has it."""
+        wanted = self._store.best_number + 1
+        doubtful = self.doubtful(wanted)
+        if self._is_held or not doubtful or now - self._probed < PROBE_EVERY or self.candidates(wanted):
+            return
+        self._probed = now
+        for peer in doubtful:
+            self.ask(peer, wanted, 1, Fields.BODY, _nothing, _nothing, descending=False)
 
     def _warn_of_gaps(self, has_able: bool) -> None:
         """Say so once where no peer has what comes next here."""
@@ -432,3 +464,7 @@ class Sync:
             self.blame(peer, Fault.USELESS, "no justification")
         if proven:
             self._behind_since = self._clock.monotonic() - FINALITY_PATIENCE  # there may be more
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing: `Sync.answered` has taken note."""

@@ -260,7 +260,9 @@ class StateSync:
         Raises: TargetGone.
         """
         is_stuck = self._clock.monotonic() - self._progressed > GONE
-        if is_stuck and self._peers and all(peer.lacks for peer in self._peers.values()):
+        peers = self._peers.values()
+        has_gone = any(peer.lacks for peer in peers) and all(peer.lacks or peer.faults for peer in peers)
+        if is_stuck and has_gone:  # whoever is silent or lies does not hold up the rest
             raise TargetGone(f"no peer has the state of #{self._restoration.target.number} any more")
 
     def _report(self) -> None:

@@ -93,6 +93,18 @@ def check_age(trust: Trust, header: Header, clock: Clock) -> None:
     )
 
 
+def warn_of_age(bonding_ms: int, slot_ms: int, header: Header, clock: Clock) -> None:
+    """Say so where a chain was left for so long that the voters of then may have sold their keys."""
+    age = clock.wall_ms() - pre_digest_slot(header) * slot_ms
+    if age > bonding_ms:
+        log.warning(
+            "⚠️ The last final block here, #%d, is %s old: validators who may have left within %s could sign "
+            "another history from there on, and whom this node meets first it follows. Stop it and give "
+            "--checkpoint as `assay checkpoint` prints it on a node you trust",
+            header.number, _span(age), _span(bonding_ms),
+        )  # fmt: skip
+
+
 def check_passed(store: Passed, checkpoints: Checkpoints) -> None:
     """See to it that a stored chain passes through what is trusted.
 

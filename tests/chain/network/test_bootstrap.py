@@ -19,7 +19,7 @@ from chain.network.warps import prove
 from chain.node import Node
 from chain.sync.bootstrap import SyncMode
 from runtime.primitives.babe import pre_digest_of
-from tests.chain.network.lab import Lab, Scripted, grown, play, status_of
+from tests.chain.network.lab import PATIENCE, Lab, Scripted, grown, play, status_of
 from tests.sim.env import Life
 from tests.sim.genesis import session_pair
 from tests.sim.machine import is_power_loss
@@ -57,6 +57,38 @@ def test_a_late_node_reaches_the_same_block_and_goes_on(mode: SyncMode) -> None:
         assert all(lab.cost("c", peer) == 0 for peer in ("a", "b"))
 
     play(script, ("a", "b", "c"), seconds=grown(HEIGHT)[1])
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_who_listens_hears_of_the_block_at_which_the_chain_stands_now(mode: SyncMode) -> None:
+    async def script(lab: Lab) -> None:
+        begin(lab)
+        late = lab.start("c", sync=mode)
+        imports, finality = late.feed.imports(), late.feed.finality()
+        async with asyncio.timeout(PATIENCE):
+            imported, final = await anext(imports), await anext(finality)
+        assert imported.header.number >= HEIGHT
+        assert late.store.justification(imported.hash) is not None
+        assert final.hash == imported.hash
+        assert final.header == imported.header
+
+    play(script, ("a", "b", "c"), seconds=grown(HEIGHT)[1])
+
+
+def test_who_is_met_on_its_way_is_not_taken_to_have_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status was that of a chain at genesis, which lacks nothing; then it announced the newest block."""
+    monkeypatch.setattr("chain.sync.gap.MAX_BLOCKS", 1)  # so that its gap is open for a while
+
+    async def script(lab: Lab) -> None:
+        first = begin(lab)
+        late, full = lab.start("c", sync="warp"), lab.start("e")
+        await lab.until(lambda: late.store.finalized_number >= HEIGHT)
+        await lab.until(lambda: full.store.finalized_number >= HEIGHT)
+        assert full.store.hash_at(HEIGHT) == first.store.hash_at(HEIGHT)
+        assert full.network.faults == {}
+
+    pairs = [("a", "b"), ("a", "c"), ("b", "c"), ("c", "e")]
+    play(script, ("a", "b", "c", "e"), pairs, seconds=grown(HEIGHT)[1])
 
 
 @pytest.mark.parametrize("mode", MODES[1:])

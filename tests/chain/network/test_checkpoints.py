@@ -136,6 +136,39 @@ def test_a_point_older_than_the_bonding_duration_is_not_enough(mode: SyncMode) -
     play(script, ["c", "d", "a"], seconds=SECONDS, chain_type="Live")
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+def test_who_was_away_for_longer_than_the_bonding_duration_is_warned(
+    is_old: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(lab: Lab) -> None:
+        lab.tables["a"] = grown(HEIGHT)[0].copy()
+        lab.start("a")
+        await asyncio.sleep(1)
+
+    play(script, ["a"], seconds=SECONDS if is_old else grown(HEIGHT)[1], chain_type="Live")
+    told = [each.getMessage() for each in caplog.records if "could sign another history" in each.getMessage()]
+    assert len(told) == is_old
+    assert all(f"#{HEIGHT}, is 9 minutes old" in each and "--checkpoint" in each for each in told)
+
+
+def test_who_began_at_a_checkpoint_does_not_offer_the_blocks_below_it() -> None:
+    """It has them, but no votes for the changes of voters among them: who needs those is stuck with it."""
+
+    async def script(lab: Lab) -> None:
+        true = begin(lab, [])
+        checkpoint = checkpoint_of(true)
+        late = lab.start("c", sync="warp", checkpoint=checkpoint)
+        await lab.until(lambda: late.store.finalized_number >= HEIGHT and late.store.gap.missing is None)
+        assert late.store.first_number == 0
+        await lab.stop("c")
+        await lab.until(lambda: "c" not in true.network.statuses())
+        lab.start("c", sync="warp", checkpoint=checkpoint)
+        await lab.until(lambda: "c" in true.network.statuses())
+        assert true.network.statuses()["c"].first_number == checkpoint.number + 1
+
+    play(script, ["c", "a"], seconds=SECONDS)
+
+
 def test_a_peer_beside_a_checkpoint_is_dropped_for_it() -> None:
     async def script(lab: Lab) -> None:
         true = begin(lab, [])

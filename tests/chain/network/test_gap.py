@@ -129,6 +129,25 @@ def test_nobody_is_asked_for_blocks_it_says_it_has_not_got() -> None:
     play(script, ("p", "m", "n", "e"), seconds=grown(BLOCKS)[1])
 
 
+def test_peers_whose_gap_is_filled_meanwhile_are_asked_again() -> None:
+    """Nobody says that its gap is filled: who has been connected since before finds out."""
+
+    async def script(lab: Lab) -> None:
+        source = ChainStore.on(MemoryDatabase(grown(BLOCKS)[0].copy(), Life()), lab.spec.state())
+        for name in "mn":
+            lab.tables[name] = restored(lab, source)
+        gapped, waiting, empty = (lab.start(name) for name in "mne")
+        await lab.until(lambda: len(gapped.network.peers()) == 2)
+        assert {node.network.statuses()["m"].first_number for node in (waiting, empty)} == {TARGET + 1}
+        holders(lab, "p")
+        await lab.until(lambda: gapped.store.gap.missing is None)
+        await lab.until(lambda: waiting.store.gap.missing is None)
+        await lab.until(lambda: empty.store.best_number >= TARGET)
+        assert (lab.cost("n", "m"), lab.cost("e", "m")) == (0, 0)
+
+    play(script, ("p", "m", "n", "e"), [("p", "m"), ("m", "n"), ("m", "e")], seconds=grown(BLOCKS)[1])
+
+
 def test_a_node_says_once_that_its_peers_lack_what_it_needs(caplog: pytest.LogCaptureFixture) -> None:
     async def script(lab: Lab) -> None:
         source = holders(lab, "p").store

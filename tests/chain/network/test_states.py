@@ -240,6 +240,19 @@ def test_an_interrupted_restoration_goes_on_where_it_was() -> None:
     play(script, ("p", "q", "n"), [("n", "p"), ("n", "q")], seconds=grown(BLOCKS)[1])
 
 
+def test_whoever_is_silent_does_not_keep_a_target_that_the_others_have_not_got() -> None:
+    async def script(lab: Lab) -> None:
+        node = holders(lab, *HONEST)
+        Scripted(lab, "l", node.store, status_of(node))
+        newcomer, target = Newcomer(lab), header_at(node.store, TARGET)
+        unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
+        with pytest.raises(TargetGone):
+            await newcomer.fetch(unknown, peers=3)
+        await newcomer.leave()
+
+    play(script, ("p", "q", "l", "n"), [("n", each) for each in "pql"], seconds=grown(BLOCKS)[1])
+
+
 def test_a_target_that_nobody_has_is_given_up() -> None:
     async def script(lab: Lab) -> None:
         node = holders(lab, *HONEST)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.errors import StateDiscarded, StorageError
+from chain.storage.gap import Filled
 from chain.storage.pruning import Pruning
 from chain.storage.range_proof import verify_range
 from chain.storage.restore import WHOLE, Restoration, Span, without
@@ -239,6 +240,21 @@ def test_the_gap_is_filled_downwards_and_remembered(tmp_path: Path) -> None:
             assert block == source.store.hash_at(number)
             assert store.body(block) == source.store.body(block)
         assert [store.set_end(number) for number in (0, 4, 5, 9, 10)] == [4, 4, 9, 9, None]
+
+
+def test_what_is_written_into_the_gap_aside_is_not_known_before_the_loop_is_told(tmp_path: Path) -> None:
+    """A thread writes; what the loop knows of sets and the gap changes only in its own hands."""
+    with grown(tmp_path / "source") as source:
+        store = memory(Tables(), Life())
+        restored(source.store, store, seed=1)
+        headers = [header_at(source.store, number) for number in range(TARGET, 0, -1)]
+        filled = store.gap.write([(each, source.store.body(each.hash()) or []) for each in headers])
+        assert store.gap.missing == (1, TARGET)
+        assert filled == Filled(None, [9, 4])
+        extended(source, store)
+        store.gap.follow(filled)
+        assert store.gap.missing is None
+        assert store.set_ends_above(0) == source.store.set_ends_above(0)
 
 
 def test_pruning_wants_no_more_of_the_gap_than_it_keeps(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Headers of chains whose voters change, with the votes that make them final; nothing is executed."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 from chain.block_data import WarpStep
@@ -76,6 +77,7 @@ class History:
     headers: list[Header] = field(default_factory=lambda: [GENESIS])
     proofs: dict[int, bytes] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
+    first: int = 0  # below, only what changed voters is there
     _by_hash: dict[Hash, Header] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,12 @@ class History:
             found.prove(number, len(found.ends))
         return found
 
+    def since(self, number: int) -> "History":
+        """Return the same chain as a node has it that began at this block."""
+        found = copy(self)
+        found.first = number
+        return found
+
     @property
     def genesis(self) -> TrustedPoint:
         """The point that everybody begins at."""
@@ -125,7 +133,8 @@ class History:
         """Return a block's header."""
         if len(self._by_hash) < len(self.headers):
             self._by_hash = {header.hash(): header for header in self.headers}
-        return self._by_hash.get(block)
+        found = self._by_hash.get(block)
+        return found if found is not None and self._keeps(found.number) else None
 
     def justification(self, block: Hash) -> bytes | None:
         """Return what proves a block final."""
@@ -134,7 +143,11 @@ class History:
 
     def hash_at(self, number: int) -> Hash | None:
         """Return the block at a height."""
-        return self.headers[number].hash() if 0 <= number < len(self.headers) else None
+        return self.headers[number].hash() if self._keeps(number) else None
+
+    def _keeps(self, number: int) -> bool:
+        is_below = number < self.first and number not in (0, *self.ends)
+        return 0 <= number < len(self.headers) and not is_below
 
     def set_ends_above(self, number: int) -> list[int]:
         """Return where sets ended."""

@@ -51,7 +51,7 @@ class Honest:
 
     async def blocks(self, start: int, count: int) -> list[BlockData] | None:
         """Answer a request for headers."""
-        found = self.history.headers[start : start + count]
+        found = self.history.headers[start : start + count] if start >= self.history.first else []
         return [BlockData(each, None, self.history.proofs.get(each.number)) for each in found]
 
 
@@ -130,6 +130,10 @@ class Company:
     def finals(self) -> dict[str, int]:
         """Return what everybody says is final."""
         return {name: peer.final for name, peer in self.peers.items()}
+
+    def has_from(self, peer: str, number: int) -> bool:
+        """Say whether a peer has every block from a height on."""
+        return self.peers[peer].history.first <= number
 
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Note a fault."""
@@ -236,6 +240,32 @@ def test_liars_delay_and_pay_and_do_not_mislead(kind: str, mode: Mode) -> None:
 def test_who_is_behind_is_no_liar(mode: Mode) -> None:
     company = Company({"a": Honest(TRUE), "b": Honest(YOUNG)})
     assert climb(company, mode).point == TOP
+    assert company.blamed == []
+
+
+def test_a_point_that_others_have_a_gap_at_is_no_dead_end() -> None:
+    """Who led to a block within a set is gone, and the others began above: they have no header of it."""
+    tables, inside = Tables(), 230
+    assert inside not in TRUE.ends
+    assert climb(Company({"a": Honest(YOUNG)}), "warp", tables).point.number == inside
+    company = Company({name: Honest(TRUE.since(FINAL - 5)) for name in "bc"})
+    ascent = climb(company, "warp", tables)
+    assert (ascent.point, ascent.sets) == (TOP, len(TRUE.ends))
+    assert company.blamed == []
+
+
+def test_who_is_behind_a_point_within_a_set_is_no_liar() -> None:
+    tables = Tables()
+    ahead = climb(Company({"a": Honest(YOUNG)}), "warp", tables).point
+    company = Company({"b": Honest(TRUE.until(225))})
+    assert climb(company, "warp", tables).point == ahead
+    assert company.blamed == []
+
+
+def test_who_has_a_gap_is_not_blamed_for_lacking_its_headers() -> None:
+    company = Company({"gapped": Honest(TRUE.since(FINAL - 5)), "a": Honest(TRUE)})
+    assert climb(company, "fast").point == TOP
+    assert "gapped" in company.asked
     assert company.blamed == []
 
 

@@ -47,6 +47,9 @@ class Peers:
     def finals(self) -> dict[str, int]:
         return dict.fromkeys(self.kinds, LENGTH)
 
+    def has_from(self, peer: str, number: int) -> bool:
+        return self.kinds[peer] != "gapped"
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
 
@@ -58,7 +61,7 @@ class Peers:
         assert descending
         if self.kinds[peer] == "silent":
             return None
-        if self.kinds[peer] == "empty":
+        if self.kinds[peer] in ("empty", "gapped"):
             return []
         chain = OTHER if self.kinds[peer] == "other" else CHAIN
         top = PLACES[Hash(start)]
@@ -92,7 +95,7 @@ def run(record: BackboneRecord, peers: Peers, store: Store, number: int = LENGTH
 
 def test_every_height_below_is_known_and_liars_pay() -> None:
     record = BackboneRecord(MemoryDatabase(Tables(), Life()))
-    peers = Peers({"a": "honest", "b": "other", "c": "mixed up", "d": "empty", "e": "silent"})
+    peers = Peers({"a": "honest", "b": "other", "c": "mixed up", "d": "empty", "e": "silent", "f": "gapped"})
     run(record, peers, Store())
     assert [record.hash_at(number) for number in range(1, LENGTH + 1)] == HASHES[1:]
     assert record.hash_at(LENGTH + 1) is None

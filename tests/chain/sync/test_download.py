@@ -257,3 +257,34 @@ def test_what_came_with_the_announcement_is_not_asked_for() -> None:
     spoiled.step()
     assert peers.blamed == [("a", Fault.WRONG_BLOCKS)]
     assert all(low.number < high.number for low, high in pairwise(peers.handed))
+
+
+class Dripping(Peers):
+    """Peer z gives one block at a time."""
+
+    def serve(self, peer: str, start: Hash | int, count: int, descending: bool) -> list[Header]:
+        return super().serve(peer, start, 1 if peer == "z" else count, descending)
+
+
+@pytest.mark.parametrize("length", [300, LENGTH])
+def test_who_gives_a_header_at_a_time_does_not_lead_for_long(length: int) -> None:
+    """It holds up every long download else: there is but one, and a single header may take seconds."""
+    chain = CHAIN[: length + 1]
+    peers = Dripping({"z": chain, "a": chain}, random.Random(1))
+    download = Download(peers, target(chain), ["z", "a"], is_best=True)
+    for _ in range(5):
+        download.step()
+        while peers.pending and not download.ended:
+            peers.pending.popleft()()
+    assert [peer for peer, fields, _ in peers.asked if fields == HEADERS].count("z") <= 4
+    assert peers.blamed == [("z", Fault.USELESS)]
+    assert download.failed == (length > NEAR)  # another one follows it, of who is not blamed
+
+
+def test_who_gives_a_body_at_a_time_is_asked_once_for_each_chunk() -> None:
+    chain = CHAIN[:301]
+    peers = Dripping({"z": chain, "a": chain}, random.Random(1))
+    peers.finish(Download(peers, target(chain), ["a"], is_best=True))
+    assert peers.handed == chain[1:]
+    asked = [peer for peer, fields, _ in peers.asked if fields != HEADERS]
+    assert asked.count("z") <= 10
