@@ -271,11 +271,13 @@ class _Server:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         hashed, received = hashlib.blake2b(digest_size=32), 0
-        seconds = self._seconds(length)
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._seconds(0)) as limit:
                 while chunk := await request.content.readany():
                     received += len(chunk)
+                    limit.reschedule(began + self._seconds(received))  # who stops sending ends there
                     self.traffic.received += len(chunk)
                     if received > length:
                         raise BadRequest(413, f"more than the {length} bytes that were revealed were sent")
@@ -283,7 +285,7 @@ class _Server:
                     await self._in_thread(unfinished.file.write, chunk)
                     await self.rates.take(signer, len(chunk))
         except TimeoutError as problem:
-            reason = f"{received} of {length} bytes came within {seconds:.0f} s: send faster"
+            reason = f"{received} of {length} bytes came within {now() - began:.0f} s: send faster"
             raise BadRequest(408, reason) from problem
         except web.RequestPayloadError as problem:
             raise BadRequest(400, f"the body ended after {received} of {length} bytes") from problem
