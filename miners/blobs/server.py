@@ -271,8 +271,7 @@ class _Server:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         hashed, received = hashlib.blake2b(digest_size=32), 0
-        now = asyncio.get_running_loop().time
-        began = now()
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._seconds(0)) as limit:
                 while chunk := await request.content.readany():
@@ -285,7 +284,8 @@ class _Server:
                     await self._in_thread(unfinished.file.write, chunk)
                     await self.rates.take(signer, len(chunk))
         except TimeoutError as problem:
-            reason = f"{received} of {length} bytes came within {now() - began:.0f} s: send faster"
+            seconds = self._seconds(received)
+            reason = f"{received} of {length} bytes came within {seconds:.0f} s: send faster"
             raise BadRequest(408, reason) from problem
         except web.RequestPayloadError as problem:
             raise BadRequest(400, f"the body ended after {received} of {length} bytes") from problem
