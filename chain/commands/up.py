@@ -146,7 +146,7 @@ def _check(parsed: argparse.Namespace) -> None:
     if parsed.port_base is not None:
         _check_outgoing(parsed)
     if find_spec("torch") is None or find_spec("transformers") is None:
-        raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
+        raise Failure("miners and judges need torch and transformers: pip install '.[ai]' in the repository")
 
 
 def _check_outgoing(parsed: argparse.Namespace) -> None:
