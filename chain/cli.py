@@ -106,7 +106,7 @@ def _parser(loaded: dict[str, ModuleType]) -> Parser:
 def _start_program(module: str, arguments: list[str]) -> int:
     """Become another room's program."""
     if find_spec("torch") is None:
-        raise Failure("this program needs torch: pip install 'assay-chain[ai]'")
+        raise Failure("this program needs torch: pip install '.[ai]' in its repository")
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 

@@ -5,6 +5,7 @@ recent/00000007/ab/ab12…        revealed in round 7: gone a few rounds later, 
 """
 
 import shutil
+import threading
 from pathlib import Path
 
 from miners.blobs.store import BlobStore, Quota
@@ -19,6 +20,7 @@ class Shelf:
 
     def __init__(self, home: Path, quota: Quota | None = None) -> None:
         self._quota = quota or Quota(1 << 62)
+        self._lock = threading.Lock()  # of those that move and delete; rounds may begin meanwhile
         self._recent = home / RECENT
         self.kept = BlobStore(home / KEPT, self._quota)
         self._recent.mkdir(parents=True, exist_ok=True)
@@ -50,19 +52,21 @@ class Shelf:
 
         Raises: StoreFull, OSError.
         """
-        for store in self._rounds.values():
-            if store.get(digest) is not None and self.kept.find(digest) is None:
-                store.move(digest, self.kept)
-            store.remove(digest)
-        self.kept.put(blob)
+        with self._lock:
+            for store in tuple(self._rounds.values()):
+                if store.get(digest) is not None and self.kept.find(digest) is None:
+                    store.move(digest, self.kept)
+                store.remove(digest)
+            self.kept.put(blob)
 
     def forget_before(self, number: int) -> None:
         """Delete what was revealed before a round and was not kept."""
-        for old in [each for each in self._rounds if each < number]:
-            store = self._rounds.pop(old)
-            for digest in store.digests():
-                store.remove(digest)
-            shutil.rmtree(self._recent / f"{old:08d}")
+        with self._lock:
+            for old in [each for each in tuple(self._rounds) if each < number]:
+                store = self._rounds.pop(old)
+                for digest in store.digests():
+                    store.remove(digest)
+                shutil.rmtree(self._recent / f"{old:08d}")
 
     def _all(self) -> tuple[BlobStore, ...]:
         return (self.kept, *self._rounds.values())

@@ -24,7 +24,7 @@ from typing import Any
 
 from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
-from chain.commands.network import Member, Network, Ports, members, write_spec
+from chain.commands.network import LATE_NICENESS, Member, Network, Ports, members, write_spec
 from chain.commands.ports import ensure_free, outgoing
 from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
@@ -45,8 +45,10 @@ NETUID = 1
 LAST_PORT = 65_535
 START_SECONDS = 60
 """a node that does not answer this long after its start is given up"""
-LOAD_SECONDS = 180
+LOAD_SECONDS = 180.0
 """workers that are not ready by then are not waited for"""
+LATE_SECONDS = 20.0
+"""so long miners have the cores to load torch, if they need it: the first judges' work comes after theirs"""
 MEMORY_MIB = {"node": 60, "judge": 400, "miner": 420, "provider": 100}
 """what a process takes for itself, by role; measured with the presets' model"""
 INTERRUPTED = 130
@@ -144,7 +146,7 @@ def _check(parsed: argparse.Namespace) -> None:
     if parsed.port_base is not None:
         _check_outgoing(parsed)
     if find_spec("torch") is None or find_spec("transformers") is None:
-        raise Failure("miners and judges need torch and transformers: pip install 'assay-chain[ai]'")
+        raise Failure("miners and judges need torch and transformers: pip install '.[ai]' in the repository")
 
 
 def _check_outgoing(parsed: argparse.Namespace) -> None:
@@ -197,7 +199,7 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
     names = [node.name for node in nodes]
     tasks = (
         asyncio.ensure_future(_follow(parsed, ports, network, names, screen, first)),
-        asyncio.ensure_future(_start_workers(parsed, network, listed, screen)),
+        asyncio.ensure_future(start_workers(parsed, network, listed, screen)),
         asyncio.ensure_future(watch_processes(parsed, network, listed, screen)),
     )
     try:
@@ -209,25 +211,31 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _start_workers(
+async def start_workers(
     parsed: argparse.Namespace, network: Network, listed: list[Member], screen: Screen
 ) -> int:
     """Start the workers, and tell when those of a role are ready; each takes seconds to load torch."""
     workers = [each for each in listed if each.role != "node"]
     loading = f"⏳ {len(workers)} workers start; once miners have loaded torch, the first round opens"
     _show(parsed, screen.timed(Line("loading", loading, {"processes": len(workers)})))
+    late = [each for each in workers if each.niceness == LATE_NICENESS]
+    miners = [each for each in workers if each.role != "judge"]
     for member in workers:
+        if member not in late:
+            network.start(member)
+    await _settled(network, miners, LATE_SECONDS)
+    for member in late:
         network.start(member)
-    for roles in (("provider", "miner"), ("judge",)):
-        ready = await _settled(network, [each for each in workers if each.role in roles])
+    for group in (miners, [each for each in workers if each.role == "judge"]):
+        ready = await _settled(network, group, LOAD_SECONDS)
         if ready:
             _show(parsed, screen.timed(Line("ready", f"✅ ready: {', '.join(ready)}", {"names": ready})))
     return await asyncio.Future()
 
 
-async def _settled(network: Network, group: list[Member]) -> list[str]:
-    """Wait until each of these processes works or has ended, and return the names of those that work."""
-    until = time.monotonic() + LOAD_SECONDS
+async def _settled(network: Network, group: list[Member], seconds: float) -> list[str]:
+    """Wait until each of these processes works or has ended, or time is up; return who works."""
+    until = time.monotonic() + seconds
     while True:
         if all(network.has_settled(member) for member in group) or time.monotonic() > until:
             return [member.name for member in group if network.is_ready(member)]

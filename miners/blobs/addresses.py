@@ -5,10 +5,10 @@ A name is checked where it is resolved for the connection itself, so that it can
 
 import ipaddress
 import socket
-from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -49,7 +49,7 @@ def check(url: str, public_only: bool) -> None:
     """
     if not url.startswith(("http://", "https://")):
         raise BadAddress("the address is not an http:// or https:// URL")
-    host = urlsplit(url).hostname or ""
+    host = URL(url).raw_host or ""  # as the client reads it: ①②⑦.⓪.⓪.① is 127.0.0.1 there, too
     if public_only and _address(host) is not None and not is_public(host):
         raise _not_public(host, host)
 

@@ -28,10 +28,17 @@ class Partials:
         self._directory = directory
 
     def clean(self) -> None:
-        """Delete parts that are old, or too many."""
-        if self._directory is None:
-            return
-        self._directory.mkdir(parents=True, exist_ok=True)
+        """Make the directory, and delete parts that are old or too many."""
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Delete parts that are old, or too many; one that still grows is not kept then.
+
+        Raises: OSError.
+        """
+        assert self._directory is not None, "there is a directory for parts"
         aged = sorted((path.stat().st_mtime, path) for path in self._directory.iterdir())
         oldest = time.time() - PARTIAL_SECONDS
         for at, (changed, path) in enumerate(reversed(aged)):
@@ -49,6 +56,7 @@ class Download:
     def __init__(self, digest: bytes, max_bytes: int, partials: Partials) -> None:
         self.digest = digest
         self._max_bytes = max_bytes
+        self._partials = partials
         self._path = partials.path(digest)
         self._file: BinaryIO | None = None
         self._content = bytearray()
@@ -157,6 +165,7 @@ class Download:
         assert self._path is not None, "there is a directory for parts"
         try:
             if self._file is None:
+                self._partials.tidy()
                 self._file = self._path.open("ab")
                 content = content if not self._file.tell() else b""
             self._file.write(content)

@@ -271,11 +271,12 @@ class _Server:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         hashed, received = hashlib.blake2b(digest_size=32), 0
-        seconds = self._seconds(length)
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._seconds(0)) as limit:
                 while chunk := await request.content.readany():
                     received += len(chunk)
+                    limit.reschedule(began + self._seconds(received))  # who stops sending ends there
                     self.traffic.received += len(chunk)
                     if received > length:
                         raise BadRequest(413, f"more than the {length} bytes that were revealed were sent")
@@ -283,6 +284,7 @@ class _Server:
                     await self._in_thread(unfinished.file.write, chunk)
                     await self.rates.take(signer, len(chunk))
         except TimeoutError as problem:
+            seconds = self._seconds(received)
             reason = f"{received} of {length} bytes came within {seconds:.0f} s: send faster"
             raise BadRequest(408, reason) from problem
         except web.RequestPayloadError as problem:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,22 +24,25 @@ class Quota:
         """`most` is in bytes."""
         self.most = most
         self.used = 0
+        self.lock = threading.RLock()  # held while a count and what it counts change together
 
     def reserve(self, size: int) -> None:
         """Set so many bytes aside.
 
         Raises: StoreFull.
         """
-        if self.used + size > self.most:
-            raise StoreFull(
-                f"the quota of {self.most / GIB:.2f} GiB for blobs has no room for {size} bytes more "
-                f"({self.used / GIB:.2f} GiB in use): give more disk with --blob-quota"
-            )
-        self.used += size
+        with self.lock:
+            if self.used + size > self.most:
+                raise StoreFull(
+                    f"the quota of {self.most / GIB:.2f} GiB for blobs has no room for {size} bytes more "
+                    f"({self.used / GIB:.2f} GiB in use): give more disk with --blob-quota"
+                )
+            self.used += size
 
     def release(self, size: int) -> None:
         """Give so many bytes back."""
-        self.used -= size
+        with self.lock:
+            self.used -= size
 
 
 class BlobStore:
@@ -112,7 +116,7 @@ class BlobStore:
     def remove(self, digest: bytes) -> None:
         """Forget a blob that may be here."""
         path = self.path(digest)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._quota.lock:
             size = path.stat().st_size
             path.unlink()
             self._quota.release(size)
@@ -124,11 +128,12 @@ class BlobStore:
 
     def take(self, written: Path, digest: bytes) -> None:
         """Make a synced file the blob of this digest; when this returns, it survives a crash."""
-        path = self.path(digest)
-        before = path.stat().st_size if path.exists() else 0
+        path, size = self.path(digest), written.stat().st_size
         path.parent.mkdir(exist_ok=True)
-        self._quota.used += written.stat().st_size - before
-        os.replace(written, path)
+        with self._quota.lock:  # two that write one blob count it once
+            before = path.stat().st_size if path.exists() else 0
+            os.replace(written, path)
+            self._quota.used += size - before
         for directory in (path.parent, self._directory):
             sync_directory(directory)
 

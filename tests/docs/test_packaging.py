@@ -61,6 +61,7 @@ def test_a_unit_starts_its_program_with_flags_it_has(role: str) -> None:
     state = Path("/var/lib") / service["StateDirectory"]
     if role == "node":
         assert (found.validator, found.rpc_methods, found.base_path) == (True, "safe", state)
+        assert found.port == 30_333  # nodes that only dial never meet
         return
     assert (found.wait, found.key_file, found.directory) == (True, Path("%d/key"), state)
     assert service["LoadCredential"] == f"key:/etc/assay/{role}.key"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from miners.blobs.errors import StoreFull
-from miners.blobs.store import Quota
+from miners.blobs.store import BlobStore, Quota
 from miners.shelf import Shelf
 from runtime.primitives.hashing import blake2_256
 
@@ -55,3 +55,18 @@ def test_bytes_that_do_not_match_are_not_promoted(tmp_path: Path) -> None:
     assert shelf.get(FIRST) is None
     shelf.keep(FIRST, ONE)
     assert (shelf.get(FIRST), shelf.kept.get(FIRST)) == (ONE, ONE)
+
+
+def test_a_round_may_begin_while_another_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A miner hands over a payload of a new round while a thread keeps one of the last."""
+    shelf, original = Shelf(tmp_path), BlobStore.get
+    shelf.of(1).put(ONE)
+    shelf.of(2).put(TWO)
+
+    def reading(self: BlobStore, digest: bytes) -> bytes | None:
+        shelf.of(3)
+        return original(self, digest)
+
+    monkeypatch.setattr(BlobStore, "get", reading)
+    shelf.keep(FIRST, ONE)
+    assert shelf.kept.digests() == {FIRST}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from chain.commands.failure import Failure
-from chain.commands.network import Member, Network, Ports
+from chain.commands.network import LATE_NICENESS, Member, Network, Ports
 from chain.commands.screen import Row, Screen, header
-from chain.commands.up import watch_processes
+from chain.commands.up import start_workers, watch_processes
 from tests.e2e.process import eventually
 
 
@@ -47,3 +47,36 @@ def test_a_death_comes_with_the_command_that_undoes_it(
     assert shlex.split(told["command"]) == [sys.executable, *dead.arguments]
     assert told["text"].startswith("00:00:00 ⚠️  dead ended with code 1: no node   (log: ")
     assert told["text"].endswith(f"start it again, in another terminal: {told['command']}")
+
+
+LOADING = """
+import pathlib, sys, time
+while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)
+print("serving blobs at", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "loads"), [(600.0, True), (0.0, False)])
+async def test_miners_load_before_judges_but_not_for_ever(
+    seconds: float, loads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chain.commands.up.LATE_SECONDS", seconds)
+    network, torch = Network(tmp_path), tmp_path / "torch"
+    miner = Member("miner", "miner", ("-c", LOADING, str(torch)), niceness=0)
+    first = Member("first", "judge", ("-c", "import time; time.sleep(600)"), niceness=0)
+    late = Member("late", "judge", first.arguments, niceness=LATE_NICENESS)
+    parsed = Namespace(json=True)
+    starting = asyncio.ensure_future(
+        start_workers(parsed, network, [late, miner, first], Screen(1, tmp_path / "journal"))
+    )
+    try:
+        await asyncio.to_thread(eventually, lambda: len(network.running) >= 2, "the first")
+        if loads:
+            assert list(network.running) == ["miner", "first"]
+            torch.touch()
+        await asyncio.to_thread(eventually, lambda: "late" in network.running, "the last")
+        assert (list(network.running), network.is_ready(miner)) == (["miner", "first", "late"], loads)
+    finally:
+        starting.cancel()
+        network.stop()

@@ -65,6 +65,12 @@ async def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
         assert mirror.asked == []
 
 
+@pytest.mark.parametrize("host", ["①②⑦.⓪.⓪.①", "127。0。0。1", "１２７.0.0.1", "１２７.⓪.0。1"])
+def test_characters_that_a_client_reads_as_digits_are_digits(host: str) -> None:
+    with pytest.raises(BadAddress, match=r"127\.0\.0\.1 is no public address"):
+        check(f"http://{host}:8080", public_only=True)
+
+
 def resolving(monkeypatch: pytest.MonkeyPatch, *looks: list[str]) -> list[str]:
     """Have the system's resolver answer so, one look after the other; return the names it was asked for."""
     asked: list[str] = []

@@ -220,6 +220,17 @@ def test_old_parts_and_too_many_are_deleted_at_a_start(tmp_path: Path) -> None:
     ]
 
 
+async def test_parts_are_as_few_while_the_program_runs(tmp_path: Path) -> None:
+    """A server that cuts every blob must not fill the disk of a judge that runs for months."""
+    async with mirrors(Mirror(cut=100_000)) as sources, BlobClient(partials=tmp_path) as blobs:
+        for number in range(MOST_PARTIALS + 5):
+            path = tmp_path / f"{number:03d}"
+            path.touch()
+            os.utime(path, (time.time() - PARTIAL_SECONDS - 1,) * 2)
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+        assert files_in(tmp_path) == []
+
+
 async def test_sizes_are_checked_before_reading(tmp_path: Path) -> None:
     async with mirrors(Mirror()) as sources, BlobClient(partials=tmp_path) as blobs:
         with pytest.raises(BlobOversized, match="400000 bytes are announced, at most 399999 are accepted"):

@@ -213,6 +213,13 @@ async def test_a_body_that_stops_or_crawls_is_given_up(
         assert caplog.messages == []
 
 
+async def test_who_promises_much_and_sends_nothing_is_given_up_soon(tmp_path: Path) -> None:
+    """A turn and room on the disk are held for as long; the whole blob might take three hours."""
+    async with judging(tmp_path, Limits(chunk_seconds=0.2, least_rate=1)) as judge, asyncio.timeout(60):
+        silent = await judge.raw(head(MINER, f"Content-Length: {len(BLOB)}"))
+        assert b"0 of 10240 bytes came within 0 s: send faster" in silent
+
+
 async def test_a_full_disk_is_said(tmp_path: Path) -> None:
     async with judging(tmp_path, quota=Quota(len(BLOB) - 1)) as judge:
         status, reason = await judge.put(BLOB)

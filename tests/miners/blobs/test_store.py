@@ -1,7 +1,9 @@
 """A directory of blobs: whole or absent, within its quota, and clean after a kill."""
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,3 +91,39 @@ def test_the_quota_counts_what_is_there_and_what_is_being_written(tmp_path: Path
     other.remove(DIGEST)
     assert (quota.used, other.digests()) == (2, {blake2_256(b"ab")})
     assert [name for name in files(tmp_path) if name.startswith(".")] == []
+
+
+def test_a_count_that_changes_while_a_file_is_looked_at_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A judge reserves for the next payload while a thread finishes the last one."""
+    quota, original, other = Quota(1 << 20), Path.stat, list[threading.Thread]()
+    store = BlobStore(tmp_path, quota)
+
+    def looking(self: Path, **options: Any) -> os.stat_result:
+        if self.name.startswith(".") and not other:
+            other.append(threading.Thread(target=quota.reserve, args=(5,)))
+            other[0].start()
+            other[0].join()
+        return original(self, **options)
+
+    monkeypatch.setattr(Path, "stat", looking)
+    store.put(BLOB)
+    assert (len(other), quota.used) == (1, len(BLOB) + 5)
+
+
+def test_two_that_write_one_blob_count_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota, original, other = Quota(1 << 20), os.replace, list[threading.Thread]()
+    store = BlobStore(tmp_path, quota)
+
+    def replacing(written: Path, path: Path) -> None:
+        if not other:
+            other.append(threading.Thread(target=store.put_as, args=(DIGEST, BLOB)))
+            other[0].start()
+            other[0].join(0.5)  # the other one gets there first, unless it is made to wait
+        original(written, path)
+
+    monkeypatch.setattr(os, "replace", replacing)
+    store.put_as(DIGEST, BLOB)
+    other[0].join()
+    assert (store.get(DIGEST), quota.used) == (BLOB, len(BLOB))
