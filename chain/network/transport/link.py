@@ -159,6 +159,11 @@ class Link:
         finally:
             self.close()
 
+    @property
+    def queued(self) -> int:
+        """Return how many bytes wait for the peer."""
+        return self._queue.size
+
     def figures(self) -> LinkFigures:
         """Return how this connection does."""
         queue = self._queue

@@ -147,6 +147,11 @@ class TcpTransport:
         link = self._links.get(peer)
         return link is not None and link.send(channel, message)
 
+    def waiting(self, peer: str) -> int:
+        """Return how many bytes a peer has yet to take; 0 where it is gone."""
+        link = self._links.get(peer)
+        return 0 if link is None else link.queued
+
     def drop(self, peer: str, reason: str) -> None:
         """Disconnect a peer."""
         link = self._links.get(peer)

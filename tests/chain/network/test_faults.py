@@ -48,6 +48,9 @@ class Line:
         self.ended.append((peer, reason))
         return True
 
+    def waiting(self, peer: str) -> int:
+        return 0
+
     def addresses(self) -> list[str]:
         return []
 
