@@ -98,6 +98,7 @@ class TcpTransport:
             named,
             self.bans,
             self._links.values,
+            rng,
             in_peers=config.in_peers,
             allow_private=config.allow_private,
         )
@@ -315,6 +316,8 @@ class TcpTransport:
         displaced = None if outbound else self._admission.displaced(peer, wire.ip)
         if displaced is not None:
             displaced.close("a peer from elsewhere takes its place")
+            if self._peers is not None:  # now, not in a later turn: nobody else is to take the same place
+                self._leave(displaced, self._peers)
         now, config = self._clock.monotonic, self.config.link
         return Link(peer, channel, wire, self._memory, now, outbound=outbound, config=config)
 
