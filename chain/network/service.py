@@ -214,7 +214,8 @@ class Network:
         peer.status = status
         log.debug("%s is at #%d", name, status.best_number)
         for part in self._parts:
-            part.joined(name, status)
+            if name in self._peers:  # the part before may have seen it off: nobody would be told again
+                part.joined(name, status)
 
     def _leave(self, name: str) -> None:
         peer = self._peers.pop(name, None)
