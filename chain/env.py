@@ -146,6 +146,9 @@ class Transport(Protocol):
     def ban(self, peer: str, reason: str) -> bool:
         """Disconnect a peer and keep it away for a while; False where it may come back at once."""
 
+    def waiting(self, peer: str) -> int:
+        """Return how many bytes a peer has yet to take; 0 where it is gone."""
+
     def addresses(self) -> list[str]:
         """Return where others can reach this node."""
 

@@ -121,6 +121,10 @@ class NoTransport:
         """Keep everybody away, as always."""
         return True
 
+    def waiting(self, peer: str) -> int:
+        """Say that nothing waits: nothing is sent."""
+        return 0
+
     def addresses(self) -> list[str]:
         """Say that nobody can reach this node."""
         return []

@@ -34,12 +34,14 @@ from runtime.primitives.types import Hash
 
 KNOWN_BLOCKS = 1024
 """blocks of which this node remembers that a peer has them"""
-GIVEN = Allowance(2 << 20, 16 << 20)
+GIVEN = Allowance(2 << 20, 8 << 20)
 """of blocks for one peer: faster than anybody imports them"""
-ALL_GIVEN = Allowance(5 << 20, 32 << 20)
-"""of blocks for all peers together; a quarter of this node's time"""
-PER_BLOCK = 512
+ALL_GIVEN = Allowance(5 << 20, 16 << 20)
+"""of blocks for all peers together"""
+PER_BLOCK = 1 << 10
 """bytes that finding a block counts for"""
+PER_SECOND = 20 << 20
+"""bytes that a second of this node's time counts for: all peers together get a quarter of it"""
 MAX_ASKED = 4
 """requests to one peer that wait for an answer"""
 
@@ -83,6 +85,7 @@ class BlockExchange:
 
     def __init__(self, network: Network, store: Stored, clock: Clock) -> None:
         self._network = network
+        self._clock = clock
         self._servings = Servings(clock, GIVEN, ALL_GIVEN)
         self._requests = Requests(MAX_ASKED)
         self._store = store
@@ -167,9 +170,11 @@ class BlockExchange:
         room = self._servings.room(peer)
         if room <= 0:
             return
+        began = self._clock.monotonic()
         blocks = answer(self._store, request, min(MAX_ANSWER, room))
         response = BLOCK_RESPONSE.encode(BlockResponse(request.id, blocks))
-        self._servings.spend(peer, len(response) + PER_BLOCK * len(blocks))
+        spent = int((self._clock.monotonic() - began) * PER_SECOND)
+        self._servings.spend(peer, max(spent, len(response) + PER_BLOCK * len(blocks)))
         if len(response) > LIMITS[Channel.ANSWERS].size:  # a block beyond what any runtime here allows
             response = BLOCK_RESPONSE.encode(BlockResponse(request.id, []))
         self._network.send(peer, Channel.ANSWERS, response)

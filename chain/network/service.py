@@ -31,6 +31,8 @@ GREET_EVERY = 3.0
 """seconds between two greetings of a peer that has not said where it stands"""
 REMEMBERED = 4096
 """peers whose faults are remembered"""
+MAX_UNREAD = 4 << 20
+"""bytes that wait for a peer, beyond which no answer is made for it: whoever asks has to read"""
 TICK = 1.0
 """seconds between two looks for what is overdue"""
 
@@ -186,6 +188,8 @@ class Network:
             raise PeerFault(Fault.TOO_LARGE, f"{len(message)} bytes on channel {channel.name}")
         if not sender.may_send(channel, self._clock.monotonic()):
             raise PeerFault(Fault.TOO_MANY, f"on channel {channel.name}")
+        if channel in _QUESTIONS and self._transport.waiting(sender.name) > MAX_UNREAD:
+            return
         if channel is Channel.STATUS or sender.status is not None:
             handle(sender.name, message)
 
@@ -210,7 +214,8 @@ class Network:
         peer.status = status
         log.debug("%s is at #%d", name, status.best_number)
         for part in self._parts:
-            part.joined(name, status)
+            if name in self._peers:  # the part before may have seen it off: nobody would be told again
+                part.joined(name, status)
 
     def _leave(self, name: str) -> None:
         peer = self._peers.pop(name, None)
@@ -220,3 +225,7 @@ class Network:
 
 
 _CHANNELS = {channel.value: channel for channel in Channel}
+_QUESTIONS = frozenset(
+    (Channel.REQUESTS, Channel.TRANSACTION_REQUESTS, Channel.STATE_REQUESTS, Channel.WARP_REQUESTS)
+)
+"""whose answers are long, and some work to make"""

@@ -32,6 +32,7 @@ from chain.network.messages import (
     Transactions,
 )
 from chain.network.peers import Bucket
+from chain.network.requests import Allowance, Servings
 from chain.network.service import Handle, Network
 from chain.network.wanted import Wanted
 from chain.seen import Seen
@@ -55,8 +56,10 @@ RATE, BURST = 2_000, 8_192
 """transactions of a peer that are verified, per second and at once: more than fit into blocks, and a pool"""
 PENALTY = 16
 """of those, for each that is refused: who sends nothing else has a hundred verified in a second"""
-GIVEN_RATE, GIVEN_BURST = 2 << 20, 16 << 20
-"""bytes of transactions for one peer, per second and at once"""
+GIVEN = Allowance(2 << 20, 16 << 20)
+"""of transactions for one peer"""
+ALL_GIVEN = Allowance(8 << 20, 32 << 20)
+"""of transactions for all peers together: what a crowd asks again and again"""
 PER_ID = 16
 """bytes that looking for a transaction counts for"""
 MAX_WAITING = 8192
@@ -95,7 +98,6 @@ class Waiting(Protocol):
 class _Peer:
     known: Seen[bytes]  # what it has
     share: Bucket  # of this node's verifying
-    given: Bucket  # bytes
     backlog: deque[bytes]  # what it is still to be told of
 
 
@@ -109,6 +111,7 @@ class TransactionGossip:
         self._is_syncing = is_syncing
         self._peers: dict[str, _Peer] = {}
         self._wanted = Wanted()
+        self._servings = Servings(clock, GIVEN, ALL_GIVEN)
         self._met: dict[bytes, Hash] = {}  # accepted, by id; oldest first
         self._refused: Seen[bytes] = Seen(REFUSED)
         self._ticks = 0
@@ -128,15 +131,16 @@ class TransactionGossip:
         """Begin to tell a new peer what waits."""
         now = self._clock.monotonic()
         waiting = [self._meet(each) for each in self._pool.propagated()]
-        share, given = Bucket(RATE, BURST, now), Bucket(GIVEN_RATE, GIVEN_BURST, now)
-        self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), share, given, deque(waiting))
+        self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), Bucket(RATE, BURST, now), deque(waiting))
         self._wanted.joined(peer)
+        self._servings.joined(peer)
         self._tell_backlog(peer, self._peers[peer])
 
     def left(self, peer: str) -> None:
         """Forget a peer; others are asked in its place."""
         if self._peers.pop(peer, None) is not None:
             self._wanted.left(peer)
+            self._servings.left(peer)
             self._pull_all()
 
     def tick(self) -> None:
@@ -207,7 +211,7 @@ class TransactionGossip:
         """Answer in the order of the request; not at all where too much was given lately."""
         request: TransactionRequest = TRANSACTION_REQUEST.decode(message)
         peer = self._peers[name]
-        if peer.given.left(self._clock.monotonic()) <= 0:
+        if self._servings.room(name) <= 0:
             return
         bodies, size = list[bytes](), 0
         for id_ in request.ids:
@@ -219,7 +223,7 @@ class TransactionGossip:
             peer.known.add(id_)
             bodies.append(body)
             size += len(body)
-        peer.given.spend(size + PER_ID * len(request.ids))
+        self._servings.spend(name, size + PER_ID * len(request.ids))
         self._network.send(name, Channel.TRANSACTIONS, TRANSACTIONS.encode(Transactions(bodies)))
 
     # From peers.

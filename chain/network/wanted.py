@@ -17,6 +17,10 @@ from chain.network.messages import MAX_TRANSACTIONS
 
 MAX_OFFERED = 4096
 """ids for which one peer is the next to be asked; more are left to those who announce them too"""
+MAX_WANTED = 16_384
+"""ids in all; beyond, only for peers that have offered few: two pools, and some 8 MiB"""
+FEW = 256
+"""ids for which a peer is the next to be asked whatever others have announced"""
 MAX_OTHERS = 16
 """peers that are remembered as having a transaction, beside the one that is asked"""
 MAX_OPEN = 4
@@ -78,7 +82,8 @@ class Wanted:
         """Note that a peer has a transaction; False when it has announced too many."""
         holder, want = self._holders[peer], self._wants.get(id_)
         if want is None:
-            if len(holder.offered) >= MAX_OFFERED:
+            most = FEW if len(self._wants) >= MAX_WANTED else MAX_OFFERED
+            if len(holder.offered) >= most:
                 return False
             self._wants[id_] = _Want(peer)
             holder.offered[id_] = None

@@ -262,6 +262,10 @@ class SimTransport:
         self.drop(peer, reason)
         return True
 
+    def waiting(self, peer: str) -> int:
+        """Say that nothing waits: what is sent is on its way at once."""
+        return 0
+
     def addresses(self) -> list[str]:
         """Return the one name there is."""
         return [self.name]

@@ -31,9 +31,11 @@ from chain.consensus.grandpa.effects import (
 from chain.consensus.grandpa.justification import Headers, justify
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
+    MAX_OF_A_PHASE,
     CatchUp,
     CatchUpRequest,
     CommitMessage,
+    Forged,
     GossipMessage,
     Neighbor,
     NeighborPacket,
@@ -52,6 +54,7 @@ from chain.env import Clock, Disk
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
+    MAX_PRECOMMITS,
     MESSAGE,
     Block,
     EquivocationProof,
@@ -66,6 +69,8 @@ log = logging.getLogger("grandpa")
 VOTER_FILE = "voter.db"
 _CATCH_UP = b"\x04"
 """how the longest of all messages begins"""
+_VOTE_SIZE, _FRAME_SIZE = 132, 256
+"""bytes of a vote with its signature and voter, and more than there are beside the votes of a message"""
 _ROUND_AND_SET_SIZE = 16
 """bytes that follow the message in what a voter signs"""
 
@@ -157,6 +162,8 @@ class Driver:
         voter, former = self._voter, self._former
         if data[:1] == _CATCH_UP and (voter is None or not voter.takes_catch_up(peer)):
             raise Unasked
+        if len(data) > self._most():
+            raise Forged(f"{len(data)} bytes of votes; there are fewer voters")
         message: GossipMessage = GOSSIP_MESSAGE.decode(data)
         set_id = _set_of(message)
         if former is not None and set_id == former.set_id:
@@ -192,6 +199,11 @@ class Driver:
                 effects = voter.catch_up(peer, message)
         self._do(voter, effects)
         return is_news
+
+    def _most(self) -> int:
+        """Return the bytes that no message about the sets followed here is longer than."""
+        voters = [len(each.voters.weights) for each in (self._voter, self._former) if each is not None]
+        return _FRAME_SIZE + 2 * MAX_OF_A_PHASE * _VOTE_SIZE * max(voters, default=MAX_PRECOMMITS)
 
     def _check(self, message: Vote | CommitMessage | CatchUp) -> None:
         """Check every signature in a message, and tell the guard whose they are: they may be our own.

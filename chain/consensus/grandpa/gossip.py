@@ -151,9 +151,9 @@ class GrandpaGossip:
 
     def _gossiped(self, peer: str, message: bytes) -> None:
         """Have a vote or commit counted that was not met before, and pass it on."""
-        digest = blake2_256(message)
-        self._views[peer].known.add(digest)
+        digest, known = blake2_256(message), self._views[peer].known
         if digest in self._met:
+            known.add(digest)
             return
         if len(message) < _PLACE.size:
             raise DecodeError("a vote is longer")
@@ -169,6 +169,7 @@ class GrandpaGossip:
         if not self._peers.may_check(peer):
             raise PeerFault(Fault.TOO_MANY, "votes to check")
         self._met.add(digest)
+        known.add(digest)
         if self._hand_in(peer, message) and not is_late:
             self._spread(message)
 

@@ -132,6 +132,8 @@ def group_of(host: str) -> str:
 def _is_host(protocol: str, host: str) -> bool:
     if protocol in NAMES:
         return _NAME.fullmatch(host) is not None
+    if "%" in host:  # a zone is of one machine; in a stranger's record it makes one address out to be many
+        return False
     kinds = {"ip4": ipaddress.IPv4Address, "ip6": ipaddress.IPv6Address}
     try:
         kinds[protocol](host)

@@ -166,8 +166,7 @@ class Discovery:
         others = [each for each in exchange.records if peer_id(each.public) != peer]
         if others and not talk.awaits:
             raise PeerFault(Fault.NOT_ASKED, f"{len(others)} peer records")
-        if not exchange.wants:
-            talk.awaits = talk.awaits and not others
+        talk.awaits = talk.awaits and not others
         self._learn(peer, exchange.records)
         if exchange.wants:
             self._answer(peer, talk)

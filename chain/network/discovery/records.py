@@ -49,8 +49,8 @@ class Record:
     signed: SignedRecord
 
     def is_fresh(self, now_ms: int) -> bool:
-        """Say whether it may be passed on: nobody's clock will call it too old."""
-        return now_ms + CLOCKS_MS < self.expires
+        """Say whether it may be passed on: nobody's clock will call it too old, or of the future."""
+        return self.seq <= now_ms and now_ms + CLOCKS_MS < self.expires
 
 
 def make_record(pair: Keypair, genesis: bytes, addresses: Iterable[Address], now_ms: int) -> Record:
@@ -69,9 +69,10 @@ def verify_record(signed: SignedRecord, genesis: bytes, now_ms: int) -> Record:
     Raises: PeerFault.
     """
     record = open_record(signed)
-    if record.expires > record.seq + LIFETIME_MS or record.seq > now_ms + CLOCKS_MS:
+    if record.expires > record.seq + LIFETIME_MS:
         raise PeerFault(Fault.FORGED_RECORD, f"{record.peer}: it would hold for too long")
-    if record.expires <= now_ms:
+    # A stranger can date a record so that the clocks of two honest nodes differ about it.
+    if record.expires <= now_ms or record.seq > now_ms + CLOCKS_MS:
         raise PeerFault(Fault.STALE_RECORD, record.peer)
     if not verify_ed25519(signed.signature, DOMAIN + genesis + signed.record, signed.public):
         raise PeerFault(Fault.FORGED_RECORD, record.peer)

@@ -1,23 +1,34 @@
 """Who may come in.
 
 Reserved peers always may, and so may bootnodes; others as long as they are not banned, there is room, and
-their network has not sent two already. Where all places are taken, a newcomer from a group of addresses that
-has fewer takes the place of the last that came from the group with most: a crowd from one place keeps nobody
-out. Else it takes a place in the last eighth, whose holder has had time to hear of other nodes: whoever wants
-to find the network through a full node does, and those that have been here for long stay.
+their network has not sent two already. Where all places are taken, a newcomer takes one of those that nothing
+speaks for: some stay because of where they are, which nobody can choose without a secret of this node, some
+because they are near, and half of the others because they have been here longest. Of the rest, the last that
+came from the group of addresses with most has to go, or any where each is from another; nobody goes for a
+newcomer whose own group has as many.
+Source: bitcoin/bitcoin src/node/eviction.cpp; Heilman et al., Eclipse Attacks on Bitcoin's Peer-to-Peer
+Network, USENIX Security 2015.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
+from hashlib import blake2b
 
+from chain.env import Rng
 from chain.network.discovery.addresses import group_of, is_global, is_loopback, network_of
 from chain.network.transport.bans import Bans
 from chain.network.transport.link import Link
 from chain.network.transport.reserved import Reserved
 
 MAX_PER_NETWORK = 2
+KEPT_GROUPS = 4
+"""groups of addresses whose first one stays, chosen by a secret"""
+KEPT_NEAR = 8
+"""peers that stay because they answer soonest"""
 TURNOVER = 8
-"""one in so many of the places is for newcomers when all are taken"""
+"""places from which on a newcomer may take one of its own group"""
+KEY_SIZE = 32
 NETWORK_IP4 = 24
 NETWORK_IP6 = 48
 """bits of addresses that come as one"""
@@ -32,6 +43,7 @@ class Admission:
         named: Container[str | None],
         bans: Bans,
         links: Callable[[], Iterable[Link]],
+        rng: Rng,
         *,
         in_peers: int,
         allow_private: bool,
@@ -40,6 +52,8 @@ class Admission:
         self._named = named
         self._bans = bans
         self._links = links
+        self._rng = rng
+        self._secret = rng.token(KEY_SIZE)
         self._in_peers = in_peers
         self._allow_private = allow_private
 
@@ -75,13 +89,29 @@ class Admission:
         if len(strangers) < self._in_peers or peer in self._reserved or peer in self._named or not ip:
             return None
         crowds = Counter(group_of(link.ip) for link in strangers if link.ip)
-        if not crowds:
-            return None
-        group, count = crowds.most_common(1)[0]
-        if crowds[group_of(ip)] + 1 < count:
-            return next(link for link in reversed(strangers) if link.ip and group_of(link.ip) == group)
-        changing = self._in_peers // TURNOVER
-        return strangers[-changing] if changing else None
+        rest = self._unprotected([link for link in strangers if link.ip])
+        most = max((crowds[group_of(link.ip)] for link in rest), default=0)
+        if crowds[group_of(ip)] < most:
+            worst = [link for link in rest if crowds[group_of(link.ip)] == most]
+            return worst[-1] if most > 1 else self._any(worst)
+        own = [link for link in rest if group_of(link.ip) == group_of(ip)]
+        return self._any(own) if own and self._in_peers >= TURNOVER else None
+
+    def _unprotected(self, links: list[Link]) -> list[Link]:
+        """Return those that nothing speaks for, in the order they came."""
+        first = {group_of(link.ip): link for link in reversed(links)}
+        kept = {first[group].peer for group in sorted(first, key=self._rank)[:KEPT_GROUPS]}
+        links = [link for link in links if link.peer not in kept]
+        near = sorted((link for link in links if link.fastest < math.inf), key=lambda link: link.fastest)
+        kept = {link.peer for link in near[:KEPT_NEAR]}
+        links = [link for link in links if link.peer not in kept]
+        return links[len(links) // 2 :]
+
+    def _rank(self, group: str) -> bytes:
+        return blake2b(group.encode(), key=self._secret, digest_size=8).digest()
+
+    def _any(self, links: list[Link]) -> Link:
+        return links[int.from_bytes(self._rng.token(4), "big") % len(links)]
 
     def _strangers(self, peer: str) -> list[Link]:
         """Return who has dialled this node and was not named by its operator, the last one last."""

@@ -5,6 +5,7 @@ node allows. Neither side can make the other keep more than it has promised.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
@@ -130,6 +131,7 @@ class Link:
         self._asked = self._answered = 0  # the numbers of the last question and of the last answer to one
         self._asked_at = 0.0
         self._round_trip: float | None = None
+        self.fastest = math.inf  # seconds, the shortest of all round trips
         wire.can_write = self._wake
 
     def send(self, channel: int, message: bytes) -> bool:
@@ -158,6 +160,11 @@ class Link:
             raise self._fault or LinkClosed(self.reason or str(problem)) from problem
         finally:
             self.close()
+
+    @property
+    def queued(self) -> int:
+        """Return how many bytes wait for the peer."""
+        return self._queue.size
 
     def figures(self) -> LinkFigures:
         """Return how this connection does."""
@@ -259,3 +266,4 @@ class Link:
             self._answered = number
             if number == self._asked:
                 self._round_trip = self._now() - self._asked_at
+                self.fastest = min(self.fastest, self._round_trip)

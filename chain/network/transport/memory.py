@@ -32,10 +32,14 @@ class Memory:
             largest.leave(f"it holds most, {largest.held >> 10} KiB, of the memory that peers share")
 
     def close(self, share: "Share") -> None:
-        """Take back what a peer holds."""
+        """Take back what a peer holds, and count no more of it: a frame may go on after the end."""
         if share in self._shares:
             del self._shares[share]
             self.held -= share.held
+
+    def has(self, share: "Share") -> bool:
+        """Say whether a peer is still there."""
+        return share in self._shares
 
 
 class Share:
@@ -48,6 +52,8 @@ class Share:
 
     def change(self, by: int) -> None:
         """Hold so many bytes more, or less."""
+        if not self._memory.has(self):
+            return
         self.held += by
         self._memory.held += by
         if by > 0:

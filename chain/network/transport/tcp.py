@@ -98,6 +98,7 @@ class TcpTransport:
             named,
             self.bans,
             self._links.values,
+            rng,
             in_peers=config.in_peers,
             allow_private=config.allow_private,
         )
@@ -146,6 +147,11 @@ class TcpTransport:
         """Queue a message; False when the peer is gone or its queue is full."""
         link = self._links.get(peer)
         return link is not None and link.send(channel, message)
+
+    def waiting(self, peer: str) -> int:
+        """Return how many bytes a peer has yet to take; 0 where it is gone."""
+        link = self._links.get(peer)
+        return 0 if link is None else link.queued
 
     def drop(self, peer: str, reason: str) -> None:
         """Disconnect a peer."""
@@ -310,6 +316,8 @@ class TcpTransport:
         displaced = None if outbound else self._admission.displaced(peer, wire.ip)
         if displaced is not None:
             displaced.close("a peer from elsewhere takes its place")
+            if self._peers is not None:  # now, not in a later turn: nobody else is to take the same place
+                self._leave(displaced, self._peers)
         now, config = self._clock.monotonic, self.config.link
         return Link(peer, channel, wire, self._memory, now, outbound=outbound, config=config)
 

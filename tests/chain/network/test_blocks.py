@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
 from chain.env import PeerHandler
-from chain.network.blocks import ALL_GIVEN, GIVEN, BlockExchange, answer
+from chain.network.blocks import ALL_GIVEN, GIVEN, PER_SECOND, BlockExchange, answer
 from chain.network.messages import (
     BLOCK_REQUEST,
     LIMITS,
@@ -21,7 +21,7 @@ from chain.network.messages import (
     Status,
 )
 from chain.network.peers import BANNED, Bucket, Reputation, Reputations
-from chain.network.service import Network
+from chain.network.service import MAX_UNREAD, Network
 from chain.seen import Seen
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import ZERO_HASH, Hash
@@ -111,6 +111,7 @@ class Gifts:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.unread = 0
         self.given: dict[str, int] = {}
 
     def wall_ms(self) -> int:
@@ -132,6 +133,9 @@ class Gifts:
 
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
+
+    def waiting(self, peer: str) -> int:
+        return self.unread
 
     def addresses(self) -> list[str]:
         return []
@@ -168,6 +172,42 @@ def test_who_asks_for_ever_is_given_a_share() -> None:
     gifts.now = 60.0
     network.received(greedy[0], Channel.REQUESTS, request)
     assert gifts.given[greedy[0]] > 1 << 20
+
+
+def served(gifts: Gifts, shelf: Shelf) -> tuple[Network, bytes]:
+    """Return a network that serves a shelf to peer "p", and a question for all of it."""
+    status = Status(PROTOCOL_VERSION, 1, shelf.best[0], shelf.best[0], 0, shelf.best[0], 0)
+    network = Network(gifts, gifts, lambda: status)
+    BlockExchange(network, shelf, gifts).serve(Idle())
+    network.connected("p")
+    network.received("p", Channel.STATUS, STATUS.encode(status))
+    return network, BLOCK_REQUEST.encode(BlockRequest(1, FromNumber(1), False, MAX_BLOCKS, BLOCKS))
+
+
+def test_for_who_does_not_read_no_answer_is_made() -> None:
+    gifts = Gifts()
+    network, request = served(gifts, Shelf(20, size=1 << 10))
+    gifts.unread = MAX_UNREAD + 1
+    network.received("p", Channel.REQUESTS, request)
+    assert gifts.given == {}
+    gifts.unread = MAX_UNREAD
+    network.received("p", Channel.REQUESTS, request)
+    assert gifts.given["p"] > 19 << 10
+
+
+def test_small_blocks_that_take_long_to_find_cost_what_they_take() -> None:
+    """A second of this node's time is worth twenty megabytes, however few bytes come of it."""
+
+    class Slow(Shelf):
+        def body(self, block: Hash) -> list[bytes] | None:
+            gifts.now += 0.001
+            return super().body(block)
+
+    gifts = Gifts()
+    network, request = served(gifts, Slow(129))
+    for _ in range(50):
+        network.received("p", Channel.REQUESTS, request)
+    assert GIVEN.burst / PER_SECOND < gifts.now < GIVEN.burst / PER_SECOND + 0.2
 
 
 def test_the_oldest_is_forgotten_first() -> None:

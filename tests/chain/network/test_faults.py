@@ -48,6 +48,9 @@ class Line:
         self.ended.append((peer, reason))
         return True
 
+    def waiting(self, peer: str) -> int:
+        return 0
+
     def addresses(self) -> list[str]:
         return []
 
@@ -126,6 +129,32 @@ def test_another_version_is_left_as_soon_as_it_says_so() -> None:
     newer = STATUS.encode(replace(STATUS_HERE, version=PROTOCOL_VERSION + 1))
     network.received("peer", Channel.STATUS, newer)
     assert (line.ended, network.peers()) == ([("peer", Fault.VERSION)], [])
+
+
+def test_who_is_seen_off_by_one_part_is_not_kept_by_the_next() -> None:
+    class Doorman(Listener):
+        def joined(self, peer: str, status: Status) -> None:
+            network.blame(peer, Fault.BAD_BLOCK)
+
+    class Host(Listener):
+        def __init__(self, network: Network) -> None:
+            super().__init__(network)
+            self.guests: list[str] = []
+
+        def joined(self, peer: str, status: Status) -> None:
+            self.guests.append(peer)
+
+        def left(self, peer: str) -> None:
+            if peer in self.guests:
+                self.guests.remove(peer)
+
+    line = Line()
+    network = Network(line, line, lambda: STATUS_HERE)
+    Doorman(network)
+    host = Host(network)
+    network.connected("peer")
+    network.received("peer", Channel.STATUS, STATUS.encode(STATUS_HERE))
+    assert (line.ended, network.peers(), host.guests) == ([("peer", Fault.BAD_BLOCK)], [], [])
 
 
 @pytest.mark.parametrize("fault", Fault)

@@ -97,6 +97,9 @@ class Scene:
     def ban(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def waiting(self, peer: str) -> int:
+        return 0
+
     def addresses(self) -> list[str]:
         return []
 

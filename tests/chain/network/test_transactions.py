@@ -17,7 +17,7 @@ from chain.network.messages import (
     TransactionRequest,
     Transactions,
 )
-from chain.network.transactions import BURST, GIVEN_BURST, MAX_BATCH, PENALTY, RATE
+from chain.network.transactions import ALL_GIVEN, BURST, GIVEN, MAX_BATCH, PENALTY, RATE
 from chain.network.wanted import PATIENCE, REST
 from chain.node import Node
 from runtime.primitives.hashing import blake2_256
@@ -219,9 +219,27 @@ def test_who_asks_is_given_what_fits_and_its_share() -> None:
             greedy.ask(*map(id_of, large))
         await asyncio.sleep(0.5)
         size = sum(map(len, greedy.given))
-        assert GIVEN_BURST <= size < GIVEN_BURST + 4 * MAX_BATCH
+        assert GIVEN.burst <= size < GIVEN.burst + 4 * MAX_BATCH
 
     play(script, ("a", "x"))
+
+
+def test_a_crowd_that_asks_is_given_no_more_than_its_share_in_all() -> None:
+    async def script(lab: Lab) -> None:
+        node, crowd = await meet(lab, *"wxyz")
+        large = []
+        for number in range(2):
+            large.append(remark(node, bytes([number]) * 400_000))
+            node.submit(large[-1])
+        for peer in crowd:
+            for _ in range(30):
+                peer.ask(*map(id_of, large))
+        await asyncio.sleep(0.5)
+        size = sum(len(each) for peer in crowd for each in peer.given)
+        assert 4 * GIVEN.burst > ALL_GIVEN.burst + 6 * MAX_BATCH
+        assert ALL_GIVEN.burst <= size < ALL_GIVEN.burst + 6 * MAX_BATCH
+
+    play(script, tuple("awxyz"))
 
 
 def test_a_body_nobody_asked_for_costs_and_is_not_looked_at() -> None:

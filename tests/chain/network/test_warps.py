@@ -93,6 +93,9 @@ class Wire:
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def waiting(self, peer: str) -> int:
+        return 0
+
     def addresses(self) -> list[str]:
         return []
 

@@ -398,6 +398,8 @@ async def test_forged_and_undecodable_messages_are_refused_and_other_sets_ignore
             driver.receive("peer", GOSSIP_MESSAGE.encode(Vote(1, 0, vote)))
         with pytest.raises(DecodeError):
             driver.receive("peer", b"\x09")
+        with pytest.raises(Forged, match="there are fewer voters"):  # and nobody has decoded it
+            driver.receive("peer", b"\x01" + bytes(1 << 20))
         driver.receive("peer", GOSSIP_MESSAGE.encode(Vote(1, 7, vote)))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.consensus.grandpa.commits import Pointless
-from chain.consensus.grandpa.gossip import FINE, KEPT, GrandpaGossip
+from chain.consensus.grandpa.gossip import FINE, KEPT, KNOWN, GrandpaGossip
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,
@@ -165,6 +165,20 @@ def test_other_sets_and_far_rounds_cost_a_little_and_no_signature_is_looked_at()
     }
     assert {message: fault_of(table, message) for message in costs} == costs
     assert [message for _, message in table.voter.handed] == [vote(ROUND - 1), vote(ROUND + 1), commit(30)]
+
+
+def test_votes_that_are_not_looked_at_are_not_remembered_and_nothing_is_sent_again_for_them() -> None:
+    """Else a peer that says much nonsense has all votes of three rounds sent to it again and again."""
+    table = Table(a=(ROUND, SET, 0), b=(ROUND, SET, 0))
+    real = [vote(number=number) for number in range(SHARE)]
+    for each in real:
+        table.gossip.received("b", each)
+    assert len(table.sent) == SHARE
+    for number in range(KNOWN):
+        assert fault_of(table, vote(ROUND + 2, number=number)) is Fault.OUT_OF_TURN
+    table.sent.clear()
+    table.gossip.received("a", neighbor(ROUND, SET, 1))
+    assert table.sent == []
 
 
 def test_a_forged_vote_is_the_sender_s_fault_and_goes_no_further() -> None:

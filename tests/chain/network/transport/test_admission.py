@@ -1,9 +1,11 @@
+import math
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.env_real import RealRng
 from chain.keys.node import peer_id
 from chain.network.discovery.addresses import group_of, parse_address
 from chain.network.transport.admission import MAX_PER_NETWORK, Admission
@@ -23,6 +25,7 @@ class Connected:
     peer: str
     ip: str
     outbound: bool = False
+    fastest: float = math.inf
 
 
 class House:
@@ -34,7 +37,7 @@ class House:
         self.reserved = Reserved([parse_address(f"/ip4/8.8.8.8/tcp/1/p2p/{FRIEND}")], only=only)
         self.rules = Admission(
             self.reserved, frozenset([BOOTNODE]), self.bans, lambda: self.links,  # type: ignore[arg-type,return-value]
-            in_peers=in_peers, allow_private=allow_private,
+            RealRng(), in_peers=in_peers, allow_private=allow_private,
         )  # fmt: skip
 
     def comes(self, peer: str, ip: str, *, outbound: bool = False) -> str:
@@ -134,7 +137,33 @@ def test_newcomers_find_a_place_in_a_full_house_and_the_old_ones_stay() -> None:
     house = House(in_peers=64)
     for number in range(150):
         assert house.comes(PEERS[number], f"{20 + number}.0.0.1") == ""
-    assert [link.peer for link in house.links] == [*PEERS[:56], *PEERS[142:150]]
+    there = [link.peer for link in house.links]
+    assert len(there) == 64
+    assert there[:30] == PEERS[:30]
+    assert there[-1] == PEERS[149]
+
+
+def test_strangers_that_came_first_and_flood_do_not_keep_an_honest_one_from_staying() -> None:
+    """It is nearer than they are, so it stays once that is measured."""
+    house = House(in_peers=64)
+    for number in range(64):
+        assert house.comes(PEERS[number], f"20.{number}.0.1") == ""
+        house.links[-1].fastest = 0.2
+    assert house.comes(STRANGER, "190.0.0.1") == ""
+    house.links[-1].fastest = 0.03
+    for number in range(64, 190):
+        assert house.comes(PEERS[number], f"20.{number}.0.1") == ""
+    assert STRANGER in [link.peer for link in house.links]
+
+
+def test_in_a_full_house_newcomers_of_one_place_push_out_each_other_only() -> None:
+    house = House(in_peers=64, allow_private=True)
+    for number in range(40):
+        assert house.comes(PEERS[number], f"{20 + number}.0.0.1") == ""
+    for number in range(40, 190):
+        assert house.comes(PEERS[number], "10.0.0.7") == ""
+    assert [link.peer for link in house.links][:40] == PEERS[:40]
+    assert len(house.links) == 64
 
 
 def test_banned_ones_stay_out_whether_they_dial_or_are_dialled() -> None:

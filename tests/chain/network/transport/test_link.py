@@ -134,6 +134,17 @@ async def test_a_peer_that_leaves_messages_unfinished_has_to_go() -> None:
         assert memory.held == 0
 
 
+async def test_what_a_frame_brings_after_the_end_is_nobody_s_memory() -> None:
+    """Else the account of all peers never comes down again, and in the end everybody has to leave."""
+    memory = Memory(most_per_peer=100_000)
+    async with ends(memory=memory) as (one, other):
+        for channel in (5, 6):
+            sealed(one, HEAD.pack(channel, 1 << 20, 49_000) + bytes(49_000))
+        sealed(one, b"".join(HEAD.pack(each, 200_000, 9_000) + bytes(9_000) for each in (2, 3, 10, 12)))
+        assert str(await other.end()) == "it holds 104 KiB of this node's memory"
+        assert memory.held == 0
+
+
 async def test_whoever_sends_more_than_its_share_is_read_more_slowly() -> None:
     config = LinkConfig(receive_rate=1 << 20, receive_burst=1 << 20)
     async with ends(config) as (one, other):

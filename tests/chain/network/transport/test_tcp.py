@@ -281,7 +281,8 @@ def test_addresses_read_back() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "127.0.0.1:30333", "/ip4/300.0.0.1/tcp/1", "/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/0",
-     "/ip4/127.0.0.1/tcp/99999", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWnonsense", "/dns/a b/tcp/1", "/" * 999],
+     "/ip4/127.0.0.1/tcp/99999", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWnonsense", "/dns/a b/tcp/1", "/" * 999,
+     "/ip6/2a00::1%eth0/tcp/1", f"/ip6/2a00::1%{'x' * 200}/tcp/1"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AddressError, match="no peer address"):
