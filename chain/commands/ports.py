@@ -1,5 +1,6 @@
 """Is a port free, and if not, who holds it."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -43,15 +44,20 @@ def _holder(port: int) -> str | None:
     if not inodes:
         return None
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            held = {os.readlink(each) for each in (process / "fd").iterdir()}
-            if held & inodes:
+        with contextlib.suppress(OSError):  # the process is gone, or not ours to look into
+            if any(_leads_to(each) in inodes for each in (process / "fd").iterdir()):
                 command = (process / "cmdline").read_bytes().split(b"\0")
                 words = " ".join(part.decode(errors="replace") for part in command[:4]).strip()
                 return f"{words} (process {process.name})"
-        except OSError:  # the process is gone, or not ours to look into
-            continue
     return None
+
+
+def _leads_to(link: Path) -> str:
+    """Return what a file descriptor stands for; nothing when it was closed since it was listed."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
 
 
 def _listening(port: int) -> list[str]:
