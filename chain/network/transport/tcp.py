@@ -160,7 +160,7 @@ class TcpTransport:
             link.close(reason)
 
     def ban(self, peer: str, reason: str) -> bool:
-        """Disconnect a peer and keep it and its IP address away for a while; a reserved one may come back."""
+        """Disconnect a peer, keep it away for a while and suspect its IP address; a reserved one may come back."""
         link = self._links.get(peer)
         ip = "" if link is None else link.ip
         is_reserved = peer in self.reserved
