@@ -68,6 +68,10 @@ class Admission:
         connected = {link.peer for link in self._links()}
         return any(peer not in connected for peer in self._reserved.peers())
 
+    def is_stranger(self, peer: str, *, outbound: bool) -> bool:
+        """Say whether somebody has dialled this node whom its operator has not named."""
+        return not outbound and peer not in self._reserved and peer not in self._named
+
     def flaw(self, peer: str, ip: str, *, outbound: bool) -> str:
         """Return why a peer must not be connected, which is nothing where it may."""
         if peer in self._reserved:
@@ -126,10 +130,7 @@ class Admission:
         return [
             link
             for link in self._links()
-            if not link.outbound
-            and link.peer != peer
-            and link.peer not in self._reserved
-            and link.peer not in self._named
+            if link.peer != peer and self.is_stranger(link.peer, outbound=link.outbound)
         ]
 
     def _is_crowded(self, peer: str, ip: str) -> bool:

@@ -67,7 +67,7 @@ class Bans:
         self._is_saved = True
 
     def add(self, peer: str, ip: str) -> float:
-        """Keep a peer away and suspect its IP address (empty: unknown); return for how many seconds it is banned."""
+        """Ban a peer and suspect its IP address (empty: unknown); return the seconds of the ban."""
         self.total += 1
         seconds = self._extend(peer)
         if ip and not is_loopback(ip):
