@@ -25,7 +25,7 @@ from chain.network.transport.memory import Memory
 from chain.network.transport.names import Resolve, look_up
 from chain.network.transport.reserved import Reserved, TooManyReserved
 from chain.network.transport.wire import Wire
-from chain.network.transport.work import Work
+from chain.network.transport.work import SHARE, Work
 
 log = logging.getLogger("sub-libp2p")
 
@@ -53,6 +53,7 @@ class TcpConfig:
     public: tuple[Address, ...] = ()  # where others are told to find this node
     allow_private: bool = True  # whether addresses outside the internet are dialled and passed on
     link: LinkConfig = field(default_factory=LinkConfig)
+    strangers_share: float = SHARE  # of this node's time
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class TcpTransport:
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._memory = Memory()
-        self._work = Work(clock.monotonic)
+        self._work = Work(clock.monotonic, config.strangers_share)
         self._half_open = HalfOpen(clock.monotonic, rng)
         named = frozenset(address.peer for address in config.known)
         self._admission = Admission(

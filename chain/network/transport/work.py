@@ -26,15 +26,16 @@ LONGEST_PAUSE = 4.0
 class Work:
     """The seconds spent on strangers."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], share: float = SHARE) -> None:
         """`now` returns seconds that never run backwards."""
         self.strangers = 0  # connected
         self._now = now
-        self._left = Bucket(SHARE, AT_ONCE, now())
+        self._share = share
+        self._left = Bucket(share, AT_ONCE, now())
 
     def pause(self, seconds: float) -> float:
         """Count what a stranger has cost; return how many seconds it has to wait."""
         self._left.spend(seconds)
         if self._left.left(self._now()) >= 0:
             return 0.0
-        return min(LONGEST_PAUSE, seconds * self.strangers / SHARE)
+        return min(LONGEST_PAUSE, seconds * self.strangers / self._share)
