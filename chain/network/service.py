@@ -131,6 +131,10 @@ class Network:
             if not self._transport.ban(peer, reason):
                 self._reputations.forget(peer)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer was of use."""
+        self._transport.thank(peer)
+
     def cost_of(self, peer: str) -> int:
         """Return what a peer's faults amount to now."""
         return self._reputations.of(peer)

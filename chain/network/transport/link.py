@@ -134,6 +134,7 @@ class Link:
         self._asked_at = 0.0
         self._round_trip: float | None = None
         self.fastest = math.inf  # seconds, the shortest of all round trips
+        self.thanked: float | None = None  # when it was of use, in seconds of the clock
         self._work = work
         if work is not None:
             work.strangers += 1

@@ -48,6 +48,9 @@ class Line:
         self.ended.append((peer, reason))
         return True
 
+    def thank(self, peer: str) -> None:
+        raise AssertionError(f"{peer} tells no votes")
+
     def waiting(self, peer: str) -> int:
         return 0
 

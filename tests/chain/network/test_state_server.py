@@ -97,6 +97,9 @@ class Scene:
     def ban(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def thank(self, peer: str) -> None:
+        raise AssertionError(f"{peer} tells no votes")
+
     def waiting(self, peer: str) -> int:
         return 0
 

@@ -93,6 +93,9 @@ class Wire:
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def thank(self, peer: str) -> None:
+        raise AssertionError(f"{peer} tells no votes")
+
     def waiting(self, peer: str) -> int:
         return 0
 
