@@ -208,7 +208,7 @@ def test_on_this_machine_and_site_groups_say_nothing() -> None:
     play(world, nobody)
 
 
-def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
+def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book_but_a_neighbour_of_theirs_is() -> None:
     world, known = World(), [place(number) for number in range(3)]
     own = Address("ip4", "20.9.9.9", 30_333, OWN)
     world.settle([*known, own])
@@ -220,7 +220,8 @@ def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
         world.bans.add(known[1].peer or "", "")
         world.bans.add("somebody else", known[2].host)
         await asyncio.sleep(20)
-        assert {address for _, address in world.dialled} == set(world.reserved.addresses(known[0].peer or ""))
+        at_home = world.reserved.addresses(known[0].peer or "")
+        assert {address for _, address in world.dialled} == {*at_home, known[2]}
 
     play(world, script)
 
