@@ -180,9 +180,10 @@ class BlockExchange:
         self._network.send(peer, Channel.ANSWERS, response)
 
     def _answered(self, peer: str, message: bytes) -> None:
-        found: BlockResponse = BLOCK_RESPONSE.decode(message)
-        if self._requests.answered(peer, found.id):
-            self._syncing.answered(peer, found.id, found.blocks)
+        number = self._requests.answered(peer, message)
+        if number is not None:
+            found: BlockResponse = BLOCK_RESPONSE.decode(message)
+            self._syncing.answered(peer, number, found.blocks)
 
     @property
     def _syncing(self) -> Syncing:

@@ -259,6 +259,8 @@ class TransactionGossip:
 
     def _received(self, name: str, message: bytes) -> None:
         """Keep the bodies that were asked for until the pool's turn, which is soon."""
+        if not self._wanted.is_asked(name):
+            raise PeerFault(Fault.NOT_ASKED, "transactions")
         found: Transactions = TRANSACTIONS.decode(message)
         ids = [blake2_256(each)[:ID_SIZE] for each in found.extrinsics]
         wanted = self._wanted.came(name, ids)

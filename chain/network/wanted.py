@@ -112,6 +112,11 @@ class Wanted:
             holder.asked[id_] = request
         return ids
 
+    def is_asked(self, peer: str) -> bool:
+        """Say whether anything that a peer sends may be an answer."""
+        holder = self._holders[peer]
+        return bool(holder.open or holder.late)
+
     def came(self, peer: str, ids: list[bytes]) -> list[bool | None]:
         """Note the transactions of an answer; say of each whether it is still wanted, None: nobody asked.
 
