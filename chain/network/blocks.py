@@ -157,6 +157,10 @@ class BlockExchange:
         """Take the cost of a fault from a peer."""
         self._network.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._network.thank(peer)
+
     # From peers.
 
     def _announced(self, peer: str, message: bytes) -> None:

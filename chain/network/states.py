@@ -167,6 +167,10 @@ class StateExchange:
         """Take the cost of a fault from a peer."""
         self._network.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._network.thank(peer)
+
     async def run(self) -> None:
         """Answer requests until cancelled, one after the other, the peers in turn."""
         while True:

@@ -137,6 +137,8 @@ class Ascent:
                 pace[peer] = _pace(self._clock.monotonic() - began, self.point.number - reached)
                 if led is not Led.ON:
                     asked[peer] = led
+                if led is not Led.ASTRAY:
+                    self._peers.thank(peer)
                 if (
                     asked and self.point.number - cleared > MAX_BLOCKS
                 ):  # the others may know more from here on

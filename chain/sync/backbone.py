@@ -117,6 +117,7 @@ class Backbone:
         if found == [] and self._peers.has_from(peer, lowest - 1):
             self._peers.blame(peer, Fault.USELESS, f"nothing below #{lowest}")
         if blocks:
+            self._peers.thank(peer)
             self._record.put(self._checkpoint.hash, lowest - len(blocks), blocks[::-1], expected)
         return bool(blocks)
 

@@ -1,4 +1,4 @@
-"""What those who fetch blocks need of the peers: whom they may ask, how, and how to blame them."""
+"""What those who fetch blocks need of the peers: whom they may ask, how, and who hears what came of it."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,14 +8,17 @@ from chain.faults import Fault
 from runtime.primitives.types import Hash
 
 
-class Blaming(Protocol):
-    """Takes what faults cost."""
+class Judging(Protocol):
+    """Takes what faults cost, and notes what is good."""
 
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer, and leave it alone for a while."""
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
 
-class Asking(Blaming, Protocol):
+
+class Asking(Judging, Protocol):
     """Asks several at a time, who answer when they do."""
 
     def ask(
@@ -35,7 +38,7 @@ class Asking(Blaming, Protocol):
         """Return the peers that have blocks up to a height and may be asked, the best choice first."""
 
 
-class Asked(Blaming, Protocol):
+class Asked(Judging, Protocol):
     """Asks one after the other, and waits."""
 
     def finals(self) -> dict[str, int]:
