@@ -77,6 +77,9 @@ class Exchange(Protocol):
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+
 
 @dataclass(slots=True)
 class _Peer:
@@ -158,6 +161,11 @@ class Sync:
         if self._is_held:
             return True
         return self.target > self._store.best_number + BEHIND and not self._is_fresh()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the best block here is an old one, whatever peers say."""
+        return self._is_held or not self._is_fresh()
 
     def _is_fresh(self) -> bool:
         best = self._store.header(self._store.best)
@@ -342,6 +350,10 @@ class Sync:
             state.is_doubted = True
         self._exchange.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._exchange.thank(peer)
+
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
         if peer in self._peers:
@@ -420,6 +432,7 @@ class Sync:
         sender = self._peers.get(incoming.peer)
         if is_stored and sender is not None:
             sender.is_doubted = False
+            self.thank(incoming.peer)
         if not is_stored and incoming.block not in self._queue and sender is not None:
             sender.rests_until = self._clock.monotonic() + REST  # not to be offered the same again at once
         self._look()
