@@ -22,6 +22,23 @@ SIEGES: dict[str, Callable[[Enemy], Awaitable[None]]] = {
         chain.unasked_transactions, peers.eclipse,
     )
 }  # fmt: skip
+AT_THE_DOOR = ("noise", "hang", "handshake_flood", "strangers")
+"""Attacks that nobody has to let in."""
+LAND = "11.128.0.0/9"
+"""where attackers come from"""
+_GROUPS, _NETWORKS = 128, 256
+
+
+def sources(turn: int, count: int) -> list[str]:
+    """Return the addresses of one attack, in as many groups as there are: no two attacks share any.
+
+    An address that is banned, or that came too often, would weaken the attacks after its own.
+    """
+    places = range(turn * count, (turn + 1) * count)
+    return [
+        f"11.{128 + at % _GROUPS}.{at // _GROUPS % _NETWORKS}.{1 + at // _GROUPS // _NETWORKS}"
+        for at in places
+    ]
 
 
 async def besiege(attack: str, genesis: str, **given: object) -> dict[str, int]:
