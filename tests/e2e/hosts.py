@@ -182,10 +182,10 @@ class Network:
         )  # fmt: skip
 
     @contextmanager
-    def joined(self, name: str, *flags: str, listens: bool = True) -> Iterator[HostNode]:
-        """Have a full node on a host of its own for a while; it may not answer yet."""
+    def joined(self, name: str, *flags: str, listens: bool = True, alone: bool = False) -> Iterator[HostNode]:
+        """Have a full node on a host of its own for a while; it may not answer yet, nor dial if `alone`."""
         self.hosts[name] = self.switch.add()
-        node = self._started(name, *self.bootnodes(), *flags, listens=listens)
+        node = self._started(name, *([] if alone else self.bootnodes()), *flags, listens=listens)
         try:
             yield node
         finally:

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from bench.siege import peak_mib
+from chain.faults import Fault
 from runtime.primitives.types import Hash
 from tests.e2e.enemy import Enemy
 from tests.e2e.hosts import PATIENCE, PEER_PORT, Host, HostNode, Network, missing, network
 from tests.e2e.process import eventually
-from tests.e2e.sieges import AT_THE_DOOR, LAND, SIEGES, sources
+from tests.e2e.siege_sync import FALSE
+from tests.e2e.sieges import AT_THE_DOOR, LAND, ON_NEWCOMERS, SIEGES, sources
 from tests.e2e.visitor import REFUSED, Visitor
 
 pytestmark = pytest.mark.e2e
@@ -77,6 +79,39 @@ def test_an_attack_costs_no_slot_no_memory_and_no_peer(besieged: Besieged, name:
     eventually(lambda: lets_in(besieged.visitor), "an honest newcomer's handshake", PATIENCE)
     banned = "Banned" in victim.output()[said:]
     assert banned or name not in BANNED, victim.output()[said:]
+
+
+@pytest.mark.parametrize("mode", ["fast", "warp"])
+def test_a_newcomer_that_meets_liars_first_reaches_the_honest_state(besieged: Besieged, mode: str) -> None:
+    net = besieged.net
+    honest = net.nodes["Alice"]
+    with net.joined(mode, "--sync", mode, alone=True) as newcomer:
+        eventually(newcomer.is_up, "an answer of the newcomer", PATIENCE)
+        Path(f"/proc/{newcomer.pid}/clear_refs").write_text("5")
+        before = peak_mib(newcomer.pid)
+        asyncio.run(mislead(besieged, newcomer, honest))
+        final = newcomer.finalized()
+        assert newcomer.rpc("chain_getBlockHash", final) == honest.rpc("chain_getBlockHash", final)
+        assert peak_mib(newcomer.pid) - before < GROWTH_MIB
+        assert Fault.FALSE_STATE in newcomer.output(), newcomer.output()
+        assert f"{mode.title()} sync is done" in newcomer.output(), newcomer.output()
+
+
+async def mislead(besieged: Besieged, newcomer: HostNode, honest: HostNode) -> None:
+    """Have a crowd of liars, and then an honest node, show a newcomer the way to what is final now."""
+    places = sources(len(SIEGES) + len(besieged.net.switch.hosts), ADDRESSES)
+    with besieged.attacker.inside():
+        enemy = Enemy(
+            newcomer.host.address, PEER_PORT, Hash(bytes.fromhex(besieged.visitor.genesis[2:])), places,
+            PATIENCE, 1 << 40, len(FALSE), seed=1, honest=honest.host.address,
+        )  # fmt: skip
+        raging = asyncio.create_task(ON_NEWCOMERS["false_guides"](enemy))
+        await asyncio.to_thread(eventually, lambda: enemy.counts["entered"] >= len(FALSE), "liars", PATIENCE)
+        final = honest.finalized()
+        newcomer.rpc("system_addReservedPeer", besieged.net.address("Alice"))
+        await asyncio.to_thread(eventually, lambda: newcomer.finalized() >= final, "its state", PATIENCE)
+        raging.cancel()
+        await asyncio.wait([raging])
 
 
 async def attack(besieged: Besieged, name: str, said: int) -> dict[str, int]:
