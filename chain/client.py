@@ -408,7 +408,7 @@ class Chain:
         return str(signed.data), node.runtime_version
 
     async def _deliver(self, call: str, extrinsic: str, start: Head) -> Receipt:
-        """Send a transaction, again after every loss of the node and now and then, until a final block has it."""
+        """Send a transaction, again at times and after every loss of the node, until a final block has it."""
         digest, looked = blake2_256(unhex(extrinsic)), start.number
         sent_over, refused, settled, resend = 0, None, 0, 0
         async for head in self.finalized():

@@ -178,7 +178,7 @@ def test_other_peoples_errors_become_one_short_line() -> None:
 
 
 class Forgetful:
-    """A node whose pool takes a transaction once, drops it as no longer valid, and says so when asked again."""
+    """A node whose pool takes a transaction once, drops it as no longer valid, and says so later."""
 
     websocket = SimpleNamespace(settimeout=lambda seconds: None)
     runtime_version = 1
