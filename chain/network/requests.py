@@ -7,6 +7,9 @@ from chain.env import Clock
 from chain.faults import Fault, PeerFault
 from chain.network.peers import Bucket
 
+NUMBER = 8
+"""bytes of the number with which every request and every answer begins"""
+
 
 class Requests:
     """The requests of one kind that wait for an answer: so many to one peer, each with a number."""
@@ -39,18 +42,22 @@ class Requests:
         """Stop waiting for an answer; one that comes late is nobody's fault."""
         self._open.get(peer, set()).discard(number)
 
-    def answered(self, peer: str, number: int) -> bool:
-        """Say whether this answer is waited for, which it is no longer.
+    def answered(self, peer: str, message: bytes) -> int | None:
+        """Return the number with which an answer begins; None where it is not, or no longer, waited for.
 
+        What follows the number is worth decoding only then.
         Raises: PeerFault when nobody was ever asked.
         """
+        if len(message) < NUMBER:
+            raise PeerFault(Fault.UNDECODABLE, f"{len(message)} bytes")
+        number = int.from_bytes(message[:NUMBER], "little")
         if not 0 < number <= self._count:
             raise PeerFault(Fault.NOT_ASKED, f"request {number}")
         waiting = self._open[peer]
         if number not in waiting:
-            return False
+            return None
         waiting.remove(number)
-        return True
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,9 +268,9 @@ class TransactionGossip:
 
     def _received(self, name: str, message: bytes) -> None:
         """Keep the bodies that were asked for until the pool's turn, which is soon."""
-        found: Transactions = TRANSACTIONS.decode(message)
         if not self._wanted.waits_for(name):
-            raise PeerFault(Fault.NOT_ASKED, f"{len(found.extrinsics)} transactions")
+            raise PeerFault(Fault.NOT_ASKED, "transactions")
+        found: Transactions = TRANSACTIONS.decode(message)
         ids = [blake2_256(each)[:ID_SIZE] for each in found.extrinsics]
         wanted = self._wanted.came(name, ids)
         for id_, body, holders in zip(ids, found.extrinsics, wanted, strict=True):

@@ -3,7 +3,7 @@
 Reserved peers always may, and so may bootnodes; others as long as they are not banned, there is room, and
 their network has not sent two already. Where all places are taken, a newcomer takes one of those that nothing
 speaks for: some stay because of where they are, which nobody can choose without a secret of this node, some
-because they are near or were first to tell what counts, and half of the others because they have been here
+because they are near or were of use last, and half of the others because they have been here
 longest. Of the rest, the last that came from the group of addresses with most has to go, or any where each is
 from another; nobody goes for a newcomer whose own group has as many. From where somebody was banned others
 come in while there are free places, and go first: the address may be that of many, the identity is the
@@ -29,7 +29,7 @@ KEPT_GROUPS = 4
 KEPT_NEAR = 8
 """peers that stay because they answer soonest"""
 KEPT_USEFUL = 4
-"""peers that stay because they were the last to tell a vote before others"""
+"""peers that stay because they were of use last: a block, a state, a vote before others had it"""
 TURNOVER = 8
 """places from which on a newcomer may take one of its own group"""
 KEY_SIZE = 32
