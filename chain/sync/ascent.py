@@ -41,6 +41,10 @@ MAX_UNPROVEN = 1 << 16
 """headers above the last one that is proven final"""
 FEW_STEPS, FEW_BYTES = 16, 64 << 10
 """below both of which a part is too small to ask the same peer for the next"""
+MAX_BROKEN = 3
+"""promises of a peer in a row that came to nothing, after which it is not waited for"""
+MAX_NAMES = 4096
+"""peers of whom that is remembered"""
 AGAIN = 2.0
 """seconds until peers that led nowhere are asked again"""
 
@@ -95,6 +99,7 @@ class Ascent:
         self._clock = clock
         self._mode = mode
         self._told = float("-inf")
+        self._broken = Counter[str]()  # by peer, how often it led nowhere since it led anywhere
         self.standing = _found(record, origin.origin) or origin
         steps = record.steps()
         self.sets = len(steps)
@@ -137,8 +142,7 @@ class Ascent:
                 pace[peer] = _pace(self._clock.monotonic() - began, self.point.number - reached)
                 if led is not Led.ON:
                     asked[peer] = led
-                if led is not Led.ASTRAY:
-                    self._peers.thank(peer)
+                self._judge(peer, led)
                 if (
                     asked and self.point.number - cleared > MAX_BLOCKS
                 ):  # the others may know more from here on
@@ -149,6 +153,21 @@ class Ascent:
                 await self._clock.sleep(AGAIN if asked and not is_up else LOOK_EVERY)
                 asked = asked if is_up else {}
             self._tell()
+
+    def _judge(self, peer: str, led: Led) -> None:
+        """Remember where a peer has led."""
+        if led is Led.ASTRAY:
+            if len(self._broken) >= MAX_NAMES:
+                self._broken.clear()
+            self._broken[peer] += 1
+        else:
+            self._peers.thank(peer)
+            self._broken.pop(peer, None)
+
+    def is_promised(self) -> bool:
+        """Say whether anybody who may be right says that more is final."""
+        claims = self._peers.claims().items()
+        return any(final > self.point.number and self._broken[peer] < MAX_BROKEN for peer, final in claims)
 
     def _is_enough(self, asked: int, since: float) -> bool:
         return asked >= ENOUGH or self._clock.monotonic() - since >= GATHERING

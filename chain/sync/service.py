@@ -187,6 +187,10 @@ class Sync:
         now = self._clock.monotonic()
         return {name: peer.final for name, peer in self._peers.items() if peer.rests_until <= now}
 
+    def claims(self) -> dict[str, int]:
+        """Return how many blocks each peer says are final, whether it may be asked now or not."""
+        return {name: peer.final for name, peer in self._peers.items()}
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer says that it has every block from a height on."""
         found = self._peers.get(peer)

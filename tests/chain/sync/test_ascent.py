@@ -131,6 +131,8 @@ class Company:
         """Return what everybody says is final."""
         return {name: peer.final for name, peer in self.peers.items()}
 
+    claims = finals
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer has every block from a height on."""
         return self.peers[peer].history.first <= number
