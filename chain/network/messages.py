@@ -237,6 +237,7 @@ class WarpResponse:
     id: u64
     steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
     is_finished: bool
+    first: BlockNumber = BlockNumber(0)  # below it nothing is proven here
 
 
 STATUS = codec(Status)

@@ -61,6 +61,9 @@ class Work(Asking, Protocol):
     def changes_voters(self, header: Header) -> bool:
         """Say whether a block's justification is needed for what comes after it."""
 
+    def has_not(self, peer: str, number: int) -> None:
+        """Note that a peer has not got a block that it said it has."""
+
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
 
@@ -325,7 +328,7 @@ class Download:
         if not blocks:
             chunk.lacking.add(peer)
             if peer in self.holders and self._is_claimed:
-                self._work.blame(peer, Fault.USELESS, f"#{chunk.headers[-1].number}")
+                self._work.has_not(peer, chunk.headers[chunk.missing() - 1].number)
         size = 0
         for found in blocks:
             place = chunk.missing() - 1

@@ -358,6 +358,14 @@ class Sync:
         """Note that a peer has given something good."""
         self._exchange.thank(peer)
 
+    def has_not(self, peer: str, number: int) -> None:
+        """Note that a peer has not got a block; who keeps few of them may have let it go since."""
+        state = self._peers.get(peer)
+        if state is not None and state.first:
+            state.first = max(state.first, number + 1)
+        else:
+            self.blame(peer, Fault.USELESS, f"#{number}")
+
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
         if peer in self._peers:

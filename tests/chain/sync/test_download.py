@@ -113,6 +113,9 @@ class Peers:
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
 
+    def has_not(self, peer: str, number: int) -> None:
+        self.blamed.append((peer, Fault.USELESS))
+
     def has_only(self, peer: str, best: Block) -> None:
         self.best[peer] = best
 
