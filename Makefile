@@ -19,7 +19,7 @@ setup: $(STAMP)  ## make .venv and install (TORCH_INDEX=URL: torch from that whe
 $(STAMP): pyproject.toml
 	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" -m venv --clear .venv; fi
-	@echo "Installing into .venv: the node, torch and transformers, and the tools for tests and checks."
+	@echo "Installing into .venv: the node, torch, and the tools for tests and checks."
 	@echo "torch is the large part; on Linux it brings CUDA, several GB. Without a GPU a tenth of that will do:"
 	@echo "  make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
