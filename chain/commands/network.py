@@ -32,6 +32,7 @@ LATE_NICENESS = 7
 """of judges: miners load torch first, as a round opens once there are miners, and needs judges later"""
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "4000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000",
