@@ -28,7 +28,8 @@ class Admission:
         self._implying = [
             (at, each.implied, implicits[at].encoder) for at, each in placed if implicits[at].least
         ]
-        self._validating = [(at, each.validate) for at, each in placed if _overrides(each, "validate")]
+        self._checking = [(at, each.check) for at, each in placed if _overrides(each, "check")]
+        self._ranking = [(at, each.rank) for at, each in placed if _overrides(each, "rank")]
         self._preparing = [(at, each.prepare) for at, each in placed if _overrides(each, "prepare")]
         self._settling = [(at, each.settle) for at, each in placed if _overrides(each, "settle")]
 
@@ -53,7 +54,7 @@ class Admission:
         implied = [encode(imply(extra[at])) for at, imply, encode in self._implying]
         return Claim(signature.signature, payload(extrinsic.signed, implied), AccountId(signature.address._0))
 
-    def admit(self, extrinsic: Extrinsic, signature: Signature) -> tuple[Submission, Standing]:
+    def admit(self, extrinsic: Extrinsic, signature: Signature) -> Submission:
         """Check signature and extensions.
 
         Raises: TransactionRejected.
@@ -63,10 +64,18 @@ class Admission:
             raise TransactionRejected("invalid", "BadProof")
         info = self._runtime.info(extrinsic.call)
         submission = Submission(claim.signer, extrinsic.call, info, extrinsic.length)
+        for at, check in self._checking:
+            check(submission, signature.extra[at])
+        return submission
+
+    def rank(self, submission: Submission, extra: tuple[Any, ...]) -> ValidTransaction:
+        """Say where a transaction that is admitted belongs in a pool."""
         standing = Standing(0, [], [], FOREVER)
-        for at, validate in self._validating:
-            validate(submission, signature.extra[at], standing)
-        return submission, standing
+        for at, rank in self._ranking:
+            rank(submission, extra[at], standing)
+        return ValidTransaction(
+            standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
+        )
 
     def prepare(self, submission: Submission, extra: tuple[Any, ...]) -> None:
         """Make the changes that stay even if the call fails."""

@@ -70,14 +70,17 @@ class Extension:
         """
         return ()
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
-        """Check without changing anything; add to the transaction's standing.
+    def check(self, submission: Submission, extra: Any) -> None:
+        """Check without changing anything, for the pool and in a block.
 
         Raises: TransactionRejected.
         """
 
+    def rank(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Add to the transaction's standing in the pool; `check` has passed just before."""
+
     def prepare(self, submission: Submission, extra: Any) -> None:
-        """Make the changes that stay even if the call fails; `validate` has passed just before."""
+        """Make the changes that stay even if the call fails; `check` has passed just before."""
 
     def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Check what nobody signed, without changing anything; `length` is in bytes.

@@ -139,11 +139,14 @@ class ChargeTransactionPayment(Extension):
     payment: TransactionPayment
     system: System
 
-    def validate(self, submission: Submission, extra: Balance, standing: Standing) -> None:
-        """Refuse who cannot pay; rank by tip per share of the block."""
+    def check(self, submission: Submission, extra: Balance) -> None:
+        """Refuse who cannot pay."""
         fee = self.payment.fee(submission.info, submission.length, extra)
         if fee and self.payment.currency.usable(submission.sender) < fee:
             raise TransactionRejected("invalid", "Payment")
+
+    def rank(self, submission: Submission, extra: Balance, standing: Standing) -> None:
+        """Rank by tip per share of the block."""
         priority = (extra + 1) * self._fitting(submission.info.weight, submission.length)
         standing.priority = min(priority, MAX_PRIORITY)
 
