@@ -280,16 +280,18 @@ class TransactionGossip:
             await self._work.wait()
             self._work.clear()
             while self._arrived:
+                is_syncing = self._is_syncing()
                 for _ in range(min(AT_ONCE, len(self._arrived))):
                     name, id_, body = self._arrived.popleft()
                     self._arrived_bytes -= len(body)
-                    self._network.handle(name, self._offer, name, id_, body)
+                    if not is_syncing:
+                        self._network.handle(name, self._offer, name, id_, body)
                 await asyncio.sleep(0)
             self._pull_all()
 
     def _offer(self, name: str, id_: bytes, body: bytes) -> None:
         """Hand the pool a transaction; tell others of it, or remember that it was refused."""
-        if id_ in self._met or id_ in self._refused or self._is_syncing():
+        if id_ in self._met or id_ in self._refused:
             return
         try:
             transaction = self._pool.submit(body)
