@@ -28,6 +28,8 @@ class Admission:
         self._implying = [
             (at, each.implied, implicits[at].encoder) for at, each in placed if implicits[at].least
         ]
+        self._implied: list[Any] = []  # by the last transaction, and as it is signed
+        self._implied_bytes = b""
         self._checking = [(at, each.check) for at, each in placed if _overrides(each, "check")]
         self._ranking = [(at, each.rank) for at, each in placed if _overrides(each, "rank")]
         self._preparing = [(at, each.prepare) for at, each in placed if _overrides(each, "prepare")]
@@ -51,8 +53,14 @@ class Admission:
         if not isinstance(signature.address, Id | Address32):
             raise TransactionRejected("unknown", "CannotLookup")
         extra = signature.extra
-        implied = [encode(imply(extra[at])) for at, imply, encode in self._implying]
-        return Claim(signature.signature, payload(extrinsic.signed, implied), AccountId(signature.address._0))
+        implied = [imply(extra[at]) for at, imply, _ in self._implying]
+        if implied != self._implied:  # hardly ever: most transactions of a block imply the same
+            self._implied = implied
+            self._implied_bytes = b"".join(
+                encode(value) for (_, _, encode), value in zip(self._implying, implied, strict=True)
+            )
+        message = payload(extrinsic.signed + self._implied_bytes)
+        return Claim(signature.signature, message, AccountId(signature.address._0))
 
     def admit(self, extrinsic: Extrinsic, signature: Signature) -> Submission:
         """Check signature and extensions.
