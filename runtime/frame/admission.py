@@ -12,6 +12,9 @@ from runtime.primitives.transaction import FOREVER, TransactionRejected, Undecod
 from runtime.primitives.types import AccountId, Address32, Id
 from runtime.primitives.validity import TransactionSource
 
+Prepared = dict[int, Any]
+"""What extensions, by their places, have to say to themselves after the call."""
+
 
 class Admission:
     """The checks of transactions, and what their extensions do, bound to a block."""
@@ -85,15 +88,14 @@ class Admission:
             standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
         )
 
-    def prepare(self, submission: Submission, extra: tuple[Any, ...]) -> None:
+    def prepare(self, submission: Submission, extra: tuple[Any, ...]) -> Prepared:
         """Make the changes that stay even if the call fails."""
-        for at, prepare in self._preparing:
-            prepare(submission, extra[at])
+        return {at: prepare(submission, extra[at]) for at, prepare in self._preparing}
 
-    def settle(self, submission: Submission, extra: tuple[Any, ...], pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: tuple[Any, ...], prepared: Prepared, pays: Pays) -> None:
         """Make the changes that follow the call."""
         for at, settle in self._settling:
-            settle(submission, extra[at], pays)
+            settle(submission, extra[at], prepared.get(at), pays)
 
     def admit_unsigned(self, extrinsic: Extrinsic, source: TransactionSource) -> ValidTransaction:
         """Check a transaction that nobody signed.

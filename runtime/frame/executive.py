@@ -282,9 +282,9 @@ class Execution:
         submission = self._admission.admit(extrinsic, signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
-        self._admission.prepare(submission, signature.extra)
+        prepared = self._admission.prepare(submission, signature.extra)
         pays, error = self._dispatch(extrinsic.call, SignedOrigin(submission.sender))
-        self._admission.settle(submission, signature.extra, pays)
+        self._admission.settle(submission, signature.extra, prepared, pays)
         self._note_applied(submission.info, pays, error)
         return error
 

@@ -79,8 +79,11 @@ class Extension:
     def rank(self, submission: Submission, extra: Any, standing: Standing) -> None:
         """Add to the transaction's standing in the pool; `check` has passed just before."""
 
-    def prepare(self, submission: Submission, extra: Any) -> None:
-        """Make the changes that stay even if the call fails; `check` has passed just before."""
+    def prepare(self, submission: Submission, extra: Any) -> Any:
+        """Make the changes that stay even if the call fails; `check` has passed just before.
+
+        Returns what `settle` is told of it.
+        """
 
     def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Check what nobody signed, without changing anything; `length` is in bytes.
@@ -91,7 +94,7 @@ class Extension:
     def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Make the changes that stay even if a call that nobody signed fails."""
 
-    def settle(self, submission: Submission, extra: Any, pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: Any, prepared: Any, pays: Pays) -> None:
         """Run after the call, which may have said that its fee is not due."""
 
 
