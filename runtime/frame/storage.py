@@ -165,9 +165,7 @@ class Tally(Value[V]):
     def get(self) -> V:
         """Return the value, or the default."""
         held = self._overlay.held(self.key)
-        if held is None:
-            return super().get()
-        value: V = held.value
+        value: V = Value.get(self) if held is None else held.value
         return value
 
     def put(self, value: V) -> None:

@@ -128,11 +128,13 @@ def _only(flat: list[Any]) -> Any:
 def _builder(cls: type, parts: list[Layout]) -> Build:
     if all(is_leaf(part) for part in parts):
         return lambda flat: cls(*flat)
-    spans, at = [], 0
+    spans, at = list[tuple[Build | None, int, int]](), 0
     for part in parts:
-        spans.append((part.build, at, at + len(part.leaves)))
+        spans.append((None if is_leaf(part) else part.build, at, at + len(part.leaves)))
         at += len(part.leaves)
-    return lambda flat: cls(*[build(flat[start:end]) for build, start, end in spans])
+    return lambda flat: cls(
+        *[flat[start] if build is None else build(flat[start:end]) for build, start, end in spans]
+    )
 
 
 def _layout(leaves: tuple[Leaf, ...], flatten: Callable[[Any], tuple[Any, ...]], build: Build) -> Layout:
