@@ -99,7 +99,11 @@ def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
     paths = [leaf.path for leaf in leaves]
     getter = attrgetter(*paths)
     flatten = getter if len(paths) > 1 else lambda value: (getter(value),)
-    return _layout(leaves, flatten, _builder(cls, [part for _, part in parts]))
+    found = _layout(leaves, flatten, _builder(cls, [part for _, part in parts]))
+    if len(parts) == 1 and is_leaf(parts[0][1]):
+        only = parts[0][1].unpack
+        return replace(found, unpack=lambda source, at: cls(only(source, at)))
+    return found
 
 
 def flat_tuple(parts: list[Layout]) -> Layout:
