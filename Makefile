@@ -35,7 +35,7 @@ up: setup  ## start a local network (ARGS="--rounds 3 --exit")
 	@$(BIN)/assay up $(ARGS)
 
 test: setup  ## run the tests (ARGS="tests/runtime -k epoch")
-	@$(BIN)/pytest $(ARGS)
+	@.ci/test $(ARGS)
 
 clients: setup  ## install the other real clients that tests use: node's, and one in its own .venv
 	@npm ci --prefix tests/e2e/node --no-audit --no-fund --silent
