@@ -17,7 +17,7 @@ BANNED = (1 << 31) * 71 // 100
 class Bucket:
     """A share of something: some at once, then so much per second."""
 
-    def __init__(self, rate: float, burst: int, now: float) -> None:
+    def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate = rate
         self._burst = float(burst)
         self._left = self._burst

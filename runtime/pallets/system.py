@@ -226,9 +226,9 @@ class System(
     ss58_prefix: u16 = constant(42)
 
     account: Map[AccountId, AccountInfo] = storage(default=AccountInfo())
-    extrinsic_count: Value[u32] = storage(default=0)
-    block_weight: Value[WeightPerClass] = storage(default=WeightPerClass())
-    all_extrinsics_len: Value[u32] = storage(default=0)
+    extrinsic_count: Value[u32] = storage(default=0, tally=True)
+    block_weight: Value[WeightPerClass] = storage(default=WeightPerClass(), tally=True)
+    all_extrinsics_len: Value[u32] = storage(default=0, tally=True)
     block_hash: Map[BlockNumber, Hash] = storage(default=ZERO_HASH, hasher=twox_64_concat)
     number: Value[BlockNumber] = storage(default=0)
     parent_hash: Value[Hash] = storage(default=ZERO_HASH)

@@ -325,7 +325,7 @@ class Dialler:
 
     def _may_dial(self, ip: str) -> bool:
         """Say whether an IP address that nobody here has named may be dialled."""
-        return not self._bans.has_ip(ip) and (self._wishes.allow_private or is_global(ip))
+        return self._wishes.allow_private or is_global(ip)
 
     # Dialling.
 

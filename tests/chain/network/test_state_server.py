@@ -98,6 +98,9 @@ class Scene:
     def ban(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
+
     def waiting(self, peer: str) -> int:
         return 0
 

@@ -117,6 +117,9 @@ class Wire:
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
+
     def waiting(self, peer: str) -> int:
         return 0
 

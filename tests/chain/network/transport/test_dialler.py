@@ -237,7 +237,7 @@ def test_who_is_left_for_another_is_dialled_again_only_for_want_of_anybody() -> 
     play(world, script, Wishes(out_peers=1))
 
 
-def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
+def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book_but_a_neighbour_of_theirs_is() -> None:
     world, known = World(), [place(number) for number in range(3)]
     own = Address("ip4", "20.9.9.9", 30_333, OWN)
     world.settle([*known, own])
@@ -249,7 +249,8 @@ def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
         world.bans.add(known[1].peer or "", "")
         world.bans.add("somebody else", known[2].host)
         await asyncio.sleep(20)
-        assert {address for _, address in world.dialled} == set(world.reserved.addresses(known[0].peer or ""))
+        at_home = world.reserved.addresses(known[0].peer or "")
+        assert {address for _, address in world.dialled} == {*at_home, known[2]}
 
     play(world, script)
 
