@@ -1,9 +1,11 @@
 """Train on the text the chain assigns, publish the update, get paid.
 
-    python -m miners.miner --url ws://127.0.0.1:9944 --key //Miner1
+assay miner --key //Miner3                          join the local network
+assay miner --key-file PATH --url ws://HOST:PORT    with a key that no list of processes shows
 
-Reads top to bottom: main -> mine_forever -> mine -> prepare -> work. One assignment is one paid unit of work.
+One assignment is one paid unit of work.
 """
+# Reads top to bottom: main -> mine_forever -> mine -> prepare -> work.
 
 import asyncio
 import logging

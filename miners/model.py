@@ -1,4 +1,4 @@
-"""Train and measure a Llama that is loaded from master weights.
+"""Train and measure a stock Llama that is loaded from master weights.
 
     train(weights, batches, parameters) -> Trained(delta, loss)      loss(weights, batches) -> nats per token
 
@@ -13,18 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from miners.layout import ModelConfig, layout
-from miners.llama import logits
 from miners.parameters import PPM, TrainingParameters
 from miners.weights import Floats, MasterWeights
 
 BETAS = (0.9, 0.95)
 """AdamW's, as in the published runs of small Llamas."""
-EPSILON = 1e-8
-"""AdamW's; added where a gradient may have been zero all the time"""
-NO_NORM = 1e-6
-"""added to a norm that is divided by"""
 TOKENS_PER_PASS = 16_384
 """Tokens measured at once; bounds the memory of a measurement, not its value."""
 
@@ -70,19 +66,17 @@ def train(
 
     Raises: TrainingDiverged.
     """
-    model = build(weights, choose_device(device))
-    gradient, learner = learn(model), AdamW(model.flat, parameters.weight_decay_ppm / PPM)
+    model = build(weights, choose_device(device)).train()
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=0.0, betas=BETAS, weight_decay=parameters.weight_decay_ppm / PPM
+    )
     before = flatten(model)
-    losses = []
-    for step, batch in enumerate(batches):
-        value = cross_entropy(model, torch.from_numpy(batch).to(model.flat.device))
-        if not torch.isfinite(value):
-            raise TrainingDiverged("the loss is not a finite number")
-        gradient.zero_()
-        torch.autograd.backward(value)
-        clip(gradient, parameters.clip_norm_ppm / PPM)
-        learner.step(gradient, _rate(step, parameters))
-        losses.append(float(value.detach()))
+    losses = [
+        _step(
+            model, optimiser, torch.from_numpy(batch), _rate(step, parameters), parameters.clip_norm_ppm / PPM
+        )
+        for step, batch in enumerate(batches)
+    ]
     delta = flatten(model) - before
     if not np.isfinite(delta).all():
         raise TrainingDiverged(f"the weights are not finite after {len(losses)} steps")
@@ -92,7 +86,7 @@ def train(
 def loss(weights: MasterWeights, tokens: Tokens, device: str = "cpu") -> float:
     """Return the mean loss in nats per token over int64 [sequences, sequence + 1]; nan for a broken model."""
     place = choose_device(device)
-    model = build(weights, place)
+    model = build(weights, place).eval()
     per_pass = max(1, TOKENS_PER_PASS // tokens.shape[1])
     total = 0.0
     with torch.inference_mode():
@@ -102,71 +96,59 @@ def loss(weights: MasterWeights, tokens: Tokens, device: str = "cpu") -> float:
     return total / tokens[:, 1:].size
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A Llama on a device: the flat vector that the protocol speaks about, and its tensors by name."""
-
-    config: ModelConfig
-    flat: Tensor  # float32 [parameters]
-    named: dict[str, Tensor]  # views of it
-
-
-def build(weights: MasterWeights, device: torch.device) -> Model:
+def build(weights: MasterWeights, device: torch.device) -> LlamaForCausalLM:
     """Return a Llama holding these weights as float32."""
-    flat = torch.tensor(weights.floats(), device=device)
-    named = {one.name: flat[one.span].view(one.shape) for one in layout(weights.config)}
-    return Model(weights.config, flat, named)
+    model = LlamaForCausalLM(llama_config(weights.config))
+    floats = torch.from_numpy(weights.floats())
+    state = {one.name: floats[one.span].reshape(one.shape) for one in layout(weights.config)}
+    model.load_state_dict(state, strict=True)
+    return model.to(device)
 
 
-def learn(model: Model) -> Tensor:
-    """Have a loss leave its gradient in the vector that is returned, float32 [parameters]."""
-    gradient = torch.zeros_like(model.flat)
-    for one in layout(model.config):
-        tensor = model.named[one.name].requires_grad_()
-        tensor.grad = gradient[one.span].view(one.shape)
-    return gradient
+def llama_config(config: ModelConfig) -> LlamaConfig:
+    """Return the transformers configuration; the exported model is a stock one."""
+    return LlamaConfig(
+        vocab_size=config.vocabulary,
+        hidden_size=config.hidden,
+        intermediate_size=config.feed_forward,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.sequence,
+        tie_word_embeddings=False,
+        use_cache=False,
+        attn_implementation="sdpa",
+        bos_token_id=None,
+        eos_token_id=None,
+    )
 
 
-def flatten(model: Model) -> Floats:
+def flatten(model: LlamaForCausalLM) -> Floats:
     """Return every parameter in layout order as float32 [parameters]."""
-    flat: Floats = model.flat.cpu().numpy().copy()
+    named = sorted(model.named_parameters())
+    flat: Floats = torch.cat([one.detach().reshape(-1) for _, one in named]).cpu().numpy().copy()
     return flat
 
 
-def cross_entropy(model: Model, tokens: Tensor, reduction: str = "mean") -> Tensor:
+def cross_entropy(model: LlamaForCausalLM, tokens: Tensor, reduction: str = "mean") -> Tensor:
     """Return the next-token loss over int64 [batch, sequence + 1]."""
-    guessed = logits(model.named, model.config, tokens[:, :-1])
-    return functional.cross_entropy(guessed.flatten(0, 1), tokens[:, 1:].flatten(), reduction=reduction)
+    logits = model(input_ids=tokens[:, :-1]).logits  # float32 [batch, sequence, vocabulary]
+    return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction=reduction)
 
 
-def clip(gradient: Tensor, most: float) -> None:
-    """Shorten a gradient to this norm."""
-    gradient.mul_(torch.clamp(most / (gradient.norm() + NO_NORM), max=1.0))
-
-
-class AdamW:
-    """AdamW over one flat vector; torch's own loads a compiler, which costs a worker seconds at its start.
-
-    Source: arXiv 1711.05101, algorithm 2.
-    """
-
-    def __init__(self, flat: Tensor, decay: float) -> None:
-        self._flat = flat
-        self._decay = decay
-        self._mean = torch.zeros_like(flat)
-        self._square = torch.zeros_like(flat)
-        self._steps = 0
-
-    @torch.no_grad()
-    def step(self, gradient: Tensor, rate: float) -> None:
-        """Take one step against a gradient."""
-        self._steps += 1
-        self._flat.mul_(1 - rate * self._decay)
-        self._mean.lerp_(gradient, 1 - BETAS[0])
-        self._square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        scale = (1 - BETAS[1] ** self._steps) ** 0.5
-        spread = (self._square.sqrt() / scale).add_(EPSILON)
-        self._flat.addcdiv_(self._mean, spread, value=-rate / (1 - BETAS[0] ** self._steps))
+def _step(
+    model: LlamaForCausalLM, optimiser: torch.optim.AdamW, batch: Tensor, rate: float, clip: float
+) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    value = cross_entropy(model, batch.to(model.device))
+    if not torch.isfinite(value):
+        raise TrainingDiverged("the loss is not a finite number")
+    torch.autograd.backward(value)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return float(value.detach())
 
 
 def _rate(step: int, parameters: TrainingParameters) -> float:

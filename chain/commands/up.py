@@ -145,8 +145,8 @@ def _check(parsed: argparse.Namespace) -> None:
         raise Failure(f"--port-base is {parsed.port_base}, must be 1 to {last}", USAGE)
     if parsed.port_base is not None:
         _check_outgoing(parsed)
-    if find_spec("torch") is None:
-        raise Failure("miners and judges need torch: pip install '.[ai]' in the repository")
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise Failure("miners and judges need torch and transformers: pip install '.[ai]' in the repository")
 
 
 def _check_outgoing(parsed: argparse.Namespace) -> None:

@@ -27,6 +27,10 @@ class Company:
         """Return the peers that may be asked now, and how many blocks each says are final."""
         return self._sync.finals()
 
+    def claims(self) -> dict[str, int]:
+        """Return how many blocks each peer says are final, whether it may be asked now or not."""
+        return self._sync.claims()
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer says that it has every block from a height on."""
         return self._sync.has_from(peer, number)
@@ -34,6 +38,10 @@ class Company:
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer, and leave it alone for a while."""
         self._sync.blame(peer, reason, detail)
+
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._sync.thank(peer)
 
     async def proof(self, peer: str, begin: Hash) -> tuple[list[WarpStep], bool] | None:
         """Return what a peer proves beyond a block and whether that is all; None where no answer comes."""

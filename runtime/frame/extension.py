@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from runtime.frame.base import Call, DispatchInfo, Runtime
 from runtime.frame.declare import Pays
+from runtime.primitives.record import record
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.types import AccountId
 
@@ -16,7 +17,7 @@ UNIT: Any = tuple[()]
 """The type of an extension that adds no bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Submission:
     """A signed extrinsic as the extensions see it; `length` is in bytes."""
 
@@ -69,14 +70,20 @@ class Extension:
         """
         return ()
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
-        """Check without changing anything; add to the transaction's standing.
+    def check(self, submission: Submission, extra: Any) -> None:
+        """Check without changing anything, for the pool and in a block.
 
         Raises: TransactionRejected.
         """
 
-    def prepare(self, submission: Submission, extra: Any) -> None:
-        """Make the changes that stay even if the call fails; `validate` has passed just before."""
+    def rank(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Add to the transaction's standing in the pool; `check` has passed just before."""
+
+    def prepare(self, submission: Submission, extra: Any) -> Any:
+        """Make the changes that stay even if the call fails; `check` has passed just before.
+
+        Returns what `settle` is told of it.
+        """
 
     def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Check what nobody signed, without changing anything; `length` is in bytes.
@@ -87,7 +94,7 @@ class Extension:
     def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Make the changes that stay even if a call that nobody signed fails."""
 
-    def settle(self, submission: Submission, extra: Any, pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: Any, prepared: Any, pays: Pays) -> None:
         """Run after the call, which may have said that its fee is not due."""
 
 

@@ -21,6 +21,8 @@ from typing import (
     get_type_hints,
 )
 
+from runtime.primitives.record import record
+
 T = TypeVar("T")
 
 
@@ -97,7 +99,7 @@ def struct(path: str) -> Any:
     """
 
     def decorate(cls: type) -> type:
-        declared: type = dataclass(frozen=True, slots=True)(cls)
+        declared: type = record(cls)
         setattr(declared, "__scale_path__", path)  # noqa: B010
         return declared
 
@@ -107,7 +109,7 @@ def struct(path: str) -> Any:
 @dataclass_transform(frozen_default=True)
 def variant(cls: type[T]) -> type[T]:
     """Declare one case of a tagged union; its name on the wire is the class name."""
-    return dataclass(frozen=True, slots=True)(cls)
+    return record(cls)
 
 
 # Shapes.

@@ -54,7 +54,7 @@ class Worker:
     def __init__(self, home: Path, name: str, module: str, *flags: str) -> None:
         self.log = home / f"{name}.log"
         self._command = [sys.executable, "-m", module, *flags, "--directory", str(home / name)]
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -47,8 +47,13 @@ class Peers:
     def finals(self) -> dict[str, int]:
         return dict.fromkeys(self.kinds, LENGTH)
 
+    claims = finals
+
     def has_from(self, peer: str, number: int) -> bool:
         return self.kinds[peer] != "gapped"
+
+    def thank(self, peer: str) -> None:
+        """Do nothing."""
 
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
