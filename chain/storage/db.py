@@ -15,8 +15,8 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.common.errors import StorageError
 from chain.env import Batch
-from chain.errors import StorageError
 
 log = logging.getLogger("db")
 
