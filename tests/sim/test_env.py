@@ -101,7 +101,7 @@ def played(database: Any, steps: list[tuple[str, str, bytes, bytes]]) -> list[ob
     return seen
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(STEPS)
 def test_the_database_in_memory_is_the_one_on_disk(steps: list[tuple[str, str, bytes, bytes]]) -> None:
     with TemporaryDirectory() as directory:

@@ -11,7 +11,7 @@ from tests.chain.network.transport.test_tcp import GENESIS, KEYS, address, runni
 
 
 def alive() -> list[Link | Wire]:
-    """Return the connections that are in memory; isinstance would wake whatever stands in for another class."""
+    """Return the connections in memory; isinstance would wake whatever stands in for another class."""
     return [each for each in gc.get_objects() if type(each) in (Link, Wire)]
 
 

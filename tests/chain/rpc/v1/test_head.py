@@ -126,7 +126,7 @@ class Scene:
                 tell(queue.popleft())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.randoms(use_true_random=False), st.integers(5, 40))
 def test_nothing_is_told_before_its_block_in_any_order(rng: random.Random, steps: int) -> None:
     scene = Scene()
