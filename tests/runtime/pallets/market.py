@@ -81,6 +81,7 @@ NUMBERS = {
     "uid_bond": 500 * ASY,
     "weights_rate_limit": 5,
     "serving_rate_limit": 5,
+    "vesting_rounds": 0,
 }
 """The dev network's numbers, with few uids and short limits."""
 
