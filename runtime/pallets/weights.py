@@ -56,11 +56,12 @@ class WeightsSet:
 
 @event
 class WeightsCommitted:
-    """A judge sealed a row, to be opened when the subnet has run `reveal_epoch` epochs."""
+    """A judge sealed a row in `epoch`, to be opened in `reveal_epoch`: the epochs the subnet has run then."""
 
     netuid: u16
     hotkey: AccountId
     commitment: Hash
+    epoch: u32
     reveal_epoch: u32
 
 
@@ -189,7 +190,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         epoch, now = self.incentive.epochs_run(netuid), self.system.number.get()
         sealed = WeightCommit(commitment, epoch, epoch + chosen.reveal_period, now, chosen.weights_version)
         self.weight_commits[netuid, hotkey] = [*self.weight_commits[netuid, hotkey], sealed]
-        self.deposit(WeightsCommitted(netuid, hotkey, commitment, sealed.reveal_epoch))
+        self.deposit(WeightsCommitted(netuid, hotkey, commitment, epoch, sealed.reveal_epoch))
 
     @call(2, weight=reveal_weight)
     def reveal_weights(

@@ -70,7 +70,7 @@ def test_a_row_is_sealed_in_one_epoch_and_opened_in_the_next():
     ext = sealed_market()
     ballot = Ballot(HOT_ALICE)
     seal(ext, ballot)
-    assert told(ext) == [WeightsCommitted(INFERENCE, HOT_ALICE, ballot.commitment(), 1)]
+    assert told(ext) == [WeightsCommitted(INFERENCE, HOT_ALICE, ballot.commitment(), 0, 1)]
     assert commits(ext) == [WeightCommit(ballot.commitment(), 0, 1, 3, 0)]
     assert ext.runtime.weights.pending(INFERENCE) == {0: commits(ext)}
     assert ext.runtime.weights.row(INFERENCE, 0) == []
@@ -309,7 +309,7 @@ def test_a_replaced_judge_gives_its_seals_up():
         ext.runtime.incentive.emission[INFERENCE, uid] = 1
     assert_ok(ext, EVE, "Neurons", "burned_register", INFERENCE, HOT_EVE, RICH)
     assert ext.runtime.neurons.uid_of(INFERENCE, HOT_EVE) == 0
-    sealed = WeightsCommitted(INFERENCE, HOT_ALICE, ballot.commitment(), 1)
+    sealed = WeightsCommitted(INFERENCE, HOT_ALICE, ballot.commitment(), 0, 1)
     assert told(ext) == [sealed, RevealMissed(INFERENCE, HOT_ALICE, 0)]
     to_epoch(ext, 1)
     refused(ext, ballot, Error.NotRegistered)
