@@ -1,8 +1,8 @@
 """Exact arithmetic on many integers at once: the runtime's only door to numpy.
 
-Every array here is int64. numpy wraps silently and turns some mixtures into floats, so each function asserts the
-bounds under which no product and no sum can leave int64. Wider numbers are a list of limbs of 30 bits, the
-lowest first, each limb an array.
+Every array here is int64. numpy wraps silently and turns some mixtures into floats, so each function asserts
+the bounds under which no product and no sum can leave int64. Wider numbers are a list of limbs of 30 bits,
+the lowest first, each limb an array.
 """
 
 from collections.abc import Iterable, Sequence
@@ -236,8 +236,8 @@ def shifted(number: Wide, bits: int) -> Int64:
     answer = zeros(1)
     for place, limb in enumerate(number):
         up = LIMB * place - bits
-        assert up < LIMB or not limb.any()
-        answer = answer + (limb << up if up >= 0 else limb >> min(-up, LIMB))
+        assert _within(limb, 0, MOST >> max(0, min(up, 62)))
+        answer = answer + (limb << min(up, 62) if up >= 0 else limb >> min(-up, LIMB))
     return answer
 
 

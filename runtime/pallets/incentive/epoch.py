@@ -1,7 +1,7 @@
 """The epoch of a subnet: scores become emission. A pure function over whole numbers, without storage.
 
-Two functions do it, and a subnet chooses: `median`, ours, and `yuma3`, which gives what Bittensor's chain gives.
-Both take bounded time, linear in the number of scores and bonds.
+Two functions do it, and a subnet chooses: `median`, ours, and `yuma3`, which decides as Bittensor does. The
+time of both grows with the number of scores and bonds.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""Bittensor's epoch, bit for bit, so that people who come from there can compare: Yuma 3 without liquid alpha.
+"""Bittensor's epoch, bit for bit, so that who comes from there can compare: Yuma 3 without liquid alpha.
 
-Every fraction is a whole number of 2^-32 parts, and every product and quotient is rounded down, one by one, as
-its I32F32 does. Two things are ours: the owner's cut comes off before, and where nothing is earned nothing is
-paid. Permits count from the next epoch on, so a new subnet's first epoch pays nobody.
+Every fraction is a whole number of 2^-32 parts, and every product and quotient is rounded down, one by one,
+as its I32F32 does. Two things are ours: the owner's cut comes off before, and where nothing is earned nothing
+is paid. Permits count from the next epoch on, so a new subnet's first epoch pays nobody.
 Source: opentensor/subtensor:pallets/subtensor/src/epoch/run_epoch.rs and math.rs.
 """
 
