@@ -15,9 +15,10 @@ from runtime.frame.errors import DispatchError, NoError
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, Value, storage
 from runtime.frame.traits import Currency
-from runtime.pallets.incentive.epoch import EpochInput, EpochOutput, Row, run_epoch
-from runtime.pallets.incentive.epoch import Hyperparameters as Dials
+from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.shares import apportion
+from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Row
+from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.neurons import Neuron
 from runtime.pallets.subnets import ASY, PPM, Hyperparameters
 from runtime.pallets.weights import WeightCommit

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import assert_ok
-from runtime.pallets.incentive.epoch import EpochInput, run_epoch
+from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.pallet import EmissionCarried, EmissionPaid, EpochRun
+from runtime.pallets.incentive.terms import EpochInput
 from runtime.pallets.subnets import Kind, Parameter
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_256

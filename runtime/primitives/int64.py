@@ -1,0 +1,275 @@
+"""Exact arithmetic on many integers at once: the runtime's only door to numpy.
+
+Every array here is int64. numpy wraps silently and turns some mixtures into floats, so each function asserts
+the bounds under which no product and no sum can leave int64. Wider numbers are a list of limbs of 30 bits,
+the lowest first, each limb an array.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, pairwise, zip_longest
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Wide = list[Int64]
+"""Limbs, the lowest first; all below 2^30 but where a function says otherwise."""
+
+LIMB: Final = 30
+"""bits"""
+LOW: Final = (1 << LIMB) - 1
+MOST: Final = 1 << 62
+"""No number and no sum reaches more."""
+POSITION: Final = 14
+"""bits of a row, of a column and of a place in a row"""
+MOST_ROWS: Final = 1 << POSITION
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """The entries of a matrix, by row and then by column."""
+
+    row: Int64
+    column: Int64
+    value: Int64
+
+    def where(self, kept: Mask) -> "Sparse":
+        """Return these entries alone."""
+        return Sparse(self.row[kept], self.column[kept], self.value[kept])
+
+    def valued(self, value: Int64) -> "Sparse":
+        """Return the same places with other values."""
+        return replace(self, value=value)
+
+
+# In and out.
+
+
+def integers(values: Iterable[int]) -> Int64:
+    """Return an array. Raises: OverflowError beyond int64."""
+    return np.array(list(values), np.int64)
+
+
+def zeros(size: int) -> Int64:
+    """Return an array of zeros."""
+    return np.zeros(size, np.int64)
+
+
+def flags(values: Iterable[bool]) -> Mask:
+    """Return a mask."""
+    return np.array(list(values), np.bool_)
+
+
+def sparse(rows: Sequence[Sequence[tuple[int, int]]]) -> Sparse:
+    """Return the entries of a square matrix from its rows of (column, value), all u16.
+
+    Raises: ValueError for a value beyond u16 and for a row that is not ascending or leaves the matrix.
+    """
+    assert len(rows) <= MOST_ROWS
+    lengths = list(map(len, rows))
+    count = sum(lengths)
+    try:
+        flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), np.uint16, count=2 * count)
+    except OverflowError as problem:
+        raise ValueError(f"a row holds what is no u16: {problem}") from problem
+    column, value = flat[0::2].astype(np.int64), flat[1::2].astype(np.int64)
+    row = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
+    if (np.diff(row << POSITION + 2 | column) <= 0).any():
+        raise ValueError("a row is not in ascending order of uid")
+    if count and int(column.max()) >= len(rows):
+        raise ValueError(f"a row names a uid beyond {len(rows) - 1}")
+    return Sparse(row, column, value)
+
+
+def rows_of(entries: Sparse, size: int) -> list[list[tuple[int, int]]]:
+    """Return the rows of (column, value) of a matrix with so many."""
+    pairs = list(zip(entries.column.tolist(), entries.value.tolist(), strict=True))
+    ends = accumulate(np.bincount(entries.row, minlength=size).tolist(), initial=0)
+    return [pairs[begin:end] for begin, end in pairwise(ends)]
+
+
+# Sums and shares.
+
+
+def sums(values: Int64, group: Int64, size: int) -> Int64:
+    """Return for each of so many groups what its values sum to."""
+    assert _within(values, -MOST // (len(values) or 1), MOST // (len(values) or 1))
+    total = zeros(size)
+    np.add.at(total, group, values)
+    return total
+
+
+def lesser(values: Int64, limits: Int64) -> Int64:
+    """Return the lesser of each two."""
+    return np.minimum(values, limits)
+
+
+def apportion_rows(total: int, entries: Sparse, size: int) -> Int64:
+    """Split a total among the entries of each row: largest remainders round up, of equals the earlier."""
+    assert _within(entries.value, 1, 65535)
+    assert 0 < total <= 1 << 31
+    whole = sums(entries.value, entries.row, size)[entries.row]
+    parts = entries.value * total // whole
+    rest = entries.value * total - parts * whole  # below 2^30: at most 2^14 values of 16 bits
+    missing = total - sums(parts, entries.row, size)
+    first = starts(entries.row, size)[entries.row]
+    place = np.arange(len(parts), dtype=np.int64) - first
+    ranked = np.sort((entries.row << LIMB + 1 | (1 << LIMB) - rest) << POSITION | place)
+    rounded_up = ranked[place < missing[entries.row]]
+    parts[starts(entries.row, size)[rounded_up >> POSITION + LIMB + 1] + (rounded_up & MOST_ROWS - 1)] += 1
+    return parts
+
+
+def starts(group: Int64, size: int) -> Int64:
+    """Return where each of so many groups starts in an ascending list of groups."""
+    return np.searchsorted(group, np.arange(size, dtype=np.int64)).astype(np.int64)
+
+
+def supported(entries: Sparse, weight: Int64, needed: int, size: int) -> Int64:
+    """Return for each column the highest value that rows of so much weight give or exceed, or else zero.
+
+    `weight` is by row, `needed` above zero; values are at most 2^32.
+    """
+    assert needed > 0
+    assert _within(entries.value, 0, 1 << 32)
+    key = (entries.column << 33 | (1 << 32) - entries.value) << POSITION | entries.row
+    key.sort()
+    column = key >> 33 + POSITION
+    first = starts(column, size)
+    reached = np.cumsum(weight[key & MOST_ROWS - 1])
+    assert _within(weight, 0, MOST // (len(key) or 1))
+    before = np.concatenate((zeros(1), reached))[first]
+    short = zeros(size)
+    np.add.at(short, column[reached - before[column] < needed], 1)
+    counts = np.concatenate((first[1:], integers([len(key)]))) - first
+    found = short < counts
+    answer = zeros(size)
+    answer[found] = (1 << 32) - (key[(first + short)[found]] >> POSITION & (1 << 33) - 1)
+    return answer
+
+
+def union(left: Sparse, right: Sparse) -> tuple[Sparse, Sparse]:
+    """Return two matrices with zeros written wherever only the other has an entry."""
+    one, other = (each.row << POSITION | each.column for each in (left, right))
+    if np.array_equal(one, other):
+        return left, right
+    key = np.concatenate((one, other))
+    order = np.argsort(key, kind="stable")
+    new = np.diff(key[order], prepend=-1) != 0
+    place = zeros(len(key))
+    place[order] = np.cumsum(new) - 1
+    places = key[order][new]
+    both = []
+    for values, at in ((left.value, place[: len(left.value)]), (right.value, place[len(left.value) :])):
+        spread = zeros(len(places))
+        spread[at] = values
+        both.append(Sparse(places >> POSITION, places & MOST_ROWS - 1, spread))
+    return both[0], both[1]
+
+
+# Numbers of 32 bits behind the point.
+
+
+def multiplied(left: Int64, right: Int64 | int) -> Int64:
+    """Return left * right / 2^32, rounded down; |left| and right are at most 2^32."""
+    assert _within(left, -(1 << 32), 1 << 32)
+    assert _within(right, 0, 1 << 32)
+    high, low = right >> 16, right & 0xFFFF
+    answer: Int64 = (left * high + (left * low >> 16)) >> 16
+    return answer
+
+
+def divided(left: Int64, right: Int64 | int) -> Int64:
+    """Return left * 2^32 / right, rounded down; left is at most right, right at most 2^46 and not zero."""
+    assert _within(left, 0, 1 << 46)
+    assert _within(right, 1, 1 << 46)
+    high = (left << 16) // right
+    rest = (left << 16) - high * right
+    return (high << 16) + (rest << 16) // right
+
+
+def _within(numbers: Int64 | int, least: int, most: int) -> bool:
+    if isinstance(numbers, int):
+        return least <= numbers <= most
+    return len(numbers) == 0 or least <= int(numbers.min()) <= int(numbers.max()) <= most
+
+
+# Wide numbers.
+
+
+def wide(number: int) -> list[int]:
+    """Return the limbs of one number."""
+    return [number >> LIMB * place & LOW for place in range(_places(number))]
+
+
+def widened(numbers: Int64, most: int) -> Wide:
+    """Return the limbs of numbers between zero and `most`."""
+    return [numbers >> LIMB * place & LOW for place in range(_places(most))]
+
+
+def limbs(numbers: Sequence[int]) -> Wide:
+    """Return the limbs of Python's integers."""
+    places = _places(max(numbers, default=0))
+    return [integers(each >> LIMB * place & LOW for each in numbers) for place in range(places)]
+
+
+def product(left: Sequence[Int64 | int], right: Sequence[Int64 | int], most: int) -> Wide:
+    """Return the limbs of a product that is at most `most`; a factor of one limb may be below 2^32."""
+    assert min(len(left), len(right)) <= 3
+    columns: Wide = [zeros(1) for _ in range(len(left) + len(right))]
+    for i, low in enumerate(left):
+        for j, high in enumerate(right):
+            columns[i + j] = columns[i + j] + low * high
+    return _carried(columns, most)
+
+
+def plus(left: Wide, right: Wide, most: int) -> Wide:
+    """Return the limbs of a sum that is at most `most`."""
+    return _carried([low + high for low, high in zip_longest(left, right, fillvalue=zeros(1))], most)
+
+
+def shifted(number: Wide, bits: int) -> Int64:
+    """Return number / 2^bits, rounded down, which must be below 2^60."""
+    answer = zeros(1)
+    for place, limb in enumerate(number):
+        up = LIMB * place - bits
+        assert _within(limb, 0, MOST >> max(0, min(up, 62)))
+        answer = answer + (limb << min(up, 62) if up >= 0 else limb >> min(-up, LIMB))
+    return answer
+
+
+def fractions(number: Wide, wholes: Sequence[int], which: Int64, bits: int) -> Wide:
+    """Return number * 2^bits / wholes[which], rounded down; no number exceeds its whole.
+
+    With r = 2^(bits + shift) // whole + 1 the product number * r / 2^shift is above the quotient by at most
+    number / 2^shift. That is less than 1 / whole, so there is no integer between them.
+    """
+    shift = LIMB * -(-2 * max(wholes, default=1).bit_length() // LIMB)
+    reciprocals = limbs([(1 << bits + shift) // whole + 1 if whole else 0 for whole in wholes])
+    scaled = product(number, [limb[which] for limb in reciprocals], 2 << bits + shift)
+    return scaled[shift // LIMB :]
+
+
+def totals(number: Wide, group: Int64, size: int) -> list[int]:
+    """Return for each of so many groups what its numbers sum to."""
+    added = [sums(limb, group, size).tolist() for limb in number]
+    return [sum(limb << LIMB * place for place, limb in enumerate(each)) for each in zip(*added, strict=True)]
+
+
+def _places(most: int) -> int:
+    return -(-most.bit_length() // LIMB) or 1
+
+
+def _carried(columns: Wide, most: int) -> Wide:
+    """Return limbs below 2^30 from columns that may hold more."""
+    answer = []
+    carry = zeros(1)
+    for place in range(_places(most)):
+        full = columns[place] + carry if place < len(columns) else carry
+        answer.append(full & LOW)
+        carry = full >> LIMB
+    assert not any(column.any() for column in (carry, *columns[len(answer) :])), "a number exceeds its bound"
+    return answer
