@@ -22,6 +22,7 @@ from typing import (
 )
 
 from runtime.primitives.pairs import Pairs
+from runtime.primitives.record import record
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ def struct(path: str) -> Any:
     """
 
     def decorate(cls: type) -> type:
-        declared: type = dataclass(frozen=True, slots=True)(cls)
+        declared: type = record(cls)
         setattr(declared, "__scale_path__", path)  # noqa: B010
         return declared
 
@@ -109,7 +110,7 @@ def struct(path: str) -> Any:
 @dataclass_transform(frozen_default=True)
 def variant(cls: type[T]) -> type[T]:
     """Declare one case of a tagged union; its name on the wire is the class name."""
-    return dataclass(frozen=True, slots=True)(cls)
+    return record(cls)
 
 
 # Shapes.
