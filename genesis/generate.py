@@ -118,6 +118,7 @@ def hyperparameters() -> dict[str, int]:
         "attest_window": 5,
         "weights_rate_limit": 10,
         "serving_rate_limit": 5,
+        "vesting_rounds": 0,
         **TrainingParameters().to_integers(),
     }
 

@@ -117,8 +117,9 @@ class AssayRuntime(Runtime):
         staking=staking,
         earnings="incentive",
         hygiene=("weights", "incentive"),
+        weights="weights",
     )
-    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
     incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
     model_updates = ModelUpdates.at(24, system=system, training="training")
     training = Training.at(

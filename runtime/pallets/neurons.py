@@ -179,6 +179,14 @@ class Hygiene(Protocol):
         ...
 
 
+class Sealed(Protocol):
+    """What is asked of the Weights pallet."""
+
+    def forget_commits(self, netuid: int, hotkey: AccountId) -> None:
+        """Give up what a hotkey has sealed, because nobody can open it any more."""
+        ...
+
+
 class Neurons(
     Pallet[NeuronRegistered | NeuronDeregistered | AxonServed | HotkeySwapped | IdentitySet, Error]
 ):
@@ -190,6 +198,7 @@ class Neurons(
     staking: Stakes = coupled()
     earnings: Earnings = coupled()
     hygiene: tuple[Hygiene, ...] = coupled()
+    weights: Sealed = coupled()
 
     uids: DoubleMap[u16, AccountId, u16] = storage(hashers=BY_HOTKEY)
     keys: DoubleMap[u16, u16, AccountId] = storage(hashers=BY_UID)
@@ -240,10 +249,14 @@ class Neurons(
 
     @call(3, weight=db(reads=70, writes=8))
     def swap_hotkey(self, who: Signed, netuid: u16, hotkey: AccountId, new_hotkey: AccountId) -> None:
-        """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay."""
+        """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay.
+
+        Weights that the old hotkey has sealed are given up: a commitment names the hotkey that opens it.
+        """
         coldkey = AccountId(who)
         uid = self._own(netuid, hotkey, coldkey)
         self._ensure_new(netuid, new_hotkey, coldkey)
+        self.weights.forget_commits(netuid, hotkey)
         del self.uids[netuid, hotkey]
         self.uids[netuid, new_hotkey] = uid
         self.keys[netuid, uid] = new_hotkey

@@ -15,7 +15,7 @@ from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, storage
 from runtime.frame.traits import BlockNumberProvider
 from runtime.primitives.hashing import twox_64_concat
-from runtime.primitives.shapes import Bounded, struct, u16, u32, u64, u128
+from runtime.primitives.shapes import Bounded, struct, u8, u16, u32, u64, u128
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm, Weight
 
@@ -108,6 +108,13 @@ class Hyperparameters:
     heads: Annotated[u32, Within(1, 256)] = 4
     feed_forward: Annotated[u32, Within(1, 65_536)] = 352
     sequence: Annotated[u32, Within(1, 65_536)] = 128
+    # How its epochs turn scores into pay.
+    consensus: Annotated[u8, Within(0, 1)] = 0  # the epoch's function: 0 median, 1 yuma3
+    commit_reveal: Annotated[u8, Within(0, 1)] = 1  # 1: rows are committed, then revealed; 0: set in the open
+    reveal_period: Annotated[u32, Within(1, 10)] = 1  # epochs from a commit to its reveal
+    bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
+    vesting_rounds: Annotated[u32, Within(0, 1_000)] = 40  # over which what a miner earned becomes its own
+    stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
 
 
 class Parameter(enum.Enum):
@@ -160,6 +167,12 @@ class Parameter(enum.Enum):
     heads = 42
     feed_forward = 43
     sequence = 44
+    consensus = 45
+    commit_reveal = 46
+    reveal_period = 47
+    bonds_penalty_ppm = 48
+    vesting_rounds = 49
+    stake_threshold = 50
 
 
 FIXED = frozenset({"vocabulary", "hidden", "layers", "heads", "feed_forward", "sequence"})
@@ -271,7 +284,7 @@ class Subnets(
     """Subnets, their owners and hyperparameters, and when their epochs are."""
 
     system: BlockNumberProvider = coupled()
-    max_subnets: u16 = constant(32)
+    max_subnets: u16 = constant(128)
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)
     hyperparameters: Map[u16, Hyperparameters] = storage(hasher=twox_64_concat)
@@ -301,7 +314,7 @@ class Subnets(
             applied += 1
         return db(reads=1 + 2 * applied, writes=2 * applied)
 
-    @call(0, weight=db(reads=33, writes=2))
+    @call(0, weight=db(reads=129, writes=2))
     def create(
         self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
     ) -> None:
@@ -315,7 +328,7 @@ class Subnets(
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=48, writes=1))
+    @call(1, weight=db(reads=54, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)

@@ -21,6 +21,7 @@ from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.neurons import Neuron
 from runtime.pallets.subnets import ASY, PPM, Hyperparameters
+from runtime.pallets.weights import WeightCommit
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import u16, u32, u128
@@ -116,6 +117,14 @@ class WeightsOf(Protocol):
         """Return the block in which a judge's row was set, zero for never."""
         ...
 
+    def pending(self, netuid: int) -> dict[int, list[WeightCommit]]:
+        """Return what each uid has sealed and can still open, oldest first."""
+        ...
+
+    def end_epoch(self, netuid: int, epoch: int) -> int:
+        """Give up what had to be opened in this epoch; return how many hotkeys had sealed rows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Payout:
@@ -149,6 +158,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
     validator_permit: DoubleMap[u16, u16, bool] = storage(default=False, hashers=BY_UID)
     emission: DoubleMap[u16, u16, Balance] = storage(default=0, hashers=BY_UID)
     last_epoch: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
+    epoch_index: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
     pots: Map[u16, Balance] = storage(default=0, hasher=twox_64_concat)
     carried_over: Map[u16, Balance] = storage(default=0, hasher=twox_64_concat)
     unallocated: Value[Balance] = storage(default=0)
@@ -192,6 +202,10 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
     def last_epoch_block(self, netuid: int) -> int:
         """Return the block of the last epoch, zero before the first."""
         return self.last_epoch[netuid]
+
+    def epochs_run(self, netuid: int) -> int:
+        """Return how many epochs the subnet has run."""
+        return self.epoch_index[netuid]
 
     def emission_of(self, netuid: int, uid: int) -> Balance:
         """Return what a neuron was paid in the last epoch."""
@@ -261,7 +275,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
     # Epochs.
 
     def _run_epoch(self, netuid: int, now: int) -> int:
-        """Run one subnet's epoch; return how many neurons it judged."""
+        """Run one subnet's epoch; return how many neurons and sealed rows it went through."""
         listed = self.neurons.listed(netuid)
         epoch = self.epoch_input(netuid, now)
         output = run_epoch(epoch)
@@ -273,16 +287,20 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         del self.pots[netuid]
         self.carried_over[netuid] = carried
         self.last_epoch[netuid] = now
+        index = self.epoch_index[netuid]
+        sealed = self.weights.end_epoch(netuid, index)
+        self.epoch_index[netuid] = index + 1
         self.deposit(EpochRun(netuid, epoch.hash(), epoch.emission, paid, carried))
         if carried:
             self.deposit(EmissionCarried(netuid, carried))
-        return len(listed)
+        return len(listed) + sealed
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:
         """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake."""
         seats = dict(self.neurons.listed(netuid))
         stakes = self.neurons.stakes(netuid)
         chosen = self.subnets.parameters(netuid)
+        sealed = {uid: commits[0].committed_at for uid, commits in self.weights.pending(netuid).items()}
         uids = range(max(seats, default=-1) + 1)
         return EpochInput(
             consensus=CONSENSUS,
@@ -296,7 +314,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
             permit=[self.validator_permit[netuid, uid] for uid in uids],
             weights=[self.weights.row(netuid, uid) for uid in uids],
             bonds=[self.bonds[netuid, uid] for uid in uids],
-            pending_commit=[0 for _ in uids],
+            pending_commit=[sealed.get(uid, 0) for uid in uids],
             owner_uid=self.neurons.owner_uid(netuid),
             emission=self.pots[netuid] + self.carried_over[netuid],
             hyperparameters=_dials(chosen),

@@ -63,8 +63,9 @@ class Market(Runtime):
         staking=staking,
         earnings="incentive",
         hygiene=("weights", "incentive"),
+        weights="weights",
     )
-    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
     incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
 
 
@@ -81,8 +82,10 @@ NUMBERS = {
     "uid_bond": 500 * ASY,
     "weights_rate_limit": 5,
     "serving_rate_limit": 5,
+    "vesting_rounds": 0,
+    "commit_reveal": 0,
 }
-"""The dev network's numbers, with few uids and short limits."""
+"""The dev network's numbers, with few uids, short limits, and rows of weights set in the open."""
 
 
 def text(account: bytes) -> str:
