@@ -12,6 +12,9 @@ U16: Final = 65535
 """What is stored for a whole."""
 PPM: Final = 1_000_000
 
+CONSENSUS: Final = ("median", "yuma3")
+"""The functions of an epoch, by the number that a subnet's hyperparameter `consensus` has."""
+
 Row = Pairs
 """(uid, value) in ascending order of uid; absent and zero mean the same."""
 
