@@ -164,24 +164,24 @@ def union(left: Sparse, right: Sparse, size: int) -> tuple[Sparse, Sparse]:
     rows, rank = np.flatnonzero(used), np.cumsum(used) - 1
     keys = [rank[each.row] * size + each.column for each in (left, right)]
     height = max(1, CELLS // size)
-    seen, held = np.zeros(height * size, np.bool_), zeros(height * size)
+    seen, held = np.zeros((height, size), np.bool_), zeros(height * size)
     blocks = []
     for first in range(0, len(rows), height):
         edges = np.array((first, first + height)) * size
         spans = [slice(*np.searchsorted(key, edges)) for key in keys]
         places = [key[span] - edges[0] for key, span in zip(keys, spans, strict=True)]
         for place in places:
-            seen[place] = True
-        found = np.flatnonzero(seen)
-        seen[found] = False
-        block = [found + edges[0]]
+            seen.reshape(-1)[place] = True
+        row, column = seen.nonzero()
+        found = row * size + column
+        seen.reshape(-1)[found] = False
+        block = [rows[row + first], column]
         for place, span, each in zip(places, spans, (left, right), strict=True):
             held[place] = each.value[span]
             block.append(held[found])
             held[place] = 0
         blocks.append(block)
-    key, one, other = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    row, column = rows[key // size], key % size
+    row, column, one, other = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return Sparse(row, column, one), Sparse(row, column, other)
 
 

@@ -164,8 +164,8 @@ def _bonds(epoch: EpochInput, bonds: Sparse, scores: Sparse, clipped: Int64) -> 
     by_keep, by_penalty = gcd(keep, PPM), gcd(penalty, PPM)
     full = PPM // by_penalty
     earning = scores.value * full - (scores.value - clipped) * (penalty // by_penalty)
-    young = integers(epoch.registered)[bonds.column] >= max(1, epoch.last_epoch_block)
-    old, new = union(bonds.where(~young), scores.valued(earning), len(epoch.stake))
+    known = integers(epoch.registered)[bonds.column] < max(1, epoch.last_epoch_block)
+    old, new = union(bonds.valued(bonds.value * known), scores.valued(earning), len(epoch.stake))
     whole = SHARES * full * (PPM // by_keep)
     most = whole * U16
     by_old, by_new = wide(keep // by_keep * SHARES * full), wide((PPM - keep) // by_keep * U16)

@@ -128,8 +128,8 @@ def _bonds(epoch: EpochInput, bonds: Sparse, earning: Sparse) -> Sparse:
     keep = epoch.hyperparameters.bonds_moving_average_ppm * ONE // PPM
     last = epoch.last_epoch_block
     since = last + 1 if last else epoch.block - epoch.tempo
-    young = integers(epoch.registered)[bonds.column] >= max(0, since)
-    old, new = union(bonds.where(~young), earning, len(epoch.stake))
+    known = integers(epoch.registered)[bonds.column] < max(0, since)
+    old, new = union(bonds.valued(bonds.value * known), earning, len(epoch.stake))
     return old.valued(multiplied((old.value << BITS) // U16, keep) + multiplied(new.value, ONE - keep))
 
 
