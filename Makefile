@@ -6,6 +6,9 @@ ARGS ?=
 RECORD ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Ctrl-C ends it like any program; `python -m venv` would print a traceback.
+MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+	venv.create(".venv", clear=True, with_pip=True, symlinks=True)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up test clients check fix bench differential market rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
@@ -18,11 +21,13 @@ setup: $(STAMP)  ## make .venv and install (TORCH_INDEX=URL: torch from that whe
 
 $(STAMP): pyproject.toml
 	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-		python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" -m venv --clear .venv; fi
+		python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && echo "Making .venv with $$python" && \
+		"$$python" -c '$(MAKE_VENV)'; fi
 	@echo "Installing into .venv: the node, torch and transformers, and the tools for tests and checks."
 	@echo "torch is the large part; on Linux it brings CUDA, several GB. Without a GPU a tenth of that will do:"
 	@echo "  make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@if [ -t 1 ]; then quiet=; else quiet=--quiet; fi; \
+		$(BIN)/python -m pip install $$quiet --disable-pip-version-check \
 		$(if $(TORCH_INDEX),--extra-index-url '$(TORCH_INDEX)') -e '.[dev]'
 	@touch $@
 
@@ -30,7 +35,7 @@ up: setup  ## start a local network (ARGS="--rounds 3 --exit")
 	@$(BIN)/assay up $(ARGS)
 
 test: setup  ## run the tests (ARGS="tests/runtime -k epoch")
-	@$(BIN)/pytest $(ARGS)
+	@.ci/test $(ARGS)
 
 clients: setup  ## install the other real clients that tests use: node's, and one in its own .venv
 	@npm ci --prefix tests/e2e/node --no-audit --no-fund --silent

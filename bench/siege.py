@@ -3,13 +3,14 @@
     python -m bench.siege [--json FILE] [--seconds N] [--frames N] [--only NAME ...]
 
 Four validators on hosts of their own (tests/e2e/hosts.py), one of them attacked in one way after the other by
-a process on a further host that has 256 addresses in as many networks (tests/e2e/sieges.py). Everybody shares
-this machine's cores; the attacker is niced, since a real one brings its own. A slot is missed when no block
-of the best chain has it, whoever's it was. An honest node without a name greets the attacked one twice a
-second from an address of its own. Needs root.
+a process on a further host (tests/e2e/sieges.py), from 1,024 addresses that no other attack has. Everybody
+shares this machine's cores; the attacker is niced, since a real one brings its own. A slot is missed when no
+block of the best chain has it, whoever's it was. An honest node without a name greets the attacked one twice
+a second from an address of its own. Needs root.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -31,18 +32,17 @@ from runtime.primitives.header import DigestItem, PreRuntime
 from runtime.primitives.scale import codec
 from tests.e2e.hosts import PATIENCE, PEER_PORT, HostNode, Network, missing, network
 from tests.e2e.process import eventually
-from tests.e2e.sieges import SIEGES
+from tests.e2e.sieges import AT_THE_DOOR, LAND, SIEGES, sources
 from tests.e2e.visitor import Visitor
 
 SLOT_MS = 2_000
 MOST_SECONDS = 900
-ADDRESSES = 256
-"""of the attacker"""
+ADDRESSES = 1_024
+"""of each attack"""
 CROWD = 64
 """connections it has at once: as many as a node gives to those who dial it"""
 FLOOD = 400
 """the same, where connections are the attack"""
-FLOODS = ("noise", "hang", "handshake_flood", "strangers")
 SETTLE = 3.0
 """seconds after an attack that are not measured"""
 NICENESS = 10
@@ -86,7 +86,9 @@ class Siege:
         self.net = net
         self.victim: HostNode = net.nodes[VICTIM]
         self._attacker, self._honest = net.switch.add(), net.switch.add()
-        self._sources = self._attacker.take([f"11.{100 + at % 100}.{at // 100}.1" for at in range(ADDRESSES)])
+        self._attacker.take(LAND)
+        self._addresses = addresses
+        self._turns = itertools.count()
         self._crowd, self._flood = crowd, flood
         self._genesis: str = self.victim.rpc("chain_getBlockHash", 0)
 
@@ -153,9 +155,10 @@ class Siege:
             return {}, 0.0
         order = {
             "attack": name, "host": self.victim.host.address, "port": PEER_PORT, "genesis": self._genesis,
-            "sources": self._sources, "seconds": MOST_SECONDS if name == "frames" else seconds,
+            "sources": sources(next(self._turns), self._addresses),
+            "seconds": MOST_SECONDS if name == "frames" else seconds,
             "most": frames if name == "frames" else 1 << 40,
-            "crowd": self._flood if name in FLOODS else self._crowd, "seed": 1,
+            "crowd": self._flood if name in AT_THE_DOOR else self._crowd, "seed": 1,
         }  # fmt: skip
         with self._attacker.inside():
             process = subprocess.Popen(
@@ -173,6 +176,7 @@ class Siege:
         process.stdout.close()
         assert process.returncode == 0, f"the attacker of {name!r} ended with {process.returncode}"
         counted: dict[str, int] = json.loads(printed)
+        assert counted.get("entered", 0) > 0 or name in AT_THE_DOOR, f"nobody got in: {counted}"
         return counted, peak
 
     def _slots(self, began: float, ended: float) -> tuple[int, int]:

@@ -73,7 +73,7 @@ class Handler:
 @asynccontextmanager
 async def transport(name: str, port: int | None, handler: Handler) -> AsyncIterator[TcpTransport]:
     """Run a transport with a throw-away key."""
-    config = TcpConfig(port=port, link=AS_FAST_AS_IT_GOES)
+    config = TcpConfig(port=port, link=AS_FAST_AS_IT_GOES, strangers_share=1e9)
     with tempfile.TemporaryDirectory() as home:
         key, disk = Keypair.from_suri(f"//{name}", "ed25519"), RealDisk(Path(home))
         made = TcpTransport(config, key, GENESIS, RealRng(), RealClock(), disk)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from chain.commands.failure import Failure
+from chain.commands.failure import USAGE, Failure, of_files
 from chain.version import VERSION
 
 COMMANDS = {
@@ -42,6 +42,12 @@ PROGRAMS = {
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
 INTERRUPTED = 130
 HERE = Path(__file__).resolve().parent.parent
+DESCRIPTION = """A proof-of-stake chain that pays miners for AI work which judges have checked.
+
+assay up                a whole network on this machine, to see it work; Ctrl-C ends it
+assay node --dev        a single node for your own programs
+assay COMMAND --help    what a command does, and its flags
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,7 +56,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with a usage error."""
         print(f"{self.prog}: {message}. Try `{self.prog} --help`.", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,12 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _start_program(PROGRAMS[given[0]][0], given[1:])
         if given and given[0] in COMMANDS:
             command = load(given[0])
-            code: int = command.run(_parser({given[0]: command}).parse_args(given))
+            code: int = command.run(_parsed(_parser({given[0]: command}), given))
             return code
         _parser({}).parse_args(given)  # explains itself, or what is wrong
     except Failure as failure:
         print(f"assay: {failure}", file=sys.stderr)
         return failure.code
+    except OSError as problem:
+        told = of_files(problem)
+        if told is None:
+            raise
+        print(f"assay: {told}", file=sys.stderr)
+        return told.code
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -83,9 +95,20 @@ def load(command: str) -> ModuleType:
         signal.signal(signal.SIGINT, previous)
 
 
+def _parsed(parser: Parser, given: Sequence[str]) -> argparse.Namespace:
+    """Return a command's flags; of one that it does not have, its own help is the place to look."""
+    parsed, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.prog = f"{parser.prog} {given[0]}"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return parsed
+
+
 def _parser(loaded: dict[str, ModuleType]) -> Parser:
     """Return a parser that knows all commands, and the flags of those that are loaded."""
-    parser = Parser(prog="assay", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser(
+        prog="assay", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--version", action="version", version=f"assay {VERSION}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, summary in COMMANDS.items():

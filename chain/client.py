@@ -28,6 +28,8 @@ POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
+RESEND_BLOCKS = 6
+"""final blocks without a transaction before it is sent again: a pool that has dropped it then says why"""
 UPGRADE_PAUSE = 1.0
 """seconds until a call is signed again; the block after a switch of runtimes may have to come first"""
 ALREADY_IMPORTED = 1013
@@ -406,9 +408,9 @@ class Chain:
         return str(signed.data), node.runtime_version
 
     async def _deliver(self, call: str, extrinsic: str, start: Head) -> Receipt:
-        """Send a transaction, again after every loss of the node, until a finalised block has it."""
+        """Send a transaction, again at times and after every loss of the node, until a final block has it."""
         digest, looked = blake2_256(unhex(extrinsic)), start.number
-        sent_over, refused, settled = 0, None, 0
+        sent_over, refused, settled, resend = 0, None, 0, 0
         async for head in self.finalized():
             while looked < head.number:
                 looked += 1
@@ -419,14 +421,14 @@ class Chain:
                 raise refused
             if looked > start.number + LIFETIME:
                 raise Refused(call, "Expired", f"no block took it within {LIFETIME} blocks; try again")
-            if sent_over == self._link.made:
+            if sent_over == self._link.made and (refused is not None or looked < resend):
                 continue
             is_first, before = sent_over == 0, self._link.made
             refused = await self._link.ask(partial(_send, call=call, extrinsic=extrinsic))
-            sent_over = self._link.made
+            sent_over, resend = self._link.made, looked + RESEND_BLOCKS
             if refused is not None and is_first and before == sent_over:
                 raise refused
-            # Refused after a loss: perhaps because a block that is not final yet has it already.
+            # Refused when sent again: perhaps because a block that is not final yet has it already.
             settled = await self._link.ask(_best_number) if refused else 0
         raise AssertionError("the stream of finalised blocks does not end")
 

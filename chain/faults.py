@@ -35,7 +35,7 @@ class Fault(enum.StrEnum):
     BAD_JUSTIFICATION = "a justification that proves nothing"
     FALSE_STATE = "a range of the state that is not the state's"
     STINGY = "far less than fits into an answer"
-    BAD_TRANSACTION = "a transaction that was never valid"
+    BAD_TRANSACTION = "a transaction that is wrong or forged, as far as this node can tell"
     STALE_TRANSACTION = "a transaction that is not valid here"
     FORGED = "a vote that was not signed"
     BAD_COMMIT = "a commit that proves nothing"
@@ -105,7 +105,11 @@ TERMS: dict[Fault, Terms] = {
     Fault.BAD_JUSTIFICATION: Terms(1 << 20, HOSTILE),
     Fault.FALSE_STATE: Terms(FATAL, HOSTILE),
     Fault.STINGY: Terms(1 << 24, HOSTILE),
-    Fault.BAD_TRANSACTION: Terms(1 << 20, HOSTILE),
+    Fault.BAD_TRANSACTION: Terms(  # each; of a peer one block before an upgrade, a whole pool: 8,192
+        1 << 17,
+        "nothing if it is a stranger; a node of yours runs another version or keeps to another fork: compare "
+        "their best blocks",
+    ),
     Fault.STALE_TRANSACTION: Terms(1 << 14, BEHIND),  # each; a peer that is a block behind has some
     Fault.FORGED: Terms(1 << 27, HOSTILE),  # whoever passes votes on has checked them
     Fault.BAD_COMMIT: Terms(1 << 20, HOSTILE),

@@ -3,6 +3,7 @@
 Published dashboards and alert rules query these names, so counters keep them verbatim, without `_total`.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from chain.door import Bounds, Door
 from chain.notifications import Traffic
 from runtime.primitives.types import BlockNumber
 
@@ -33,8 +35,10 @@ TASK_KIND = ("default", "async")
 FULL_ROLE, AUTHORITY_ROLE = 1, 4
 """Substrate's numbers for what a node does"""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-IDLE_TIMEOUT = 75.0
-"""seconds between two scrapes on one connection"""
+DOOR = Bounds(connections=64, connections_per_address=8, idle_seconds=75.0, head_line=8_190)
+"""75 seconds between two scrapes on one connection; browsers send long heads"""
+SCRAPE_SECONDS = 10.0
+"""for a reader to take the page; Prometheus waits no longer either"""
 CLOSE_TIMEOUT = 2.0
 """seconds a scrape in progress may take when the node stops"""
 
@@ -331,16 +335,17 @@ class Page(Protocol):
 class MetricsServer:
     """`GET /metrics` on its own port; 9615 by convention."""
 
-    def __init__(self, metrics: Page, host: str = "127.0.0.1", port: int = 9615) -> None:
+    def __init__(
+        self, metrics: Page, host: str = "127.0.0.1", port: int = 9615, bounds: Bounds = DOOR
+    ) -> None:
         self._metrics = metrics
         self._host = host
         self._port = port
-        self._runner: web.AppRunner | None = None
+        self._runner = web.ServerRunner(Door(self._serve, bounds), shutdown_timeout=CLOSE_TIMEOUT)
 
     @property
     def port(self) -> int:
         """The port listened on, once started."""
-        assert self._runner is not None, "the server has not started"
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
@@ -348,11 +353,6 @@ class MetricsServer:
 
         Raises: OSError when the address cannot be used.
         """
-        app = web.Application()
-        app.router.add_get("/metrics", self._serve)
-        self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=IDLE_TIMEOUT, shutdown_timeout=CLOSE_TIMEOUT
-        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -363,9 +363,25 @@ class MetricsServer:
 
     async def close(self) -> None:
         """Stop listening; closing twice is fine."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        await self._runner.cleanup()
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = self._answer(request)
+        if request.can_read_body:
+            response.force_close()  # nobody reads it
+        try:
+            async with asyncio.timeout(SCRAPE_SECONDS):
+                await response.prepare(request)
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            response.force_close()
+            if request.transport is not None:
+                request.transport.abort()  # it takes nothing, or too slowly
+        return response
+
+    def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.path != "/metrics":
+            return web.Response(status=404, text="only /metrics is served\n")
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="only GET is served\n", headers={"Allow": "GET, HEAD"})
         return web.Response(body=self._metrics.render().encode(), headers={"Content-Type": CONTENT_TYPE})

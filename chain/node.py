@@ -133,7 +133,7 @@ class Node:
         self.transport = environment.transport(node_key, store.genesis_hash)
         self.network = Network(self.transport, clock, self._status)
         if isinstance(self.transport, TcpTransport):
-            _discover(self.network, self.transport, node_key, store.genesis_hash, environment)
+            _discover(self, self.transport, node_key, environment)
         self.blocks = BlockExchange(self.network, store, clock)
         self.sync = Sync(store, _ImportDoor(self), self.blocks, clock, changes_voters, checkpoints)
         self.blocks.serve(self.sync)
@@ -550,22 +550,21 @@ def _transport(peers: TcpConfig | None, clock: Clock, home: Path) -> Callable[[K
     return lambda node_key, genesis: TcpTransport(peers, node_key, genesis, RealRng(), clock, RealDisk(home))
 
 
-def _discover(
-    network: Network, transport: TcpTransport, node_key: Keypair, genesis: bytes, environment: Environment
-) -> None:
+def _discover(node: Node, transport: TcpTransport, node_key: Keypair, environment: Environment) -> None:
     """Have a node hear of others from its peers."""
     discovery = Discovery(
-        network,
+        node.network,
         transport,
         transport.dialler,
         node_key,
-        genesis,
+        node.store.genesis_hash,
         environment.clock,
         environment.rng,
         allow_private=transport.config.allow_private,
         is_open=not transport.reserved.only,
+        fruitless=lambda: node.network.fruitless() if node.sync.is_stale else (),
     )
-    network.add(discovery, {Channel.PEERS: discovery.received})
+    node.network.add(discovery, {Channel.PEERS: discovery.received})
 
 
 def _check_genesis(spec: ChainSpec, store: ChainStore, executor: Executor) -> None:

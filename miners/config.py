@@ -41,7 +41,7 @@ def parser_of(config: type[Any]) -> argparse.ArgumentParser:
     module = sys.modules[config.__module__]
     name = module.__spec__.name if module.__spec__ else Path(module.__file__ or "program").stem
     parser = _OneLineParser(
-        prog=name,
+        prog=f"assay {name.rpartition('.')[2]}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -54,7 +54,8 @@ def parser_of(config: type[Any]) -> argparse.ArgumentParser:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see --help\n")
+        end = "" if message.endswith("?") else "."
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}{end} Try `{self.prog} --help`.\n")
 
 
 def _add_flag(parser: argparse.ArgumentParser, one: "Field[Any]", hint: Any, text: str) -> None:

@@ -1,9 +1,11 @@
 """Train on the text the chain assigns, publish the update, get paid.
 
-    python -m miners.miner --url ws://127.0.0.1:9944 --key //Miner1
+assay miner --key //Miner3                          join the local network
+assay miner --key-file PATH --url ws://HOST:PORT    with a key that no list of processes shows
 
-Reads top to bottom: main -> mine_forever -> mine -> prepare -> work. One assignment is one paid unit of work.
+One assignment is one paid unit of work.
 """
+# Reads top to bottom: main -> mine_forever -> mine -> prepare -> work.
 
 import asyncio
 import logging
@@ -11,6 +13,7 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
@@ -24,7 +27,7 @@ from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
-from miners.handover import hand_over
+from miners.handover import Handover
 from miners.joining import (
     PLANCK,
     CannotJoin,
@@ -106,6 +109,7 @@ class Bench:
     shelf: Shelf
     parameters: TrainingParameters
     promises: Promises
+    handover: Handover
     metrics: WorkerMetrics
     attack: Attack  # the honest one changes nothing
 
@@ -122,11 +126,14 @@ async def main(config: Config) -> None:
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
+        handover = Handover(
+            place.blobs, promises, partial(judges, place.chain, config.netuid), attack.serving
+        )
         bench = Bench(
             config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
-            promises, place.metrics, attack,
+            promises, handover, place.metrics, attack,
         )  # fmt: skip
-        programs = [mine_forever(bench)]
+        programs = [mine_forever(bench), handover.follow()]
         if config.prometheus_port is not None:
             programs.append(follow(place.chain, config.netuid, place.metrics))
         await together(*programs)
@@ -176,8 +183,7 @@ async def settle(bench: Bench, number: int) -> None:
         bench.promises.drop()
     elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
         await serve_payload(bench, promise, found[1])
-        await hand_payload_over(bench, promise, found[1], await judges(bench))
-        bench.promises.fulfil()
+        await fulfil(bench)
     elif promise.round != number:
         bench.promises.drop()
 
@@ -220,7 +226,6 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
     chain, netuid = bench.chain, bench.config.netuid
     await chain.phase_reached(netuid, promise.round, "Reveal")
     await serve_payload(bench, promise, blob)  # only now may anyone fetch it
-    targets = await judges(bench)
     try:
         receipt = await chain.submit(
             "ModelUpdates.reveal", netuid=netuid, round=promise.round, digest="0x" + promise.digest,
@@ -235,8 +240,13 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
         )  # fmt: skip
-    await hand_payload_over(bench, promise, blob, targets)
-    bench.promises.fulfil()
+    await fulfil(bench)
+
+
+async def fulfil(bench: Bench) -> None:
+    """Go on to the next round, while judges are given copies."""
+    await asyncio.to_thread(bench.promises.fulfil)
+    bench.handover.begin()
 
 
 async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
@@ -249,17 +259,10 @@ async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
         log.warning("round %05d | not served from here: %s", promise.round, problem)
 
 
-async def judges(bench: Bench) -> list[Source]:
+async def judges(chain: Chain, netuid: int) -> list[Source]:
     """Return who keeps payloads for others."""
-    mirrors = await bench.chain.mirrors(bench.config.netuid)
-    return [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != bench.chain.hotkey]
-
-
-async def hand_payload_over(bench: Bench, promise: Promise, blob: bytes, targets: list[Source]) -> None:
-    """Give every judge a copy, so that nobody needs this miner any more."""
-    digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
-    kept = await hand_over(bench.blobs, targets, digest, served)
-    log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
+    mirrors = await chain.mirrors(netuid)
+    return [Source(each.url, each.hotkey) for each in mirrors if each.hotkey != chain.hotkey]
 
 
 async def work(

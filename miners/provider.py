@@ -1,10 +1,10 @@
 """Cut the Python standard library's own source into shards, serve them by hash, name their root on chain.
 
-    python -m miners.provider --port 8100 --url ws://127.0.0.1:9944 --key //Provider
+assay provider --port 8100 --url ws://127.0.0.1:9944 --key //Provider
 
-Reads top to bottom: main -> publish -> register. Whoever reads the shards checks their hashes and need not
-trust us.
+Whoever reads the shards checks their hashes and need not trust this program.
 """
+# Reads top to bottom: main -> publish -> register.
 
 import asyncio
 import contextlib

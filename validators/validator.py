@@ -1,10 +1,10 @@
 """Check the miners' work and score it; the node beside this process secures the chain.
 
-    python -m validators.validator --url ws://127.0.0.1:9944 --key //Alice
+assay validator --url ws://127.0.0.1:9944 --key //Alice
 
-Reads top to bottom: main -> judge_forever -> judge -> seal -> measure -> open_scores -> attest.
 Scores are committed before they are revealed, so no judge can copy another's.
 """
+# Reads top to bottom: main -> judge_forever -> judge -> seal -> measure -> open_scores -> attest.
 
 import asyncio
 import logging

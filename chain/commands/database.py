@@ -61,7 +61,7 @@ def opened(parsed: argparse.Namespace, spec: ChainSpec, *, make: bool = False) -
         store = ChainStore.open(path, spec.state())
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
-    except (StorageError, OSError) as problem:
+    except StorageError as problem:
         raise Failure(str(problem)) from problem
     try:
         yield store

@@ -1,5 +1,7 @@
 """How a command ends when it cannot do its job."""
 
+import errno
+
 
 class Failure(Exception):
     """One line for a person: what, why, what to do; and the exit code."""
@@ -13,3 +15,15 @@ UNREACHABLE = 3
 """exit code when a node does not answer"""
 USAGE = 2
 """exit code when the arguments make no sense"""
+FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""what the system says of a disk, whether or not it names the file"""
+
+
+def of_files(problem: OSError) -> Failure | None:
+    """Say what the system refused of a file or a disk; None when it is about something else."""
+    if problem.filename is None and problem.errno not in FULL_OR_FAILING:
+        return None
+    what = "writing failed" if problem.filename is None else f"{problem.filename} cannot be used"
+    return Failure(
+        f"{what} ({problem.strerror}): name a place where this user may write, on a disk that has room"
+    )

@@ -62,7 +62,7 @@ def run(parsed: argparse.Namespace) -> int:
     disk = RealDisk(home / "guard")
     try:
         guard = Guard.open(disk, anew=True)
-    except (GuardError, OSError) as problem:
+    except GuardError as problem:
         raise Failure(str(problem)) from problem
     try:
         authors, voters = _chosen(guard, keys, parsed.key)

@@ -124,7 +124,7 @@ def _insert(parsed: argparse.Namespace) -> Shown:
         disk = RealDisk(parsed.keystore_path or home / "keystore")
         keys = SessionKeys(Keystore(disk, password), guard, RealRng())
         public = keys.insert(parsed.key_type.encode(), parsed.suri)
-    except (KeystoreError, OSError) as problem:
+    except KeystoreError as problem:
         raise Failure(str(problem)) from problem
     finally:
         guard.close()

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from chain.commands.seats import NETUID, Seat, take
+from chain.env_real import RealDisk
 from chain.keys.node import peer_id, read_node_key
 from chain.spec import SpecError
 
@@ -228,16 +229,14 @@ def write_spec(home: Path, validators: Sequence[str], slot_ms: int) -> None:
         raise SpecError(
             f"{home} holds a network with other validators or of another version: choose another directory"
         )
-    path.write_text(text)
+    RealDisk(home).replace(SPEC_FILE, text.encode())
 
 
 def _peer(home: Path, name: str) -> str:
     """Return the peer id of a node, whose key is made here: the others must know it before it starts."""
     path = home / name / KEY_FILE
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_bytes(32).hex())
+        RealDisk(path.parent).replace(path.name, secrets.token_bytes(32).hex().encode())
     return peer_id(read_node_key(path).public)
 
 

@@ -19,7 +19,7 @@ import uvloop
 from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import password as passwords
 from chain.commands import peer_flags
-from chain.commands.failure import USAGE, Failure
+from chain.commands.failure import USAGE, Failure, of_files
 from chain.commands.places import DEFAULT_BASE
 from chain.commands.ports import ensure_free
 from chain.consensus.guard_records import GuardError
@@ -66,7 +66,7 @@ def _describe_chain(group: argparse._ArgumentGroup) -> None:
         help="--chain dev --alice --tmp --rpc-cors all --state-pruning archive",
     )  # fmt: skip
     chain.add_argument(
-        "--chain", metavar="ID|FILE", default="local", help="dev, local, or a chain specification"
+        "--chain", metavar="ID|FILE", default="local", help="dev, local, or a chain specification [local]"
     )
     data = group.add_mutually_exclusive_group()
     data.add_argument("-d", "--base-path", type=Path, metavar="PATH", help=f"data directory [{DEFAULT_BASE}]")
@@ -179,19 +179,20 @@ def run(parsed: argparse.Namespace) -> int:
     if config.prometheus_port is not None:
         ensure_free(config.prometheus_host, config.prometheus_port, "--prometheus-port")
     if config.peers is not None and config.peers.port is not None:
-        ensure_free(config.peers.host, config.peers.port, "--port")
+        flag = "--port" if parsed.listen_addr is None else "--listen-addr"
+        ensure_free(config.peers.host, config.peers.port, flag)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
     except SpecError as problem:
         raise Failure(str(problem), USAGE) from problem
     except EXPECTED as problem:
-        raise Failure(str(problem)) from problem
+        raise _failure(problem) from problem
     except ExceptionGroup as group:
         expected, bugs = group.split(EXPECTED)
         if expected is None or bugs is not None:
             raise
-        raise Failure(str(_first(expected))) from group
+        raise _failure(_first(expected)) from group
     return 0
 
 
@@ -212,6 +213,11 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _failure(problem: BaseException) -> Failure:
+    told = of_files(problem) if isinstance(problem, OSError) else None
+    return told or Failure(str(problem))
 
 
 def _first(problem: BaseException) -> BaseException:

@@ -1,6 +1,7 @@
 """Is a port free, and if not, who holds it."""
 
 import contextlib
+import errno
 import os
 import socket
 from pathlib import Path
@@ -13,20 +14,24 @@ OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def ensure_free(host: str, port: int, flag: str) -> None:
-    """Refuse a port that somebody listens on; 0 is any free one.
+    """Refuse a port that somebody listens on, or that this machine or user cannot have; 0 is any free one.
 
     Raises: Failure.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as problem:
-            holder = _holder(port)
-            by = f" by {holder}" if holder else ""
-            raise Failure(
-                f"port {port} is taken{by}: stop that program, or choose another with {flag}"
-            ) from problem
+            raise Failure(_why_not(host, port, flag, problem)) from problem
+
+
+def _why_not(host: str, port: int, flag: str, problem: OSError) -> str:
+    if problem.errno != errno.EADDRINUSE:
+        return f"cannot listen on {host}, port {port} ({problem.strerror}): choose another with {flag}"
+    holder = _holder(port)
+    by = f" by {holder}" if holder else ""
+    return f"port {port} is taken{by}: stop that program, or choose another with {flag}"
 
 
 def outgoing() -> range:

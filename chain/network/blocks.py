@@ -157,6 +157,10 @@ class BlockExchange:
         """Take the cost of a fault from a peer."""
         self._network.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._network.thank(peer)
+
     # From peers.
 
     def _announced(self, peer: str, message: bytes) -> None:
@@ -180,9 +184,10 @@ class BlockExchange:
         self._network.send(peer, Channel.ANSWERS, response)
 
     def _answered(self, peer: str, message: bytes) -> None:
-        found: BlockResponse = BLOCK_RESPONSE.decode(message)
-        if self._requests.answered(peer, found.id):
-            self._syncing.answered(peer, found.id, found.blocks)
+        number = self._requests.answered(peer, message)
+        if number is not None:
+            found: BlockResponse = BLOCK_RESPONSE.decode(message)
+            self._syncing.answered(peer, number, found.blocks)
 
     @property
     def _syncing(self) -> Syncing:

@@ -8,6 +8,8 @@ from chain.network.messages import LIMITS, Channel, Status
 
 HALF_LIFE = 139.0
 """seconds in which half of what a peer has lost comes back"""
+FRUITLESS = 180.0
+"""seconds in which a peer has done nothing but faults, after which another one is worth trying"""
 BANNED = (1 << 31) * 71 // 100
 """the loss that ends it"""
 
@@ -15,7 +17,7 @@ BANNED = (1 << 31) * 71 // 100
 class Bucket:
     """A share of something: some at once, then so much per second."""
 
-    def __init__(self, rate: float, burst: int, now: float) -> None:
+    def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate = rate
         self._burst = float(burst)
         self._left = self._burst
@@ -69,6 +71,7 @@ class Peer:
     status: Status | None = None
     greeted: float | None = None  # when it was told last where this node stands
     buckets: dict[Channel, Bucket] = field(default_factory=dict)
+    faulty: tuple[float, float] | None = None  # first and last fault since it gave something good
 
     def may_send(self, channel: Channel, now: float) -> bool:
         """Count a message of the peer; False when it has sent more than its share."""
@@ -77,6 +80,15 @@ class Peer:
             limits = LIMITS[channel]
             bucket = self.buckets[channel] = Bucket(limits.rate, limits.burst, now)
         return bucket.take(now)
+
+    def faulted(self, now: float) -> None:
+        """Note a fault."""
+        self.faulty = now if self.faulty is None else self.faulty[0], now
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether nothing good has come of it for long, though there were reasons to."""
+        return self.faulty is not None and self.faulty[1] - self.faulty[0] >= FRUITLESS
 
 
 class Reputations:

@@ -124,12 +124,23 @@ class Network:
         """Take the cost of a fault from a peer, which may be the end of the connection."""
         log.debug("%s: %s %s", peer, reason, detail)
         self.faults[reason] = self.faults.get(reason, 0) + 1
+        if peer in self._peers:
+            self._peers[peer].faulted(self._clock.monotonic())
         if self._reputations.lose(peer, reason.cost) and peer in self._peers:
             what = f"{reason}: {detail}" if detail else reason
             log.info("❌ Dropped %s: %s. What to do: %s", peer, what, reason.advice)
             self._leave(peer)
             if not self._transport.ban(peer, reason):
                 self._reputations.forget(peer)
+
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        if peer in self._peers:
+            self._peers[peer].faulty = None
+
+    def fruitless(self) -> list[str]:
+        """Return the peers that were asked in vain for minutes."""
+        return [peer.name for peer in self._peers.values() if peer.is_fruitless]
 
     def cost_of(self, peer: str) -> int:
         """Return what a peer's faults amount to now."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from chain.env import Clock
 from chain.errors import StateDiscarded, UnknownBlock
-from chain.faults import Fault, PeerFault
+from chain.faults import Fault
 from chain.network.messages import (
     LIMITS,
     STATE_REQUEST,
@@ -23,7 +23,7 @@ from chain.network.messages import (
     StateResponse,
     Status,
 )
-from chain.network.requests import Allowance, Requests, Servings
+from chain.network.requests import NUMBER, Allowance, Requests, Servings
 from chain.network.service import Handle, Network
 from chain.state_data import MAX_RANGE, NOTHING, StateRange
 from chain.tasks import aside
@@ -44,8 +44,6 @@ HELD_IDLE = 60.0
 """seconds that a state is held after it was asked for last"""
 HELD_IN_ALL = 1800.0
 """seconds that a state is held at most: the database cannot forget what is overwritten as long"""
-ID_BYTES = 8
-"""before the range in an answer"""
 TURN = 0.25
 """seconds between two looks whether a peer may be given something again"""
 
@@ -169,6 +167,10 @@ class StateExchange:
         """Take the cost of a fault from a peer."""
         self._network.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._network.thank(peer)
+
     async def run(self) -> None:
         """Answer requests until cancelled, one after the other, the peers in turn."""
         while True:
@@ -228,12 +230,10 @@ class StateExchange:
             self._some.set()
 
     def _answered(self, peer: str, message: bytes) -> None:
-        """Hand on what was asked for; nothing else is worth decoding."""
-        if len(message) < ID_BYTES:
-            raise PeerFault(Fault.UNDECODABLE, f"{len(message)} bytes")
-        number = int.from_bytes(message[:ID_BYTES], "little")
-        if self._requests.answered(peer, number) and self._fetching is not None:
-            self._fetching.answered(peer, number, message[ID_BYTES:])
+        """Hand on what was asked for; a thread decodes it."""
+        number = self._requests.answered(peer, message)
+        if number is not None and self._fetching is not None:
+            self._fetching.answered(peer, number, message[NUMBER:])
 
 
 def _response(state: Ranged | None, request: StateRequest) -> bytes:

@@ -31,7 +31,6 @@ from chain.network.messages import (
     TransactionRequest,
     Transactions,
 )
-from chain.network.peers import Bucket
 from chain.network.requests import Allowance, Servings
 from chain.network.service import Handle, Network
 from chain.network.wanted import Wanted
@@ -52,10 +51,10 @@ REFUSED_TICKS = 60
 """seconds after which they may be offered again: a full pool empties, and other blocks are best"""
 MAX_BATCH = 1 << 20
 """bytes of one answer, beyond the first transaction"""
-RATE, BURST = 2_000, 8_192
-"""transactions of a peer that are verified, per second and at once: more than fit into blocks, and a pool"""
+CHECKED = Allowance(2_000, 8_192)
+"""transactions that are verified, of one peer and of all: more than fit into blocks, and a pool"""
 PENALTY = 16
-"""of those, for each that is refused: who sends nothing else has a hundred verified in a second"""
+"""of a peer's share, for each that is refused: who sends nothing else has a hundred verified in a second"""
 GIVEN = Allowance(2 << 20, 16 << 20)
 """of transactions for one peer"""
 ALL_GIVEN = Allowance(8 << 20, 32 << 20)
@@ -74,8 +73,8 @@ AT_ONCE = 16
 
 _UNREADABLE, _INVALID = 1002, 1010
 """the codes by which the pool refuses what cannot be read or is invalid, as clients know them"""
-_NEVER = frozenset({"BadProof", "BadSigner", "BadMandatory", "MandatoryValidation"})
-"""reasons that no block makes good"""
+_WRONG = frozenset({"BadProof", "BadSigner", "BadMandatory", "MandatoryValidation"})
+"""reasons that only a fork or another version of the runtime makes good"""
 
 
 class Waiting(Protocol):
@@ -96,9 +95,18 @@ class Waiting(Protocol):
 
 @dataclass(slots=True)
 class _Peer:
-    known: Seen[bytes]  # what it has
-    share: Bucket  # of this node's verifying
+    known: Seen[bytes]  # what it has of what was met
     backlog: deque[bytes]  # what it is still to be told of
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A transaction that was asked for."""
+
+    peer: str  # that has sent it
+    id: bytes
+    extrinsic: bytes
+    holders: list[str]  # who has announced it
 
 
 class TransactionGossip:
@@ -112,12 +120,13 @@ class TransactionGossip:
         self._peers: dict[str, _Peer] = {}
         self._wanted = Wanted()
         self._servings = Servings(clock, GIVEN, ALL_GIVEN)
+        self._checks = Servings(clock, CHECKED, CHECKED)
         self._met: dict[bytes, Hash] = {}  # accepted, by id; oldest first
         self._refused: Seen[bytes] = Seen(REFUSED)
         self._ticks = 0
         self._new: dict[bytes, None] = {}  # to be announced
         self._some = asyncio.Event()
-        self._arrived: deque[tuple[str, bytes, bytes]] = deque()  # peer, id, body
+        self._arrived: deque[_Body] = deque()
         self._arrived_bytes = 0
         self._work = asyncio.Event()
         handlers: dict[Channel, Handle] = {
@@ -129,18 +138,17 @@ class TransactionGossip:
 
     def joined(self, peer: str, status: Status) -> None:
         """Begin to tell a new peer what waits."""
-        now = self._clock.monotonic()
         waiting = [self._meet(each) for each in self._pool.propagated()]
-        self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), Bucket(RATE, BURST, now), deque(waiting))
-        self._wanted.joined(peer)
-        self._servings.joined(peer)
+        self._peers[peer] = _Peer(Seen(KNOWN_TRANSACTIONS), deque(waiting))
+        for part in (self._wanted, self._servings, self._checks):
+            part.joined(peer)
         self._tell_backlog(peer, self._peers[peer])
 
     def left(self, peer: str) -> None:
         """Forget a peer; others are asked in its place."""
         if self._peers.pop(peer, None) is not None:
-            self._wanted.left(peer)
-            self._servings.left(peer)
+            for part in (self._wanted, self._servings, self._checks):
+                part.left(peer)
             self._pull_all()
 
     def tick(self) -> None:
@@ -233,7 +241,9 @@ class TransactionGossip:
         found: TransactionIds = TRANSACTION_IDS.decode(message)
         known, now, too_many = self._peers[name].known, self._clock.monotonic(), 0
         for id_ in found.ids:
-            if known.add(id_) and id_ not in self._met and id_ not in self._refused:
+            if id_ in self._met:
+                known.add(id_)
+            elif id_ not in self._refused:
                 too_many += not self._wanted.offer(name, id_, now)
         self._pull(name)
         if too_many:
@@ -245,26 +255,27 @@ class TransactionGossip:
 
     def _pull(self, name: str) -> None:
         """Ask a peer for what it is to give, as far as this node can use it now."""
-        peer = self._peers.get(name)
-        if peer is None or not len(self._wanted) or self._is_syncing():
+        if name not in self._peers or not len(self._wanted) or self._is_syncing():
             return
         now = self._clock.monotonic()
         while len(self._arrived) < MAX_ARRIVED and self._arrived_bytes < MAX_ARRIVED_BYTES:
-            ids = self._wanted.ask(name, int(max(0.0, peer.share.left(now))), now)
+            ids = self._wanted.ask(name, self._checks.turn(name), now)
             if not ids:
                 return
-            peer.share.spend(len(ids))
+            self._checks.spend(name, len(ids))
             message = TRANSACTION_REQUEST.encode(TransactionRequest(ids))
             self._network.send(name, Channel.TRANSACTION_REQUESTS, message)
 
     def _received(self, name: str, message: bytes) -> None:
         """Keep the bodies that were asked for until the pool's turn, which is soon."""
+        if not self._wanted.waits_for(name):
+            raise PeerFault(Fault.NOT_ASKED, "transactions")
         found: Transactions = TRANSACTIONS.decode(message)
         ids = [blake2_256(each)[:ID_SIZE] for each in found.extrinsics]
         wanted = self._wanted.came(name, ids)
-        for id_, body, is_wanted in zip(ids, found.extrinsics, wanted, strict=True):
-            if is_wanted and id_ not in self._met:
-                self._arrived.append((name, id_, body))
+        for id_, body, holders in zip(ids, found.extrinsics, wanted, strict=True):
+            if holders and id_ not in self._met:
+                self._arrived.append(_Body(name, id_, body, holders))
                 self._arrived_bytes += len(body)
         if self._arrived:
             self._work.set()
@@ -281,33 +292,40 @@ class TransactionGossip:
             self._work.clear()
             while self._arrived:
                 for _ in range(min(AT_ONCE, len(self._arrived))):
-                    name, id_, body = self._arrived.popleft()
-                    self._arrived_bytes -= len(body)
-                    self._network.handle(name, self._offer, name, id_, body)
+                    arrived = self._arrived.popleft()
+                    self._arrived_bytes -= len(arrived.extrinsic)
+                    self._network.handle(arrived.peer, self._offer, arrived)
                 await asyncio.sleep(0)
             self._pull_all()
 
-    def _offer(self, name: str, id_: bytes, body: bytes) -> None:
+    def _offer(self, arrived: _Body) -> None:
         """Hand the pool a transaction; tell others of it, or remember that it was refused."""
+        name, id_ = arrived.peer, arrived.id
         if id_ in self._met or id_ in self._refused or self._is_syncing():
             return
         try:
-            transaction = self._pool.submit(body)
+            transaction = self._pool.submit(arrived.extrinsic)
         except SubmitError as refused:
             self._refused.add(id_)
             fault = _fault_of(refused)
             if fault is not None:
-                if name in self._peers:
-                    self._peers[name].share.spend(PENALTY)
+                self._checks.fine(name, PENALTY)
                 self._network.blame(name, fault, f"0x{id_.hex()}…: {refused}")
             return
+        self._know(arrived.holders, id_)
         self.propagate(transaction)
+
+    def _know(self, peers: list[str], id_: bytes) -> None:
+        """Note that some have a transaction that is here now."""
+        for name in peers:
+            if name in self._peers:
+                self._peers[name].known.add(id_)
 
     def _meet(self, transaction: Hash) -> bytes:
         """Remember a transaction that is here; return its id."""
         id_ = transaction[:ID_SIZE]
         self._met[id_] = transaction
-        self._wanted.has(id_)
+        self._know(self._wanted.has(id_), id_)
         if len(self._met) > MET:
             del self._met[next(iter(self._met))]
         return id_
@@ -320,5 +338,5 @@ def _fault_of(refused: SubmitError) -> Fault | None:
     if refused.code != _INVALID:
         return None
     problem = refused.__cause__
-    is_hopeless = isinstance(problem, TransactionRejected) and problem.reason in _NEVER
-    return Fault.BAD_TRANSACTION if is_hopeless else Fault.STALE_TRANSACTION
+    is_wrong = isinstance(problem, TransactionRejected) and problem.reason in _WRONG
+    return Fault.BAD_TRANSACTION if is_wrong else Fault.STALE_TRANSACTION

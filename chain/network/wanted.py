@@ -112,8 +112,15 @@ class Wanted:
             holder.asked[id_] = request
         return ids
 
-    def came(self, peer: str, ids: list[bytes]) -> list[bool | None]:
-        """Note the transactions of an answer; say of each whether it is still wanted, None: nobody asked.
+    def waits_for(self, peer: str) -> bool:
+        """Say whether a peer was asked for something that it may still answer."""
+        holder = self._holders[peer]
+        return bool(holder.asked or holder.open or holder.late)
+
+    def came(self, peer: str, ids: list[bytes]) -> list[list[str] | None]:
+        """Note the transactions of an answer; return who has announced each, None: nobody asked.
+
+        For one that is wanted no more that is nobody.
 
         Raises: PeerFault when nobody asked for an answer.
         """
@@ -122,14 +129,15 @@ class Wanted:
             self._came_none(peer, holder)
             return []
         requests: dict[_Request, int] = {}  # how many of its ids are settled
-        wanted: list[bool | None] = []
+        wanted: list[list[str] | None] = []
         for id_ in ids:
             request = holder.asked.pop(id_, None)
             if request is None:
                 wanted.append(None)
                 continue
             requests[request] = max(requests.get(request, 0), request.ids[id_] + 1)
-            wanted.append(self._wants.pop(id_, None) is not None)
+            want = self._wants.pop(id_, None)
+            wanted.append([] if want is None else [want.holder, *want.others])
         if requests:
             holder.rests_until = 0.0
         for request, settled in requests.items():
@@ -145,11 +153,13 @@ class Wanted:
         else:
             raise PeerFault(Fault.NOT_ASKED, "transactions")
 
-    def has(self, id_: bytes) -> None:
-        """Note that a transaction is here, however it came."""
+    def has(self, id_: bytes) -> list[str]:
+        """Note that a transaction is here, however it came; return who has announced it."""
         want = self._wants.pop(id_, None)
-        if want is not None:
-            self._holders[want.holder].offered.pop(id_, None)
+        if want is None:
+            return []
+        self._holders[want.holder].offered.pop(id_, None)
+        return [want.holder, *want.others]
 
     def overdue(self, now: float) -> list[str]:
         """Have others asked for what peers were asked for in vain; return those peers, once per request."""

@@ -116,10 +116,9 @@ class WarpExchange:
         self._network.send(peer, Channel.WARP_ANSWERS, response)
 
     def _answered(self, peer: str, message: bytes) -> None:
-        found: WarpResponse = WARP_RESPONSE.decode(message)
-        waiting = self._waiting.get(peer)
-        if self._requests.answered(peer, found.id) and waiting is not None and not waiting.done():
-            waiting.set_result(found)
+        number, waiting = self._requests.answered(peer, message), self._waiting.get(peer)
+        if number is not None and waiting is not None and not waiting.done():
+            waiting.set_result(WARP_RESPONSE.decode(message))
 
 
 def prove(store: Proofs, request: WarpRequest, size: int, floor: int = 0) -> WarpResponse:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.notifications import FinalityNotification, ImportNotification, SlowSubscriber
-from chain.rpc.backend import Backend
+from chain.rpc.backend import Backend, ProvableState
 from chain.rpc.dispatch import encode
 from chain.rpc.errors import Json
 from chain.rpc.outbox import Outbox
@@ -130,7 +130,7 @@ class Hub:
 
     def watch(self, sink: Sink, keys: Iterable[bytes]) -> None:
         """Begin a storage subscription: send the value of every key, then those that change."""
-        state = self._node.state(self._best)
+        state = self._best_state()
         mine = self._keys[sink] = list(dict.fromkeys(keys))
         for key in mine:
             watched = self._watched.get(key)
@@ -148,6 +148,18 @@ class Hub:
             del watched.sinks[sink]
             if not watched.sinks:
                 del self._watched[key]
+
+    def _best_state(self) -> ProvableState:
+        """Return the state of the best block; a restored chain may have taken its place unheard.
+
+        Raises: UnknownBlock, StateDiscarded.
+        """
+        try:
+            return self._node.state(self._best)
+        except StateDiscarded:
+            self._best, self._recheck = self._node.blocks.best, True
+            self._best_header = self._node.header(self._best)
+            return self._node.state(self._best)
 
     async def _follow_imports(self) -> None:
         while True:

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Protocol
 
-from chain.block_data import MAX_BLOCKS, MAX_JUSTIFICATION, PROOFS, BlockData, Fields, WarpStep
+from chain.block_data import MAX_BLOCKS, MAX_JUSTIFICATION, PROOFS, WarpStep
 from chain.env import Clock
 from chain.faults import Fault
+from chain.sync.peers import Asked
 from chain.sync.warp import TrustedPoint, WarpError, verify_step
 from runtime.primitives.grandpa import changes_voters
 from runtime.primitives.header import Header
@@ -44,25 +45,11 @@ AGAIN = 2.0
 """seconds until peers that led nowhere are asked again"""
 
 
-class Peers(Protocol):
+class Peers(Asked, Protocol):
     """Who can be asked, and how."""
-
-    def finals(self) -> dict[str, int]:
-        """Return the peers that may be asked now, and how many blocks each says are final."""
-
-    def has_from(self, peer: str, number: int) -> bool:
-        """Say whether a peer says that it has every block from a height on."""
-
-    def blame(self, peer: str, reason: Fault, detail: str) -> None:
-        """Take the cost of a fault from a peer."""
 
     async def proof(self, peer: str, begin: Hash) -> tuple[list[WarpStep], bool] | None:
         """Return what a peer proves beyond a block and whether that is all; None where no answer comes."""
-
-    async def blocks(
-        self, peer: str, start: Hash | int, count: int, fields: Fields
-    ) -> list[BlockData] | None:
-        """Return blocks upwards from a peer's best chain; None where no answer comes."""
 
 
 class Record(Protocol):
@@ -150,6 +137,8 @@ class Ascent:
                 pace[peer] = _pace(self._clock.monotonic() - began, self.point.number - reached)
                 if led is not Led.ON:
                     asked[peer] = led
+                if led is not Led.ASTRAY:
+                    self._peers.thank(peer)
                 if (
                     asked and self.point.number - cleared > MAX_BLOCKS
                 ):  # the others may know more from here on

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from chain.block_data import HEADERS, MAX_BLOCKS, BlockData, Fields
+from chain.block_data import HEADERS, MAX_BLOCKS
 from chain.checkpoints import Checkpoint
 from chain.env import Clock
 from chain.errors import SyncRefused
 from chain.faults import Fault
+from chain.sync.peers import Asked
 from runtime.primitives.types import BlockNumber, Hash
 
 log = logging.getLogger("sync")
@@ -22,24 +23,6 @@ WAIT = 1.0
 """seconds until another try, where nobody can be asked"""
 TOLD_EVERY = 5.0
 """seconds between two lines about the progress"""
-
-
-class Peers(Protocol):
-    """Who can be asked, and how."""
-
-    def finals(self) -> dict[str, int]:
-        """Return the peers that may be asked now, and how many blocks each says are final."""
-
-    def has_from(self, peer: str, number: int) -> bool:
-        """Say whether a peer says that it has every block from a height on."""
-
-    def blame(self, peer: str, reason: Fault, detail: str) -> None:
-        """Take the cost of a fault from a peer."""
-
-    async def blocks(
-        self, peer: str, start: Hash | int, count: int, fields: Fields, *, descending: bool = False
-    ) -> list[BlockData] | None:
-        """Return blocks from a peer; None where no answer comes."""
 
 
 class Reached(Protocol):
@@ -75,7 +58,7 @@ class Backbone:
     """Gets the hashes between the last final block and a checkpoint above it; `run` ends with the last."""
 
     def __init__(
-        self, checkpoint: Checkpoint, store: Store, record: Record, peers: Peers, clock: Clock
+        self, checkpoint: Checkpoint, store: Store, record: Record, peers: Asked, clock: Clock
     ) -> None:
         self._checkpoint = checkpoint
         self._store = store
@@ -134,6 +117,7 @@ class Backbone:
         if found == [] and self._peers.has_from(peer, lowest - 1):
             self._peers.blame(peer, Fault.USELESS, f"nothing below #{lowest}")
         if blocks:
+            self._peers.thank(peer)
             self._record.put(self._checkpoint.hash, lowest - len(blocks), blocks[::-1], expected)
         return bool(blocks)
 

@@ -35,6 +35,10 @@ class Company:
         """Take the cost of a fault from a peer, and leave it alone for a while."""
         self._sync.blame(peer, reason, detail)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._sync.thank(peer)
+
     async def proof(self, peer: str, begin: Hash) -> tuple[list[WarpStep], bool] | None:
         """Return what a peer proves beyond a block and whether that is all; None where no answer comes."""
         return await self._proofs.fetch(peer, begin)

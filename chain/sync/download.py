@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, BlockData, Fields
+from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, BlockData
 from chain.faults import Fault
+from chain.sync.peers import Asking
 from chain.sync.queue import Incoming
 from runtime.primitives.header import Header
 from runtime.primitives.trie import ordered_root
@@ -39,24 +40,8 @@ MAX_SHORT = 2
 """short answers with headers until another holder is asked: a chain may have ended where it was left"""
 
 
-class Work(Protocol):
+class Work(Asking, Protocol):
     """What a download needs of block sync."""
-
-    def ask(
-        self,
-        peer: str,
-        start: Hash | int,
-        count: int,
-        fields: Fields,
-        answered: Callable[[list[BlockData]], None],
-        failed: Callable[[], None],
-        *,
-        descending: bool,
-    ) -> bool:
-        """Ask a peer; one of the two follows. False when it cannot be asked now."""
-
-    def candidates(self, number: int) -> list[str]:
-        """Return the peers that have blocks up to a height and may be asked, the best choice first."""
 
     def is_known(self, block: Hash) -> bool:
         """Say whether a block is stored, or certain to be tried first."""
@@ -75,9 +60,6 @@ class Work(Protocol):
 
     def changes_voters(self, header: Header) -> bool:
         """Say whether a block's justification is needed for what comes after it."""
-
-    def blame(self, peer: str, reason: Fault, detail: str) -> None:
-        """Take the cost of a fault from a peer."""
 
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""

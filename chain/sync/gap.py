@@ -7,7 +7,6 @@ away at once are not fetched.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
 from chain.env import Clock
 from chain.faults import Fault
 from chain.storage.gap import Gap
+from chain.sync.peers import Asking
 from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.trie import ordered_root
@@ -43,33 +43,14 @@ class Store(Protocol):
     def gap(self) -> Gap: ...
 
 
-class Sync(Protocol):
+class Sync(Asking, Protocol):
     """Block sync, which knows the peers."""
 
     @property
     def is_major(self) -> bool: ...
 
-    def candidates(self, number: int) -> list[str]:
-        """Return the peers that have blocks up to a height and may be asked, the best choice first."""
-
     def doubtful(self, number: int) -> list[str]:
         """Return the peers that had not got a block when they came, but others above it."""
-
-    def ask(
-        self,
-        peer: str,
-        start: Hash | int,
-        count: int,
-        fields: Fields,
-        answered: Callable[[list[BlockData]], None],
-        failed: Callable[[], None],
-        *,
-        descending: bool,
-    ) -> bool:
-        """Ask a peer; one of the two follows. False when it cannot be asked now."""
-
-    def blame(self, peer: str, reason: Fault, detail: str) -> None:
-        """Take the cost of a fault from a peer."""
 
 
 class GapFill:

@@ -77,6 +77,9 @@ class Exchange(Protocol):
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+
 
 @dataclass(slots=True)
 class _Peer:
@@ -87,7 +90,7 @@ class _Peer:
     first: int  # height from which on it has every block
     asked: int = 0
     faults: int = 0  # since it answered well
-    is_doubted: bool = False  # it broke a promise, and no block of it was good since
+    standing: int = 0  # 1 once a block of it was good, -1 once it broke a promise, whichever was last
     rests_until: float = 0.0
 
 
@@ -146,7 +149,7 @@ class Sync:
 
         Who has not kept what it promised does not count until a block of it was good: any answer is cheap.
         """
-        heights = [peer.best[1] for peer in self._peers.values() if not peer.is_doubted]
+        heights = [peer.best[1] for peer in self._peers.values() if peer.standing >= 0]
         return max(self._store.best_number, median_high(heights) if heights else 0)
 
     @property
@@ -158,6 +161,11 @@ class Sync:
         if self._is_held:
             return True
         return self.target > self._store.best_number + BEHIND and not self._is_fresh()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the best block here is an old one, whatever peers say."""
+        return self._is_held or not self._is_fresh()
 
     def _is_fresh(self) -> bool:
         best = self._store.header(self._store.best)
@@ -298,7 +306,7 @@ class Sync:
         """Return the peers that have a block at a height and may be asked, the best choice first."""
         now = self._clock.monotonic()
         able = [
-            (peer.asked, peer.faults, place, name)
+            (peer.standing < 0, peer.asked, peer.faults, place, name)
             for place, (name, peer) in enumerate(self._peers.items())
             if peer.first <= number <= peer.best[1] and peer.rests_until <= now
         ]
@@ -339,8 +347,12 @@ class Sync:
         if state is not None:
             state.rests_until = self._clock.monotonic() + min(MAX_REST, REST * 2**state.faults)
             state.faults = min(state.faults + 1, 8)
-            state.is_doubted = True
+            state.standing = -1
         self._exchange.blame(peer, reason, detail)
+
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+        self._exchange.thank(peer)
 
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
@@ -367,7 +379,7 @@ class Sync:
     def _look(self) -> None:
         """Begin what should be under way, and go on with what is."""
         able = {name: peer for name, peer in self._peers.items() if peer.first <= self._store.best_number + 1}
-        for name, peer in sorted(able.items(), key=lambda each: (each[1].faults, -each[1].best[1])):
+        for name, peer in sorted(able.items(), key=lambda each: (-each[1].standing, each[1].faults)):
             if peer.rests_until <= self._clock.monotonic() and self._is_new(peer.best):
                 holders = [name, *(other for other, each in able.items() if each.best == peer.best)]
                 self._begin(Download(self, peer.best, dict.fromkeys(holders), is_best=True))
@@ -396,12 +408,25 @@ class Sync:
             )  # fmt: skip
 
     def _begin(self, download: Download) -> None:
-        """Begin a download unless there are enough, or another long one, or the time has not come."""
-        if self._is_held:
+        """Begin a download unless there are better ones enough, or another long one, or it is too early."""
+        if self._is_held or (download.is_long and any(each.is_long for each in self._downloads)):
             return
-        another = download.is_long and any(each.is_long for each in self._downloads)
-        if len(self._downloads) < MAX_DOWNLOADS and not another:
-            self._downloads.append(download)
+        self._downloads.append(download)
+        if len(self._downloads) > MAX_DOWNLOADS:
+            worst = min(reversed(self._downloads), key=self._merit)
+            worst.abandon()
+            self._downloads.remove(worst)
+
+    def _merit(self, download: Download) -> tuple[int, int]:
+        """Return what speaks for a download: who leads it, and how few others it leads.
+
+        Places are few, and whoever says nothing holds one for as long as it may take to answer.
+        """
+        lead = download.holders[0] if download.holders else ""
+        state = self._peers.get(lead)
+        if state is None:
+            return -2, 0
+        return state.standing, -sum(lead in each.holders[:1] for each in self._downloads)
 
     def _is_new(self, block: Block) -> bool:
         """Say whether a block is missing and nothing is done about it yet."""
@@ -419,7 +444,8 @@ class Sync:
                     download.abandon()
         sender = self._peers.get(incoming.peer)
         if is_stored and sender is not None:
-            sender.is_doubted = False
+            sender.standing = 1
+            self.thank(incoming.peer)
         if not is_stored and incoming.block not in self._queue and sender is not None:
             sender.rests_until = self._clock.monotonic() + REST  # not to be offered the same again at once
         self._look()

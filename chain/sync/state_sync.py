@@ -66,6 +66,9 @@ class Exchange(Protocol):
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Take the cost of a fault from a peer."""
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer has given something good."""
+
 
 class Store(Protocol):
     """Where states are restored."""
@@ -227,10 +230,12 @@ class StateSync:
             self._rest(asked.peer, LACKING, lacks=True)
             return
         self._pieces.got(asked.piece, kept.until, kept.shown, kept.size)
-        self._progressed = self._clock.monotonic()
         if kept.is_stingy:
             self._blame(asked.peer, Fault.STINGY, f"{kept.size} bytes")
-        elif asked.peer in self._peers:
+            return
+        self._progressed = self._clock.monotonic()
+        self._exchange.thank(asked.peer)
+        if asked.peer in self._peers:
             self._peers[asked.peer].faults = 0
             self._peers[asked.peer].lacks = False
 

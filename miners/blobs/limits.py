@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
+from chain.door import Bounds
 from miners.blobs.signing import BadRequest
 
 MIB = 1 << 20
@@ -21,7 +22,7 @@ MIB = 1 << 20
 class Limits:
     """Every bound of a blob server; sizes in bytes, times in seconds."""
 
-    connections: int = 512  # the oldest that has not signed yet makes room for a new one
+    connections: int = 512  # half of them for signers; another's oldest makes room for a new one
     connections_per_address: int = 32  # loopback, where all the workers of one machine are, is exempt
     connections_per_signer: int = 16  # that do not make room
     head_seconds: float = 10.0  # for the head of a request, the first one or the next on a connection
@@ -37,6 +38,12 @@ class Limits:
     chunk_seconds: float = 10.0  # for a reader to take, or a sender to send, one chunk
     least_rate: int = 16 << 10  # per second over a whole transfer
     most_callers: int = 4_096  # whose rates are remembered
+
+    def bounds(self) -> Bounds:
+        """Return what of it is about connections."""
+        return Bounds(
+            self.connections, self.connections_per_address, self.head_seconds, self.connections_per_signer
+        )
 
 
 class Rate:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from aiohttp import web
 
-from miners.blobs.door import Door, address_of
+from chain.door import Door, address_of
 from miners.blobs.errors import StoreFull
 from miners.blobs.limits import Limits, Rates, Turns
 from miners.blobs.signing import BadRequest, Claim, Doorman, read
@@ -107,7 +107,7 @@ async def serve(
     limits = limits or Limits()
     with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="blobs") as disk:
         server = _Server(library, guard, limits, traffic or Traffic(), disk)
-        server.door = Door(server.handle, limits)
+        server.door = Door(server.handle, limits.bounds())
         runner = web.ServerRunner(server.door, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
@@ -176,7 +176,7 @@ class _Server:
         if stake is None:
             return None, 0
         self.guard.doorman.admit(claim, request.method, request.raw_path)
-        self.door.signed(request, claim.signer)
+        self.door.know(request, claim.signer, stake)
         return claim.signer, stake
 
     def _turn(
@@ -242,7 +242,7 @@ class _Server:
         if stake is None:
             raise BadRequest(403, f"hotkey 0x{claim.signer.hex()} is not registered here: register it")
         self.guard.doorman.admit(claim, "PUT", request.raw_path, digest)
-        self.door.signed(request, claim.signer)
+        self.door.know(request, claim.signer, stake)
         expected = await self.guard.callers.expects(claim.signer, digest)
         if self.library.find(digest) is not None:
             return _stored(request, digest)

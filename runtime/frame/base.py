@@ -27,6 +27,7 @@ from runtime.frame.state import Overlay, State
 from runtime.frame.traits import SystemHost
 from runtime.primitives.era import ERA_CODEC, ERA_MARKER
 from runtime.primitives.layout import EncodeError
+from runtime.primitives.record import record
 from runtime.primitives.scale import (
     Codec,
     Codecs,
@@ -50,7 +51,7 @@ CALL_MARKER = Special("RuntimeCall")
 EVENTS_MARKER = Special("EventRecords")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A decoded call: which pallet, which call, the arguments as they are on the wire."""
 
@@ -82,7 +83,7 @@ class Initialization:
 Phase = Annotated[ApplyExtrinsic | Finalization | Initialization, Variants("frame_system::Phase")]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventRecord:
     """An event, and when in the block it happened."""
 
@@ -341,8 +342,8 @@ class Runtime:
 def _write_records(records: list[bytes], out: bytearray) -> None:
     """Append records that are encoded already, as the overlay keeps them."""
     write_compact(len(records), out)
-    for record in records:
-        out += record
+    for each in records:
+        out += each
 
 
 def _target(codecs: Codecs, attribute: str, call: CallSpec) -> Target:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NewType, Protocol, TypeVar, dataclass_transform
 
+from runtime.primitives.record import record
 from runtime.primitives.shapes import variant
 from runtime.primitives.transaction import ValidTransaction
 from runtime.primitives.types import AccountId, Weight
@@ -42,7 +43,7 @@ class CallFilter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedOrigin:
     """An account that signed, or is acted for; each filter must permit what it dispatches."""
 

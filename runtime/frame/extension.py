@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from runtime.frame.base import Call, DispatchInfo, Runtime
 from runtime.frame.declare import Pays
+from runtime.primitives.record import record
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.types import AccountId
 
@@ -16,7 +17,7 @@ UNIT: Any = tuple[()]
 """The type of an extension that adds no bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Submission:
     """A signed extrinsic as the extensions see it; `length` is in bytes."""
 

@@ -3,7 +3,6 @@
 Source: Polkadot specification, section 3.3.3; sp_runtime::generic::UncheckedExtrinsic.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from runtime.frame.base import Call, Runtime, RuntimeCall
@@ -11,6 +10,7 @@ from runtime.frame.extension import Extension, adds_bytes
 from runtime.frame.memo import LENGTH, Memo
 from runtime.primitives.crypto import Ecdsa, Ed25519, MultiSignature, Sr25519
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.record import record
 from runtime.primitives.scale import DecodeError, Input, codec, write_compact
 from runtime.primitives.transaction import unframed
 from runtime.primitives.types import AccountId, Id, MultiAddress
@@ -26,7 +26,7 @@ ADDRESS = codec(MultiAddress)
 SIGNATURE = codec(MultiSignature)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """Who signed, how, and the extensions' values in order."""
 
@@ -35,7 +35,7 @@ class Signature:
     extra: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extrinsic:
     """A decoded extrinsic; `length` counts its bytes with the length prefix.
 

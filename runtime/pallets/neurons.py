@@ -18,12 +18,12 @@ from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u128
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.types import AccountId, Balance, BlockNumber
+from runtime.primitives.urls import is_url
 
 PRICE_STEP_PPM = 1_260_000
 """Each registration raises the price by this factor: three of them double it."""
 MOST_HALVINGS = 128
 """No price of u128 survives more."""
-SCHEMES = ("http://", "https://")
 
 Url = Annotated[str, Bounded(128)]
 BY_UID = (twox_64_concat, twox_64_concat)
@@ -397,15 +397,6 @@ def decayed(price: Balance, elapsed: int, half_life: int) -> Balance:
     halvings, rest = divmod(elapsed, half_life)
     halved = price >> min(halvings, MOST_HALVINGS)
     return halved - halved * rest // (2 * half_life)
-
-
-def is_url(url: str) -> bool:
-    """Say whether a url is one a client may follow: web scheme, a host, no spaces, no credentials."""
-    scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
-    if scheme is None or not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    authority = url[len(scheme) :].partition("/")[0]
-    return bool(authority.partition(":")[0]) and "@" not in authority
 
 
 def _raised(price: Balance, chosen: Hyperparameters) -> Balance:

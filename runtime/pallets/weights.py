@@ -22,6 +22,7 @@ from runtime.frame.traits import BlockNumberProvider
 from runtime.pallets.subnets import BOUNDS, MOST_UIDS, Hyperparameters
 from runtime.primitives.commitments import Listed, Salt, weights_commitment
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
+from runtime.primitives.pairs import Pairs
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u64
 from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
 
@@ -31,7 +32,7 @@ BY_HOTKEY = (twox_64_concat, blake2_128_concat)
 MOST_COMMITS = BOUNDS["reveal_period"].most + 2
 """One for each epoch until the reveal, that of the reveal, and the one after it, when it is too late."""
 
-Row = Annotated[list[tuple[u16, u16]], Bounded(MOST_UIDS)]
+Row = Annotated[Pairs, Bounded(MOST_UIDS)]
 """(uid, weight) ascending by uid, no zeros, the largest weight 65,535."""
 
 
@@ -170,7 +171,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
     neurons: NeuronsOf = coupled()
     incentive: EpochsOf = coupled()
 
-    weights: DoubleMap[u16, u16, Row] = storage(default=[], hashers=BY_UID)
+    weights: DoubleMap[u16, u16, Row] = storage(default=Pairs(), hashers=BY_UID)
     last_update: DoubleMap[u16, u16, BlockNumber] = storage(default=0, hashers=BY_UID)
     weight_commits: DoubleMap[u16, AccountId, Annotated[list[WeightCommit], Bounded(MOST_COMMITS)]] = storage(
         default=[], hashers=BY_HOTKEY
@@ -275,7 +276,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         self._store(netuid, uid, row, now)
         self.deposit(WeightsSet(netuid, uid))
 
-    def row(self, netuid: int, uid: int) -> list[tuple[int, int]]:
+    def row(self, netuid: int, uid: int) -> Pairs:
         """Return a judge's row, ascending by uid."""
         return self.weights[netuid, uid]
 
@@ -314,7 +315,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         for judge, row in self.weights.under(netuid):
             kept = [entry for entry in row if entry[0] != uid]
             if len(kept) < len(row):
-                self.weights[netuid, judge] = kept
+                self.weights[netuid, judge] = Pairs(kept)
 
     def forget_commits(self, netuid: int, hotkey: AccountId) -> None:
         """Give up what a hotkey has sealed: it has no uid any more, and nobody else can open it."""
@@ -353,7 +354,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         return chosen, uid
 
     def _store(self, netuid: int, uid: int, row: Sequence[tuple[int, int]], now: int) -> None:
-        self.weights[netuid, uid] = upscaled(row)
+        self.weights[netuid, uid] = Pairs(upscaled(row))
         self.last_update[netuid, uid] = now
 
     def _put_commits(self, netuid: int, hotkey: AccountId, commits: list[WeightCommit]) -> None:

@@ -3,10 +3,10 @@
 Source: Polkadot specification, section 3.3.3.3 (mortality); sp_runtime::generic::Era.
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from runtime.primitives.layout import EncodeError
+from runtime.primitives.record import record
 from runtime.primitives.scale import Codec, DecodeError, Input
 from runtime.primitives.shapes import Special
 
@@ -14,7 +14,7 @@ MAX_PERIOD = 1 << 16
 ERA_MARKER = Special("Era")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MortalEra:
     """Valid in a window of `period` blocks (a power of two) that begins at `phase`; period 0 is immortal."""
 

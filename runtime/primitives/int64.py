@@ -5,13 +5,15 @@ the bounds under which no product and no sum can leave int64. Wider numbers are 
 the lowest first, each limb an array.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain, pairwise, zip_longest
+from itertools import pairwise, zip_longest
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime.primitives.pairs import PAIR, Pairs
 
 Int64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -23,6 +25,10 @@ LIMB: Final = 30
 LOW: Final = (1 << LIMB) - 1
 MOST: Final = 1 << 62
 """No number and no sum reaches more."""
+BLOCK: Final = 1 << 13
+"""numbers"""
+CELLS: Final = 1 << 17
+"""of a matrix, laid out at once"""
 POSITION: Final = 14
 """bits of a row, of a column and of a place in a row"""
 MOST_ROWS: Final = 1 << POSITION
@@ -63,32 +69,30 @@ def flags(values: Iterable[bool]) -> Mask:
     return np.array(list(values), np.bool_)
 
 
-def sparse(rows: Sequence[Sequence[tuple[int, int]]]) -> Sparse:
+def sparse(rows: Sequence[Iterable[tuple[int, int]]]) -> Sparse:
     """Return the entries of a square matrix from its rows of (column, value), all u16.
 
     Raises: ValueError for a value beyond u16 and for a row that is not ascending or leaves the matrix.
     """
     assert len(rows) <= MOST_ROWS
-    lengths = list(map(len, rows))
-    count = sum(lengths)
-    try:
-        flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), np.uint16, count=2 * count)
-    except OverflowError as problem:
-        raise ValueError(f"a row holds what is no u16: {problem}") from problem
+    packed = [row if isinstance(row, Pairs) else Pairs(row) for row in rows]
+    flat = np.frombuffer(b"".join(row.packed for row in packed), "<u2")
     column, value = flat[0::2].astype(np.int64), flat[1::2].astype(np.int64)
-    row = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
+    row = np.repeat(np.arange(len(rows), dtype=np.int64), list(map(len, packed)))
     if (np.diff(row << POSITION + 2 | column) <= 0).any():
         raise ValueError("a row is not in ascending order of uid")
-    if count and int(column.max()) >= len(rows):
+    if len(column) and int(column.max()) >= len(rows):
         raise ValueError(f"a row names a uid beyond {len(rows) - 1}")
     return Sparse(row, column, value)
 
 
-def rows_of(entries: Sparse, size: int) -> list[list[tuple[int, int]]]:
-    """Return the rows of (column, value) of a matrix with so many."""
-    pairs = list(zip(entries.column.tolist(), entries.value.tolist(), strict=True))
-    ends = accumulate(np.bincount(entries.row, minlength=size).tolist(), initial=0)
-    return [pairs[begin:end] for begin, end in pairwise(ends)]
+def rows_of(entries: Sparse, size: int) -> list[Pairs]:
+    """Return the rows of (column, value) of a matrix with so many; all are u16."""
+    assert _within(entries.column, 0, 65535)
+    assert _within(entries.value, 0, 65535)
+    packed = np.stack((entries.column, entries.value), axis=1).astype("<u2").tobytes()
+    ends = [PAIR.size * each for each in (*starts(entries.row, size).tolist(), len(entries.row))]
+    return [Pairs.of(packed[begin:end]) for begin, end in pairwise(ends)]
 
 
 # Sums and shares.
@@ -151,23 +155,34 @@ def supported(entries: Sparse, weight: Int64, needed: int, size: int) -> Int64:
     return answer
 
 
-def union(left: Sparse, right: Sparse) -> tuple[Sparse, Sparse]:
-    """Return two matrices with zeros written wherever only the other has an entry."""
-    one, other = (each.row << POSITION | each.column for each in (left, right))
-    if np.array_equal(one, other):
+def union(left: Sparse, right: Sparse, size: int) -> tuple[Sparse, Sparse]:
+    """Return two square matrices with zeros written wherever only the other has an entry."""
+    if np.array_equal(left.row, right.row) and np.array_equal(left.column, right.column):
         return left, right
-    key = np.concatenate((one, other))
-    order = np.argsort(key, kind="stable")
-    new = np.diff(key[order], prepend=-1) != 0
-    place = zeros(len(key))
-    place[order] = np.cumsum(new) - 1
-    places = key[order][new]
-    both = []
-    for values, at in ((left.value, place[: len(left.value)]), (right.value, place[len(left.value) :])):
-        spread = zeros(len(places))
-        spread[at] = values
-        both.append(Sparse(places >> POSITION, places & MOST_ROWS - 1, spread))
-    return both[0], both[1]
+    used = np.zeros(size, np.bool_)
+    used[left.row] = used[right.row] = True
+    rows, rank = np.flatnonzero(used), np.cumsum(used) - 1
+    keys = [rank[each.row] * size + each.column for each in (left, right)]
+    height = max(1, CELLS // size)
+    seen, held = np.zeros((height, size), np.bool_), zeros(height * size)
+    blocks = []
+    for first in range(0, len(rows), height):
+        edges = np.array((first, first + height)) * size
+        spans = [slice(*np.searchsorted(key, edges)) for key in keys]
+        places = [key[span] - edges[0] for key, span in zip(keys, spans, strict=True)]
+        for place in places:
+            seen.reshape(-1)[place] = True
+        row, column = seen.nonzero()
+        found = row * size + column
+        seen.reshape(-1)[found] = False
+        block = [rows[row + first], column]
+        for place, span, each in zip(places, spans, (left, right), strict=True):
+            held[place] = each.value[span]
+            block.append(held[found])
+            held[place] = 0
+        blocks.append(block)
+    row, column, one, other = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return Sparse(row, column, one), Sparse(row, column, other)
 
 
 # Numbers of 32 bits behind the point.
@@ -241,16 +256,36 @@ def shifted(number: Wide, bits: int) -> Int64:
     return answer
 
 
-def fractions(number: Wide, wholes: Sequence[int], which: Int64, bits: int) -> Wide:
-    """Return number * 2^bits / wholes[which], rounded down; no number exceeds its whole.
+@dataclass(frozen=True, slots=True)
+class Wholes:
+    """Numbers to divide by."""
+
+    reciprocals: Wide
+    shift: int
+    most: int
+
+
+def wholes(numbers: Sequence[int], bits: int) -> Wholes:
+    """Prepare the division of no larger numbers by these, so many bits behind the point.
 
     With r = 2^(bits + shift) // whole + 1 the product number * r / 2^shift is above the quotient by at most
     number / 2^shift. That is less than 1 / whole, so there is no integer between them.
     """
-    shift = LIMB * -(-2 * max(wholes, default=1).bit_length() // LIMB)
-    reciprocals = limbs([(1 << bits + shift) // whole + 1 if whole else 0 for whole in wholes])
-    scaled = product(number, [limb[which] for limb in reciprocals], 2 << bits + shift)
-    return scaled[shift // LIMB :]
+    shift = LIMB * -(-2 * max(numbers, default=1).bit_length() // LIMB)
+    reciprocals = limbs([(1 << bits + shift) // whole + 1 if whole else 0 for whole in numbers])
+    return Wholes(reciprocals, shift, 2 << bits + shift)
+
+
+def fractions(number: Wide, divisors: Wholes, which: Int64) -> Wide:
+    """Return number * 2^bits / whole[which], rounded down."""
+    scaled = product(number, [limb[which] for limb in divisors.reciprocals], divisors.most)
+    return scaled[divisors.shift // LIMB :]
+
+
+def blockwise(size: int, compute: Callable[[slice], Wide]) -> Wide:
+    """Return limbs that are computed in blocks which fit the processor's cache: that takes half the time."""
+    blocks = [compute(slice(first, first + BLOCK)) for first in range(0, size or 1, BLOCK)]
+    return [np.concatenate(limb) for limb in zip(*blocks, strict=True)]
 
 
 def totals(number: Wide, group: Int64, size: int) -> list[int]:

@@ -1,5 +1,6 @@
 """What the `assay` command says to mistakes: one line, and an exit code that means something."""
 
+import errno
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from chain.cli import main
+from chain.commands.failure import of_files
 from runtime.apis import NATIVE
 from runtime.runtime import VERSION
 
@@ -45,7 +47,7 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("node --bogus", "assay: unrecognized arguments: --bogus. Try `assay --help`."),
+        ("node --bogus", "assay node: unrecognized arguments: --bogus. Try `assay node --help`."),
         ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
          "`assay node --help`."),
         ("node --dev --signature-workers 99", "assay node: argument --signature-workers: '99' is neither "
@@ -68,11 +70,33 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
         ("key inspect nonsense",
          "assay: the phrase is not 12 to 24 English BIP-39 words with a valid checksum"),
         ("key inspect 0x12", "assay: a seed is 0x and 64 hexadecimal digits"),
+        ("key inspect //Alice -x", "assay key: unrecognized arguments: -x. Try `assay key --help`."),
         ("key", "assay key: the following arguments are required: VERB. Try `assay key --help`."),
     ],
 )  # fmt: skip
 def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: str, line: str) -> None:
     assert ending(capsys, *arguments.split()) == (USAGE, line)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "generate-node-key", "--file", "/dev/null/x/key"),
+        ("node", "--base-path", "/dev/null/x", *QUIET[1:]),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    code, said = ending(capsys, *arguments)
+    why = "cannot be used (Not a directory): name a place where this user may write, on a disk that has room"
+    assert (code, said.startswith("assay: /dev/null/x"), said.endswith(why)) == (REFUSED, True, True), said
+
+
+def test_a_full_disk_without_a_name_is_said() -> None:
+    said = str(of_files(OSError(errno.ENOSPC, "No space left on device")))
+    assert said.startswith("writing failed (No space left on device): name a place where this user may write")
+    assert of_files(OSError("a connection was reset")) is None
 
 
 def test_an_empty_key_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:

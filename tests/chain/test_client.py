@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
+from substrateinterface.exceptions import SubstrateRequestException
 
-from chain import connection
-from chain.client import Chain
+from chain import client, connection
+from chain.client import Chain, Refused
 from chain.connection import Connection, Unreachable, WrongChain, brief
 from chain.keys.pair import SuriError
 
@@ -172,3 +175,58 @@ def test_other_peoples_errors_become_one_short_line() -> None:
     assert brief(ValueError("a\n  b -+-+- {headers}")) == "a b"
     assert brief(EOFError()) == "EOFError"
     assert len(brief("x" * 10_000)) == connection.MOST_TEXT
+
+
+class Forgetful:
+    """A node whose pool takes a transaction once, drops it as no longer valid, and says so later."""
+
+    websocket = SimpleNamespace(settimeout=lambda seconds: None)
+    runtime_version = 1
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.height = 0
+        self.sent = 0
+
+    def get_block_hash(self, number: int) -> str:
+        return "0x" + number.to_bytes(32, "big").hex()
+
+    def get_metadata(self) -> Any:
+        return SimpleNamespace(pallets=[SimpleNamespace(name="Training")])
+
+    def get_chain_finalised_head(self) -> str:
+        self.height += 1
+        return self.get_block_hash(self.height)
+
+    def compose_call(self, *_: object) -> None:
+        return None
+
+    def create_signed_extrinsic(self, *_: object, **__: object) -> Any:
+        return SimpleNamespace(data="0x1234")
+
+    def rpc_request(self, method: str, _: list[Any]) -> Any:
+        if method == "author_submitExtrinsic":
+            self.sent += 1
+            if self.sent > 1:
+                raise SubstrateRequestException({"code": 1010, "message": "Invalid", "data": "round over"})
+        answers: dict[str, Any] = {
+            "chain_getHeader": {"number": hex(self.height)},
+            "chain_getBlock": {"block": {"extrinsics": []}},
+            "system_accountNextIndex": 0,
+            "state_getRuntimeVersion": {"specVersion": 1},
+        }
+        return {"result": answers.get(method)}
+
+    def close(self) -> None:
+        return None
+
+
+async def test_a_transaction_that_the_pool_has_dropped_is_refused_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Forgetful)
+    monkeypatch.setattr(client, "POLL_SECONDS", 0.0)
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        with pytest.raises(Refused) as refused:
+            await chain.submit("Training.attest_root", round=1)
+        assert refused.value.code == 1010
+        assert (await chain.finalized_head()).number < client.RESEND_BLOCKS + 6

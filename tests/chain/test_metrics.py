@@ -1,9 +1,13 @@
 """The metrics page, read the way Prometheus reads it."""
 
+import asyncio
+from contextlib import suppress
+
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from chain.door import Bounds
 from chain.metrics import Metrics, MetricsServer, Reading
 
 
@@ -89,6 +93,55 @@ async def test_the_page_is_served_on_its_own_port():
         async with http.post(url + "/metrics") as response:
             assert response.status == 405
     await server.close()
+    await server.close()
+
+
+async def test_strangers_who_say_nothing_do_not_keep_prometheus_out():
+    bounds = Bounds(connections=8, connections_per_address=4, idle_seconds=75.0)
+    server = MetricsServer(metrics(), port=0, bounds=bounds)
+    await server.start()
+    strangers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(40)]
+    url = f"http://127.0.0.1:{server.port}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        assert response.status == 200
+    for reader, _ in strangers[:-8]:
+        assert await reader.read() == b""  # hung up on
+    for _, writer in strangers:
+        writer.close()
+    await server.close()
+
+
+async def test_a_connection_that_sends_no_request_ends():
+    bounds = Bounds(connections=8, connections_per_address=4, idle_seconds=0.05)
+    server = MetricsServer(metrics(), port=0, bounds=bounds)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost:")
+    assert await reader.read() == b""
+    writer.close()
+    await server.close()
+
+
+class Long:
+    """A page that no socket's buffer takes whole."""
+
+    def render(self):
+        return "x" * (64 << 20)
+
+
+async def test_a_reader_that_takes_nothing_is_cut(monkeypatch):
+    monkeypatch.setattr("chain.metrics.SCRAPE_SECONDS", 0.1)
+    server = MetricsServer(Long(), port=0)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1_000)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
+    await reader.readline()
+    with suppress(ConnectionError):
+        while True:  # until the other end says that there is no connection any more
+            writer.write(b"GET")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+    writer.close()
     await server.close()
 
 

@@ -14,7 +14,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chain.keys.pair import Keypair
 from chain.network.messages import PROTOCOL_VERSION, STATUS, Channel, Status
@@ -134,12 +134,17 @@ class Enemy:
     most: int  # frames in all, of attacks that count them
     crowd: int  # connections at once
     seed: int
+    honest: str = ""  # a host that tells the truth, for those who twist it
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.until = time.monotonic() + self.seconds
         self._turns: Iterator[str] = itertools.cycle(self.sources)
+
+    def beside(self, host: str) -> "Enemy":
+        """Return the same attacker as another node knows it."""
+        return replace(self, host=host, counts=Counter())
 
     @property
     def goes_on(self) -> bool:
@@ -174,6 +179,7 @@ class Enemy:
         key: Keypair | None = None,
         reads: bool = True,
         best: tuple[bytes, int] | None = None,
+        status: Status | None = None,
     ) -> AsyncIterator[Intruder]:
         """Pass the handshake and say where one stands; count who is not let in.
 
@@ -193,7 +199,7 @@ class Enemy:
                 self.counts["refused"] += 1
                 raise
             self.counts["entered"] += 1
-            intruder.send(Channel.STATUS, self._status(best))
+            intruder.send(Channel.STATUS, STATUS.encode(status or self._status(best)))
             if reads:
                 listener = asyncio.create_task(intruder.listen(heard))
             else:
@@ -219,12 +225,10 @@ class Enemy:
                 greeting.read(await reader.readexactly(size))
         return greeting.finish()[1]
 
-    def _status(self, best: tuple[bytes, int] | None) -> bytes:
+    def _status(self, best: tuple[bytes, int] | None) -> Status:
         genesis = self.genesis
         block, number = best or (genesis, 0)
-        return STATUS.encode(
-            Status(PROTOCOL_VERSION, 1, genesis, Hash(block), BlockNumber(number), genesis, BlockNumber(0))
-        )
+        return Status(PROTOCOL_VERSION, 1, genesis, Hash(block), BlockNumber(number), genesis, BlockNumber(0))
 
     async def again(self, one: Callable[[int], Awaitable[None]]) -> None:
         """Have a crowd do the same, each over and over, until the time is over; being cut is part of it."""

@@ -66,10 +66,9 @@ class Host:
             finally:
                 _enter(home)
 
-    def take(self, addresses: list[str]) -> list[str]:
-        """Give this host more addresses, in any networks; return them."""
-        _ip(f"-n {self.name} addr add {address}/8 dev eth0" for address in addresses)
-        return addresses
+    def take(self, network: str) -> None:
+        """Give this host every address of a network, as IP/BITS."""
+        _ip([f"-n {self.name} route add local {network} dev lo"])
 
 
 @dataclass
@@ -183,10 +182,10 @@ class Network:
         )  # fmt: skip
 
     @contextmanager
-    def joined(self, name: str, *flags: str, listens: bool = True) -> Iterator[HostNode]:
-        """Have a full node on a host of its own for a while; it may not answer yet."""
+    def joined(self, name: str, *flags: str, listens: bool = True, alone: bool = False) -> Iterator[HostNode]:
+        """Have a full node on a host of its own for a while; it may not answer yet, nor dial if `alone`."""
         self.hosts[name] = self.switch.add()
-        node = self._started(name, *self.bootnodes(), *flags, listens=listens)
+        node = self._started(name, *([] if alone else self.bootnodes()), *flags, listens=listens)
         try:
             yield node
         finally:

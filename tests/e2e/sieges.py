@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from runtime.primitives.types import Hash
 from tests.e2e import siege_chain as chain
 from tests.e2e import siege_peers as peers
+from tests.e2e import siege_sync as sync
 from tests.e2e import siege_wire as wire
 from tests.e2e.enemy import Enemy
 
@@ -22,6 +23,27 @@ SIEGES: dict[str, Callable[[Enemy], Awaitable[None]]] = {
         chain.unasked_transactions, peers.eclipse,
     )
 }  # fmt: skip
+ON_NEWCOMERS: dict[str, Callable[[Enemy], Awaitable[None]]] = {
+    each.__name__: each for each in (sync.false_guides, sync.slow_guides)
+}
+"""Attacks on a node that has no blocks yet, by those it meets first."""
+AT_THE_DOOR = ("noise", "hang", "handshake_flood", "strangers")
+"""Attacks that nobody has to let in."""
+LAND = "11.128.0.0/9"
+"""where attackers come from"""
+_GROUPS, _NETWORKS = 128, 256
+
+
+def sources(turn: int, count: int) -> list[str]:
+    """Return the addresses of one attack, in as many groups as there are: no two attacks share any.
+
+    An address that is banned, or that came too often, would weaken the attacks after its own.
+    """
+    places = range(turn * count, (turn + 1) * count)
+    return [
+        f"11.{128 + at % _GROUPS}.{at // _GROUPS % _NETWORKS}.{1 + at // _GROUPS // _NETWORKS}"
+        for at in places
+    ]
 
 
 async def besiege(attack: str, genesis: str, **given: object) -> dict[str, int]:
@@ -29,7 +51,7 @@ async def besiege(attack: str, genesis: str, **given: object) -> dict[str, int]:
     enemy = Enemy(genesis=Hash(bytes.fromhex(genesis.removeprefix("0x"))), **given)  # type: ignore[arg-type]
     try:
         async with asyncio.timeout(enemy.seconds + 30):
-            await SIEGES[attack](enemy)
+            await (SIEGES | ON_NEWCOMERS)[attack](enemy)
     except TimeoutError:
         enemy.counts["stuck"] += 1
     return dict(enemy.counts)

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from bench.siege import peak_mib
+from chain.faults import Fault
 from runtime.primitives.types import Hash
 from tests.e2e.enemy import Enemy
 from tests.e2e.hosts import PATIENCE, PEER_PORT, Host, HostNode, Network, missing, network
 from tests.e2e.process import eventually
-from tests.e2e.sieges import SIEGES
+from tests.e2e.siege_sync import FALSE
+from tests.e2e.sieges import AT_THE_DOOR, LAND, ON_NEWCOMERS, SIEGES, sources
 from tests.e2e.visitor import REFUSED, Visitor
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +31,8 @@ UNTIL_BANNED = 60.0
 BANNED = ("frames", "forged_votes", "liars")
 FRAMES = 4_000
 CROWD = 20
+ADDRESSES = 64
+"""of each attack"""
 GROWTH_MIB = 100
 """what hostile peers may cost at most, with everything that is allocated once"""
 
@@ -40,7 +44,6 @@ class Besieged:
     net: Network
     victim: HostNode
     attacker: Host
-    sources: list[str]
     visitor: Visitor
 
 
@@ -53,8 +56,8 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
         net.await_final(1)
         victim, attacker = net.nodes["Bob"], net.switch.add()
         genesis = victim.rpc("chain_getBlockHash", 0)
-        sources = attacker.take([f"11.{100 + at}.0.1" for at in range(64)])
-        yield Besieged(net, victim, attacker, sources, Visitor(net.switch.add(), victim.host, genesis))
+        attacker.take(LAND)
+        yield Besieged(net, victim, attacker, Visitor(net.switch.add(), victim.host, genesis))
         assert net.complaints() == []
         net.await_final(max(node.number() for node in net.nodes.values()))
         net.agree()
@@ -69,6 +72,7 @@ def test_an_attack_costs_no_slot_no_memory_and_no_peer(besieged: Besieged, name:
     counts = asyncio.run(attack(besieged, name, said))
     assert sum(counts.values()) > 0, "nothing was tried"
     assert counts.get("stuck", 0) == 0, counts
+    assert counts.get("entered", 0) > 0 or name in AT_THE_DOOR, f"nobody got in: {counts}"
     assert peak_mib(victim.pid) - before < GROWTH_MIB
     victim.wait_height(height + 2)
     assert victim.rpc("system_health")["peers"] >= 1, "the honest peer stays"
@@ -77,13 +81,46 @@ def test_an_attack_costs_no_slot_no_memory_and_no_peer(besieged: Besieged, name:
     assert banned or name not in BANNED, victim.output()[said:]
 
 
+@pytest.mark.parametrize("mode", ["fast", "warp"])
+def test_a_newcomer_that_meets_liars_first_reaches_the_honest_state(besieged: Besieged, mode: str) -> None:
+    net = besieged.net
+    honest = net.nodes["Alice"]
+    with net.joined(mode, "--sync", mode, alone=True) as newcomer:
+        eventually(newcomer.is_up, "an answer of the newcomer", PATIENCE)
+        Path(f"/proc/{newcomer.pid}/clear_refs").write_text("5")
+        before = peak_mib(newcomer.pid)
+        asyncio.run(mislead(besieged, newcomer, honest))
+        final = newcomer.finalized()
+        assert newcomer.rpc("chain_getBlockHash", final) == honest.rpc("chain_getBlockHash", final)
+        assert peak_mib(newcomer.pid) - before < GROWTH_MIB
+        assert Fault.FALSE_STATE in newcomer.output(), newcomer.output()
+        assert f"{mode.title()} sync is done" in newcomer.output(), newcomer.output()
+
+
+async def mislead(besieged: Besieged, newcomer: HostNode, honest: HostNode) -> None:
+    """Have a crowd of liars, and then an honest node, show a newcomer the way to what is final now."""
+    places = sources(len(SIEGES) + len(besieged.net.switch.hosts), ADDRESSES)
+    with besieged.attacker.inside():
+        enemy = Enemy(
+            newcomer.host.address, PEER_PORT, Hash(bytes.fromhex(besieged.visitor.genesis[2:])), places,
+            PATIENCE, 1 << 40, len(FALSE), seed=1, honest=honest.host.address,
+        )  # fmt: skip
+        raging = asyncio.create_task(ON_NEWCOMERS["false_guides"](enemy))
+        await asyncio.to_thread(eventually, lambda: enemy.counts["entered"] >= len(FALSE), "liars", PATIENCE)
+        final = honest.finalized()
+        newcomer.rpc("system_addReservedPeer", besieged.net.address("Alice"))
+        await asyncio.to_thread(eventually, lambda: newcomer.finalized() >= final, "its state", PATIENCE)
+        raging.cancel()
+        await asyncio.wait([raging])
+
+
 async def attack(besieged: Besieged, name: str, said: int) -> dict[str, int]:
     """Make an attack, where it deserves a ban until there is one; return what it counted."""
     victim, genesis = besieged.victim, besieged.visitor.genesis
     with besieged.attacker.inside():
         enemy = Enemy(
-            victim.host.address, PEER_PORT, Hash(bytes.fromhex(genesis[2:])), besieged.sources,
-            UNTIL_BANNED if name in BANNED else BRIEFLY,
+            victim.host.address, PEER_PORT, Hash(bytes.fromhex(genesis[2:])),
+            sources(list(SIEGES).index(name), ADDRESSES), UNTIL_BANNED if name in BANNED else BRIEFLY,
             FRAMES if name == "frames" else 1 << 40, CROWD, seed=1,
         )  # fmt: skip
         raging = asyncio.create_task(SIEGES[name](enemy))

@@ -68,6 +68,7 @@ from runtime.primitives.scale import DecodeError
 from tests.chain.network.lab import Lab, grown, status_of
 from tests.fuzz.chain import remark
 from tests.fuzz.engine import Target
+from tests.fuzz.state_targets import truth
 from tests.sim.database import MemoryDatabase
 from tests.sim.env import Life
 from tests.sim.genesis import session_pair, spec_of
@@ -201,9 +202,12 @@ def targets() -> list[Target]:
         Channel.VOTES: [GOSSIP_MESSAGE.encode(votes()[0])],
         Channel.GRANDPA: [GOSSIP_MESSAGE.encode(each) for each in votes()[1:]],
         Channel.STATE_REQUESTS: [
-            STATE_REQUEST.encode(StateRequest(1, block, b"", None)) for block in (last.header.hash(), first)
+            STATE_REQUEST.encode(StateRequest(1, last.header.hash(), b"", None)),
+            STATE_REQUEST.encode(StateRequest(2, first, b"\x01", b"\x09")),
         ],
-        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, NOTHING))],
+        Channel.STATE_ANSWERS: [
+            STATE_RESPONSE.encode(StateResponse(1, each)) for each in (*truth()[1], NOTHING)
+        ],
     }
     codecs = {
         "status": (Channel.STATUS, STATUS),
@@ -214,6 +218,8 @@ def targets() -> list[Target]:
         "transaction_ids": (Channel.TRANSACTION_IDS, TRANSACTION_IDS),
         "warp_request": (Channel.WARP_REQUESTS, WARP_REQUEST),
         "warp_response": (Channel.WARP_ANSWERS, WARP_RESPONSE),
+        "state_request": (Channel.STATE_REQUESTS, STATE_REQUEST),
+        "state_response": (Channel.STATE_ANSWERS, STATE_RESPONSE),
         "transaction_request": (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST),
     }
     record = PEER_RECORD.encode(PeerRecord(1, 2, ["/ip4/127.0.0.1/tcp/1"]))

@@ -123,7 +123,7 @@ def _bans(data: bytes) -> Bans:
     write_checked(SimDisk(files, Life()), BANS_FILE, data)
     bans = Bans(SimDisk(files, Life()), Hands())
     bans.add("somebody", "203.0.113.7")
-    assert bans.has_ip("203.0.113.7")
+    assert bans.suspects("203.0.113.7")
     return bans
 
 

@@ -1,14 +1,8 @@
-"""A state on its way to another node: requests, answers, and the proof of a range against a known state."""
+"""A state on its way to another node: the proof of a range against a known state, and what is kept of it."""
 
 from functools import cache
 
-from chain.network.messages import (
-    STATE_REQUEST,
-    STATE_RESPONSE,
-    StateRequest,
-    StateResponse,
-)
-from chain.state_data import NOTHING, StateRange
+from chain.state_data import StateRange
 from chain.storage.range_proof import prove_range, verify_range
 from chain.storage.restore import WHOLE, HeldSnapshot, Restoring, Span
 from chain.storage.state import Cache, Disk, View
@@ -47,20 +41,10 @@ def proven(data: bytes) -> StateRange:
 def targets() -> list[Target]:
     """Return the targets of this module."""
     header = Header(Hash(bytes(32)), 9, Hash(bytes(32)), Hash(bytes(32)), Digest([]))
-    requests = [StateRequest(1, Hash(bytes(32)), b"", None), StateRequest(2, Hash(bytes(32)), START, b"\x09")]
-    responses = [StateResponse(1, each) for each in (*truth()[1], NOTHING)]
     records = [Restoring(header, [WHOLE]), Restoring(header, [Span(b"", b"\x01"), Span(b"\x02", None)])]
     record = codec(Restoring)
     ranges = tuple(RANGE.encode(each) for each in truth()[1])
     return [
-        Target(
-            "state.request", STATE_REQUEST.decode, (DecodeError,),
-            tuple(map(STATE_REQUEST.encode, requests)), STATE_REQUEST.encode,
-        ),
-        Target(
-            "state.response", STATE_RESPONSE.decode, (DecodeError,),
-            tuple(map(STATE_RESPONSE.encode, responses)), STATE_RESPONSE.encode,
-        ),
         Target(
             "state.restoring", record.decode, (DecodeError,), tuple(map(record.encode, records)),
             record.encode,

@@ -1,8 +1,7 @@
-"""A proof of who votes on its way to another node: requests, answers, and its steps against a known chain."""
+"""A proof of who votes on its way to another node: its steps against a known chain; what is kept of it."""
 
 from chain.block_data import WarpStep
 from chain.checkpoints import Checkpoint, CheckpointError
-from chain.network.messages import WARP_REQUEST, WARP_RESPONSE, WarpRequest, WarpResponse
 from chain.sync.ascent import STANDING, Standing
 from chain.sync.warp import WarpError, verify_step
 from runtime.primitives.scale import DecodeError, codec
@@ -29,22 +28,12 @@ def checkpoint(data: bytes) -> Checkpoint:
 
 def targets() -> list[Target]:
     """Return the targets of this module."""
-    requests = [WarpRequest(1, GENESIS.hash()), WarpRequest(2**64 - 1, Hash(bytes(32)))]
-    responses = [WarpResponse(1, HISTORY.steps, True), WarpResponse(2, HISTORY.steps[:1], False)]
     standings = [
         Standing(GENESIS.hash(), HISTORY.genesis, GENESIS, None),
         Standing(GENESIS.hash(), HISTORY.genesis, GENESIS, HISTORY.steps[0].justification),
     ]
     checkpoints = [Checkpoint(5, GENESIS.hash(), 1), Checkpoint(2**32 - 1, Hash(bytes(32)), 2**64 - 1)]
     return [
-        Target(
-            "warp.request", WARP_REQUEST.decode, (DecodeError,),
-            tuple(map(WARP_REQUEST.encode, requests)), WARP_REQUEST.encode,
-        ),
-        Target(
-            "warp.response", WARP_RESPONSE.decode, (DecodeError,),
-            tuple(map(WARP_RESPONSE.encode, responses)), WARP_RESPONSE.encode,
-        ),
         Target(
             "warp.standing", STANDING.decode, (DecodeError,),
             tuple(map(STANDING.encode, standings)), STANDING.encode,

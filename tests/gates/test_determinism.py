@@ -49,6 +49,8 @@ ORDERED_USERS = frozenset(
     }
 )
 """Calls that keep the order of what they are given; sorted, len, sum, min, max, any and all do not."""
+COMPILES = "runtime/primitives/record.py"
+"""Where constructors are compiled from the fields of their classes, as the dataclasses module does, once."""
 
 
 def offences(source: str) -> list[str]:
@@ -141,9 +143,10 @@ def name_called(called: ast.AST) -> str:
 
 def test_the_runtime_is_deterministic() -> None:
     found = [
-        f"{name_of(path)}:{offence}" for path in sources("runtime") for offence in offences(path.read_text())
+        (name_of(path), offence) for path in sources("runtime") for offence in offences(path.read_text())
     ]
-    assert found == []
+    assert [each for each in found if each[0] != COMPILES] == []
+    assert [offence.partition(" ")[2] for name, offence in found if name == COMPILES] == ["uses exec"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """A miner gives every judge a copy of what it has revealed, and can leave."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,12 @@ from miners import handover
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.server import serve
 from miners.blobs.store import BlobStore
-from miners.handover import hand_over
+from miners.compressor import Compressor
+from miners.handover import HANDOVER_SECONDS, Handover, hand_over
+from miners.promise import Promise, Promises
 from runtime.primitives.hashing import blake2_256
 from tests.miners.blobs.people import ALICE, BOB, MINER, Register, guard
+from tests.miners.test_replica import SMALL
 
 BLOB = b"payload" * 1_000
 DIGEST = blake2_256(BLOB)
@@ -74,6 +80,69 @@ async def test_a_judge_that_will_never_take_it_is_asked_once(
         f"a judge has no copy yet: blob 0x{DIGEST.hex()[:8]}… from {url}: answered 400: "
         "7000 bytes are announced, 7001 were revealed"
     ]
+
+
+async def test_a_judge_that_is_gone_does_not_hold_up_the_next_payload(tmp_path: Path) -> None:
+    later = b"the next round's"
+    promises, after = Promises(tmp_path), Compressor(SMALL)
+    store, taken = BlobStore(tmp_path / "judge"), {(MINER.hotkey, blake2_256(later)): len(later)}
+    register = Register(store, revealed=taken | {(MINER.hotkey, DIGEST): len(BLOB)})
+    async with (
+        silent() as gone,
+        serve(store, "127.0.0.1", 0, guard(register)) as url,
+        BlobClient(signer=MINER) as blobs,
+    ):
+        handover = Handover(blobs, promises, partial(told, [gone, Source(url, ALICE.hotkey)]))
+        following = asyncio.create_task(handover.follow())
+        for number, blob in enumerate((BLOB, later), start=1):
+            promises.keep(promised(number, blob), blob, after)
+            promises.fulfil()
+            handover.begin()
+            async with asyncio.timeout(HANDOVER_SECONDS - 1):  # then the silent one would be given up
+                while store.get(blake2_256(blob)) is None:
+                    assert not following.done()
+                    await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert promises.due() == (promised(2, later), later)  # until the silent one is given up
+
+
+async def test_what_a_crash_interrupted_is_handed_over_by_the_next_life(tmp_path: Path) -> None:
+    promises, store = Promises(tmp_path), BlobStore(tmp_path / "judge")
+    promises.keep(promised(1, BLOB), BLOB, Compressor(SMALL))
+    promises.fulfil()
+    register = Register(store, revealed={(MINER.hotkey, DIGEST): len(BLOB)})
+    async with (
+        serve(store, "127.0.0.1", 0, guard(register)) as url,
+        BlobClient(signer=MINER) as blobs,
+    ):
+        handover = Handover(blobs, Promises(tmp_path), partial(told, [Source(url, ALICE.hotkey)]))
+        following = asyncio.create_task(handover.follow())
+        while promises.due() is not None:
+            assert not following.done()
+            await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert store.get(DIGEST) == BLOB
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[Source]:
+    """A judge whose host takes connections and never answers."""
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda reader, writer: taken.append(writer), "127.0.0.1", 0)
+    async with server:
+        yield Source(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", BOB.hotkey)
+    for each in taken:
+        each.close()
+
+
+async def told(judges: list[Source]) -> list[Source]:
+    return judges
+
+
+def promised(number: int, blob: bytes) -> Promise:
+    return Promise(number, MINER.hotkey.hex(), "11" * 32, blake2_256(blob).hex(), len(blob), "22" * 32)
 
 
 async def test_no_judges_need_no_time() -> None:

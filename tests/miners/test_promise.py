@@ -1,5 +1,6 @@
 """What a miner needs to reveal is on disk before the chain knows of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_the_error_feedback_moves_on_with_the_reveal_only(tmp_path: Path) -> Non
     promises.fulfil()  # a life that ended in between does it again
     assert promises.memory(SMALL).digest() == after.digest()
     assert promises.open() is None
+
+
+def test_a_revealed_payload_is_due_until_judges_have_it(tmp_path: Path) -> None:
+    (blob, after), promises = trained(), Promises(tmp_path)
+    promises.keep(promised(blob), blob, after)
+    assert promises.due() is None
+    promises.fulfil()
+    promises.fulfil()
+    assert Promises(tmp_path).due() == (promised(blob), blob)
+    promises.settle(replace(promised(blob), round=2))  # late: of a payload before this one
+    assert promises.due() == (promised(blob), blob)
+    promises.settle(promised(blob))
+    assert promises.due() is None
 
 
 def test_a_lost_round_leaves_the_error_feedback_as_it_was(tmp_path: Path) -> None:

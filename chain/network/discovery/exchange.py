@@ -2,6 +2,7 @@
 
 joined      own record, and a question
 asked       up to 100 fresh records, at most once a minute to each peer
+fruitless   a peer that was dialled and has given nothing for minutes is left for another
 later       one peer is asked after another: every minute while there are free places, else every ten; the
             own record goes out anew when it says something new, and every eight hours
 
@@ -9,6 +10,7 @@ Nothing unasked for but a peer's own record: whoever sends others is charged.
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +44,8 @@ ASK_EVERY = 60.0
 """seconds between two answers to one peer, and between two questions to it"""
 ASK_CALMLY = 600.0
 """seconds between two questions to anybody, where there are enough peers"""
+REPLACE_EVERY = 30.0
+"""seconds between two peers that are left for others: who has only such peers loses no two at a time"""
 ANNOUNCE_EVERY = 15.0
 """seconds between two of the own records to everybody, however often the addresses change"""
 
@@ -72,6 +76,10 @@ class Appetite(Protocol):
 
     def welcomed(self, peer: str) -> None:
         """Note that a connected peer is one of this chain."""
+        ...
+
+    def replace(self, peer: str) -> bool:
+        """Leave a peer that this node has dialled, for another one; False where it stays."""
         ...
 
 
@@ -107,7 +115,9 @@ class Discovery:
         *,
         allow_private: bool,
         is_open: bool = True,
+        fruitless: Callable[[], Iterable[str]] = tuple,
     ) -> None:
+        """Know of whom nothing good comes by `fruitless`: others are dialled in their place."""
         self._network = network
         self._places = places
         self._book = places.book
@@ -119,11 +129,12 @@ class Discovery:
         self._rng = rng
         self._allow_private = allow_private
         self._is_open = is_open  # False: reserved peers only, of whom nobody is told
+        self._fruitless = fruitless
         self._talks: dict[str, _Talk] = {}
         self._own: Record | None = None
         self._told: Record | None = None  # the own record that every peer has
         self._own_addresses: list[Address] = []
-        self._announced = self._asked = -ASK_CALMLY
+        self._announced = self._asked = self._replaced = -ASK_CALMLY
 
     # What the network says.
 
@@ -144,6 +155,8 @@ class Discovery:
         if not self._is_open or not self._talks:
             return
         now = self._clock.monotonic()
+        if now - self._replaced >= REPLACE_EVERY and any(map(self._dialler.replace, self._fruitless())):
+            self._replaced = now
         self._renew()
         if self._own is not self._told and now - self._announced >= ANNOUNCE_EVERY:
             self._announced, self._told = now, self._own

@@ -5,7 +5,8 @@ their network has not sent two already. Where all places are taken, a newcomer t
 speaks for: some stay because of where they are, which nobody can choose without a secret of this node, some
 because they are near, and half of the others because they have been here longest. Of the rest, the last that
 came from the group of addresses with most has to go, or any where each is from another; nobody goes for a
-newcomer whose own group has as many.
+newcomer whose own group has as many. From where somebody was banned others come in while there are free
+places, and go first: the address may be that of many, the identity is the offender's.
 Source: bitcoin/bitcoin src/node/eviction.cpp; Heilman et al., Eclipse Attacks on Bitcoin's Peer-to-Peer
 Network, USENIX Security 2015.
 """
@@ -60,12 +61,16 @@ class Admission:
     def may_knock(self, ip: str) -> bool:
         """Say whether somebody at an IP address may say who they are.
 
-        A banned address may as long as a reserved peer is missing: it may be there, too.
+        One that is refused may as long as a reserved peer is missing: it may be there, too.
         """
-        if not ip or not self._bans.has_ip(ip):
+        if not ip or not self._bans.refuses(ip):
             return True
         connected = {link.peer for link in self._links()}
         return any(peer not in connected for peer in self._reserved.peers())
+
+    def is_stranger(self, peer: str, *, outbound: bool) -> bool:
+        """Say whether somebody has dialled this node whom its operator has not named."""
+        return not outbound and peer not in self._reserved and peer not in self._named
 
     def flaw(self, peer: str, ip: str, *, outbound: bool) -> str:
         """Return why a peer must not be connected, which is nothing where it may."""
@@ -73,10 +78,12 @@ class Admission:
             return ""
         if self._reserved.only:
             return "only reserved peers are let in"
-        if self._bans.has_peer(peer) or (ip and self._bans.has_ip(ip)):
-            return f"{peer} at {ip or '?'} is banned"
+        if self._bans.has_peer(peer):
+            return f"{peer} is banned"
         if outbound or peer in self._named:
             return ""
+        if ip and self._bans.refuses(ip):
+            return f"somebody else at {ip} was banned a moment ago"
         if self._is_crowded(peer, ip):
             return f"{MAX_PER_NETWORK} from the network of {ip} are connected already"
         if len(self._strangers(peer)) >= self._in_peers and self.displaced(peer, ip) is None:
@@ -88,6 +95,11 @@ class Admission:
         strangers = self._strangers(peer)
         if len(strangers) < self._in_peers or peer in self._reserved or peer in self._named or not ip:
             return None
+        if self._bans.suspects(ip):
+            return None
+        suspects = [link for link in strangers if link.ip and self._bans.suspects(link.ip)]
+        if suspects:
+            return suspects[-1]
         crowds = Counter(group_of(link.ip) for link in strangers if link.ip)
         rest = self._unprotected([link for link in strangers if link.ip])
         most = max((crowds[group_of(link.ip)] for link in rest), default=0)
@@ -118,10 +130,7 @@ class Admission:
         return [
             link
             for link in self._links()
-            if not link.outbound
-            and link.peer != peer
-            and link.peer not in self._reserved
-            and link.peer not in self._named
+            if link.peer != peer and self.is_stranger(link.peer, outbound=link.outbound)
         ]
 
     def _is_crowded(self, peer: str, ip: str) -> bool:

@@ -1,9 +1,10 @@
-"""Who may not come in for a while: by identity, and by IP address.
+"""Who may not come in for a while, by identity, and from which IP addresses nobody takes another's place.
 
 bans = blake2-256 of the rest | SCALE of the bans
 
 The first ban of somebody takes ten minutes, each further one twice as long, up to a day; a good day after the
-last one makes it the first again. Loopback addresses are never banned: everybody on this machine has them.
+last one makes it the first again. An address may be that of many, so it is refused for a minute after a ban
+of somebody there, and suspected for nine more; loopback ones are neither. See docs/adr/0025.
 """
 
 import logging
@@ -20,6 +21,10 @@ log = logging.getLogger("sub-libp2p")
 BANS_FILE = "bans"
 FIRST_BAN = 600
 LAST_BAN = 86_400
+REFUSED = 60
+"""seconds for which nobody is let in from the address of somebody who was banned"""
+SUSPECTED = 600
+"""seconds for which whoever comes from there goes before others"""
 FORGIVEN_AFTER = 86_400
 """seconds without a new ban, after the end of the last one"""
 MAX_BANS = 4_096
@@ -33,7 +38,7 @@ _MAX_DOUBLINGS = 8
 
 @struct("assay_network::Ban")
 class Ban:
-    """One who is kept away, or was a while ago."""
+    """One who is kept away or suspected, or was a while ago."""
 
     who: Annotated[bytes, Bounded(MAX_HOST)]  # a peer id, or "IP/BITS"
     ends: u64  # ms since the Unix epoch
@@ -62,11 +67,12 @@ class Bans:
         self._is_saved = True
 
     def add(self, peer: str, ip: str) -> float:
-        """Keep a peer and its IP address (empty: unknown) away; return for how many seconds."""
+        """Ban a peer and suspect its IP address (empty: unknown); return the seconds of the ban."""
         self.total += 1
         seconds = self._extend(peer)
         if ip and not is_loopback(ip):
-            self._extend(network_of(ip, IP6_PREFIX))
+            address = network_of(ip, IP6_PREFIX).encode()
+            self._bans[address] = Ban(address, self._clock.wall_ms() + SUSPECTED * 1000, 1)
         self._forget()
         self._is_saved = False
         self.save()
@@ -74,11 +80,15 @@ class Bans:
 
     def has_peer(self, peer: str) -> bool:
         """Say whether an identity is kept away now."""
-        return self._is_kept_away(peer)
+        return self._left_ms(peer) > 0
 
-    def has_ip(self, ip: str) -> bool:
-        """Say whether an IP address is kept away now."""
-        return self._is_kept_away(network_of(ip, IP6_PREFIX))
+    def refuses(self, ip: str) -> bool:
+        """Say whether nobody is let in from an IP address now."""
+        return self._left_ms(network_of(ip, IP6_PREFIX)) > (SUSPECTED - REFUSED) * 1000
+
+    def suspects(self, ip: str) -> bool:
+        """Say whether whoever comes from an IP address now takes nobody's place."""
+        return self._left_ms(network_of(ip, IP6_PREFIX)) > 0
 
     def pardon(self, peer: str) -> None:
         """Let an identity in again; its operator knows it."""
@@ -87,7 +97,7 @@ class Bans:
             self.save()
 
     def current(self) -> int:
-        """Return how many identities and addresses are kept away now."""
+        """Return how many identities are banned and addresses suspected now."""
         now = self._clock.wall_ms()
         return sum(now < ban.ends for ban in self._bans.values())
 
@@ -103,9 +113,9 @@ class Bans:
         except OSError as problem:
             log.warning("⚠️ bans are not on disk and end with this run: %s; see to the disk", problem)
 
-    def _is_kept_away(self, who: str) -> bool:
+    def _left_ms(self, who: str) -> int:
         ban = self._bans.get(who.encode())
-        return ban is not None and self._clock.wall_ms() < ban.ends
+        return 0 if ban is None else ban.ends - self._clock.wall_ms()
 
     def _extend(self, who: str) -> float:
         """Begin a ban, or a longer one; return its seconds."""

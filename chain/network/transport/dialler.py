@@ -40,6 +40,8 @@ MAX_DIALLING = 4
 """addresses of the book that are dialled at once"""
 LOOK_SECONDS = 2.0
 """after the book had nobody to dial, until it is asked again"""
+LEFT_SECONDS = 600.0
+"""for which somebody that was of no use is not dialled again, as long as anybody else is connected"""
 MAX_LOST = 32
 FEELER_SECONDS = 120.0
 """between two feelers, on average"""
@@ -194,6 +196,7 @@ class Dialler:
         self._targets: dict[str, Target] = {}  # the reserved ones
         self._bootnodes = _targets(Kind.BOOTNODE, wishes.bootnodes, connections.peer_id)
         self._lost: list[Target] = []
+        self._left: dict[str, float] = {}  # until when they are dialled only for want of anybody else
         self._fed = self._felt = clock.monotonic()
         self._looked = self._fed - LOOK_SECONDS
         self._tasks: asyncio.TaskGroup | None = None
@@ -220,6 +223,18 @@ class Dialler:
                 self._keep(target)
             if target.kind is Kind.FEELER:
                 self._connections.drop(peer, "it was only asked whether it is there")
+
+    def replace(self, peer: str) -> bool:
+        """Leave a peer that this node has dialled, for another one; False where it stays."""
+        is_dialled = any(each.peer == peer and each.is_welcome for each in self._busy.targets)
+        if peer in self._reserved or not is_dialled:
+            return False
+        log.info("🔁 Leaving %s for another peer: it was asked for minutes, and gave nothing good", peer)
+        now = self._clock.monotonic()
+        self._left = {each: until for each, until in self._left.items() if until > now}
+        self._left[peer] = now + LEFT_SECONDS
+        self._connections.drop(peer, "another peer may be of more use")
+        return True
 
     # Whom to dial.
 
@@ -256,7 +271,7 @@ class Dialler:
     def _start_if_due(self, target: Target, now: float) -> None:
         if target in self._busy.targets or now < target.due or not target.addresses:
             return
-        if target.kind is not Kind.RESERVED and self._bans.has_peer(target.peer or ""):
+        if target.kind is not Kind.RESERVED and self._avoids(target.peer or ""):
             return
         if target.peer is not None and self._connections.is_connected(target.peer):
             target.reset()
@@ -297,15 +312,20 @@ class Dialler:
         address, peer = entry.address, entry.address.peer
         if peer is None or peer == self._connections.peer_id or peer in self._reserved:
             return False
-        if self._connections.is_connected(peer) or peer in self._busy.peers() or self._bans.has_peer(peer):
+        if self._connections.is_connected(peer) or peer in self._busy.peers() or self._avoids(peer):
             return False
         if entry.last_try > max(entry.last_success, self._clock.wall_ms() - JUST_TRIED_MS):
             return False
         return address.is_name or self._may_dial(address.host)
 
+    def _avoids(self, peer: str) -> bool:
+        """Say whether a peer is not to be dialled now: banned, or left for others while there are any."""
+        is_left = self._left.get(peer, 0.0) > self._clock.monotonic() and self._connections.count() > 0
+        return is_left or self._bans.has_peer(peer)
+
     def _may_dial(self, ip: str) -> bool:
         """Say whether an IP address that nobody here has named may be dialled."""
-        return not self._bans.has_ip(ip) and (self._wishes.allow_private or is_global(ip))
+        return self._wishes.allow_private or is_global(ip)
 
     # Dialling.
 

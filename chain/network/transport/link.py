@@ -18,6 +18,7 @@ from chain.network.transport.memory import Memory
 from chain.network.transport.noise import Channel, NoiseError
 from chain.network.transport.queue import SendQueue
 from chain.network.transport.wire import Wire, WireClosed
+from chain.network.transport.work import PER_FRAME, PER_HANDSHAKE, Work
 
 MAX_QUEUE = 8 << 20
 """bytes that wait for a slow peer"""
@@ -109,8 +110,9 @@ class Link:
         *,
         outbound: bool,
         config: LinkConfig = LinkConfig(),
+        work: Work | None = None,
     ) -> None:
-        """`now` returns seconds that never run backwards."""
+        """`now` returns seconds that never run backwards; `work` is what strangers share, None for others."""
         self.peer = peer
         self.ip = wire.ip
         self.local_ip = wire.local_ip  # of this node, as the peer sees it
@@ -132,6 +134,9 @@ class Link:
         self._asked_at = 0.0
         self._round_trip: float | None = None
         self.fastest = math.inf  # seconds, the shortest of all round trips
+        self._work = work
+        if work is not None:
+            work.strangers += 1
         wire.can_write = self._wake
 
     def send(self, channel: int, message: bytes) -> bool:
@@ -154,6 +159,8 @@ class Link:
         Raises: LinkClosed; PeerFault when the peer breaks the format; whatever `deliver` raises.
         """
         self._ask()
+        if self._work is not None:
+            self._hold(self._work.pause(PER_HANDSHAKE))
         try:
             await self._wire.flow(lambda sealed: self._received(sealed, deliver))
         except WireClosed as problem:
@@ -171,6 +178,12 @@ class Link:
         queue = self._queue
         return LinkFigures(self.peer, self.ip, self.outbound, self._round_trip, queue.size, queue.shed)
 
+    def trust(self) -> None:
+        """Take the other end for no stranger from now on."""
+        if self._work is not None:
+            self._work.strangers -= 1
+            self._work = None
+
     def close(self, reason: str = "") -> None:
         """Hang up; what waits to be sent is lost."""
         if not self._is_closed:
@@ -181,10 +194,12 @@ class Link:
             self._queue.clear()
             self._assembler.clear()
             self._share.close()
+            self.trust()
             self._wire.abort(reason)
 
     def _received(self, sealed: memoryview, deliver: Callable[[int, bytes], None]) -> None:
-        """Hand on the messages that a frame completes; slow a peer down that sends more than its share."""
+        """Hand on the messages that a frame completes; slow a peer down that takes more than its share."""
+        began, work = self._now(), self._work
         try:
             cost = self._take(sealed, deliver)
         except PeerFault as fault:
@@ -195,10 +210,17 @@ class Link:
             self.close(str(problem))
             return
         self._allowance.spend(cost)
-        left = self._allowance.left(self._now())
-        if left < 0:
+        now = self._now()
+        pause = -self._allowance.left(now) / self._config.receive_rate
+        if work is not None:
+            pause = max(pause, work.pause(now - began + PER_FRAME))
+        self._hold(pause)
+
+    def _hold(self, seconds: float) -> None:
+        """Read nothing for a while."""
+        if seconds > 0:
             self._wire.hold()
-            self._loop.call_later(-left / self._config.receive_rate, self._wire.release)
+            self._loop.call_later(seconds, self._wire.release)
 
     def _take(self, sealed: memoryview, deliver: Callable[[int, bytes], None]) -> int:
         """Return how many bytes of the peer's share a frame takes."""

@@ -25,6 +25,7 @@ from chain.network.transport.memory import Memory
 from chain.network.transport.names import Resolve, look_up
 from chain.network.transport.reserved import Reserved, TooManyReserved
 from chain.network.transport.wire import Wire
+from chain.network.transport.work import SHARE, Work
 
 log = logging.getLogger("sub-libp2p")
 
@@ -52,6 +53,7 @@ class TcpConfig:
     public: tuple[Address, ...] = ()  # where others are told to find this node
     allow_private: bool = True  # whether addresses outside the internet are dialled and passed on
     link: LinkConfig = field(default_factory=LinkConfig)
+    strangers_share: float = SHARE  # of this node's time
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class TcpTransport:
         self._rng = rng
         self._links: dict[str, Link] = {}
         self._memory = Memory()
+        self._work = Work(clock.monotonic, config.strangers_share)
         self._half_open = HalfOpen(clock.monotonic, rng)
         named = frozenset(address.peer for address in config.known)
         self._admission = Admission(
@@ -160,7 +163,7 @@ class TcpTransport:
             link.close(reason)
 
     def ban(self, peer: str, reason: str) -> bool:
-        """Disconnect a peer and keep it and its IP address away for a while; a reserved one may come back."""
+        """Disconnect a peer and keep it away for a while, as its IP address; a reserved one may come back."""
         link = self._links.get(peer)
         ip = "" if link is None else link.ip
         is_reserved = peer in self.reserved
@@ -257,6 +260,8 @@ class TcpTransport:
         except (AddressError, TooManyReserved) as problem:
             raise PeerArgumentError(str(problem)) from problem
         self.bans.pardon(peer)
+        if peer in self._links:
+            self._links[peer].trust()
         log.info("🔗 %s is reserved from now on, at %s", peer, address)
 
     def release(self, peer: str) -> None:
@@ -319,7 +324,8 @@ class TcpTransport:
             if self._peers is not None:  # now, not in a later turn: nobody else is to take the same place
                 self._leave(displaced, self._peers)
         now, config = self._clock.monotonic, self.config.link
-        return Link(peer, channel, wire, self._memory, now, outbound=outbound, config=config)
+        work = self._work if self._admission.is_stranger(peer, outbound=outbound) else None
+        return Link(peer, channel, wire, self._memory, now, outbound=outbound, config=config, work=work)
 
     async def _deliver(self, link: Link, met: Met | None) -> None:
         peers, known = self._peers, self._links.get(link.peer)

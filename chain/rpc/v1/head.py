@@ -125,18 +125,30 @@ class Head:
             self._stop(follower)
 
     def add(self, follower: Follower) -> None:
-        """Tell a follower of the present, then of every change."""
+        """Tell a follower of the present, then of every change.
+
+        Raises: UnknownBlock, StateDiscarded.
+        """
+        state = self._root_state()
         final = list(self._last_final())[::-1]
         if len(self._tree) + len(final) > MAX_PINNED:
             follower.stop()
             return
         self._followers[follower] = None
-        runtime = self._specification(self._node.state(self._root))
+        runtime = self._specification(state)
         follower.initialized([self._pin(block, header) for block, header in final], runtime)
         for block, header in self._tree.items():
             follower.announced(self._pin(block, header), self._new_runtime(block, header))
         follower.best_changed(self._best)
         self._make_room()
+
+    def _root_state(self) -> ProvableState:
+        """Return the state of the last final block; a restored chain may have taken its place unheard."""
+        try:
+            return self._node.state(self._root)
+        except StateDiscarded:
+            self.restart()
+            return self._node.state(self._root)
 
     def remove(self, follower: Follower) -> None:
         """Tell a follower no more; one that has been stopped is fine."""

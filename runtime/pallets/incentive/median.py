@@ -16,12 +16,13 @@ from typing import Final
 
 from runtime.pallets.incentive.judgements import eligible, judgements, paid, without_cut
 from runtime.pallets.incentive.shares import apportion, water_level
-from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput
+from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, Row
 from runtime.primitives.int64 import (
     Int64,
     Sparse,
     Wide,
     apportion_rows,
+    blockwise,
     flags,
     fractions,
     integers,
@@ -34,6 +35,7 @@ from runtime.primitives.int64 import (
     supported,
     totals,
     union,
+    wholes,
     wide,
     widened,
 )
@@ -162,16 +164,21 @@ def _bonds(epoch: EpochInput, bonds: Sparse, scores: Sparse, clipped: Int64) -> 
     by_keep, by_penalty = gcd(keep, PPM), gcd(penalty, PPM)
     full = PPM // by_penalty
     earning = scores.value * full - (scores.value - clipped) * (penalty // by_penalty)
-    young = integers(epoch.registered)[bonds.column] >= max(1, epoch.last_epoch_block)
-    old, new = union(bonds.where(~young), scores.valued(earning))
+    known = integers(epoch.registered)[bonds.column] < max(1, epoch.last_epoch_block)
+    old, new = union(bonds.valued(bonds.value * known), scores.valued(earning), len(epoch.stake))
     whole = SHARES * full * (PPM // by_keep)
     most = whole * U16
-    kept = product(wide(keep // by_keep * SHARES * full), [old.value], most)
-    fresh = product(wide((PPM - keep) // by_keep * U16), widened(new.value, SHARES * full), most)
-    return Bonds(old, plus(kept, fresh, most), whole)
+    by_old, by_new = wide(keep // by_keep * SHARES * full), wide((PPM - keep) // by_keep * U16)
+
+    def mean(block: slice) -> Wide:
+        kept = product(by_old, [old.value[block]], most)
+        fresh = product(by_new, widened(new.value[block], SHARES * full), most)
+        return plus(kept, fresh, most)
+
+    return Bonds(old, blockwise(len(old.value), mean), whole)
 
 
-def _stored(bonds: Bonds, keeps: Sequence[bool]) -> list[list[tuple[int, int]]]:
+def _stored(bonds: Bonds, keeps: Sequence[bool]) -> list[Row]:
     amount = shifted(bonds.amount, SHARES_BITS) // (bonds.whole >> SHARES_BITS)
     kept = flags(keeps)[bonds.places.row] & (amount > 0)
     return rows_of(bonds.places.valued(amount).where(kept), len(keeps))
@@ -183,9 +190,14 @@ def _dividends(votes: Sequence[int], consensus: Int64, bonds: Bonds) -> list[int
     counts = flags(share > 0 for share in votes)[bonds.places.row] & (consensus[bonds.places.column] > 0)
     places = bonds.places.where(counts)
     amount = [limb[counts] for limb in bonds.amount]
-    parts = fractions(amount, totals(amount, places.column, size), places.column, FINE)
-    earned = product(parts, [consensus[places.column]], SHARES << FINE + 1)
-    claims = totals(earned, places.row, size)
+    together = wholes(totals(amount, places.column, size), FINE)
+
+    def earned(block: slice) -> Wide:
+        column = places.column[block]
+        parts = fractions([limb[block] for limb in amount], together, column)
+        return product(parts, [consensus[column]], SHARES << FINE + 1)
+
+    claims = totals(blockwise(len(places.column), earned), places.row, size)
     return [share * claim for share, claim in zip(votes, claims, strict=True)]
 
 

@@ -17,7 +17,7 @@ from runtime.frame.storage import DoubleMap, Map, Value, storage
 from runtime.frame.traits import Currency
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.shares import apportion
-from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Row
+from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.neurons import Neuron
 from runtime.pallets.subnets import ASY, PPM, Hyperparameters
@@ -27,8 +27,6 @@ from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import u16, u32, u128
 from runtime.primitives.types import ZERO_HASH, AccountId, Balance, BlockNumber, Hash, Ppm, Weight
 
-CONSENSUS = "median"
-"""The consensus function of every subnet."""
 MOST_HALVINGS = 128
 """No reward of u128 survives more."""
 NOBODY = AccountId(ZERO_HASH)
@@ -109,7 +107,7 @@ class NeuronsOf(Protocol):
 class WeightsOf(Protocol):
     """What is asked of the Weights pallet."""
 
-    def row(self, netuid: int, uid: int) -> list[tuple[int, int]]:
+    def row(self, netuid: int, uid: int) -> Row:
         """Return a judge's row, ascending by uid."""
         ...
 
@@ -154,7 +152,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
     consensus: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
     incentives: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
     dividends: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
-    bonds: DoubleMap[u16, u16, Row] = storage(default=[], hashers=BY_UID)
+    bonds: DoubleMap[u16, u16, Row] = storage(default=Row(), hashers=BY_UID)
     validator_permit: DoubleMap[u16, u16, bool] = storage(default=False, hashers=BY_UID)
     emission: DoubleMap[u16, u16, Balance] = storage(default=0, hashers=BY_UID)
     last_epoch: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
@@ -231,7 +229,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         for judge, row in self.bonds.under(netuid):
             kept = [entry for entry in row if entry[0] != uid]
             if len(kept) < len(row):
-                self._put_bonds(netuid, judge, kept)
+                self._put_bonds(netuid, judge, Row(kept))
 
     def try_state(self) -> None:
         """Nothing was lost or made; what an epoch decided is about neurons that exist."""
@@ -280,7 +278,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         epoch = self.epoch_input(netuid, now)
         output = run_epoch(epoch)
         self._store(netuid, listed, output)
-        payouts = [_payout(uid, neuron, epoch, output) for uid, neuron in listed if output.emission[uid]]
+        payouts = [_payout(uid, neuron, output) for uid, neuron in listed if output.emission[uid]]
         paid = sum(self._pay(netuid, payout) for payout in payouts)
         carried = epoch.emission - paid
         self.paid.put(self.paid.get() + paid)
@@ -303,7 +301,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         sealed = {uid: commits[0].committed_at for uid, commits in self.weights.pending(netuid).items()}
         uids = range(max(seats, default=-1) + 1)
         return EpochInput(
-            consensus=CONSENSUS,
+            consensus=CONSENSUS[chosen.consensus],
             block=now,
             tempo=chosen.tempo,
             last_epoch_block=self.last_epoch[netuid],
@@ -352,7 +350,7 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         )
         return amount
 
-    def _put_bonds(self, netuid: int, uid: int, row: list[tuple[int, int]]) -> None:
+    def _put_bonds(self, netuid: int, uid: int, row: Row) -> None:
         if row:
             self.bonds[netuid, uid] = row
         else:
@@ -363,17 +361,17 @@ def _dials(chosen: Hyperparameters) -> Dials:
     return Dials(
         kappa_ppm=chosen.kappa_ppm,
         max_permits=chosen.max_permits,
+        stake_threshold=chosen.stake_threshold,
         stake_cap_ppm=chosen.stake_cap_ppm,
         activity_cutoff=chosen.activity_cutoff,
         bonds_moving_average_ppm=chosen.bonds_moving_average_ppm,
+        bonds_penalty_ppm=chosen.bonds_penalty_ppm,
         owner_cut_ppm=chosen.owner_cut_ppm,
         miners_share_ppm=chosen.miners_share_ppm,
     )
 
 
-def _payout(uid: int, neuron: Neuron, epoch: EpochInput, output: EpochOutput) -> Payout:
-    """Name the two parts of what a neuron is owed; who mines and judges has them split by what is stored."""
-    miners = epoch.hyperparameters.miners_share_ppm
-    mined, judged = output.incentive[uid] * miners, output.dividends[uid] * (PPM - miners)
-    incentive, dividend = apportion(output.emission[uid], [mined, judged] if mined + judged else [1, 0])
-    return Payout(uid, neuron, incentive, dividend)
+def _payout(uid: int, neuron: Neuron, output: EpochOutput) -> Payout:
+    """Name the two parts of what a neuron is owed; the owner's cut is with what it mined."""
+    dividend = output.validator_emission[uid]
+    return Payout(uid, neuron, output.emission[uid] - dividend, dividend)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.pairs import Pairs
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import struct, u16, u32, u128
 from runtime.primitives.types import AccountId, Hash
@@ -11,7 +12,10 @@ U16: Final = 65535
 """What is stored for a whole."""
 PPM: Final = 1_000_000
 
-Row = list[tuple[u16, u16]]
+CONSENSUS: Final = ("median", "yuma3")
+"""The functions of an epoch, by the number that a subnet's hyperparameter `consensus` has."""
+
+Row = Pairs
 """(uid, value) in ascending order of uid; absent and zero mean the same."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime.pallets.incentive.judgements import eligible, judgements, paid, without_cut
-from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput
+from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, Row
 from runtime.primitives.int64 import (
     Int64,
     Sparse,
@@ -128,12 +128,12 @@ def _bonds(epoch: EpochInput, bonds: Sparse, earning: Sparse) -> Sparse:
     keep = epoch.hyperparameters.bonds_moving_average_ppm * ONE // PPM
     last = epoch.last_epoch_block
     since = last + 1 if last else epoch.block - epoch.tempo
-    young = integers(epoch.registered)[bonds.column] >= max(0, since)
-    old, new = union(bonds.where(~young), earning)
+    known = integers(epoch.registered)[bonds.column] < max(0, since)
+    old, new = union(bonds.valued(bonds.value * known), earning, len(epoch.stake))
     return old.valued(multiplied((old.value << BITS) // U16, keep) + multiplied(new.value, ONE - keep))
 
 
-def _stored_bonds(bonds: Sparse, permit: Sequence[bool]) -> list[list[tuple[int, int]]]:
+def _stored_bonds(bonds: Sparse, permit: Sequence[bool]) -> list[Row]:
     stored = bonds.valued(bonds.value * U16 >> BITS)
     return rows_of(stored.where((stored.value > 0) & flags(permit)[stored.row]), len(permit))
 

@@ -47,6 +47,7 @@ from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u16, u32
 from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
+from runtime.primitives.urls import is_url
 
 BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
 """Netuids, rounds and uids are the chain's own numbers."""
@@ -89,6 +90,7 @@ class Training(
         """Name the data set that rounds train on from the next one on, as the subnet's owner."""
         ensure(self.subnets.is_training(netuid), Error.NotTraining)
         ensure(self.subnets.network(netuid).owner == who, Error.NotOwner)
+        ensure(is_url(url), Error.InvalidUrl)
         self.datasets[netuid] = Dataset(root, url, self.system.number.get())
         self.deposit(DatasetSet(netuid, root, url))
 

@@ -163,3 +163,6 @@ class Error(PalletError):
         "This judge has attested in this round: one attestation counts, wait for the next round."
     )
     NotOwner = "Only the subnet's owner may name its data set: sign with the owner's coldkey."
+    InvalidUrl = (
+        "The url must be http:// or https:// with a host, printable ASCII without spaces; correct it."
+    )

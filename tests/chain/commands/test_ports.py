@@ -36,3 +36,17 @@ def test_a_holder_whose_files_come_and_go_is_named() -> None:
         for _ in range(50):
             with pytest.raises(Failure, match=rf"^port {port} is taken by .*\(process {os.getpid()}\): stop"):
                 ensure_free("127.0.0.1", port, "--rpc-port")
+
+
+def test_a_port_of_another_machine_is_not_called_taken() -> None:
+    said = r"^cannot listen on 192\.0\.2\.1, port 30333 \(.*\): choose another with --listen-addr$"
+    with pytest.raises(Failure, match=said):
+        ensure_free("192.0.2.1", 30_333, "--listen-addr")
+
+
+def test_an_ip6_port_is_looked_at() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(Failure, match=rf"^port {port} is taken by "):
+            ensure_free("::1", port, "--listen-addr")
+    ensure_free("::1", port, "--listen-addr")

@@ -8,7 +8,7 @@ async with neighbours() as start:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +77,7 @@ def made(
     resolve: Resolve = look_up,
     genesis: Hash = GENESIS,
     clock: Clock | None = None,
+    fruitless: Callable[[], Iterable[str]] = tuple,
 ) -> Neighbour:
     """Return a node that does not run."""
     files, key = files or Files(), key_of(name)
@@ -85,7 +86,7 @@ def made(
     network = Network(transport, clock, lambda: replace(STATUS, genesis=genesis))
     discovery = Discovery(
         network, transport, transport.dialler, key, genesis, clock, rng,
-        allow_private=config.allow_private, is_open=not config.reserved_only,
+        allow_private=config.allow_private, is_open=not config.reserved_only, fruitless=fruitless,
     )  # fmt: skip
     network.add(discovery, {Channel.PEERS: discovery.received})
     return Neighbour(transport, network, discovery, files)

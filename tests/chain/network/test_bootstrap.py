@@ -15,6 +15,7 @@ from chain.network.messages import (
     WarpRequest,
     WarpResponse,
 )
+from chain.network.peers import FRUITLESS
 from chain.network.warps import prove
 from chain.node import Node
 from chain.sync.bootstrap import SyncMode
@@ -211,6 +212,22 @@ class Liar(Scripted):
         if self.kind == "silent":
             return None
         return {"short": found[:3], "empty": [], "mixed up": found[::-1]}[self.kind]
+
+
+@pytest.mark.parametrize("mode", ["full", "warp"])
+def test_who_gives_nothing_for_minutes_is_told_from_who_does(mode: SyncMode) -> None:
+    async def script(lab: Lab) -> None:
+        lab.tables["b"] = lab.tables["a"] = grown(HEIGHT)[0].copy()
+        Liar(lab, "z", lab.start("b"), "silent")
+        late = lab.start("c", sync=mode)
+        await asyncio.sleep(FRUITLESS + 90)
+        assert late.network.fruitless() == ["z"]
+        assert late.sync.is_stale
+        lab.start("a", "v0")
+        await lab.until(lambda: not late.sync.is_stale and late.store.finalized_number >= HEIGHT)
+        assert late.network.fruitless() == ["z"]
+
+    play(script, ("a", "b", "c", "z"), [("c", "z"), ("a", "c")], seconds=grown(HEIGHT)[1])
 
 
 @pytest.mark.parametrize("mode", MODES[1:])

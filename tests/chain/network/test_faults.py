@@ -9,7 +9,7 @@ import pytest
 from chain.env import PeerHandler
 from chain.faults import FATAL, Fault
 from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
-from chain.network.peers import BANNED
+from chain.network.peers import BANNED, FRUITLESS
 from chain.network.service import Network
 from chain.network.transport.frames import Assembler
 from runtime.primitives.scale import DecodeError
@@ -166,6 +166,20 @@ def test_the_log_says_who_went_why_and_what_to_do(fault: Fault, caplog: pytest.L
     assert line.ended == [("peer", fault)]
     assert caplog.messages == [f"❌ Dropped peer: {fault}: the detail. What to do: {fault.advice}"]
     assert caplog.records[0].levelno == logging.INFO
+
+
+def test_who_does_nothing_but_faults_for_minutes_is_fruitless() -> None:
+    network, line, _ = meet()
+    network.blame("peer", Fault.TIMEOUT)
+    line.now += FRUITLESS
+    assert network.fruitless() == []  # it was asked once
+    network.blame("peer", Fault.TIMEOUT)
+    assert network.fruitless() == ["peer"]
+    network.thank("peer")
+    assert network.fruitless() == []
+    network.blame("peer", Fault.USELESS)
+    assert network.fruitless() == []
+    assert line.ended == []
 
 
 def test_a_frame_that_breaks_the_format_is_the_peer_s_fault() -> None:

@@ -1,11 +1,15 @@
 """Four validators and a runtime upgrade: those who have it go on, who lacks it stops, resumes, catches up."""
 
 from chain.errors import RuntimeMissing
+from chain.faults import Fault
+from chain.network.peers import BANNED
 from chain.node import Node
 from chain.runtimes import Runtimes
+from chain.txpool.pool import Limits
 from runtime.apis import NATIVE
 from runtime.runtime import AssayRuntime
 from tests.chain.network.lab import Lab, play
+from tests.chain.network.test_transactions import Teller, remark
 from tests.runtime import next_version
 from tests.sim.genesis import stash_pair
 from tests.sim.users import signed
@@ -78,3 +82,18 @@ def test_where_too_many_lack_it_finality_waits_for_them_and_nothing_forks() -> N
         assert len({node.store.hash_at(AT + 6) for node in (*nodes[:2], *back)}) == 1
 
     play(script, FOUR, validators=4)
+
+
+def test_a_whole_pool_of_a_peer_that_is_one_block_before_the_upgrade_is_no_reason_to_ban_it() -> None:
+    async def script(lab: Lab) -> None:
+        node = lab.start("a", "v0", runtimes=BOTH)
+        node.submit(schedule(node))
+        old = [remark(node, bytes([number])) for number in range(20)]  # the version is signed, too
+        await lab.until(lambda: node.store.best_number >= AT)
+        peer = Teller(lab, "x", node)
+        await lab.until(lambda: node.network.peers() == ["x"])
+        peer.announce(old)
+        await lab.until(lambda: node.network.faults == {Fault.BAD_TRANSACTION: len(old)}, 5)
+        assert 0 < lab.cost("a", "x") * Limits().ready_count / len(old) < BANNED
+
+    play(script, ("a", "x"))

@@ -216,6 +216,7 @@ def test_every_read_answers_on_the_way_to_the_first_state_and_at_its_end(
             await check(service, named(hashes))
             store.restore(target).put(half, [each for each in entries if each[0] >= half], None)
             store.finish_restoration(known.justification(hashes[TARGET]) or b"")
+            await check(service, named(hashes[:1]))  # and nobody has heard of it yet
             service.node.feed.restored(hashes[TARGET], target)
             await asyncio.sleep(0)
             await check(service, named(hashes))  # and no block has come above it yet

@@ -135,6 +135,9 @@ class Company:
         """Say whether a peer has every block from a height on."""
         return self.peers[peer].history.first <= number
 
+    def thank(self, peer: str) -> None:
+        """Do nothing."""
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         """Note a fault."""
         self.blamed.append((peer, reason))

@@ -50,6 +50,9 @@ class Peers:
     def has_from(self, peer: str, number: int) -> bool:
         return self.kinds[peer] != "gapped"
 
+    def thank(self, peer: str) -> None:
+        """Do nothing."""
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
 

@@ -107,6 +107,9 @@ class Peers:
     def changes_voters(self, header: Header) -> bool:
         return False
 
+    def thank(self, peer: str) -> None:
+        """Do nothing."""
+
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
 

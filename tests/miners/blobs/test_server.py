@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from chain.door import address_of
 from miners.blobs.client import BlobClient, Source
-from miners.blobs.door import address_of
 from miners.blobs.errors import BlobRefused
 from miners.blobs.limits import Limits
 from miners.blobs.server import Traffic, serve
@@ -298,18 +298,38 @@ async def test_a_thousand_connections_do_not_keep_a_miner_out(tmp_path: Path) ->
             assert await blobs.fetch([Source(judge.url, ALICE.hotkey)], DIGEST, len(BLOB)) == BLOB
 
 
+async def hold(judge: Judge, signer: Hotkey, opened: AsyncExitStack) -> asyncio.StreamReader:
+    """Open a connection that stays, on which a hotkey has asked once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", judge.port)
+    opened.callback(writer.close)
+    lines = "".join(f"{name}: {text}\r\n" for name, text in sign(signer, ALICE.hotkey, "GET", PATH).items())
+    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: judge\r\n{lines}\r\n".encode())
+    with suppress(ConnectionError):
+        await reader.readline()
+    return reader
+
+
 async def test_one_hotkey_cannot_hold_all_connections(tmp_path: Path) -> None:
     async with (
         judging(tmp_path, Limits(connections=8, connections_per_signer=2)) as judge,
         AsyncExitStack() as opened,
     ):
         for _ in range(8):
-            _, writer = await asyncio.open_connection("127.0.0.1", judge.port)
-            opened.callback(writer.close)
-            signed = sign(OTHER, ALICE.hotkey, "GET", PATH)
-            lines = "".join(f"{name}: {text}\r\n" for name, text in signed.items())
-            writer.write(f"GET {PATH} HTTP/1.1\r\nHost: judge\r\n{lines}\r\n".encode())
+            await hold(judge, OTHER, opened)
         assert await judge.put(BLOB) == (200, f"blob 0x{DIGEST.hex()} is kept here\n")
+
+
+async def test_miners_together_cannot_shut_a_server_and_a_judge_stays_connected(tmp_path: Path) -> None:
+    async with (
+        judging(tmp_path, Limits(connections=8, connections_per_signer=8)) as judge,
+        AsyncExitStack() as opened,
+    ):
+        kept = await hold(judge, ALICE, opened)
+        for _ in range(20):
+            await hold(judge, OTHER, opened)
+        assert await judge.put(BLOB) == (200, f"blob 0x{DIGEST.hex()} is kept here\n")
+        assert b"no blob" in await kept.readuntil(b" here\n")
+        assert not kept.at_eof()
 
 
 async def test_strangers_share_a_small_part_and_registered_callers_have_the_rest(tmp_path: Path) -> None:

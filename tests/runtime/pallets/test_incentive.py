@@ -144,6 +144,26 @@ def test_an_epoch_stores_what_it_decided():
     assert dict(incentive.pots.items()) == {}
 
 
+def test_a_subnet_may_choose_yuma3_which_pays_half_for_mining_and_half_for_judging():
+    yuma = {**NUMBERS, "consensus": 1, "bonds_penalty_ppm": 250_000, "stake_threshold": 7}
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": yuma}})
+    judged(ext)
+    ext.run_to_block(EPOCH - 1)
+    epoch = ext.runtime.incentive.epoch_input(TRAINING, EPOCH)
+    dials = epoch.hyperparameters
+    assert (epoch.consensus, dials.bonds_penalty_ppm, dials.stake_threshold) == ("yuma3", 250_000, 7)
+    ext.run_to_block(EPOCH)
+    emission = EPOCH * ASY * 4 // 5
+    assert epoch_events(ext) == [
+        EmissionPaid(TRAINING, 0, HOT_ALICE, ALICE, 0, emission // 4),
+        EmissionPaid(TRAINING, 1, HOT_BOB, BOB, 0, emission // 4),
+        EmissionPaid(TRAINING, 2, HOT_CAROL, CAROL, emission * 3 // 8, 0),
+        EmissionPaid(TRAINING, 3, HOT_DAVE, DAVE, emission // 8, 0),
+        EpochRun(TRAINING, epoch_events(ext)[-1].input_hash, emission, emission, 0),
+    ]
+    ext.runtime.try_state()
+
+
 def test_anyone_can_replay_an_epoch_from_its_input():
     ext = alone()
     judged(ext)

@@ -20,7 +20,6 @@ from runtime.pallets.neurons import (
     NeuronDeregistered,
     NeuronRegistered,
     decayed,
-    is_url,
 )
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
@@ -210,12 +209,6 @@ def test_an_endpoint_is_served_by_the_hotkey_and_not_too_often():
 def test_an_endpoint_must_be_a_plain_web_address(url):
     ext = market()
     assert_noop(ext, HOT_ALICE, "Neurons", "serve_axon", TRAINING, url, 1, error=Error.InvalidUrl)
-
-
-@given(st.text(max_size=30))
-def test_no_text_breaks_the_check_of_urls(tail):
-    assert is_url("https://" + tail) in (True, False)
-    assert is_url("https://h/" + tail) == (tail.isascii() and tail.isprintable() and " " not in tail)
 
 
 def test_a_swapped_hotkey_keeps_uid_age_bond_scores_and_endpoint():

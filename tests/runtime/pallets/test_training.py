@@ -378,6 +378,15 @@ def test_only_the_owner_names_the_data_set() -> None:
     assert_noop(bench.ext, OWNER, "Training", "set_dataset", 9, *arguments, error=Error.NotTraining)
 
 
+@pytest.mark.parametrize(
+    "url", ["", "ftp://host", "http://", "http://:80", "http://a b", "http://①②⑦.⓪.⓪.①", "http://u@h"]
+)
+def test_a_data_set_must_be_at_a_plain_web_address(url: str) -> None:
+    bench = Bench(1, 1)
+    arguments = (NETUID, DATA_ROOT, url)
+    assert_noop(bench.ext, OWNER, "Training", "set_dataset", *arguments, error=Error.InvalidUrl)
+
+
 def test_who_may_attest() -> None:
     bench = Bench(2, 2)
     bench.start()

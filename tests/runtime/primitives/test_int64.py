@@ -98,7 +98,7 @@ def test_a_union_has_the_places_of_both(left: list[list[tuple[int, int]]], data:
         [(j, data.draw(st.integers(1, 9))) for j in range(size) if data.draw(st.booleans())]
         for _ in range(size)
     ]
-    one, other = int64.union(int64.sparse(left), int64.sparse(right))
+    one, other = int64.union(int64.sparse(left), int64.sparse(right), size)
     places = [sorted({j for j, _ in a} | {j for j, _ in b}) for a, b in zip(left, right, strict=True)]
     for rows, found in ((left, one), (right, other)):
         full = [[(j, dict(row).get(j, 0)) for j in kept] for row, kept in zip(rows, places, strict=True)]
@@ -152,8 +152,8 @@ def check_fractions(groups: Sequence[Sequence[int]]) -> None:
     """Compare each number's part in its group's sum, 64 bits behind the point."""
     which = [index for index, group in enumerate(groups) for _ in group]
     numbers = [number for group in groups for number in group]
-    wholes = [sum(group) for group in groups]
-    answer = int64.fractions(int64.limbs(numbers), wholes, integers(which), 64)
+    sums = [sum(group) for group in groups]
+    answer = int64.fractions(int64.limbs(numbers), int64.wholes(sums, 64), integers(which))
     assert whole(answer) == [
-        (number << 64) // wholes[index] if number else 0 for number, index in zip(numbers, which, strict=True)
+        (number << 64) // sums[index] if number else 0 for number, index in zip(numbers, which, strict=True)
     ]

@@ -10,6 +10,7 @@ from chain.network.discovery.records import CLOCKS_MS, LIFETIME_MS, Record, make
 from chain.network.messages import LIMITS, PEER_EXCHANGE, Channel, PeerExchange
 from chain.network.messages import STATUS as STATUS_CODEC
 from chain.network.transport.tcp import TcpConfig
+from tests.chain.network.hands import Hands
 from tests.chain.network.neighbours import GENESIS, STATUS, Neighbour, key_of, made, neighbours, until
 
 
@@ -25,6 +26,26 @@ async def test_who_knows_one_node_finds_the_others_through_it() -> None:
         c = await start("c", known=(a.address,))
         await until(lambda: is_mesh(a, b, c))
         assert {entry.address for entry in c.transport.book.entries()} == {a.address, b.address}
+
+
+def test_one_after_the_other_is_left_of_whom_nothing_good_comes() -> None:
+    hands, left, known = Hands(), list[tuple[float, str]](), set("xy")
+    node = made("a", TcpConfig(port=None), clock=hands, fruitless=lambda: sorted(known))
+
+    def replace(peer: str) -> bool:
+        left.append((hands.seconds, peer))
+        return peer != "x"  # who has dialled this node stays
+
+    node.transport.dialler.replace = replace  # type: ignore[method-assign]
+    node.transport.send = lambda *_: True  # type: ignore[method-assign]
+    node.network.connected("y")
+    node.network.received("y", Channel.STATUS, STATUS_CODEC.encode(STATUS))
+    for _ in range(70):
+        if hands.seconds == 50:
+            known.clear()
+        node.discovery.tick()
+        hands.seconds += 1
+    assert left == [(0, "x"), (0, "y"), (30, "x"), (30, "y")]
 
 
 async def test_the_book_outlasts_a_restart_without_any_bootnode() -> None:

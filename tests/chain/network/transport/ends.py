@@ -13,6 +13,7 @@ from chain.network.transport.handshake import Greeting, Identity
 from chain.network.transport.link import Link, LinkClosed, LinkConfig, greet
 from chain.network.transport.memory import Memory
 from chain.network.transport.wire import Wire
+from chain.network.transport.work import Work
 
 GENESIS = bytes(range(32))
 
@@ -69,9 +70,17 @@ async def wires() -> AsyncIterator[tuple[Wire, Wire]]:
 
 @contextlib.asynccontextmanager
 async def ends(
-    config: LinkConfig | None = None, *, starts: int = 2, memory: Memory | None = None
+    config: LinkConfig | None = None,
+    *,
+    starts: int = 2,
+    memory: Memory | None = None,
+    now: Callable[[], float] = time.monotonic,
+    work: Work | None = None,
 ) -> AsyncIterator[tuple[End, End]]:
-    """Connect two links; who dialled comes first; `starts` says how many of them read at once."""
+    """Connect two links; who dialled comes first, a stranger where there is `work` for the other.
+
+    `starts` says how many of them read at once.
+    """
     async with wires() as pair:
         identities = [Identity.of(Keypair.from_suri(f"//End{each}", "ed25519"), RealRng()) for each in (0, 1)]
         greetings = [
@@ -83,8 +92,9 @@ async def ends(
         for wire, (peer, channel), outbound in zip(pair, known, (True, False), strict=True):
             kept = memory or Memory()
             link = Link(
-                peer, channel, wire, kept, time.monotonic, outbound=outbound, config=config or LinkConfig()
-            )
+                peer, channel, wire, kept, now,
+                outbound=outbound, config=config or LinkConfig(), work=None if outbound else work,
+            )  # fmt: skip
             made.append(End(link, wire, kept))
         for end in made[:starts]:
             end.start()

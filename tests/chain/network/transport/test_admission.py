@@ -9,7 +9,7 @@ from chain.env_real import RealRng
 from chain.keys.node import peer_id
 from chain.network.discovery.addresses import group_of, parse_address
 from chain.network.transport.admission import MAX_PER_NETWORK, Admission
-from chain.network.transport.bans import Bans
+from chain.network.transport.bans import REFUSED, Bans
 from chain.network.transport.reserved import Reserved
 from tests.chain.network.hands import Hands
 from tests.sim.env import Files, Life, SimDisk
@@ -33,7 +33,8 @@ class House:
 
     def __init__(self, *, in_peers: int = 64, allow_private: bool = False, only: bool = False) -> None:
         self.links: list[Connected] = []
-        self.bans = Bans(SimDisk(Files(), Life()), Hands())
+        self.hands = Hands()
+        self.bans = Bans(SimDisk(Files(), Life()), self.hands)
         self.reserved = Reserved([parse_address(f"/ip4/8.8.8.8/tcp/1/p2p/{FRIEND}")], only=only)
         self.rules = Admission(
             self.reserved, frozenset([BOOTNODE]), self.bans, lambda: self.links,  # type: ignore[arg-type,return-value]
@@ -166,18 +167,46 @@ def test_in_a_full_house_newcomers_of_one_place_push_out_each_other_only() -> No
     assert len(house.links) == 64
 
 
-def test_banned_ones_stay_out_whether_they_dial_or_are_dialled() -> None:
+def test_banned_ones_stay_out_wherever_they_are_and_whoever_dials() -> None:
     house = House()
     house.bans.add(STRANGER, "203.0.112.7")
-    for outbound in (False, True):
-        assert house.comes(STRANGER, "20.0.0.1", outbound=outbound) == f"{STRANGER} at 20.0.0.1 is banned"
-        assert (
-            house.comes(PEERS[0], "203.0.112.7", outbound=outbound) == f"{PEERS[0]} at 203.0.112.7 is banned"
-        )
-    assert house.comes(FRIEND, "203.0.112.7") == ""
+    house.hands.seconds += REFUSED
+    for ip in ("203.0.112.7", "20.0.0.1"):
+        for outbound in (False, True):
+            assert house.comes(STRANGER, ip, outbound=outbound) == f"{STRANGER} is banned"
 
 
-def test_a_banned_address_may_say_who_it_is_while_a_reserved_peer_is_missing() -> None:
+def test_a_neighbour_of_a_banned_one_comes_in_after_a_minute_and_at_once_where_it_is_dialled_or_named() -> (
+    None
+):
+    house, there = House(), "203.0.112.7"
+    house.bans.add(STRANGER, there)
+    assert house.comes(PEERS[0], there) == f"somebody else at {there} was banned a moment ago"
+    for peer in (FRIEND, BOOTNODE):
+        assert house.comes(peer, there) == ""
+    assert house.comes(PEERS[1], there, outbound=True) == ""
+    for _ in range(10):  # however often the same one offends
+        house.bans.add(STRANGER, "")
+    house.hands.seconds += REFUSED
+    assert house.rules.may_knock(there)
+    assert house.comes(PEERS[0], there) == ""
+
+
+def test_neighbours_of_a_banned_one_take_free_places_and_go_first() -> None:
+    house, there = House(in_peers=8), "203.0.112.7"
+    house.bans.add(STRANGER, there)
+    house.hands.seconds += REFUSED
+    for peer in PEERS[:2]:
+        assert house.comes(peer, there) == ""
+    for number in range(2, 8):
+        assert house.comes(PEERS[number], f"{20 + number}.0.0.1") == ""
+    for number in range(8, 10):
+        assert house.comes(PEERS[number], f"{20 + number}.0.0.1") == ""
+    assert [link.peer for link in house.links] == PEERS[2:10]
+    assert house.comes(PEERS[0], there) == "8 have dialled this node already: raise --in-peers to let in more"
+
+
+def test_a_refused_address_may_say_who_it_is_while_a_reserved_peer_is_missing() -> None:
     house = House()
     house.bans.add(STRANGER, "203.0.112.7")
     assert house.rules.may_knock("203.0.112.7")

@@ -11,7 +11,9 @@ from chain.network.transport.bans import (
     FORGIVEN_AFTER,
     LAST_BAN,
     MAX_BANS,
+    REFUSED,
     SAVE_EVERY,
+    SUSPECTED,
     Bans,
 )
 from tests.chain.network.hands import Hands
@@ -25,18 +27,20 @@ def bans_on(files: Files, hands: Hands) -> Bans:
     return Bans(SimDisk(files, Life()), hands)
 
 
-def test_a_ban_is_on_identity_and_address_and_ends() -> None:
+def test_a_ban_is_of_an_identity_and_casts_suspicion_on_its_address() -> None:
     hands = Hands()
     bans = bans_on(Files(), hands)
     assert bans.add(PEER, IP) == FIRST_BAN
     assert bans.has_peer(PEER)
-    assert bans.has_ip(IP)
+    assert (bans.refuses(IP), bans.suspects(IP)) == (True, True)
     assert not bans.has_peer(OTHER)
-    assert not bans.has_ip("203.0.113.8")
+    assert (bans.refuses("203.0.113.8"), bans.suspects("203.0.113.8")) == (False, False)
     assert (bans.total, bans.current()) == (1, 2)
-    hands.seconds += FIRST_BAN
+    hands.seconds += REFUSED
+    assert (bans.refuses(IP), bans.suspects(IP)) == (False, True)
+    hands.seconds += FIRST_BAN - REFUSED
     assert not bans.has_peer(PEER)
-    assert not bans.has_ip(IP)
+    assert not bans.suspects(IP)
     assert (bans.total, bans.current()) == (1, 0)
 
 
@@ -53,28 +57,29 @@ def test_each_further_ban_is_twice_as_long_up_to_a_day() -> None:
     assert bans.add(PEER, "") == FIRST_BAN
 
 
-def test_another_identity_at_a_banned_address_is_banned_for_longer() -> None:
-    bans = bans_on(Files(), Hands())
-    bans.add(PEER, IP)
+def test_only_the_same_identity_is_banned_for_longer() -> None:
+    hands = Hands()
+    bans = bans_on(Files(), hands)
+    for _ in range(3):
+        bans.add(PEER, IP)
     assert bans.add(OTHER, IP) == FIRST_BAN
-    bans._clock.seconds += FIRST_BAN  # type: ignore[attr-defined]
-    assert not bans.has_peer(OTHER)
-    assert bans.has_ip(IP)
+    hands.seconds += SUSPECTED
+    assert (bans.has_peer(PEER), bans.has_peer(OTHER), bans.suspects(IP)) == (True, False, False)
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.8.8.8", "::1", ""])
-def test_loopback_addresses_are_never_banned(ip: str) -> None:
+def test_loopback_addresses_are_never_suspected(ip: str) -> None:
     bans = bans_on(Files(), Hands())
     bans.add(PEER, ip)
     assert bans.has_peer(PEER)
-    assert not bans.has_ip(ip or IP)
+    assert not bans.suspects(ip or IP)
 
 
 def test_an_ip6_household_is_one_address() -> None:
     bans = bans_on(Files(), Hands())
     bans.add(PEER, "2001:db8:1:2::3")
-    assert bans.has_ip("2001:db8:1:2:ffff::")
-    assert not bans.has_ip("2001:db8:1:3::3")
+    assert bans.suspects("2001:db8:1:2:ffff::")
+    assert not bans.suspects("2001:db8:1:3::3")
 
 
 def test_bans_outlast_a_restart_and_go_on_doubling() -> None:
@@ -82,7 +87,7 @@ def test_bans_outlast_a_restart_and_go_on_doubling() -> None:
     bans_on(files, hands).add(PEER, IP)
     again = bans_on(files, hands)
     assert again.has_peer(PEER)
-    assert again.has_ip(IP)
+    assert again.suspects(IP)
     hands.seconds += FIRST_BAN
     assert again.add(PEER, IP) == 2 * FIRST_BAN
 
@@ -95,7 +100,7 @@ def test_a_pardon_is_of_the_identity_and_lasts() -> None:
     bans.pardon(PEER)
     for each in (bans, bans_on(files, hands)):
         assert not each.has_peer(PEER)
-        assert each.has_ip(IP)
+        assert each.suspects(IP)
 
 
 def test_a_storm_of_bans_is_written_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from chain.network.transport.dialler import (
     FEELER_SECONDS,
     FIRST_RETRY,
     LAST_RETRY,
+    LEFT_SECONDS,
     LOST_SECONDS,
     SOON,
     STEP,
@@ -208,7 +209,35 @@ def test_on_this_machine_and_site_groups_say_nothing() -> None:
     play(world, nobody)
 
 
-def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
+def test_who_is_left_for_another_is_dialled_again_only_for_want_of_anybody() -> None:
+    world, known = World(), [place(number) for number in range(4)]
+    world.settle(known)
+    world.tell(known[:3])
+    reserved = known[3]
+    world.reserved.add(reserved)
+
+    async def script() -> None:
+        assert world.dialler is not None
+        await asyncio.sleep(10)
+        assert reserved.peer in world.connected
+        assert not world.dialler.replace(reserved.peer or "")
+        first = next(each for each in known[:3] if each.peer in world.connected)
+        assert world.dialler.replace(first.peer or "")
+        await asyncio.sleep(LEFT_SECONDS / 2)
+        assert not world.dialler.replace(first.peer or "")  # it is gone
+        assert len(world.connected) == 2
+        assert len(world.times(first)) == 1
+        others = [each for each in known if each != first]
+        for each in others:
+            del world.there[each.host, each.port]
+        world.cut(*(each.peer or "" for each in others))
+        await asyncio.sleep(LEFT_SECONDS / 4)
+        assert list(world.connected) == [first.peer]
+
+    play(world, script, Wishes(out_peers=1))
+
+
+def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book_but_a_neighbour_of_theirs_is() -> None:
     world, known = World(), [place(number) for number in range(3)]
     own = Address("ip4", "20.9.9.9", 30_333, OWN)
     world.settle([*known, own])
@@ -220,7 +249,8 @@ def test_who_is_banned_own_or_reserved_is_not_taken_from_the_book() -> None:
         world.bans.add(known[1].peer or "", "")
         world.bans.add("somebody else", known[2].host)
         await asyncio.sleep(20)
-        assert {address for _, address in world.dialled} == set(world.reserved.addresses(known[0].peer or ""))
+        at_home = world.reserved.addresses(known[0].peer or "")
+        assert {address for _, address in world.dialled} == {*at_home, known[2]}
 
     play(world, script)
 

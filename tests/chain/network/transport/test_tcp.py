@@ -226,6 +226,20 @@ async def test_strangers_take_no_place_of_a_known_peer() -> None:
         await heard.until("connected", friend)
 
 
+async def test_strangers_are_those_that_dial_and_are_neither_named_nor_reserved() -> None:
+    silent = parse_address(f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id(KEYS[1].public)}")
+    async with running(KEYS[0], silent) as (a, heard), running(KEYS[1], address(a)) as (named, _):
+        await heard.until("connected", named.peer_id)
+        assert a._work.strangers == 0
+        async with running(KEYS[2], address(a)) as (stranger, _):
+            await heard.until("connected", stranger.peer_id)
+            assert (a._work.strangers, stranger._work.strangers) == (1, 0)
+            a.reserve(str(address(stranger)))
+            assert a._work.strangers == 0
+        await heard.until("disconnected", stranger.peer_id)
+        assert a._work.strangers == 0
+
+
 async def test_a_frame_that_was_changed_ends_the_connection() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1]) as (b, _):
         link = await link_to(b, address(a))
