@@ -72,7 +72,7 @@ def account(number: int) -> AccountId:
 class Game:
     """The market, what its players remember, and a ledger of what was made, burned and sealed."""
 
-    def __init__(self, judges: int) -> None:
+    def __init__(self, judges: int, **numbers: int) -> None:
         self.coldkeys = [account(1 + number) for number in range(judges + 3)]
         self.hotkeys = [account(101 + number) for number in range(judges + 5)]
         stakes = [[text(self.coldkeys[judge]), (2000 + 700 * judge) * ASY] for judge in range(judges)]
@@ -92,7 +92,7 @@ class Game:
                     netuid: {
                         "kind": kind,
                         "owner": owner,
-                        "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)},
+                        "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
                     }
                     for netuid, kind in kinds.items()
                 },

@@ -1,4 +1,4 @@
-"""A market with 1 to 4 judges and 1 miner: it pays what it owes, and random histories leave all in order."""
+"""A market with 1 to 4 judges and 1 miner: it pays what it owes, by either function; no history breaks it."""
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +16,9 @@ FIRST_REVEAL, EPOCHS = 5, {SEALED: 11, OPEN: 12, TRAINED: 13}
 
 
 @JUDGES
-def test_judges_and_the_only_miner_are_paid(judges):
-    game = Game(judges)
+@pytest.mark.parametrize(("consensus", "miners_ppm"), [(0, 600_000), (1, 500_000)])
+def test_judges_and_the_only_miner_are_paid(judges, consensus, miners_ppm):
+    game = Game(judges, consensus=consensus)
     miner = judges
     sealed = {
         hotkey: weights_commitment(hotkey, SEALED, 0, [miner], [1], SALT, 0)
@@ -34,15 +35,12 @@ def test_judges_and_the_only_miner_are_paid(judges):
         game.pass_blocks(block - game.ext.number)
         events = game.ext.new_events()
         run = next(event for event in events if isinstance(event, EpochRun))
-        paid = {
-            event.uid: (event.incentive, event.dividend)
-            for event in events
-            if isinstance(event, EmissionPaid)
-        }
-        assert (run.netuid, run.carried) == (netuid, 0)
-        assert run.paid == sum(map(sum, paid.values())) >= block * REWARD * 8 // 30 - 3
+        payouts = [event for event in events if isinstance(event, EmissionPaid)]
+        paid = {event.uid: (event.incentive, event.dividend) for event in payouts}
+        assert (run.netuid, run.carried <= consensus * 20) == (netuid, True)  # yuma3 rounds each part down
+        assert run.paid == sum(map(sum, paid.values())) >= block * REWARD * 8 // 30 - 23
         assert sorted(paid) == list(range(judges + 1))
-        assert abs(paid[miner][0] - run.paid * 6 // 10) <= 1
+        assert abs(paid[miner][0] - run.paid * miners_ppm // 1_000_000) <= 20
         assert all(paid[judge][1] > 0 == paid[judge][0] for judge in range(judges))
     game.check()
 
