@@ -39,9 +39,10 @@ def finish(name: str, figures: Mapping[str, object], given: argparse.Namespace) 
         given.json.write_text(text + "\n")
 
 
-def resident_mib(process: int | str = "self") -> int:
-    """Return how much memory a process has resident."""
+def resident_mib(process: int | str = "self", *, peak: bool = False) -> int:
+    """Return how much memory a process has resident, or the most that it has had."""
+    name = "VmHWM:" if peak else "VmRSS:"
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) >> 10
     raise OSError("the kernel does not tell how much memory is resident")

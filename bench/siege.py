@@ -26,10 +26,8 @@ from typing import Any
 
 import psutil
 
+from bench.attacked import RESTING, Toll, summary
 from bench.record import finish, parser, resident_mib
-from runtime.primitives.babe import PRE_DIGEST
-from runtime.primitives.header import DigestItem, PreRuntime
-from runtime.primitives.scale import codec
 from tests.e2e.hosts import PATIENCE, PEER_PORT, HostNode, Network, missing, network
 from tests.e2e.process import eventually
 from tests.e2e.sieges import AT_THE_DOOR, LAND, SIEGES, sources
@@ -47,7 +45,6 @@ SETTLE = 3.0
 """seconds after an attack that are not measured"""
 NICENESS = 10
 VICTIM = "Bob"
-LOG = codec(DigestItem)
 _BAN = re.compile(r"(?:Banned|Dropped) (\S+)")
 
 
@@ -70,6 +67,7 @@ def _arguments() -> Namespace:
     flags = parser(__doc__)
     flags.add_argument("--seconds", type=float, default=40, metavar="N", help="per attack [40]")
     flags.add_argument("--frames", type=int, default=1_000_000, metavar="N", help="hostile ones [1000000]")
+    flags.add_argument("--rounds", type=int, default=1, metavar="N", help="of all attacks [1]")
     flags.add_argument("--only", nargs="*", metavar="NAME", help="these attacks")
     flags.add_argument("--home", type=Path, metavar="DIR", help="keep data and logs there")
     given = flags.parse_args()
@@ -86,7 +84,7 @@ class Siege:
         self.net = net
         self.victim: HostNode = net.nodes[VICTIM]
         self._attacker, self._honest = net.switch.add(), net.switch.add()
-        self._attacker.take(LAND)
+        net.switch.lend(self._attacker, LAND)
         self._addresses = addresses
         self._turns = itertools.count()
         self._crowd, self._flood = crowd, flood
@@ -96,41 +94,41 @@ class Siege:
         """Measure rest, every attack and rest again."""
         self.net.await_final(2)
         figures: dict[str, Any] = {"rest": self.phase(None, given.seconds)}
-        for name in [name for name in SIEGES if not given.only or name in given.only]:
-            figures[name] = self.phase(name, given.seconds, given.frames)
-            if name == "eclipse":
-                figures[name]["seconds_to_three_peers_after_restart"] = self._restart()
-            print(name, figures[name], file=sys.stderr, flush=True)
-            time.sleep(SETTLE)
+        memory: list[int] = [resident_mib(self.victim.pid)]
+        for turn in range(given.rounds):
+            for name in [name for name in SIEGES if not given.only or name in given.only]:
+                found = self.phase(name, given.seconds, given.frames)
+                if name == "eclipse":
+                    found["seconds_to_three_peers_after_restart"] = self._restart()
+                figures[f"{name}_{turn + 1}" if turn else name] = found
+                print(name, found, file=sys.stderr, flush=True)
+                time.sleep(SETTLE)
+            memory.append(resident_mib(self.victim.pid))
         figures["rest_after"] = self.phase(None, given.seconds)
         self.net.agree()
         complaints = self.net.complaints()
         assert not complaints, complaints
-        return figures | {"all": _summary(figures)}
+        return figures | {"all": _summary(figures) | {"rss_after_rounds_mib": memory}}
 
     def phase(self, name: str | None, seconds: float, frames: int = 1 << 40) -> dict[str, Any]:
         """Measure the attacked validator while an attack lasts, or while there is none."""
         pid = self.victim.pid
-        before, began, said = resident_mib(pid), time.time(), len(self.victim.output())
-        processor = _processor(pid)
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
+        toll, said, processor = (
+            Toll(self.victim, self.net.slot_ms),
+            len(self.victim.output()),
+            _processor(pid),
+        )
         with Visitor(self._honest, self.victim.host, self._genesis) as honest:
             counted, cost = self._attack(name, seconds, frames)
-        ended = time.time()
         spent = _processor(pid) - processor
         bans = Counter(_BAN.findall(self.victim.output()[said:]))
-        slots, missed = self._slots(began, ended)
+        paid = toll.figures()
         return {
-            "seconds": round(ended - began, 1),
-            "slots": slots,
-            "missed": missed,
+            **paid,
             "final_lag": self.victim.number() - self.victim.finalized(),
             "peers": self.victim.rpc("system_health")["peers"],
-            "rss_before_mib": before,
-            "rss_peak_mib": peak_mib(pid),
-            "rss_after_mib": resident_mib(pid),
-            "cpu_share": round(spent / (ended - began), 2),
-            "attacker_cpu_share": round(cost / (ended - began), 2),
+            "cpu_share": round(spent / paid["seconds"], 2),
+            "attacker_cpu_share": round(cost / paid["seconds"], 2),
             "honest_median_ms": round(median(honest.waits) * 1000) if honest.waits else None,
             "honest_worst_ms": round(max(honest.waits) * 1000) if honest.waits else None,
             "honest_visits": len(honest.waits),
@@ -179,27 +177,6 @@ class Siege:
         assert counted.get("entered", 0) > 0 or name in AT_THE_DOOR, f"nobody got in: {counted}"
         return counted, peak
 
-    def _slots(self, began: float, ended: float) -> tuple[int, int]:
-        """Return how many slots there were, and how many have no block."""
-        due = range(_slot(began, self.net.slot_ms) + 1, _slot(ended, self.net.slot_ms))
-        time.sleep(2 * self.net.slot_ms / 1000)  # what is on its way arrives
-        found: set[int] = set()
-        header = self.victim.rpc("chain_getHeader")
-        while int(header["number"], 16) and (not found or not due or min(found) > due[0]):
-            found.add(_slot_of(header))
-            header = self.victim.rpc("chain_getHeader", header["parentHash"])
-        return len(due), sum(slot not in found for slot in due)
-
-
-def _slot(seconds: float, slot_ms: int) -> int:
-    return int(seconds * 1000) // slot_ms
-
-
-def _slot_of(header: dict[str, Any]) -> int:
-    logs = [LOG.decode(bytes.fromhex(log[2:])) for log in header["digest"]["logs"]]
-    claim = next(log for log in logs if isinstance(log, PreRuntime))
-    return int(PRE_DIGEST.decode(claim._1).slot)
-
 
 def _processor(pid: int) -> float:
     """Return the processor seconds of a process and its children."""
@@ -212,22 +189,9 @@ def _processor(pid: int) -> float:
     return spent
 
 
-def peak_mib(pid: int) -> int:
-    """Return the most memory a process has had since its peak was reset."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM:"))
-
-
 def _summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    resting = [figures["rest"], figures["rest_after"]]
-    attacked = [each for name, each in figures.items() if name not in ("rest", "rest_after")]
-    return {
-        "slots_at_rest": sum(each["slots"] for each in resting),
-        "missed_at_rest": sum(each["missed"] for each in resting),
-        "slots_attacked": sum(each["slots"] for each in attacked),
-        "missed_attacked": sum(each["missed"] for each in attacked),
-        "most_growth_mib": max(each["rss_peak_mib"] - each["rss_before_mib"] for each in attacked),
-        "rss_peak_mib": max(each["rss_peak_mib"] for each in attacked),
+    attacked = [each for name, each in figures.items() if name not in RESTING]
+    return summary(figures) | {
         "honest_worst_ms": max(each["honest_worst_ms"] or 0 for each in attacked),
         "hostile_frames": sum(each.get("frames", 0) for each in attacked),
         "identities_banned": sum(each["identities_banned"] for each in attacked),

@@ -146,6 +146,9 @@ class Transport(Protocol):
     def ban(self, peer: str, reason: str) -> bool:
         """Disconnect a peer and keep it away for a while; False where it may come back at once."""
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer was of use: it is not the first to make room for another."""
+
     def waiting(self, peer: str) -> int:
         """Return how many bytes a peer has yet to take; 0 where it is gone."""
 

@@ -121,6 +121,9 @@ class NoTransport:
         """Keep everybody away, as always."""
         return True
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: there is nobody."""
+
     def waiting(self, peer: str) -> int:
         """Say that nothing waits: nothing is sent."""
         return 0

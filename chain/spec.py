@@ -18,6 +18,7 @@ from chain.network.discovery.addresses import Address, AddressError, parse_addre
 from chain.rpc.backend import ChainType
 from runtime.frame.errors import DispatchError
 from runtime.genesis import genesis_state
+from runtime.primitives.trie import MAX_KEY
 
 PRESETS = ("dev", "local")
 MAX_SIZE = 64 << 20
@@ -155,10 +156,18 @@ class ChainSpec:
         try:
             if "raw" in self.genesis:
                 top = self.genesis["raw"]["top"]
-                return {bytes.fromhex(key[2:]): bytes.fromhex(value[2:]) for key, value in top.items()}
-            return genesis_state(self.genesis["runtimeGenesis"]["config"], self.id)
+                state = {bytes.fromhex(key[2:]): bytes.fromhex(value[2:]) for key, value in top.items()}
+            else:
+                state = genesis_state(self.genesis["runtimeGenesis"]["config"], self.id)
         except MALFORMED as problem:
             raise SpecError(f"the genesis of {self.id} is malformed: {problem!r}") from problem
+        longest = max(state, key=len, default=b"")
+        if len(longest) > MAX_KEY:
+            raise SpecError(
+                f"the genesis of {self.id} has a key of {len(longest)} bytes, 0x{longest[:16].hex()}…: nodes "
+                f"give each other states with keys of at most {MAX_KEY} bytes, so leave it out"
+            )
+        return state
 
     def raw(self) -> dict[str, Any]:
         """Return the specification with its genesis in raw form."""

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, struct
+from runtime.primitives.trie import MAX_KEY
 
-MAX_KEY = 255
-"""bytes; the start of a range may be one longer"""
 MAX_ENTRIES = 1 << 14
 """in one range; a megabyte of accounts has 6,500"""
 MAX_NODES = 4 * MAX_KEY

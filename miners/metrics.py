@@ -73,6 +73,7 @@ class WorkerMetrics:
     def updates_verified(self, seconds: float, scores: Iterable[tuple[int, int]], unfetched: int) -> None:
         """Note how a round's updates were judged: uid and ppm of each."""
         self._verification.labels(self._chain).observe(seconds)
+        self._scores.clear()  # who has left has no score any more
         for uid, ppm in scores:
             self._scores.labels(self._chain, str(uid)).set(ppm)
             self._updates.labels(self._chain, "scored" if ppm else "worthless").inc()

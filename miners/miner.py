@@ -20,9 +20,9 @@ from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.attacks import ATTACKS, Attack
+from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobError, StoreFull
-from miners.blobs.store import BlobStore
 from miners.compressor import Compressor, LostMemory
 from miners.config import parse
 from miners.data import UnusableCorpus, assignment
@@ -124,7 +124,7 @@ async def main(config: Config) -> None:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
-        shards = ShardClient(place.blobs, [], BlobStore(place.home / "shards"))
+        shards = ShardClient(place.blobs, [], Cache(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
         handover = Handover(
             place.blobs, promises, partial(judges, place.chain, config.netuid), attack.serving
@@ -255,7 +255,7 @@ async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
     await asyncio.to_thread(bench.shelf.forget_before, promise.round - RECENT_ROUNDS)
     try:
         await asyncio.to_thread(bench.shelf.of(promise.round).put_as, digest, served)
-    except StoreFull as problem:
+    except (StoreFull, OSError) as problem:
         log.warning("round %05d | not served from here: %s", promise.round, problem)
 
 

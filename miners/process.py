@@ -20,7 +20,8 @@ COMPUTE_THREADS = 2
 def set_up_logging() -> None:
     """Log to standard error: time and message."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    for library in ("aiohttp", "websocket"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...]) -> int:

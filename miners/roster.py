@@ -87,7 +87,8 @@ class Roster:
             self._callers = await self._chain.callers(self._netuid)
         except NodeFailure as problem:
             log.warning("who is registered is not renewed: %s", problem)
-        self._renewed = self._clock()
+        finally:
+            self._renewed = self._clock()
 
     async def _revealed(self, hotkey: bytes, digest: bytes) -> tuple[int, int] | None:
         """Return in which round the miner has revealed a payload, and how many bytes it has."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chain.client import Chain
+from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
-from miners.blobs.store import BlobStore
 from miners.data import MAX_MANIFEST_BYTES, Manifest, Shard, UnusableCorpus, Window, decode_manifest
 
 PARALLEL = 8
@@ -26,7 +26,7 @@ Tokens = NDArray[np.int64]
 class ShardClient:
     """Reads shards from memory, else from disk, else from the data provider, and checks every hash."""
 
-    def __init__(self, blobs: BlobClient, sources: Sequence[Source], store: BlobStore | None = None) -> None:
+    def __init__(self, blobs: BlobClient, sources: Sequence[Source], store: Cache | None = None) -> None:
         self._blobs = blobs
         self._sources = sources
         self._store = store

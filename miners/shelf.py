@@ -2,13 +2,19 @@
 
 blobs/ab/ab12…                  accepted: they are the model's history
 recent/00000007/ab/ab12…        revealed in round 7: gone a few rounds later, unless kept
+
+When the quota is used up, the oldest round of `recent` makes room: what did not enter the model costs a
+worker neither its history nor the newest payloads.
 """
 
+import logging
 import shutil
 import threading
 from pathlib import Path
 
 from miners.blobs.store import BlobStore, Quota
+
+log = logging.getLogger("blobs")
 
 KEPT, RECENT = "blobs", "recent"
 RECENT_ROUNDS = 8
@@ -20,11 +26,13 @@ class Shelf:
 
     def __init__(self, home: Path, quota: Quota | None = None) -> None:
         self._quota = quota or Quota(1 << 62)
-        self._lock = threading.Lock()  # of those that move and delete; rounds may begin meanwhile
+        self._quota.make_room = self._forget_oldest
+        self._lock = threading.RLock()  # of those that move and delete; rounds may begin meanwhile
         self._recent = home / RECENT
         self.kept = BlobStore(home / KEPT, self._quota)
         self._recent.mkdir(parents=True, exist_ok=True)
-        self._rounds = {int(path.name): BlobStore(path, self._quota) for path in self._recent.iterdir()}
+        rounds = (path for path in self._recent.iterdir() if path.name.isdecimal())  # not lost+found
+        self._rounds = {int(path.name): BlobStore(path, self._quota) for path in rounds}
 
     @property
     def used(self) -> int:
@@ -63,10 +71,23 @@ class Shelf:
         """Delete what was revealed before a round and was not kept."""
         with self._lock:
             for old in [each for each in tuple(self._rounds) if each < number]:
-                store = self._rounds.pop(old)
-                for digest in store.digests():
-                    store.remove(digest)
-                shutil.rmtree(self._recent / f"{old:08d}")
+                self._forget(old)
+
+    def _forget_oldest(self) -> bool:
+        """Delete the oldest round that is not the newest; say whether there was one."""
+        with self._lock:
+            oldest, *later = sorted(tuple(self._rounds)) or [0]
+            if not later:
+                return False
+            log.warning("the payloads of round %d make room: give more disk with --blob-quota", oldest)
+            self._forget(oldest)
+            return True
+
+    def _forget(self, number: int) -> None:
+        store = self._rounds.pop(number)
+        for digest in store.digests():
+            store.remove(digest)
+        shutil.rmtree(self._recent / f"{number:08d}")
 
     def _all(self) -> tuple[BlobStore, ...]:
         return (self.kept, *self._rounds.values())

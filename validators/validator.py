@@ -18,8 +18,8 @@ from typing import Literal
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
+from miners.blobs.cache import Cache
 from miners.blobs.errors import BlobError, StoreFull
-from miners.blobs.store import BlobStore
 from miners.config import parse
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
@@ -124,7 +124,7 @@ async def main(config: Config) -> None:
         except CannotJoin as problem:  # a judge that cannot mirror can still judge
             log.warning("%s", problem)
         log.info("uid %d in subnet %d, mirroring blobs at %s", uid, config.netuid, place.url)
-        shards = ShardClient(place.blobs, [], BlobStore(home / "shards"))
+        shards = ShardClient(place.blobs, [], Cache(home / "shards"))
         journal, envelope, slot = Journal(home), Envelope(home), await chain.slot_seconds()
         mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
         bench = Bench(
@@ -243,7 +243,7 @@ async def _mirror(bench: Bench, number: int, blob: bytes) -> None:
     """Keep what scored: it must outlive its miner."""
     try:
         await asyncio.to_thread(bench.shelf.of(number).put, blob)
-    except StoreFull as problem:
+    except (StoreFull, OSError) as problem:
         log.error("round %05d | a payload that scores is not mirrored: %s", number, problem)
 
 

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
 from chain.storage.pruning import NAMED, Pruning
 from chain.sync.bootstrap import SyncMode
+
+log = logging.getLogger("node")
 
 DEVELOPMENT_KEYS = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 EXPECTED = (StorageError, GuardError, KeystoreError, NodeKeyError, RuntimeMissing, SyncRefused, OSError)
@@ -181,6 +184,11 @@ def run(parsed: argparse.Namespace) -> int:
     if config.peers is not None and config.peers.port is not None:
         flag = "--port" if parsed.listen_addr is None else "--listen-addr"
         ensure_free(config.peers.host, config.peers.port, flag)
+    if config.peers is None and not config.validator:
+        log.warning(
+            "⚠️ This node neither talks to peers nor authors, so its chain stands still: give --port and "
+            "--bootnodes, or --dev for a chain of its own"
+        )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
@@ -201,11 +209,16 @@ async def _serve(config: NodeConfig) -> None:
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
     for stop in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+        asyncio.get_running_loop().add_signal_handler(stop, _stop, running)
     with contextlib.suppress(asyncio.CancelledError):
         async with Service.open(config) as service:
             _settle_memory()
             await service.run()
+
+
+def _stop(running: asyncio.Task[None]) -> None:
+    log.info("Stopping: a signal told this node to")
+    running.cancel()
 
 
 def _settle_memory() -> None:

@@ -19,7 +19,7 @@ PLANCK = 10**12
 BLOCK_LINE_EVERY = 5
 """blocks between two lines about blocks alone"""
 JOURNAL_SECONDS = 5.0
-"""a judge measures the new model after it has attested it; longer than this its line is not waited for"""
+"""a judge measures the new model while it attests it; what takes longer than this has a line of its own"""
 JOURNAL_PAUSE = 0.1
 """seconds between two looks into its journal"""
 
@@ -94,6 +94,7 @@ class Screen:
         self._journal = journal
         self._names: dict[str, str] = {}
         self._since = time.monotonic()
+        self._unmeasured: list[int] = []  # rounds that closed before their loss was known
         self.progress = Progress()
 
     def name_accounts(self, names: dict[str, str]) -> None:
@@ -102,7 +103,7 @@ class Screen:
 
     async def lines(self, chain: Chain, head: Head) -> list[Line]:
         """Return the lines a finalised block gives rise to; other subnets' events give none."""
-        shown = []
+        shown: list[Line] = self._measured()
         if head.number % BLOCK_LINE_EVERY == 0:
             shown.append(
                 Line("block", f"🏆 #{head.number}  finalised  {head.hash[:10]}…", {"hash": head.hash})
@@ -188,13 +189,30 @@ class Screen:
             self._read_journal()
             await asyncio.sleep(JOURNAL_PAUSE)
         before, after = self.progress.losses.get(number - 1), self.progress.losses.get(number)
-        known = before is not None and after is not None
-        loss = f"held-out loss {before:.3f} → {after:.3f}   " if known else ""
+        if after is None:
+            self._unmeasured.append(number)
+        loss = f"{_fall(before, after)}   " if after is not None else ""
         return Line(
             "round_closed",
             f"🧠 round {number} closed: {accepted} updates accepted   {loss}model 0x{_short(root)}…",
             {"round": number, "accepted": accepted, "loss": after, "loss_before": before, "model_root": root},
         )
+
+    def _measured(self) -> list[Line]:
+        """Return the losses that have become known since their rounds closed."""
+        if self._unmeasured:
+            self._read_journal()
+        losses = self.progress.losses
+        found = [number for number in self._unmeasured if number in losses]
+        self._unmeasured = [number for number in self._unmeasured if number not in losses]
+        return [
+            Line(
+                "round_measured",
+                f"📉 round {number} measured: {_fall(losses.get(number - 1), losses[number])}",
+                {"round": number, "loss": losses[number], "loss_before": losses.get(number - 1)},
+            )
+            for number in found
+        ]
 
     def _epoch(self, head: Head, values: Any, paid: list[Any]) -> Line:
         if paid:
@@ -232,6 +250,10 @@ class Screen:
 
     def _who(self, address: str) -> str:
         return self._names.get(address, f"{address[:6]}…{address[-4:]}")
+
+
+def _fall(before: float | None, after: float) -> str:
+    return f"held-out loss {after:.3f}" if before is None else f"held-out loss {before:.3f} → {after:.3f}"
 
 
 def _short(text: str) -> str:

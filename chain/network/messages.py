@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
-from chain.state_data import MAX_KEY, StateRange
+from chain.state_data import StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant
+from runtime.primitives.trie import MAX_KEY
 from runtime.primitives.types import BlockNumber, Hash
 
 PROTOCOL_VERSION = 1
@@ -237,6 +238,7 @@ class WarpResponse:
     id: u64
     steps: Annotated[list[WarpStep], Bounded(MAX_STEPS)]
     is_finished: bool
+    first: BlockNumber = BlockNumber(0)  # below it nothing is proven here
 
 
 STATUS = codec(Status)

@@ -137,6 +137,7 @@ class Network:
         """Note that a peer has given something good."""
         if peer in self._peers:
             self._peers[peer].faulty = None
+            self._transport.thank(peer)
 
     def fruitless(self) -> list[str]:
         """Return the peers that were asked in vain for minutes."""

@@ -5,7 +5,7 @@ that fetches a large one need not begin again. Requests wait in line, few per pe
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,9 @@ ALL_GIVEN = Allowance(4 << 20, 16 << 20)
 MAX_ASKED = 2
 """requests to one peer that wait for an answer"""
 MAX_HELD = 3
-"""states that are held at once; another one takes the place of what was not asked for longest"""
+"""states that are held at once, a peer's first before the second of another"""
+HELD_FRESH = 10.0
+"""seconds after it was asked for last in which another peer takes no state's place"""
 HOLDING = 1 << 20
 """bytes that holding a state counts for: an old one has to be made again"""
 HELD_IDLE = 60.0
@@ -93,6 +95,7 @@ class _Held:
     """A state that peers are fetching."""
 
     state: Ranged
+    peer: str  # for whom it is held, whoever else asks for it
     since: float
     asked: float
 
@@ -210,15 +213,32 @@ class StateExchange:
             if self._store.hash_at(header.number) != block:
                 return None
             try:
-                held = _Held(self._store.state_at(block), now, now)
+                held = _Held(self._store.state_at(block), peer, now, now)
             except (UnknownBlock, StateDiscarded):
                 return None
-            if len(self._held) == MAX_HELD:
-                del self._held[min(self._held, key=lambda each: self._held[each].asked)]
-            self._held[block] = held
             self._servings.spend(peer, HOLDING)
+            if self._make_place(peer, now):
+                self._held[block] = held
         held.asked = now
         return held.state
+
+    def _make_place(self, peer: str, now: float) -> bool:
+        """Let go of a state so that another one can be held for a peer, if one may be let go.
+
+        What others are fetching may be nowhere else any more: nobody takes its place by asking for many.
+        """
+        if len(self._held) < MAX_HELD:
+            return True
+        shares = Counter(held.peer for held in self._held.values())
+        own = [block for block, held in self._held.items() if held.peer == peer]
+        able = own or [
+            block
+            for block, held in self._held.items()
+            if shares[held.peer] > 1 or held.asked + HELD_FRESH < now
+        ]
+        if able:
+            del self._held[min(able, key=lambda block: self._held[block].asked)]
+        return bool(able)
 
     # From peers.
 
@@ -238,11 +258,12 @@ class StateExchange:
 
 def _response(state: Ranged | None, request: StateRequest) -> bytes:
     """Return the answer to a request, which takes some time to make."""
-    found = NOTHING
-    if state is not None:
+    for limit in (MAX_RANGE, 1):  # the last entry of a whole range may be one too many
+        if state is None:
+            break
         with suppress(StateDiscarded):
-            found = state.prove_range(request.start, MAX_RANGE, request.end)
-    response = STATE_RESPONSE.encode(StateResponse(request.id, found))
-    if len(response) > LIMITS[Channel.STATE_ANSWERS].size:  # a value beyond what any runtime here allows
-        return STATE_RESPONSE.encode(StateResponse(request.id, NOTHING))
-    return response
+            found = state.prove_range(request.start, limit, request.end)
+            response = STATE_RESPONSE.encode(StateResponse(request.id, found))
+            if len(response) <= LIMITS[Channel.STATE_ANSWERS].size:
+                return response
+    return STATE_RESPONSE.encode(StateResponse(request.id, NOTHING))

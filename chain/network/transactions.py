@@ -291,17 +291,19 @@ class TransactionGossip:
             await self._work.wait()
             self._work.clear()
             while self._arrived:
+                is_syncing = self._is_syncing()
                 for _ in range(min(AT_ONCE, len(self._arrived))):
                     arrived = self._arrived.popleft()
                     self._arrived_bytes -= len(arrived.extrinsic)
-                    self._network.handle(arrived.peer, self._offer, arrived)
+                    if not is_syncing:
+                        self._network.handle(arrived.peer, self._offer, arrived)
                 await asyncio.sleep(0)
             self._pull_all()
 
     def _offer(self, arrived: _Body) -> None:
         """Hand the pool a transaction; tell others of it, or remember that it was refused."""
         name, id_ = arrived.peer, arrived.id
-        if id_ in self._met or id_ in self._refused or self._is_syncing():
+        if id_ in self._met or id_ in self._refused:
             return
         try:
             transaction = self._pool.submit(arrived.extrinsic)

@@ -58,6 +58,10 @@ class VoteExchange:
         if share is not None:
             share.spend(signatures)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer was the first to tell what counts."""
+        self._network.thank(peer)
+
     def joined(self, peer: str, status: Status) -> None:
         """Let the gossip know of a peer on our chain."""
         self._shares[peer] = Bucket(SIGNATURES, SIGNATURES_AT_ONCE, self._clock.monotonic())

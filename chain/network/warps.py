@@ -83,7 +83,10 @@ class WarpExchange:
         """Do nothing: whoever waits for an answer looks at the time."""
 
     async def fetch(self, peer: str, begin: Hash) -> tuple[list[WarpStep], bool] | None:
-        """Return what a peer proves beyond a block and whether that is all; None where no answer comes."""
+        """Return what a peer proves beyond a block and whether that is all.
+
+        None where no answer comes, or where proofs begin above that block.
+        """
 
         def send(number: int) -> bool:
             message = WARP_REQUEST.encode(WarpRequest(number, begin))
@@ -102,7 +105,9 @@ class WarpExchange:
         finally:
             self._waiting.pop(peer, None)
             self._requests.forget(peer, number)
-        return None if found is None else (found.steps, found.is_finished)
+        if found is None or (found.first and not found.steps):
+            return None  # which is nobody's fault
+        return found.steps, found.is_finished
 
     def _requested(self, peer: str, message: bytes) -> None:
         """Answer, with less where much was given lately; not at all where that was too much."""
@@ -129,7 +134,7 @@ def prove(store: Proofs, request: WarpRequest, size: int, floor: int = 0) -> War
     """
     header = store.header(request.begin)
     if header is None or not floor <= header.number <= store.finalized_number:
-        return WarpResponse(request.id, [], False)
+        return WarpResponse(request.id, [], False, BlockNumber(floor))
     if store.hash_at(header.number) != request.begin:
         return WarpResponse(request.id, [], False)
     steps: list[WarpStep] = []

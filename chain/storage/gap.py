@@ -24,6 +24,7 @@ class Filled:
 
     missing: tuple[BlockNumber, BlockNumber] | None
     ends: list[BlockNumber]  # heights that changed voters
+    heights: range  # of what was written
 
 
 class Gap:
@@ -73,7 +74,7 @@ class Gap:
         Raises: StorageError; AssertionError when they are not linked.
         """
         if self._missing is None or not blocks:
-            return Filled(self._missing, [])
+            return Filled(self._missing, [], range(0))
         (first, last), expected, batch = self._missing, self.top, self._database.batch()
         for header, body in blocks:
             assert header.hash() == expected, "the blocks of a gap are linked"
@@ -84,12 +85,22 @@ class Gap:
         left = first, BlockNumber(last - len(blocks))
         put_gap(batch, *left)
         self._database.write(batch)
-        return Filled(left if first <= left[1] else None, ends)
+        return Filled(left if first <= left[1] else None, ends, range(left[1] + 1, last + 1))
 
     def follow(self, filled: Filled) -> None:
-        """Take note of what is written; only whoever makes blocks final may do that, since both add ends."""
+        """Take note of what is written; only whoever makes blocks final may do that, since both add ends.
+
+        What pruning has come to in the meantime is forgotten again: nobody else looks for it any more.
+        Raises: StorageError.
+        """
         self._set_ends.follow(filled.ends)
         self._missing = filled.missing
+        stale = filled.heights[: max(0, self._floor() - filled.heights.start)]
+        if stale:
+            batch = self._database.batch()
+            for number in stale:
+                self._blocks.forget(batch, BlockNumber(number))
+            self._database.write(batch)
 
 
 def put_gap(batch: Batch, first: int, last: int) -> None:

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from chain.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, Entry, StateRange, entry_size
+from chain.state_data import MAX_ENTRIES, MAX_NODES, Entry, StateRange, entry_size
 from chain.storage.trie import Record, inner_of, read_leaf, shape
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.trie import (
     EMPTY_ROOT,
     HEX,
     INLINE_NODE_LIMIT,
+    MAX_KEY,
     PAST_HEX,
     Node,
     NodeValue,

@@ -16,9 +16,10 @@ from typing import Annotated, Literal, Protocol
 
 from chain.block_data import MAX_BLOCKS, MAX_JUSTIFICATION, PROOFS, WarpStep
 from chain.env import Clock
+from chain.errors import SyncRefused
 from chain.faults import Fault
 from chain.sync.peers import Asked
-from chain.sync.warp import TrustedPoint, WarpError, verify_step
+from chain.sync.warp import ForcedError, TrustedPoint, WarpError, verify_step
 from runtime.primitives.grandpa import changes_voters
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
@@ -37,10 +38,14 @@ LOOK_EVERY = 0.5
 """seconds between two looks for peers"""
 TOLD_EVERY = 5.0
 """seconds between two lines about the progress"""
-MAX_UNPROVEN = 1 << 16
-"""headers above the last one that is proven final"""
+MAX_UNPROVEN, MAX_UNPROVEN_BYTES = 1 << 16, 64 << 20
+"""headers above the last one that is proven final; whoever sends them may invent large ones"""
 FEW_STEPS, FEW_BYTES = 16, 64 << 10
 """below both of which a part is too small to ask the same peer for the next"""
+MAX_BROKEN = 3
+"""promises of a peer in a row that came to nothing, after which it is not waited for"""
+MAX_NAMES = 4096
+"""peers of whom that is remembered"""
 AGAIN = 2.0
 """seconds until peers that led nowhere are asked again"""
 
@@ -95,6 +100,7 @@ class Ascent:
         self._clock = clock
         self._mode = mode
         self._told = float("-inf")
+        self._broken = Counter[str]()  # by peer, how often it led nowhere since it led anywhere
         self.standing = _found(record, origin.origin) or origin
         steps = record.steps()
         self.sets = len(steps)
@@ -121,7 +127,10 @@ class Ascent:
     # Climbing.
 
     async def climb(self) -> None:
-        """Ask the peers in turn, the quick ones more often, until all have been asked at one height."""
+        """Ask the peers in turn, the quick ones more often, until all have been asked at one height.
+
+        Raises: SyncRefused.
+        """
         follow = self._follow_proof if self._mode == "warp" else self._follow_headers
         asked, turns, pace = dict[str, Led](), Counter[str](), dict[str, int]()
         since, cleared = self._clock.monotonic(), self.point.number
@@ -137,8 +146,7 @@ class Ascent:
                 pace[peer] = _pace(self._clock.monotonic() - began, self.point.number - reached)
                 if led is not Led.ON:
                     asked[peer] = led
-                if led is not Led.ASTRAY:
-                    self._peers.thank(peer)
+                self._judge(peer, led)
                 if (
                     asked and self.point.number - cleared > MAX_BLOCKS
                 ):  # the others may know more from here on
@@ -149,6 +157,21 @@ class Ascent:
                 await self._clock.sleep(AGAIN if asked and not is_up else LOOK_EVERY)
                 asked = asked if is_up else {}
             self._tell()
+
+    def _judge(self, peer: str, led: Led) -> None:
+        """Remember where a peer has led."""
+        if led is Led.ASTRAY:
+            if len(self._broken) >= MAX_NAMES:
+                self._broken.clear()
+            self._broken[peer] += 1
+        else:
+            self._peers.thank(peer)
+            self._broken.pop(peer, None)
+
+    def is_promised(self) -> bool:
+        """Say whether anybody who may be right says that more is final."""
+        claims = self._peers.claims().items()
+        return any(final > self.point.number and self._broken[peer] < MAX_BROKEN for peer, final in claims)
 
     def _is_enough(self, asked: int, since: float) -> bool:
         return asked >= ENOUGH or self._clock.monotonic() - since >= GATHERING
@@ -192,8 +215,8 @@ class Ascent:
 
     async def _follow_headers(self, peer: str) -> Led:
         """Take the headers of one answer after the other until some of them are proven final."""
-        tip, above, begin = self.standing.header, list[Header](), self.point.number
-        while len(above) < MAX_UNPROVEN:
+        tip, above, begin, size = self.standing.header, list[Header](), self.point.number, 0
+        while len(above) < MAX_UNPROVEN and size < MAX_UNPROVEN_BYTES:
             blocks = await self._peers.blocks(peer, tip.number + 1, MAX_BLOCKS, PROOFS)
             if not blocks:
                 owes = blocks is not None and self._peers.has_from(peer, tip.number + 1)
@@ -206,6 +229,7 @@ class Ascent:
                     return Led.ASTRAY
                 tip = each.header
                 above.append(tip)
+                size += len(tip.encode())
                 if not changes_voters(tip) and place != last:
                     continue
                 if each.justification is None:
@@ -217,7 +241,7 @@ class Ascent:
                     self._peers.blame(peer, Fault.BAD_JUSTIFICATION, str(problem))
                     return Led.ASTRAY
                 self._save([step], above)
-                above = []
+                above, size = [], 0
                 await asyncio.sleep(0)
             if len(blocks) < FEW_STEPS and tip.number < self._peers.finals().get(peer, 0):
                 self._peers.blame(peer, Fault.USELESS, f"{len(blocks)} headers")
@@ -240,9 +264,15 @@ class Ascent:
     def _take(self, step: WarpStep) -> None:
         """Go up by a step.
 
-        Raises: WarpError.
+        Raises: WarpError; SyncRefused where no step leads on, whoever is asked.
         """
-        point = verify_step(self.point, step)
+        try:
+            point = verify_step(self.point, step)
+        except ForcedError as problem:
+            raise SyncRefused(
+                f"{problem}: give --checkpoint as `assay checkpoint` prints it on a node you trust, or "
+                "--sync full"
+            ) from problem
         self.standing = Standing(self.standing.origin, point, step.header, step.justification)
 
     def _save(self, steps: Sequence[WarpStep], headers: Sequence[Header] = ()) -> None:

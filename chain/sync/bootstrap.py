@@ -19,7 +19,7 @@ from chain.env import Clock
 from chain.errors import SyncRefused
 from chain.faults import Fault
 from chain.logs import short
-from chain.sync.ascent import LOOK_EVERY, Ascent, Peers, Record, Standing
+from chain.sync.ascent import AGAIN, LOOK_EVERY, Ascent, Peers, Record, Standing
 from chain.sync.state_sync import TargetGone
 from chain.sync.trust import Trust, check_age
 from chain.sync.warp import TrustedPoint, WarpError, voters_after
@@ -27,6 +27,9 @@ from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 
 log = logging.getLogger("sync")
+
+SETTLED = 20.0
+"""seconds in which peers may come that know of a final block, before there is taken to be none"""
 
 SyncMode = Literal["full", "fast", "warp"]
 
@@ -82,6 +85,7 @@ class Bootstrap:
         self._peers = peers
         self._states = states
         self._clock = clock
+        self._has_told = False
 
     async def run(self) -> None:
         """Go through the phases.
@@ -93,14 +97,16 @@ class Bootstrap:
         check_age(self._trust, ascent.standing.header, self._clock)
         found = self._store.restoration  # by an earlier run
         is_begun = found is not None and found.target == ascent.standing.header
+        began = self._clock.monotonic()
         while True:
             if not is_begun:
                 await ascent.climb()
             target, is_begun = ascent.target, False
             if target is None:
-                if self._trust.checkpoint is None and not any(self._peers.finals().values()):
+                if self._is_first(ascent, began):
                     log.info("⏩ Nothing is final yet: there is nothing to skip, every block is synced")
                     break
+                await self._clock.sleep(AGAIN)
                 continue
             log.info(
                 "⏩ #%s (%s) is final by the votes of set %d: fetching its state",
@@ -118,6 +124,18 @@ class Bootstrap:
             log.info("⏩ %s sync is done at #%s", self._mode.title(), f"{target.header.number:,}")
             break
         self._record.clear()
+
+    def _is_first(self, ascent: Ascent, began: float) -> bool:
+        """Say whether nothing is final above the first block; above a checkpoint something will be."""
+        if self._trust.checkpoint is None:
+            return self._clock.monotonic() - began >= SETTLED and not ascent.is_promised()
+        if not self._has_told:
+            self._has_told = True
+            log.warning(
+                "⏩ Nobody proves any block above the checkpoint #%d: the chain stands still there, or this "
+                "node's peers are behind it. Waiting for a block above it", self._trust.checkpoint.number,
+            )  # fmt: skip
+        return False
 
     # The origin.
 

@@ -27,6 +27,10 @@ class Company:
         """Return the peers that may be asked now, and how many blocks each says are final."""
         return self._sync.finals()
 
+    def claims(self) -> dict[str, int]:
+        """Return how many blocks each peer says are final, whether it may be asked now or not."""
+        return self._sync.claims()
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer says that it has every block from a height on."""
         return self._sync.has_from(peer, number)

@@ -26,6 +26,8 @@ Block = tuple[Hash, int]
 
 NEAR = 1024
 """blocks above the final one up to which headers are fetched downwards"""
+MAX_WEIGHT = 8 << 20
+"""bytes of headers fetched downwards; honest ones have 300 KiB, and whoever sends them may invent others"""
 CHUNK = 32
 """blocks whose bodies are asked for at once"""
 MAX_CHUNKS = 8
@@ -60,6 +62,9 @@ class Work(Asking, Protocol):
 
     def changes_voters(self, header: Header) -> bool:
         """Say whether a block's justification is needed for what comes after it."""
+
+    def has_not(self, peer: str, number: int) -> None:
+        """Note that a peer has not got a block that it said it has."""
 
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""
@@ -108,6 +113,7 @@ class Download:
         self.is_long = is_best and target[1] - work.final()[1] > CHUNK
         self.is_far = is_best and target[1] - work.final()[1] > NEAR
         self._down: list[Header] = []  # of a near download, highest first
+        self._weight = 0  # bytes of them
         self._last: Block | None = None  # of a far one: what the next headers are built on
         self._headers: deque[Header] = deque()
         self._chunks: deque[Chunk] = deque()
@@ -213,10 +219,11 @@ class Download:
             if self._refuses(header):
                 return
             self._down.append(header)
+            self._weight += len(header.encode())
             expected = header.parent_hash
         if self._links_up():
             return
-        if len(self._down) >= NEAR:
+        if len(self._down) >= NEAR or self._weight > MAX_WEIGHT:
             self.abandon()
         elif self._is_too_slow(headers):
             self._next_holder(Fault.USELESS if self._is_claimed else None)
@@ -277,7 +284,7 @@ class Download:
         """Begin anew with another peer; a far download gives up, another one follows it."""
         self.left(self._lead)
         self._down.clear()
-        self._short = 0
+        self._short = self._weight = 0
         if self.is_far:
             self.abandon()
         if reason is not None:
@@ -325,7 +332,7 @@ class Download:
         if not blocks:
             chunk.lacking.add(peer)
             if peer in self.holders and self._is_claimed:
-                self._work.blame(peer, Fault.USELESS, f"#{chunk.headers[-1].number}")
+                self._work.has_not(peer, chunk.headers[chunk.missing() - 1].number)
         size = 0
         for found in blocks:
             place = chunk.missing() - 1

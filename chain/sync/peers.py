@@ -44,6 +44,9 @@ class Asked(Judging, Protocol):
     def finals(self) -> dict[str, int]:
         """Return the peers that may be asked now, and how many blocks each says are final."""
 
+    def claims(self) -> dict[str, int]:
+        """Return how many blocks each peer says are final, whether it may be asked now or not."""
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer says that it has every block from a height on."""
 

@@ -187,6 +187,10 @@ class Sync:
         now = self._clock.monotonic()
         return {name: peer.final for name, peer in self._peers.items() if peer.rests_until <= now}
 
+    def claims(self) -> dict[str, int]:
+        """Return how many blocks each peer says are final, whether it may be asked now or not."""
+        return {name: peer.final for name, peer in self._peers.items()}
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer says that it has every block from a height on."""
         found = self._peers.get(peer)
@@ -353,6 +357,14 @@ class Sync:
     def thank(self, peer: str) -> None:
         """Note that a peer has given something good."""
         self._exchange.thank(peer)
+
+    def has_not(self, peer: str, number: int) -> None:
+        """Note that a peer has not got a block; who keeps few of them may have let it go since."""
+        state = self._peers.get(peer)
+        if state is not None and state.first:
+            state.first = max(state.first, number + 1)
+        else:
+            self.blame(peer, Fault.USELESS, f"#{number}")
 
     def has_only(self, peer: str, best: Block) -> None:
         """Note that a peer has less than it said."""

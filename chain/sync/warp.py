@@ -30,6 +30,10 @@ class WarpError(Exception):
     """A step proves nothing; says why."""
 
 
+class ForcedError(WarpError):
+    """A final block names voters across whom nothing can be proven, whoever says so."""
+
+
 @struct("assay_sync::TrustedPoint")
 class TrustedPoint:
     """A final block, and who votes above it."""
@@ -71,18 +75,18 @@ def verify_steps(point: TrustedPoint, steps: Iterable[WarpStep]) -> Proven:
 def verify_step(point: TrustedPoint, step: WarpStep) -> TrustedPoint:
     """Return the point that a step leads to.
 
-    Raises: WarpError.
+    Raises: WarpError; ForcedError where a block that is proven final forces other voters.
     """
     header = step.header
     if header.number <= point.number:
         raise WarpError(f"#{header.number} does not lie above #{point.number}")
-    voters = next_voters(header)
     block = header.hash()
     try:
         justification = decode_justification(step.justification)
         verify_justification(justification, point.authorities, point.set_id, (block, header.number))
     except JustificationError as problem:
         raise WarpError(f"#{header.number} is not proven final by set {point.set_id}: {problem}") from problem
+    voters = next_voters(header)
     if voters is None:
         return TrustedPoint(block, header.number, point.set_id, point.authorities)
     return TrustedPoint(block, header.number, point.set_id + 1, voters)
@@ -103,7 +107,7 @@ def next_voters(header: Header) -> Authorities | None:
                     raise WarpError(f"#{header.number} does not hand over to one set of voters at once")
                 found = change.next_authorities
             case ForcedChange():
-                raise WarpError(
+                raise ForcedError(
                     f"#{header.number} forces a change of voters, which proves nothing: "
                     "a checkpoint above it is needed"
                 )

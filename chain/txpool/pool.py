@@ -259,15 +259,17 @@ class Pool:
         self._settle(touched)
 
     def _usurped(self, entry: Entry) -> list[Entry]:
-        if not entry.validity.provides:
+        provides = entry.validity.provides
+        if not provides:
             raise refusals.no_tags()
-        if not set(entry.requires).isdisjoint(entry.validity.provides):
+        if entry.requires and not set(entry.requires).isdisjoint(provides):
             raise refusals.cycle()
-        holders = {
-            holder.hash: holder for tag in entry.validity.provides if (holder := self._providers.get(tag))
-        }
+        held = [holder for tag in provides if (holder := self._providers.get(tag))]
+        if not held:
+            return held
+        holders = {holder.hash: holder for holder in held}
         old = sum(holder.validity.priority for holder in holders.values())
-        if holders and entry.validity.priority <= old:
+        if entry.validity.priority <= old:
             raise refusals.too_low_priority(old, entry.validity.priority)
         return list(holders.values())
 

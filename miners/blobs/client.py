@@ -31,6 +31,7 @@ from miners.blobs.download import Download, Partials
 from miners.blobs.errors import (
     BlobError,
     BlobMismatch,
+    BlobNotServed,
     BlobRefused,
     BlobTruncated,
     BlobUnreachable,
@@ -176,7 +177,7 @@ class BlobClient:
                     failures.append(failure)
                     if len(download) > before:
                         waiting.append(source)  # it was of use
-                    elif isinstance(failure, BlobUnreachable):
+                    elif isinstance(failure, BlobUnreachable) and not isinstance(failure, BlobNotServed):
                         self._away[source.url] = time.monotonic() + AWAY_SECONDS
         finally:
             download.close()
@@ -214,7 +215,7 @@ class BlobClient:
                 download.reset()
                 return await self._ask(download, url, hotkey, until)
             if response.status not in (200, 206):
-                raise BlobUnreachable(download.digest, url, f"answered {response.status}")
+                raise BlobNotServed(download.digest, url, f"answered {response.status}")
             download.begin(url, response.status, response.content_length, response.headers)
             await self._read(download, response, url, until)
         return True

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,13 @@ class Partials:
         return self._directory / digest.hex() if self._directory is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    content: bytearray
+    hash: "hashlib.blake2b"
+    pieces: list[tuple[int, str]]
+
+
 class Download:
     """Grows until it is whole; a part that turns out wrong is thrown away and its sender named."""
 
@@ -63,6 +71,7 @@ class Download:
         self._hash = hashlib.blake2b(digest_size=32)
         self._pieces: list[tuple[int, str]] = []  # first byte, who sent it and what follows
         self._spoilt: list[tuple[bytes, list[tuple[int, str]]]] = []
+        self._aside: _Part | None = None  # what others sent, while somebody sends from the first byte on
         self._promised: int | None = None  # bytes in all
         self.suspects: set[str] = set()  # who may have sent wrong bytes, for a second chance alone
         self._load()
@@ -87,6 +96,7 @@ class Download:
 
     def prepare(self, url: str) -> None:
         """Get ready to ask a server; once a mixture was spoilt nothing is mixed any more."""
+        self._take_back()
         if self._spoilt and any(sender != url for _, sender in self._pieces):
             self.reset()
 
@@ -96,7 +106,7 @@ class Download:
         Raises: BlobOversized, BlobTruncated.
         """
         if status == 200:
-            self.reset()
+            self._lay_aside() if len(self) else self.reset()
         if status == 206:
             promised = f"bytes {len(self)}-"
             if not headers.get("Content-Range", "").startswith(promised):
@@ -105,8 +115,8 @@ class Download:
         if self._promised is not None and self._promised > self._max_bytes:
             announced = f"{self._promised} bytes are announced, at most {self._max_bytes} are accepted"
             raise BlobOversized(self.digest, url, announced)
-        if self._file is None and self._path is not None and (self._promised or 0) >= WORTH_KEEPING:
-            self._write(bytes(self._content))
+        if self._aside is None:
+            self._begin_file()
 
     def add(self, chunk: bytes, url: str) -> None:
         """Take bytes.
@@ -114,7 +124,7 @@ class Download:
         Raises: BlobOversized.
         """
         if len(self) + len(chunk) > self._max_bytes:
-            self.reset()
+            self._give_up()
             most = f"sends more than the {self._max_bytes} bytes that are accepted"
             raise BlobOversized(self.digest, url, most)
         if not self._pieces or self._pieces[-1][1] != url:
@@ -123,6 +133,11 @@ class Download:
         self._hash.update(chunk)
         if self._file is not None:
             self._write(chunk)
+        elif self._aside is not None and len(self) > len(self._aside.content):
+            self._aside = None
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+            self._begin_file()
 
     def whole(self, url: str) -> bytes:
         """Return the blob.
@@ -140,12 +155,13 @@ class Download:
         if is_mixed:
             self._spoilt.append((bytes(self._content), self._pieces))
         self.suspects = {sender for sender in senders if is_mixed} - {EARLIER}
-        self.reset()
+        self._give_up()
         by = f" (sent by {', '.join(senders)})" if is_mixed else ""
         raise BlobMismatch(self.digest, url, f"the {size} bytes sent{by} hash to 0x{found.hex()[:8]}…")
 
     def reset(self) -> None:
         """Begin again, with nothing."""
+        self._aside = None
         self._content = bytearray()
         self._hash = hashlib.blake2b(digest_size=32)
         self._pieces = []
@@ -159,6 +175,28 @@ class Download:
             with suppress(OSError):
                 self._file.close()
             self._file = None
+
+    def _lay_aside(self) -> None:
+        """Begin again, but keep what is here, in memory and on disk, until the new part is longer."""
+        self.close()
+        self._aside = _Part(self._content, self._hash, self._pieces)
+        self._content, self._hash, self._pieces = bytearray(), hashlib.blake2b(digest_size=32), []
+
+    def _take_back(self) -> None:
+        if self._aside is not None:
+            aside, self._aside = self._aside, None
+            self._content, self._hash, self._pieces = aside.content, aside.hash, aside.pieces
+
+    def _give_up(self) -> None:
+        """Throw away what the last server sent, and what it went on from."""
+        if self._aside is not None:
+            self._take_back()
+        else:
+            self.reset()
+
+    def _begin_file(self) -> None:
+        if self._file is None and self._path is not None and (self._promised or 0) >= WORTH_KEEPING:
+            self._write(bytes(self._content))
 
     def _write(self, content: bytes) -> None:
         """Add to the part on disk, or begin it; a disk that fails costs the part, not the blob."""

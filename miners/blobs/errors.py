@@ -15,6 +15,10 @@ class BlobUnreachable(BlobError):
     """Nobody answered, or the answer was not the blob."""
 
 
+class BlobNotServed(BlobUnreachable):
+    """The server answered, and not with the blob."""
+
+
 class BlobOversized(BlobError):
     """The server sends more than may be accepted."""
 

@@ -141,7 +141,7 @@ class Turns:
             self._running += 1
             return
         if len(self._waiting) >= self._limits.queue:
-            raise BadRequest(503, "too many callers wait: try again")
+            self._displace(stake)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (-stake, next(self._numbers), turn)
         heapq.heappush(self._waiting, entry)
@@ -156,8 +156,22 @@ class Turns:
             if turn.cancelled() and entry in self._waiting:
                 self._waiting.remove(entry)
                 heapq.heapify(self._waiting)
-            elif turn.done() and not is_mine and not turn.cancelled():
+            elif turn.done() and not (is_mine or turn.cancelled() or turn.exception()):
                 self._leave()  # given to us in the moment we stopped waiting
+
+    def _displace(self, stake: int) -> None:
+        """Send away the last who waits, for somebody with more stake.
+
+        Raises: BadRequest when there is none.
+        """
+        refusal = BadRequest(503, "too many callers wait: try again")
+        last = max(self._waiting, default=(-stake, 0, None))
+        if last[0] <= -stake or last[2] is None:
+            raise refusal
+        self._waiting.remove(last)
+        heapq.heapify(self._waiting)
+        if not last[2].done():
+            last[2].set_exception(refusal)
 
     def _leave(self) -> None:
         """Give the turn to the first who still waits."""

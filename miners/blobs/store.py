@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -20,10 +20,11 @@ GIB = 1 << 30
 class Quota:
     """Disk that several stores share: bytes in use, and at most."""
 
-    def __init__(self, most: int) -> None:
-        """`most` is in bytes."""
+    def __init__(self, most: int, make_room: Callable[[], bool] = lambda: False) -> None:
+        """`most` is in bytes; `make_room` deletes what may go, and says whether it has found something."""
         self.most = most
         self.used = 0
+        self.make_room = make_room
         self.lock = threading.RLock()  # held while a count and what it counts change together
 
     def reserve(self, size: int) -> None:
@@ -31,18 +32,24 @@ class Quota:
 
         Raises: StoreFull.
         """
-        with self.lock:
-            if self.used + size > self.most:
+        while not self._took(size):
+            if size > self.most or not self.make_room():
                 raise StoreFull(
                     f"the quota of {self.most / GIB:.2f} GiB for blobs has no room for {size} bytes more "
                     f"({self.used / GIB:.2f} GiB in use): give more disk with --blob-quota"
                 )
-            self.used += size
 
     def release(self, size: int) -> None:
         """Give so many bytes back."""
         with self.lock:
             self.used -= size
+
+    def _took(self, size: int) -> bool:
+        with self.lock:
+            if self.used + size > self.most:
+                return False
+            self.used += size
+            return True
 
 
 class BlobStore:

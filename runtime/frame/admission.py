@@ -12,6 +12,9 @@ from runtime.primitives.transaction import FOREVER, TransactionRejected, Undecod
 from runtime.primitives.types import AccountId, Address32, Id
 from runtime.primitives.validity import TransactionSource
 
+Prepared = dict[int, Any]
+"""What extensions, by their places, have to say to themselves after the call."""
+
 
 class Admission:
     """The checks of transactions, and what their extensions do, bound to a block."""
@@ -28,7 +31,10 @@ class Admission:
         self._implying = [
             (at, each.implied, implicits[at].encoder) for at, each in placed if implicits[at].least
         ]
-        self._validating = [(at, each.validate) for at, each in placed if _overrides(each, "validate")]
+        self._implied: list[Any] = []  # by the last transaction, and as it is signed
+        self._implied_bytes = b""
+        self._checking = [(at, each.check) for at, each in placed if _overrides(each, "check")]
+        self._ranking = [(at, each.rank) for at, each in placed if _overrides(each, "rank")]
         self._preparing = [(at, each.prepare) for at, each in placed if _overrides(each, "prepare")]
         self._settling = [(at, each.settle) for at, each in placed if _overrides(each, "settle")]
 
@@ -50,10 +56,16 @@ class Admission:
         if not isinstance(signature.address, Id | Address32):
             raise TransactionRejected("unknown", "CannotLookup")
         extra = signature.extra
-        implied = [encode(imply(extra[at])) for at, imply, encode in self._implying]
-        return Claim(signature.signature, payload(extrinsic.signed, implied), AccountId(signature.address._0))
+        implied = [imply(extra[at]) for at, imply, _ in self._implying]
+        if implied != self._implied:  # hardly ever: most transactions of a block imply the same
+            self._implied = implied
+            self._implied_bytes = b"".join(
+                encode(value) for (_, _, encode), value in zip(self._implying, implied, strict=True)
+            )
+        message = payload(extrinsic.signed + self._implied_bytes)
+        return Claim(signature.signature, message, AccountId(signature.address._0))
 
-    def admit(self, extrinsic: Extrinsic, signature: Signature) -> tuple[Submission, Standing]:
+    def admit(self, extrinsic: Extrinsic, signature: Signature) -> Submission:
         """Check signature and extensions.
 
         Raises: TransactionRejected.
@@ -63,20 +75,27 @@ class Admission:
             raise TransactionRejected("invalid", "BadProof")
         info = self._runtime.info(extrinsic.call)
         submission = Submission(claim.signer, extrinsic.call, info, extrinsic.length)
+        for at, check in self._checking:
+            check(submission, signature.extra[at])
+        return submission
+
+    def rank(self, submission: Submission, extra: tuple[Any, ...]) -> ValidTransaction:
+        """Say where a transaction that is admitted belongs in a pool."""
         standing = Standing(0, [], [], FOREVER)
-        for at, validate in self._validating:
-            validate(submission, signature.extra[at], standing)
-        return submission, standing
+        for at, rank in self._ranking:
+            rank(submission, extra[at], standing)
+        return ValidTransaction(
+            standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
+        )
 
-    def prepare(self, submission: Submission, extra: tuple[Any, ...]) -> None:
+    def prepare(self, submission: Submission, extra: tuple[Any, ...]) -> Prepared:
         """Make the changes that stay even if the call fails."""
-        for at, prepare in self._preparing:
-            prepare(submission, extra[at])
+        return {at: prepare(submission, extra[at]) for at, prepare in self._preparing}
 
-    def settle(self, submission: Submission, extra: tuple[Any, ...], pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: tuple[Any, ...], prepared: Prepared, pays: Pays) -> None:
         """Make the changes that follow the call."""
         for at, settle in self._settling:
-            settle(submission, extra[at], pays)
+            settle(submission, extra[at], prepared.get(at), pays)
 
     def admit_unsigned(self, extrinsic: Extrinsic, source: TransactionSource) -> ValidTransaction:
         """Check a transaction that nobody signed.

@@ -145,10 +145,8 @@ class Validation:
             raise TransactionRejected("invalid", "MandatoryValidation")
         if extrinsic.signature is None:
             return self._admission.admit_unsigned(extrinsic, source)
-        _, standing = self._admission.admit(extrinsic, extrinsic.signature)
-        return ValidTransaction(
-            standing.priority, standing.requires, standing.provides, standing.longevity, propagate=True
-        )
+        submission = self._admission.admit(extrinsic, extrinsic.signature)
+        return self._admission.rank(submission, extrinsic.signature.extra)
 
     def claims(self, body: list[bytes]) -> list[Claim]:
         """Return what the signatures of these extrinsics say, so that many can be verified at once.
@@ -281,12 +279,12 @@ class Execution:
             return None
         if signature is None:
             return self._apply_unsigned(extrinsic)
-        submission, _ = self._admission.admit(extrinsic, signature)
+        submission = self._admission.admit(extrinsic, signature)
         if submission.info.class_ is DispatchClass.Mandatory:  # free and unlimited: only for inherents
             raise TransactionRejected("invalid", "BadMandatory")
-        self._admission.prepare(submission, signature.extra)
+        prepared = self._admission.prepare(submission, signature.extra)
         pays, error = self._dispatch(extrinsic.call, SignedOrigin(submission.sender))
-        self._admission.settle(submission, signature.extra, pays)
+        self._admission.settle(submission, signature.extra, prepared, pays)
         self._note_applied(submission.info, pays, error)
         return error
 

@@ -70,14 +70,20 @@ class Extension:
         """
         return ()
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
-        """Check without changing anything; add to the transaction's standing.
+    def check(self, submission: Submission, extra: Any) -> None:
+        """Check without changing anything, for the pool and in a block.
 
         Raises: TransactionRejected.
         """
 
-    def prepare(self, submission: Submission, extra: Any) -> None:
-        """Make the changes that stay even if the call fails; `validate` has passed just before."""
+    def rank(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Add to the transaction's standing in the pool; `check` has passed just before."""
+
+    def prepare(self, submission: Submission, extra: Any) -> Any:
+        """Make the changes that stay even if the call fails; `check` has passed just before.
+
+        Returns what `settle` is told of it.
+        """
 
     def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Check what nobody signed, without changing anything; `length` is in bytes.
@@ -88,7 +94,7 @@ class Extension:
     def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Make the changes that stay even if a call that nobody signed fails."""
 
-    def settle(self, submission: Submission, extra: Any, pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: Any, prepared: Any, pays: Pays) -> None:
         """Run after the call, which may have said that its fee is not due."""
 
 

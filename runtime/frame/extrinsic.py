@@ -114,7 +114,7 @@ class Format:
     def payload(self, call: Call, extra: tuple[Any, ...], implied: tuple[Any, ...]) -> bytes:
         """Return the bytes that are signed: call ++ extra ++ implied, hashed when long."""
         encoded = [codec.encode(value) for codec, value in zip(self._implicits, implied, strict=True)]
-        return payload(self._call.encode(call) + self._extra_bytes(extra), encoded)
+        return payload(b"".join((self._call.encode(call), self._extra_bytes(extra), *encoded)))
 
     def _extra_bytes(self, extra: tuple[Any, ...]) -> bytes:
         out = bytearray()
@@ -123,9 +123,8 @@ class Format:
         return bytes(out)
 
 
-def payload(signed: bytes, implied: list[bytes]) -> bytes:
-    """Return the bytes that are signed: what an extrinsic sends of them, and what is only implied."""
-    whole = b"".join((signed, *implied))
+def payload(whole: bytes) -> bytes:
+    """Return the bytes that are signed for call ++ extra ++ implied."""
     return whole if len(whole) <= RAW_PAYLOAD_LIMIT else blake2_256(whole)
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -21,7 +21,7 @@ from typing import (
 from runtime.frame.declare import CallMark, ConstantMark, CoupledMark
 from runtime.frame.errors import DispatchError, PalletError
 from runtime.frame.state import Overlay
-from runtime.frame.storage import DoubleMap, Map, NMap, Place, StorageItem, Value, item_prefix, place
+from runtime.frame.storage import DoubleMap, Map, NMap, Place, StorageItem, Tally, Value, item_prefix, place
 from runtime.primitives.hashing import twox_128
 from runtime.primitives.scale import Codec, Codecs
 from runtime.primitives.shapes import Bounded, Lookup, Sequence, shape_of, wire_name
@@ -178,7 +178,7 @@ class Pallet(Generic[E, R]):
         for item in spec.storage:
             parts = tuple(codecs.of(annotation) for annotation in (*item.keys, item.value))
             at = place(item_prefix(self.name, item.name), parts, item.item)
-            storage.append((item.attribute, item.kind, at))
+            storage.append((item.attribute, Tally if item.item.tally else item.kind, at))
         constants = []
         for constant in spec.constants:
             placed = self.couplings.get(constant.attribute, constant.default)
@@ -288,9 +288,7 @@ def _storage(attribute: str, hint: Any, item: StorageItem) -> StorageSpec:
     *keys, value = (*get_args(arguments[0]), arguments[1]) if kind is NMap else arguments
     assert len(item.hashers) >= len(keys), f"{attribute}: {len(keys)} keys need as many hashers"
     hashers = item.hashers[: len(keys)]
-    return StorageSpec(
-        attribute, pascal(attribute), kind, tuple(keys), value, StorageItem(item.default, hashers)
-    )
+    return StorageSpec(attribute, pascal(attribute), kind, tuple(keys), value, replace(item, hashers=hashers))
 
 
 def _call(name: str, method: Callable[..., Any]) -> CallSpec:

@@ -1,8 +1,8 @@
 """What the runtime sees of storage, and the overlay that collects a block's changes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from heapq import merge
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from runtime.primitives.types import Hash
 
@@ -48,6 +48,13 @@ KEPT_READS = 1 << 15
 """Values of the state below that an overlay remembers; a block reads the same few keys again and again."""
 
 
+class Held(NamedTuple):
+    """A value that becomes bytes when somebody looks at them."""
+
+    value: Any
+    encode: Callable[[Any], bytes]
+
+
 class Overlay:
     """A block's changes above a State, with nested transactions.
 
@@ -56,18 +63,29 @@ class Overlay:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.changes: Changes = {}
+        self._changes: dict[bytes, bytes | Held | None] = {}
+        self._held: dict[bytes, None] = {}
         self.events: list[bytes] = []
         self._read: Changes = {}
-        self._undo: list[tuple[bytes, bytes | None]] = []
+        self._undo: list[tuple[bytes, bytes | Held | None]] = []
         self._marks: list[tuple[int, int]] = []
+
+    @property
+    def changes(self) -> Changes:
+        """Return what this block has changed so far."""
+        for key in self._held:
+            self.get(key)
+        return cast(Changes, self._changes)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key, changes of this block included."""
-        value = self.changes.get(key, _ABSENT)
+        value = self._changes.get(key, _ABSENT)
         if value is _ABSENT:
             value = self._read.get(key, _ABSENT)
-        return self._look_up(key) if value is _ABSENT else value
+            return self._look_up(key) if value is _ABSENT else value
+        if value.__class__ is Held:
+            value = self._changes[key] = value.encode(value.value)
+        return value  # type: ignore[no-any-return]
 
     def _look_up(self, key: bytes) -> bytes | None:
         if len(self._read) >= KEPT_READS:
@@ -75,18 +93,28 @@ class Overlay:
         value = self._read[key] = self._state.get(key)
         return value
 
-    def put(self, key: bytes, value: bytes | None) -> None:
+    def put(self, key: bytes, value: bytes | Held | None) -> None:
         """Set a key, or delete it with None."""
         if self._marks:
-            self._undo.append((key, self.changes.get(key, _ABSENT)))
-        self.changes[key] = value
+            self._undo.append((key, self._changes.get(key, _ABSENT)))
+        self._changes[key] = value
+
+    def hold(self, key: bytes, value: Held) -> None:
+        """Set a key to a value that is encoded once, however often it is set before somebody needs bytes."""
+        self._held[key] = None
+        self.put(key, value)
+
+    def held(self, key: bytes) -> Held | None:
+        """Return the value that a key is set to, where it is no bytes yet."""
+        value = self._changes.get(key)
+        return value if isinstance(value, Held) else None
 
     def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
         """Yield the present keys with a prefix in ascending order, changes of this block included."""
-        changed = sorted(key for key in self.changes if key.startswith(prefix) and key > after)
+        changed = sorted(key for key in self._changes if key.startswith(prefix) and key > after)
         last = None
         for key in merge(self._state.keys(prefix, after), changed):
-            if key != last and self.changes.get(key, b"") is not None:
+            if key != last and self._changes.get(key, b"") is not None:
                 yield key
             last = key
 
@@ -106,9 +134,9 @@ class Overlay:
         while len(self._undo) > mark:
             key, old = self._undo.pop()
             if old is _ABSENT:
-                del self.changes[key]
+                del self._changes[key]
             else:
-                self.changes[key] = old
+                self._changes[key] = old
         del self.events[events:]
 
     def root(self) -> Hash:

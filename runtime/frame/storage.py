@@ -1,4 +1,4 @@
-"""Storage items as pallets use them: Value, Map, DoubleMap, NMap.
+"""Storage items as pallets use them: Value (a Tally where it is put all the time), Map, DoubleMap, NMap.
 
 A key is twox128(pallet) ++ twox128(item) ++ hashed map keys. Source: Polkadot specification, section 2.4.4;
 FRAME's StorageValue, StorageMap, StorageDoubleMap.
@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from runtime.frame.memo import LENGTH, Memo
-from runtime.frame.state import Overlay
+from runtime.frame.state import Held, Overlay
 from runtime.primitives.hashing import blake2_128_concat, identity, twox_64_concat, twox_128
 from runtime.primitives.scale import Codec, Input
 
@@ -37,19 +37,22 @@ class StorageItem:
 
     default: Any
     hashers: tuple[Hasher, ...]
+    tally: bool = False
 
 
 def storage(
     default: Any = REQUIRED,
     hasher: Hasher = blake2_128_concat,
     hashers: tuple[Hasher, ...] | None = None,
+    *,
+    tally: bool = False,
 ) -> Any:
-    """Declare a storage item; its annotation says the rest.
+    """Declare a storage item; its annotation says the rest, and `tally` that a Value is a Tally.
 
     Map keys that a stranger may choose need blake2_128_concat (the default); block numbers, netuids and the
     like may take twox_64_concat; keys that are hashes already may take identity.
     """
-    return StorageItem(default, hashers or (hasher,) * MAX_KEYS)
+    return StorageItem(default, hashers or (hasher,) * MAX_KEYS, tally)
 
 
 def item_prefix(pallet: str, item: str) -> bytes:
@@ -151,6 +154,23 @@ class Value(Generic[V]):
     def exists(self) -> bool:
         """Say whether a value is stored."""
         return self._overlay.get(self.key) is not None
+
+
+class Tally(Value[V]):
+    """A value that every extrinsic sets anew: it is encoded once, when the block ends or bytes are read.
+
+    Whoever puts a value answers for it that it fits its type, as nobody looks at once, and never changes it.
+    """
+
+    def get(self) -> V:
+        """Return the value, or the default."""
+        held = self._overlay.held(self.key)
+        value: V = Value.get(self) if held is None else held.value
+        return value
+
+    def put(self, value: V) -> None:
+        """Set the value."""
+        self._overlay.hold(self.key, Held(value, self._place.encode))
 
 
 class _Keyed(Generic[V]):

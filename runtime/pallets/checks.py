@@ -4,16 +4,18 @@ Source: frame_system's extensions; a permuted list breaks the signatures of clie
 """
 
 import enum
+from functools import cached_property
 from typing import Annotated, Any
 
 from runtime.frame.base import DispatchInfo
+from runtime.frame.declare import DispatchClass
 from runtime.frame.extension import Extension, Standing, Submission
 from runtime.pallets.system import System
 from runtime.primitives.era import Era, MortalEra
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Compact, Fixed, u32
 from runtime.primitives.transaction import TransactionRejected
-from runtime.primitives.types import AccountId, Hash, Nonce
+from runtime.primitives.types import AccountId, Hash, Nonce, Weight
 
 MAX_NONCE_LEAD = 1024
 """A nonce further ahead of the account than this cannot become ready in reasonable time."""
@@ -27,7 +29,7 @@ class _SystemExtension(Extension):
 class CheckNonZeroSender(Extension):
     """Refuses the all-zero account, which nobody can hold the key of."""
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
+    def check(self, submission: Submission, extra: Any) -> None:
         """Refuse the zero account."""
         if submission.sender == bytes(32):
             raise TransactionRejected("invalid", "BadSigner")
@@ -76,7 +78,7 @@ class CheckMortality(_SystemExtension):
             raise TransactionRejected("invalid", "AncientBirthBlock")
         return born
 
-    def validate(self, submission: Submission, extra: MortalEra, standing: Standing) -> None:
+    def rank(self, submission: Submission, extra: MortalEra, standing: Standing) -> None:
         """Tell the pool how many blocks are left."""
         if extra.period:
             now = self.system.number.get()
@@ -88,15 +90,18 @@ class CheckNonce(_SystemExtension):
 
     extra = Compact[u32]
 
-    def validate(self, submission: Submission, extra: int, standing: Standing) -> None:
-        """Refuse a used nonce; ask the pool to wait for the ones in between."""
+    def check(self, submission: Submission, extra: int) -> None:
+        """Refuse a used nonce, and one that is far ahead."""
         expected = self.system.next_nonce(submission.sender)
         if extra < expected:
             raise TransactionRejected("invalid", "Stale")
         if extra > expected + MAX_NONCE_LEAD:
             raise TransactionRejected("invalid", "Future")
+
+    def rank(self, submission: Submission, extra: int, standing: Standing) -> None:
+        """Ask the pool to wait for the nonces in between."""
         standing.provides.append(TAG.encode((submission.sender, extra)))
-        if extra > expected:
+        if extra > self.system.next_nonce(submission.sender):
             standing.requires.append(TAG.encode((submission.sender, extra - 1)))
 
     def prepare(self, submission: Submission, extra: int) -> None:
@@ -108,23 +113,20 @@ class CheckNonce(_SystemExtension):
 class CheckWeight(_SystemExtension):
     """Keeps a block within its limits of weight and length."""
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
+    def check(self, submission: Submission, extra: Any) -> None:
         """Refuse what no block could hold, and what this block cannot hold any more."""
         self.validate_unsigned(submission.info, submission.length)
 
     def validate_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Refuse the same of what nobody signed."""
-        name = info.class_.name.lower()
-        limits = getattr(self.system.block_weights.per_class, name)
-        used = getattr(self.system.block_weight.get(), name)
-        wanted = used + limits.base_extrinsic + info.weight
+        name, base, most, longest = self._limits[info.class_._value_]
         total = self.system.all_extrinsics_len.get() + length
-        most = limits.max_total
-        too_heavy = most is not None and (
-            wanted.ref_time > most.ref_time or wanted.proof_size > most.proof_size
-        )
-        if too_heavy or total > getattr(self.system.block_length.max, name):
+        if total > longest:
             raise TransactionRejected("invalid", "ExhaustsResources")
+        if most is not None:
+            wanted = getattr(self.system.block_weight.get(), name) + base + info.weight
+            if wanted.ref_time > most.ref_time or wanted.proof_size > most.proof_size:
+                raise TransactionRejected("invalid", "ExhaustsResources")
 
     def prepare(self, submission: Submission, extra: Any) -> None:
         """Count the extrinsic."""
@@ -132,9 +134,20 @@ class CheckWeight(_SystemExtension):
 
     def prepare_unsigned(self, info: DispatchInfo, length: int) -> None:
         """Count what nobody signed."""
-        base = getattr(self.system.block_weights.per_class, info.class_.name.lower()).base_extrinsic
+        _, base, _, _ = self._limits[info.class_._value_]
         self.system.note_weight(base + info.weight, info.class_)
         self.system.all_extrinsics_len.put(self.system.all_extrinsics_len.get() + length)
+
+    @cached_property
+    def _limits(self) -> list[tuple[str, Weight, Weight | None, int]]:
+        """Return by class: what it is called, its base weight, and how much weight and length it may use."""
+        weights, lengths = self.system.block_weights.per_class, self.system.block_length.max
+        names = [each.name.lower() for each in DispatchClass]
+        limits = [getattr(weights, name) for name in names]
+        return [
+            (name, each.base_extrinsic, each.max_total, getattr(lengths, name))
+            for name, each in zip(names, limits, strict=True)
+        ]
 
 
 class MetadataHashMode(enum.Enum):
@@ -152,7 +165,7 @@ class CheckMetadataHash(Extension):
     extra = MetadataHashMode
     implicit = Annotated[bytes, Fixed(32)] | None
 
-    def validate(self, submission: Submission, extra: MetadataHashMode, standing: Standing) -> None:
+    def check(self, submission: Submission, extra: MetadataHashMode) -> None:
         """Refuse a commitment that cannot be checked."""
         if extra is not MetadataHashMode.Disabled:
             raise TransactionRejected("unknown", "CannotLookup")

@@ -65,17 +65,23 @@ class CheckFreeCalls(Extension):
     training: Training
     verification: Verification
 
-    def validate(self, submission: Submission, extra: Any, standing: Standing) -> None:
-        """Refuse what would fail; tell the pool that the rest is urgent, unique and short-lived."""
+    def check(self, submission: Submission, extra: Any) -> None:
+        """Refuse what would fail."""
         call = submission.call
         check = self._checks.get((call.pallet, call.index))
         if check is None:
             return
-        netuid, round = call.arguments[:2]
         try:
             check(submission.sender, *call.arguments)
         except DispatchError as refused:
-            raise rejection(refused, netuid) from refused
+            raise rejection(refused, call.arguments[0]) from refused
+
+    def rank(self, submission: Submission, extra: Any, standing: Standing) -> None:
+        """Tell the pool that what is free is urgent, unique and short-lived."""
+        call = submission.call
+        if (call.pallet, call.index) not in self._checks:
+            return
+        netuid, round = call.arguments[:2]
         standing.priority = max(standing.priority, PRIORITY)
         standing.longevity = min(standing.longevity, self.training.blocks_left(netuid))
         standing.provides.append(TAG.encode((call.pallet, call.index, netuid, round, submission.sender)))

@@ -24,8 +24,11 @@ from runtime.primitives.header import Digest, DigestItem, RuntimeEnvironmentUpda
 from runtime.primitives.manifest import CODE_KEY, MAX_BYTES, Manifest, ManifestError
 from runtime.primitives.scale import write_compact
 from runtime.primitives.shapes import Bounded, Compact, struct, u16, u32, u64
+from runtime.primitives.trie import MAX_KEY
 from runtime.primitives.types import ZERO_HASH, AccountId, AccountInfo, BlockNumber, Hash, Nonce, Weight
 from runtime.primitives.version import RuntimeVersion
+
+Key = Annotated[bytes, Bounded(MAX_KEY)]
 
 MILLISECOND = 1_000_000_000
 """ps"""
@@ -223,9 +226,9 @@ class System(
     ss58_prefix: u16 = constant(42)
 
     account: Map[AccountId, AccountInfo] = storage(default=AccountInfo())
-    extrinsic_count: Value[u32] = storage(default=0)
-    block_weight: Value[WeightPerClass] = storage(default=WeightPerClass())
-    all_extrinsics_len: Value[u32] = storage(default=0)
+    extrinsic_count: Value[u32] = storage(default=0, tally=True)
+    block_weight: Value[WeightPerClass] = storage(default=WeightPerClass(), tally=True)
+    all_extrinsics_len: Value[u32] = storage(default=0, tally=True)
     block_hash: Map[BlockNumber, Hash] = storage(default=ZERO_HASH, hasher=twox_64_concat)
     number: Value[BlockNumber] = storage(default=0)
     parent_hash: Value[Hash] = storage(default=ZERO_HASH)
@@ -245,7 +248,7 @@ class System(
 
     @call(4, weight=db(writes=1))
     def set_storage(
-        self, origin: Root, items: Annotated[list[tuple[bytes, bytes]], Bounded(MAX_ITEMS)]
+        self, origin: Root, items: Annotated[list[tuple[Key, bytes]], Bounded(MAX_ITEMS)]
     ) -> None:
         """Set some items of storage."""
         for key, value in items:

@@ -107,7 +107,7 @@ class TransactionPayment(Pallet[TransactionFeePaid, NoError]):
         return FeeDetails(InclusionFee(BASE_FEE, length * LENGTH_FEE, self._weight_fee(info.weight)), tip)
 
     def fee(self, info: DispatchInfo, length: int, tip: Balance) -> Balance:
-        """Return the total of `details`, without making them: an extrinsic asks for it three times."""
+        """Return the total of `details`, without making them: an extrinsic asks for it twice."""
         if info.pays_fee is Pays.No:
             return min(tip, MAX_BALANCE)
         inclusion = BASE_FEE + length * LENGTH_FEE + self._weight_fee(info.weight)
@@ -139,11 +139,14 @@ class ChargeTransactionPayment(Extension):
     payment: TransactionPayment
     system: System
 
-    def validate(self, submission: Submission, extra: Balance, standing: Standing) -> None:
-        """Refuse who cannot pay; rank by tip per share of the block."""
+    def check(self, submission: Submission, extra: Balance) -> None:
+        """Refuse who cannot pay."""
         fee = self.payment.fee(submission.info, submission.length, extra)
         if fee and self.payment.currency.usable(submission.sender) < fee:
             raise TransactionRejected("invalid", "Payment")
+
+    def rank(self, submission: Submission, extra: Balance, standing: Standing) -> None:
+        """Rank by tip per share of the block."""
         priority = (extra + 1) * self._fitting(submission.info.weight, submission.length)
         standing.priority = min(priority, MAX_PRIORITY)
 
@@ -152,17 +155,18 @@ class ChargeTransactionPayment(Extension):
         by_weight = self.system.block_weights.max_block.ref_time // max(weight.ref_time, 1_000_000)
         return max(1, min(by_weight, self.system.block_length.max.normal // length))
 
-    def prepare(self, submission: Submission, extra: Balance) -> None:
-        """Take the fee."""
+    def prepare(self, submission: Submission, extra: Balance) -> Balance:
+        """Take the fee; return how much it was, as the call may change the price."""
         fee = self.payment.fee(submission.info, submission.length, extra)
         try:
             self.payment.currency.withdraw(submission.sender, fee)
         except DispatchError as refused:
             raise TransactionRejected("invalid", "Payment") from refused
+        return fee
 
-    def settle(self, submission: Submission, extra: Balance, pays: Pays) -> None:
+    def settle(self, submission: Submission, extra: Balance, prepared: Balance, pays: Pays) -> None:
         """Hand the fee over and say so; what is not due after all goes back."""
-        fee = taken = self.payment.fee(submission.info, submission.length, extra)
+        fee = taken = prepared
         if pays is Pays.No:
             fee = self.payment.fee(replace(submission.info, pays_fee=pays), submission.length, extra)
             self.payment.currency.pay_out(submission.sender, taken - fee)

@@ -99,7 +99,11 @@ def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
     paths = [leaf.path for leaf in leaves]
     getter = attrgetter(*paths)
     flatten = getter if len(paths) > 1 else lambda value: (getter(value),)
-    return _layout(leaves, flatten, _builder(cls, [part for _, part in parts]))
+    found = _layout(leaves, flatten, _builder(cls, [part for _, part in parts]))
+    if len(parts) == 1 and is_leaf(parts[0][1]):
+        only = parts[0][1].unpack
+        return replace(found, unpack=lambda source, at: cls(only(source, at)))
+    return found
 
 
 def flat_tuple(parts: list[Layout]) -> Layout:
@@ -128,11 +132,13 @@ def _only(flat: list[Any]) -> Any:
 def _builder(cls: type, parts: list[Layout]) -> Build:
     if all(is_leaf(part) for part in parts):
         return lambda flat: cls(*flat)
-    spans, at = [], 0
+    spans, at = list[tuple[Build | None, int, int]](), 0
     for part in parts:
-        spans.append((part.build, at, at + len(part.leaves)))
+        spans.append((None if is_leaf(part) else part.build, at, at + len(part.leaves)))
         at += len(part.leaves)
-    return lambda flat: cls(*[build(flat[start:end]) for build, start, end in spans])
+    return lambda flat: cls(
+        *[flat[start] if build is None else build(flat[start:end]) for build, start, end in spans]
+    )
 
 
 def _layout(leaves: tuple[Leaf, ...], flatten: Callable[[Any], tuple[Any, ...]], build: Build) -> Layout:

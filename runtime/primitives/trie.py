@@ -24,6 +24,9 @@ INLINE_NODE_LIMIT = 31
 MAX_PROOF_BYTES = 16 * 1024 * 1024
 """A proof is hashed once over; nobody needs one longer than four network frames."""
 
+MAX_KEY = 255
+"""bytes of a key that anybody may write; nodes give each other states with keys up to that"""
+
 EMPTY_NODE = b"\x00"
 EMPTY_ROOT = Hash(blake2_256(EMPTY_NODE))
 

@@ -157,6 +157,9 @@ def config_of(spec: dict[str, Any]) -> dict[str, Any]:
          f"{GENESIS}: AttributeError(\"'list' object has no attribute 'items'\")"),
         (lambda spec: spec.update(genesis={"raw": {"top": {"0xzz": "0x"}}}),
          f"{GENESIS}: ValueError('non-hexadecimal number found in fromhex() arg at position 0')"),
+        (lambda spec: spec.update(genesis={"raw": {"top": {"0x" + "ab" * 256: "0x"}}}),
+         f"the genesis of dev has a key of 256 bytes, 0x{'ab' * 16}…: nodes give each other states with keys "
+         "of at most 255 bytes, so leave it out"),
     ],
 )  # fmt: skip
 def test_a_genesis_that_makes_no_chain(

@@ -66,16 +66,13 @@ class Host:
             finally:
                 _enter(home)
 
-    def take(self, network: str) -> None:
-        """Give this host every address of a network, as IP/BITS."""
-        _ip([f"-n {self.name} route add local {network} dev lo"])
-
 
 @dataclass
 class Switch:
     """A switch and the hosts on it."""
 
     hosts: list[Host] = field(default_factory=list)
+    _lent: dict[str, Host] = field(default_factory=dict)
     _cuts: set[tuple[Host, Host]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -99,9 +96,15 @@ class Switch:
                 f"-n {host.name} link set lo up",
                 f"-n {host.name} link set eth0 up",
                 f"-n {self._name} link set port{number} master hub up",
+                *(_way(host, network, owner) for network, owner in self._lent.items()),
             ]
         )
         return host
+
+    def lend(self, host: Host, network: str) -> None:
+        """Give a host every address of a network, as IP/BITS; the others know the way there."""
+        self._lent[network] = host
+        _ip(_way(each, network, host) for each in self.hosts)
 
     def cut(self, some: Iterable[Host], others: Iterable[Host]) -> None:
         """Lose everything that hosts of one side send to hosts of the other, in both directions."""
@@ -246,6 +249,13 @@ def network(home: Path, names: tuple[str, ...] = NAMES, slot_ms: int = SLOT_MS) 
         for node in made.nodes.values():
             eventually(node.is_up, f"an answer of {node.log.stem}", PATIENCE)
         yield made
+
+
+def _way(host: Host, network: str, owner: Host) -> str:
+    """Return how a host is told where a network is: by a route, as neighbours are few to the kernel."""
+    if host == owner:
+        return f"-n {host.name} route add local {network} dev lo"
+    return f"-n {host.name} route add {network} via {owner.address}"
 
 
 def _enter(namespace: int) -> None:

@@ -69,8 +69,16 @@ def test_a_signal_ends_the_node_and_its_temporary_data(
             assert [each.name[:6] for each in scratch.iterdir()] == ["assay-"]
             node.signal(number)
             assert node.wait() == 0
+        assert "Stopping: " in node.output()
         assert "Traceback" not in node.output()
     assert list(scratch.iterdir()) == []
+
+
+def test_a_node_whose_chain_cannot_move_says_so(tmp_path: Path) -> None:
+    said = "This node neither talks to peers nor authors, so its chain stands still: "
+    for more, is_said in ((), True), (("--port", "0"), False):
+        with running(tmp_path / f"log{is_said}", "--chain", "dev", "--tmp", *more) as node:
+            assert (said in node.output()) == is_said
 
 
 def test_ctrl_c_reaches_the_signature_workers_too_and_ends_them_quietly(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.siege import peak_mib
+from bench.record import resident_mib
 from chain.faults import Fault
 from runtime.primitives.types import Hash
 from tests.e2e.enemy import Enemy
@@ -56,7 +56,7 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
         net.await_final(1)
         victim, attacker = net.nodes["Bob"], net.switch.add()
         genesis = victim.rpc("chain_getBlockHash", 0)
-        attacker.take(LAND)
+        net.switch.lend(attacker, LAND)
         yield Besieged(net, victim, attacker, Visitor(net.switch.add(), victim.host, genesis))
         assert net.complaints() == []
         net.await_final(max(node.number() for node in net.nodes.values()))
@@ -68,12 +68,12 @@ def test_an_attack_costs_no_slot_no_memory_and_no_peer(besieged: Besieged, name:
     victim = besieged.victim
     said, height = len(victim.output()), victim.number()
     Path(f"/proc/{victim.pid}/clear_refs").write_text("5")  # the kernel's peak counts from here
-    before = peak_mib(victim.pid)
+    before = resident_mib(victim.pid, peak=True)
     counts = asyncio.run(attack(besieged, name, said))
     assert sum(counts.values()) > 0, "nothing was tried"
     assert counts.get("stuck", 0) == 0, counts
     assert counts.get("entered", 0) > 0 or name in AT_THE_DOOR, f"nobody got in: {counts}"
-    assert peak_mib(victim.pid) - before < GROWTH_MIB
+    assert resident_mib(victim.pid, peak=True) - before < GROWTH_MIB
     victim.wait_height(height + 2)
     assert victim.rpc("system_health")["peers"] >= 1, "the honest peer stays"
     eventually(lambda: lets_in(besieged.visitor), "an honest newcomer's handshake", PATIENCE)
@@ -88,11 +88,11 @@ def test_a_newcomer_that_meets_liars_first_reaches_the_honest_state(besieged: Be
     with net.joined(mode, "--sync", mode, alone=True) as newcomer:
         eventually(newcomer.is_up, "an answer of the newcomer", PATIENCE)
         Path(f"/proc/{newcomer.pid}/clear_refs").write_text("5")
-        before = peak_mib(newcomer.pid)
+        before = resident_mib(newcomer.pid, peak=True)
         asyncio.run(mislead(besieged, newcomer, honest))
         final = newcomer.finalized()
         assert newcomer.rpc("chain_getBlockHash", final) == honest.rpc("chain_getBlockHash", final)
-        assert peak_mib(newcomer.pid) - before < GROWTH_MIB
+        assert resident_mib(newcomer.pid, peak=True) - before < GROWTH_MIB
         assert Fault.FALSE_STATE in newcomer.output(), newcomer.output()
         assert f"{mode.title()} sync is done" in newcomer.output(), newcomer.output()
 

@@ -209,24 +209,11 @@ def targets() -> list[Target]:
             STATE_RESPONSE.encode(StateResponse(1, each)) for each in (*truth()[1], NOTHING)
         ],
     }
-    codecs = {
-        "status": (Channel.STATUS, STATUS),
-        "announce": (Channel.ANNOUNCES, BLOCK_ANNOUNCE),
-        "request": (Channel.REQUESTS, BLOCK_REQUEST),
-        "response": (Channel.ANSWERS, BLOCK_RESPONSE),
-        "transactions": (Channel.TRANSACTIONS, TRANSACTIONS),
-        "transaction_ids": (Channel.TRANSACTION_IDS, TRANSACTION_IDS),
-        "warp_request": (Channel.WARP_REQUESTS, WARP_REQUEST),
-        "warp_response": (Channel.WARP_ANSWERS, WARP_RESPONSE),
-        "state_request": (Channel.STATE_REQUESTS, STATE_REQUEST),
-        "state_response": (Channel.STATE_ANSWERS, STATE_RESPONSE),
-        "transaction_request": (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST),
-    }
     record = PEER_RECORD.encode(PeerRecord(1, 2, ["/ip4/127.0.0.1/tcp/1"]))
     whole = tuple(bytes([channel]) + seed for channel, several in seeds.items() for seed in several)
     return [
         Target(f"network.{name}", codec.decode, (DecodeError,), tuple(seeds[channel]), codec.encode)
-        for name, (channel, codec) in codecs.items()
+        for name, (channel, codec) in _CODECS.items()
     ] + [
         Target("network.peer_record", PEER_RECORD.decode, (DecodeError,), (record,), PEER_RECORD.encode),
         Target(
@@ -239,3 +226,19 @@ def targets() -> list[Target]:
 def _status() -> Status:
     head = blocks()[-1].header
     return Status(1, 1, blocks()[0].header.parent_hash, head.hash(), head.number, head.hash(), head.number)
+
+
+_CODECS = {
+    "status": (Channel.STATUS, STATUS),
+    "announce": (Channel.ANNOUNCES, BLOCK_ANNOUNCE),
+    "request": (Channel.REQUESTS, BLOCK_REQUEST),
+    "response": (Channel.ANSWERS, BLOCK_RESPONSE),
+    "transactions": (Channel.TRANSACTIONS, TRANSACTIONS),
+    "transaction_ids": (Channel.TRANSACTION_IDS, TRANSACTION_IDS),
+    "warp_request": (Channel.WARP_REQUESTS, WARP_REQUEST),
+    "warp_response": (Channel.WARP_ANSWERS, WARP_RESPONSE),
+    "state_request": (Channel.STATE_REQUESTS, STATE_REQUEST),
+    "state_response": (Channel.STATE_ANSWERS, STATE_RESPONSE),
+    "transaction_request": (Channel.TRANSACTION_REQUESTS, TRANSACTION_REQUEST),
+}
+"""How what a channel carries is read, by the name of the target."""

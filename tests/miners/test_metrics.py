@@ -69,6 +69,14 @@ def test_every_number_has_its_series(tmp_path: Path) -> None:
     }
 
 
+def test_who_has_left_has_no_score(tmp_path: Path) -> None:
+    metrics, _, _ = worker(tmp_path)
+    metrics.updates_verified(1.5, [(2, 600_000), (3, 0)], unfetched=0)
+    metrics.updates_verified(1.5, [(3, 1)], unfetched=0)
+    scores = {name: value for name, value in samples(metrics.render()).items() if "score_ppm" in name}
+    assert scores == {'train_update_score_ppm{miner="3"}': 1}
+
+
 def read(url: str) -> str:
     with urlopen(url) as answer:
         text: str = answer.read().decode()

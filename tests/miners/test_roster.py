@@ -110,6 +110,21 @@ async def test_a_node_that_answers_nonsense_leaves_the_view_as_it_was(
     assert [line.partition(":")[0] for line in caplog.messages] == ["who is registered is not renewed"]
 
 
+async def test_a_failure_of_any_kind_is_not_tried_again_by_every_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger, clock, looks = Ledger(), Clock(), list[int]()
+    roster = Roster(ledger, 1, clock=clock)  # type: ignore[arg-type]
+
+    async def broken(netuid: int) -> dict[bytes, bool]:
+        looks.append(netuid)
+        raise ValueError("a row that is none")
+
+    monkeypatch.setattr(ledger, "callers", broken)
+    assert [await roster.stake(each) for each in (JUDGE, MINER, NEW)] == [None] * 3
+    assert looks == [1]
+
+
 async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> None:
     ledger, clock = Ledger(), Clock()
     ledger.rounds = {(5, MINER): (DIGEST, 1_005), (3, MINER): (b"\xee" * 32, 3)}

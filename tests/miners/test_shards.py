@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobMismatch, BlobUnreachable
 from miners.blobs.server import serve
@@ -44,10 +45,10 @@ async def test_what_was_read_once_needs_no_provider(tmp_path: Path) -> None:
         async with serve(provider(tmp_path), "127.0.0.1", 0) as url:
             shards = ShardClient(blobs, [Source(url)])
             before = await shards.batches(WINDOWS, 3, 5)
-            on_disk = ShardClient(blobs, [Source(url)], BlobStore(tmp_path / "cache"))
+            on_disk = ShardClient(blobs, [Source(url)], Cache(tmp_path / "cache"))
             await on_disk.batches(WINDOWS, 3, 5)
         assert (await shards.batches(WINDOWS, 3, 5))[0].tolist() == before[0].tolist()
-        restarted = ShardClient(blobs, [], BlobStore(tmp_path / "cache"))
+        restarted = ShardClient(blobs, [], Cache(tmp_path / "cache"))
         assert (await restarted.batches(WINDOWS, 3, 5))[0].tolist() == before[0].tolist()
         with pytest.raises(BlobUnreachable):
             await ShardClient(blobs, [Source(url)]).batches(WINDOWS, 3, 5)

@@ -29,6 +29,30 @@ def test_recent_payloads_go_and_kept_ones_stay(tmp_path: Path) -> None:
     assert (again.get(FIRST), again.used) == (ONE, 300)
 
 
+def test_the_oldest_that_did_not_enter_makes_room_for_what_did_and_for_new_rounds(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, Quota(1_000))
+    for number in (3, 4, 5):
+        shelf.of(number).put(bytes([number]) * 300)
+    shelf.keep(FIRST, ONE)
+    assert [shelf.get(blake2_256(bytes([number]) * 300)) is None for number in (3, 4, 5)] == [
+        True,
+        False,
+        False,
+    ]
+    shelf.of(6).put(TWO)
+    assert (shelf.get(FIRST), shelf.get(SECOND), shelf.used) == (ONE, TWO, 900)
+    shelf.of(6).put(bytes(300))
+    with pytest.raises(StoreFull):  # the newest round stays, and so does history
+        shelf.of(6).put(bytes(301))
+    assert (shelf.get(FIRST), shelf.get(SECOND), shelf.used) == (ONE, TWO, 900)
+
+
+def test_a_directory_that_is_no_round_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "recent" / "lost+found").mkdir(parents=True)
+    Shelf(tmp_path).forget_before(9)
+    assert (tmp_path / "recent" / "lost+found").is_dir()
+
+
 def test_a_restart_finds_and_prunes_what_is_recent(tmp_path: Path) -> None:
     Shelf(tmp_path).of(3).put(ONE)
     shelf = Shelf(tmp_path, Quota(1_000))

@@ -262,6 +262,9 @@ class SimTransport:
         self.drop(peer, reason)
         return True
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room here."""
+
     def waiting(self, peer: str) -> int:
         """Say that nothing waits: what is sent is on its way at once."""
         return 0

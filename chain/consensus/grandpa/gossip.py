@@ -26,7 +26,7 @@ from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError
 
 MET = 16_384
-"""messages that are remembered by hash"""
+"""messages that are remembered by hash: of those that counted, and as many of all"""
 KNOWN = 8192
 """messages of which this node remembers that a peer has them; not fewer than are kept"""
 KEPT = 8192
@@ -55,6 +55,9 @@ class Peers(Protocol):
 
     def spend(self, peer: str, signatures: int) -> None:
         """Take so many from a peer's share, more than is left if need be."""
+
+    def thank(self, peer: str) -> None:
+        """Note that a peer was the first to tell what counts."""
 
 
 class Receiver(Protocol):
@@ -100,6 +103,7 @@ class GrandpaGossip:
         self._receiver: Receiver | None = None
         self._views: dict[str, _View] = {}
         self._met: Seen[bytes] = Seen(MET)
+        self._tried: Seen[bytes] = Seen(MET)  # whatever came of it, so that no crowd pushes out what counted
         self._votes: dict[tuple[int, int], dict[bytes, bytes]] = {}  # by set and round: by hash
         self._kept = 0
 
@@ -152,7 +156,7 @@ class GrandpaGossip:
     def _gossiped(self, peer: str, message: bytes) -> None:
         """Have a vote or commit counted that was not met before, and pass it on."""
         digest, known = blake2_256(message), self._views[peer].known
-        if digest in self._met:
+        if digest in self._met or digest in self._tried:
             known.add(digest)
             return
         if len(message) < _PLACE.size:
@@ -168,10 +172,13 @@ class GrandpaGossip:
             raise PeerFault(Fault.OUT_OF_DATE if round_ < standing.round else Fault.OUT_OF_TURN)
         if not self._peers.may_check(peer):
             raise PeerFault(Fault.TOO_MANY, "votes to check")
-        self._met.add(digest)
+        self._tried.add(digest)
         known.add(digest)
-        if self._hand_in(peer, message) and not is_late:
-            self._spread(message)
+        if self._hand_in(peer, message):
+            self._met.add(digest)
+            self._peers.thank(peer)
+            if not is_late:
+                self._spread(message)
 
     def _moved(self, peer: str, message: bytes) -> None:
         """Note where a peer stands, and tell it what it has missed of its round."""

@@ -3,10 +3,11 @@
 Reserved peers always may, and so may bootnodes; others as long as they are not banned, there is room, and
 their network has not sent two already. Where all places are taken, a newcomer takes one of those that nothing
 speaks for: some stay because of where they are, which nobody can choose without a secret of this node, some
-because they are near, and half of the others because they have been here longest. Of the rest, the last that
-came from the group of addresses with most has to go, or any where each is from another; nobody goes for a
-newcomer whose own group has as many. From where somebody was banned others come in while there are free
-places, and go first: the address may be that of many, the identity is the offender's.
+because they are near or were of use last, and half of the others because they have been here
+longest. Of the rest, the last that came from the group of addresses with most has to go, or any where each is
+from another; nobody goes for a newcomer whose own group has as many. From where somebody was banned others
+come in while there are free places, and go first: the address may be that of many, the identity is the
+offender's.
 Source: bitcoin/bitcoin src/node/eviction.cpp; Heilman et al., Eclipse Attacks on Bitcoin's Peer-to-Peer
 Network, USENIX Security 2015.
 """
@@ -27,6 +28,8 @@ KEPT_GROUPS = 4
 """groups of addresses whose first one stays, chosen by a secret"""
 KEPT_NEAR = 8
 """peers that stay because they answer soonest"""
+KEPT_USEFUL = 4
+"""peers that stay because they were of use last: a block, a state, a vote before others had it"""
 TURNOVER = 8
 """places from which on a newcomer may take one of its own group"""
 KEY_SIZE = 32
@@ -116,6 +119,9 @@ class Admission:
         links = [link for link in links if link.peer not in kept]
         near = sorted((link for link in links if link.fastest < math.inf), key=lambda link: link.fastest)
         kept = {link.peer for link in near[:KEPT_NEAR]}
+        links = [link for link in links if link.peer not in kept]
+        useful = sorted((link.thanked, link.peer) for link in links if link.thanked is not None)
+        kept = {peer for _, peer in useful[-KEPT_USEFUL:]}
         links = [link for link in links if link.peer not in kept]
         return links[len(links) // 2 :]
 

@@ -134,6 +134,7 @@ class Link:
         self._asked_at = 0.0
         self._round_trip: float | None = None
         self.fastest = math.inf  # seconds, the shortest of all round trips
+        self.thanked: float | None = None  # when it was of use, in seconds of the clock
         self._work = work
         if work is not None:
             work.strangers += 1
@@ -164,9 +165,14 @@ class Link:
         try:
             await self._wire.flow(lambda sealed: self._received(sealed, deliver))
         except WireClosed as problem:
-            raise self._fault or LinkClosed(self.reason or str(problem)) from problem
+            raise self._end(problem) from problem
         finally:
             self.close()
+
+    def _end(self, problem: WireClosed) -> Exception:
+        """Return why it has ended, and keep nothing: what refers to itself stays in memory for long."""
+        fault, self._fault = self._fault, None
+        return fault or LinkClosed(self.reason or str(problem))
 
     @property
     def queued(self) -> int:
@@ -195,6 +201,7 @@ class Link:
             self._assembler.clear()
             self._share.close()
             self.trust()
+            self._wire.can_write = None
             self._wire.abort(reason)
 
     def _received(self, sealed: memoryview, deliver: Callable[[int, bytes], None]) -> None:
@@ -203,7 +210,7 @@ class Link:
         try:
             cost = self._take(sealed, deliver)
         except PeerFault as fault:
-            self._fault = fault
+            self._fault = fault.with_traceback(None)  # which would keep the frame
             self.close(str(fault))
             return
         except NoiseError as problem:

@@ -60,5 +60,10 @@ class Share:
             self._memory.grow(self)
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Hold nothing any more, and know of nobody."""
         self._memory.close(self)
+        self.leave = _nobody
+
+
+def _nobody(reason: str) -> None:
+    """Tell nobody: who held something is gone."""

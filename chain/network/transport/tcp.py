@@ -151,6 +151,12 @@ class TcpTransport:
         link = self._links.get(peer)
         return link is not None and link.send(channel, message)
 
+    def thank(self, peer: str) -> None:
+        """Note that a peer was of use."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.thanked = self._clock.monotonic()
+
     def waiting(self, peer: str) -> int:
         """Return how many bytes a peer has yet to take; 0 where it is gone."""
         link = self._links.get(peer)

@@ -84,18 +84,20 @@ class Wire(asyncio.BufferedProtocol):
 
         Raises: WireClosed; whatever `take` raises.
         """
-        view = memoryview(bytearray(BUFFER))
-        waiting = self._end - self._start
-        view[:waiting] = self._view[self._start : self._end]
-        self._view, self._start, self._end = view, 0, waiting
+        self._change_buffer(BUFFER)
         self._take = take
         if self._is_full:
             self._resume()
-        while self._ended is None:
-            self._hand_on()
-            self._go_on()
-            if self._ended is None:
-                await self._news()
+        try:
+            while self._ended is None:
+                self._hand_on()
+                self._go_on()
+                if self._ended is None:
+                    await self._news()
+        finally:  # now, not whenever cyclic garbage is collected next: crowds come and go faster
+            self._start = self._end
+            self._change_buffer(HANDSHAKE_BUFFER)
+            self._take = None
         if self._problem is not None:
             raise self._problem
         raise WireClosed(self._ended)
@@ -144,6 +146,8 @@ class Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, size: int) -> None:
         """Hand on what has come."""
         self._end += size
+        if self._ended is not None:
+            self._start = self._end
         if self._take is None:
             self._wake()
         else:
@@ -198,6 +202,12 @@ class Wire(asyncio.BufferedProtocol):
         self._is_full = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _change_buffer(self, size: int) -> None:
+        """Take what waits along into another buffer."""
+        view, waiting = memoryview(bytearray(size)), self._end - self._start
+        view[:waiting] = self._view[self._start : self._end]
+        self._view, self._start, self._end = view, 0, waiting
 
     def _compact(self) -> None:
         """Move what waits to the beginning of the buffer."""

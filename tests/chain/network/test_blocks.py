@@ -134,6 +134,9 @@ class Gifts:
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
+
     def waiting(self, peer: str) -> int:
         return self.unread
 

@@ -1,11 +1,13 @@
 """A node that joins late stands where the others do, by whatever way it came, and goes on from there."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
 
 from chain.block_data import BlockData
+from chain.checkpoints import Checkpoint
 from chain.faults import Fault
 from chain.network.messages import (
     WARP_REQUEST,
@@ -18,7 +20,7 @@ from chain.network.messages import (
 from chain.network.peers import FRUITLESS
 from chain.network.warps import prove
 from chain.node import Node
-from chain.sync.bootstrap import SyncMode
+from chain.sync.bootstrap import SETTLED, SyncMode
 from runtime.primitives.babe import pre_digest_of
 from tests.chain.network.lab import PATIENCE, Lab, Scripted, grown, play, status_of
 from tests.sim.env import Life
@@ -212,6 +214,43 @@ class Liar(Scripted):
         if self.kind == "silent":
             return None
         return {"short": found[:3], "empty": [], "mixed up": found[::-1]}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["silent", "empty", "short"])
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_a_false_claim_holds_nobody_for_ever_where_nothing_is_final(
+    mode: SyncMode, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sync")
+
+    async def script(lab: Lab) -> None:
+        Liar(lab, "z", lab.start("b"), kind)
+        lab.start("c", sync=mode)
+        await lab.until(lambda: "every block is synced" in caplog.text)
+        assert asyncio.get_running_loop().time() > SETTLED
+
+    play(script, ("b", "c", "z"), [("b", "c"), ("c", "z")])
+
+
+def test_who_waits_for_a_block_above_a_checkpoint_says_so_and_asks_calmly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    holders, end = "abd", 17
+
+    async def script(lab: Lab) -> None:
+        for name in holders:
+            lab.tables[name] = grown(end)[0].copy()
+        nodes = [lab.start(name) for name in holders]
+        store = nodes[0].store
+        assert store.finalized_number == end
+        assert store.set_ends_above(0) == [end]
+        lab.start("c", sync="warp", checkpoint=Checkpoint(end, store.finalized, 1))
+        await asyncio.sleep(60)
+        told = f"Nobody proves any block above the checkpoint #{end}"
+        assert [told in each for each in caplog.messages].count(True) == 1
+        assert {name: lab.cost(name, "c") for name in holders} == dict.fromkeys(holders, 0)
+
+    play(script, (*holders, "c"), [("c", name) for name in holders], seconds=grown(end)[1])
 
 
 @pytest.mark.parametrize("mode", ["full", "warp"])

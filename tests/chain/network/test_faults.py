@@ -48,6 +48,9 @@ class Line:
         self.ended.append((peer, reason))
         return True
 
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
+
     def waiting(self, peer: str) -> int:
         return 0
 

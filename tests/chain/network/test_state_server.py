@@ -10,6 +10,7 @@ from chain.env import PeerHandler
 from chain.errors import StateDiscarded
 from chain.network import states
 from chain.network.messages import (
+    LIMITS,
     PROTOCOL_VERSION,
     STATE_REQUEST,
     STATE_RESPONSE,
@@ -20,7 +21,7 @@ from chain.network.messages import (
 )
 from chain.network.requests import Allowance
 from chain.network.service import Network
-from chain.network.states import HELD_IDLE, HELD_IN_ALL, MAX_HELD, StateExchange
+from chain.network.states import HELD_FRESH, HELD_IDLE, HELD_IN_ALL, MAX_HELD, StateExchange
 from chain.state_data import NOTHING, StateRange
 from chain.storage.range_proof import prove_range
 from chain.storage.restore import HeldSnapshot
@@ -96,6 +97,9 @@ class Scene:
 
     def ban(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
+
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
 
     def waiting(self, peer: str) -> int:
         return 0
@@ -182,6 +186,49 @@ def test_the_state_asked_for_longest_ago_makes_room() -> None:
         assert scene.vault.taken == [1, 2, 3, 4, 2]
 
     play(script)
+
+
+def test_who_asks_for_many_states_takes_nobody_s_place() -> None:
+    """What another peer is fetching may be discarded by now: held, it is the only copy."""
+
+    async def script(scene: Scene) -> None:
+        scene.join("a", "greedy")
+        blocks = scene.vault.blocks
+        await scene.ask("a", blocks[1])
+        scene.vault.gone.add(blocks[1])
+        for number in (2, 3, 4, 5, 2, 3, 4):
+            assert [found != NOTHING for found in await scene.ask("greedy", blocks[number], 1.0)] == [True]
+        assert [found != NOTHING for found in await scene.ask("a", blocks[1])] == [True]
+        scene.join("late")  # it finds two places taken by one, and gets one of them
+        await scene.ask("late", blocks[5])
+        scene.vault.gone.add(blocks[5])
+        for number in (2, 3, 4):
+            await scene.ask("greedy", blocks[number], 1.0)
+        assert [found != NOTHING for found in await scene.ask("late", blocks[5])] == [True]
+        assert [found != NOTHING for found in await scene.ask("a", blocks[1])] == [True]
+        await asyncio.sleep(HELD_FRESH + 1)
+        scene.join("x", "y", "z")  # nobody is in the middle of anything now
+        for name, number in zip("xyz", (2, 3, 4), strict=True):
+            await scene.ask(name, blocks[number])
+        assert await scene.ask("a", blocks[1]) == [NOTHING]
+
+    play(script)
+
+
+def test_what_is_too_long_for_an_answer_with_others_comes_alone() -> None:
+    """A range ends with the entry that fills it, and that may be nearly as long as an answer."""
+    small, large = bytes(700_000), bytes(LIMITS[Channel.STATE_ANSWERS].size - 600_000)
+    vault = Vault()
+    vault.view = View((), Disk(HeldSnapshot({b"a": small, b"b": large, b"c": small}), Cache(1 << 20)))
+    found, start = [], b""
+    while True:
+        request = StateRequest(1, vault.blocks[1], start, None)
+        answer = STATE_RESPONSE.decode(states._response(vault, request)).found
+        found += [key for key, _ in answer.entries]
+        if answer.is_complete:
+            break
+        start = answer.entries[-1][0] + b"\x00"
+    assert found == [b"a", b"b", b"c"]
 
 
 def test_greed_gets_its_share_and_leaves_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,18 @@ class Giver(Scripted):
                 self.say(peer, Channel.STATE_ANSWERS, STATE_RESPONSE.encode(StateResponse(request.id, found)))
 
 
+class Dripping(Giver):
+    """One that has the state of the target's root under any block, and gives a key of it at a time."""
+
+    def received(self, peer: str, channel: int, message: bytes) -> None:
+        if channel == Channel.STATE_REQUESTS:
+            request: StateRequest = STATE_REQUEST.decode(message)
+            self.asked.append(request)
+            state = self._node.store.state_at(header_at(self._node.store, TARGET).hash())
+            found = state.prove_range(request.start, 1, request.end)
+            self.say(peer, Channel.STATE_ANSWERS, STATE_RESPONSE.encode(StateResponse(request.id, found)))
+
+
 def header_at(store: ChainStore, number: int) -> Header:
     block = store.hash_at(number)
     header = None if block is None else store.header(block)
@@ -248,6 +260,20 @@ def test_whoever_is_silent_does_not_keep_a_target_that_the_others_have_not_got()
         unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
         with pytest.raises(TargetGone):
             await newcomer.fetch(unknown, peers=3)
+        await newcomer.leave()
+
+    play(script, ("p", "q", "l", "n"), [("n", each) for each in "pql"], seconds=grown(BLOCKS)[1])
+
+
+def test_who_gives_a_key_at_a_time_does_not_keep_a_target_that_the_others_have_not_got() -> None:
+    async def script(lab: Lab) -> None:
+        node = holders(lab, *HONEST)
+        newcomer, target = Newcomer(lab), header_at(node.store, TARGET)
+        unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
+        liar = Dripping(lab, node, lambda request, honest: honest)
+        with pytest.raises(TargetGone):
+            await newcomer.fetch(unknown, peers=3)
+        assert len(liar.asked) < 20
         await newcomer.leave()
 
     play(script, ("p", "q", "l", "n"), [("n", each) for each in "pql"], seconds=grown(BLOCKS)[1])

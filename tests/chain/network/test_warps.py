@@ -21,7 +21,7 @@ from chain.network.messages import (
 from chain.network.service import Network
 from chain.network.warps import ALL_GIVEN, GIVEN, PATIENCE, WarpExchange, prove
 from chain.sync.warp import verify_steps
-from runtime.primitives.types import Hash
+from runtime.primitives.types import BlockNumber, Hash
 from tests.chain.sync.histories import GENESIS, History, authorities, child
 from tests.sim.loop import VirtualLoop
 
@@ -40,6 +40,30 @@ def test_the_whole_proof_begins_at_any_final_block() -> None:
 def test_who_begins_at_a_block_that_is_not_final_here_gets_nothing() -> None:
     for begin in (Hash(b"\x01" * 32), History(SETS, salt=1).headers[3].hash()):
         assert prove(HISTORY, WarpRequest(1, begin), WHOLE) == WarpResponse(1, [], False)
+
+
+def test_who_has_proofs_from_a_height_on_says_so_to_whom_that_leads_nowhere() -> None:
+    below, at = (HISTORY.headers[number].hash() for number in (2, 3))
+    assert prove(HISTORY, WarpRequest(1, below), WHOLE, 3) == WarpResponse(1, [], False, BlockNumber(3))
+    unknown = WarpRequest(1, Hash(b"\x01" * 32))  # as a block in its gap is
+    assert prove(HISTORY, unknown, WHOLE, 3) == WarpResponse(1, [], False, BlockNumber(3))
+    assert prove(HISTORY, WarpRequest(1, at), WHOLE, 3) == prove(HISTORY, WarpRequest(1, at), WHOLE)
+
+
+@pytest.mark.parametrize(("floor", "expected"), [(0, ([], False)), (9, None)])
+def test_who_cannot_lead_from_below_is_told_from_who_does_not(floor: int, expected: object) -> None:
+    wire = Wire()
+    network, exchange = network_of(wire, ["a"])
+
+    async def script() -> None:
+        asking = asyncio.create_task(exchange.fetch("a", GENESIS.hash()))
+        await asyncio.sleep(0)
+        answer = WarpResponse(1, [], False, BlockNumber(floor))
+        network.received("a", Channel.WARP_ANSWERS, WARP_RESPONSE.encode(answer))
+        assert await asking == expected
+        assert network.cost_of("a") == 0
+
+    VirtualLoop().run(script())
 
 
 def test_parts_make_the_whole() -> None:
@@ -92,6 +116,9 @@ class Wire:
 
     def drop(self, peer: str, reason: str) -> None:
         raise AssertionError(f"{peer}: {reason}")
+
+    def thank(self, peer: str) -> None:
+        """Do nothing: nobody has to make room."""
 
     def waiting(self, peer: str) -> int:
         return 0

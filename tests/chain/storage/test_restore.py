@@ -250,7 +250,7 @@ def test_what_is_written_into_the_gap_aside_is_not_known_before_the_loop_is_told
         headers = [header_at(source.store, number) for number in range(TARGET, 0, -1)]
         filled = store.gap.write([(each, source.store.body(each.hash()) or []) for each in headers])
         assert store.gap.missing == (1, TARGET)
-        assert filled == Filled(None, [9, 4])
+        assert filled == Filled(None, [9, 4], range(1, TARGET + 1))
         extended(source, store)
         store.gap.follow(filled)
         assert store.gap.missing is None
@@ -268,6 +268,21 @@ def test_pruning_wants_no_more_of_the_gap_than_it_keeps(tmp_path: Path) -> None:
         store.gap.fill([(header, [b"body"])])
         assert store.body(header.hash()) == [b"body"]
         assert store.gap.missing == (1, TARGET - 1)
+        store.close()
+
+
+def test_what_pruning_came_to_while_it_was_written_is_forgotten(tmp_path: Path) -> None:
+    """It would stay for ever: pruning never looks below where it has been."""
+    with grown(tmp_path / "source") as source:
+        store = ChainStore.open(tmp_path / "new", GENESIS, blocks=Pruning.parse("5"))
+        restored(source.store, store, seed=1)
+        headers = [header_at(source.store, number) for number in range(TARGET, TARGET - 6, -1)]
+        filled = store.gap.write([(each, source.store.body(each.hash()) or []) for each in headers])
+        extended(source, store)
+        store.gap.follow(filled)
+        kept = [each.number for each in headers if store.body(each.hash()) is not None]
+        assert kept == [TARGET, FINAL - 5] == list(range(TARGET, FINAL - 6, -1))
+        assert store.gap.wanted is None
         store.close()
 
 

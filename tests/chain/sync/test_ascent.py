@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from chain.block_data import BlockData, Fields, WarpStep
+from chain.errors import SyncRefused
 from chain.faults import Fault
 from chain.network.messages import WarpRequest
 from chain.network.warps import prove
@@ -15,7 +16,7 @@ from chain.storage.ascent import AscentRecord
 from chain.sync.ascent import Ascent, Standing
 from chain.sync.warp import verify_steps
 from runtime.primitives.types import Hash
-from tests.chain.sync.histories import GENESIS, History
+from tests.chain.sync.histories import GENESIS, History, authorities, child, votes
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import Killed, Life
 from tests.sim.loop import VirtualLoop
@@ -131,6 +132,8 @@ class Company:
         """Return what everybody says is final."""
         return {name: peer.final for name, peer in self.peers.items()}
 
+    claims = finals
+
     def has_from(self, peer: str, number: int) -> bool:
         """Say whether a peer has every block from a height on."""
         return self.peers[peer].history.first <= number
@@ -237,6 +240,41 @@ def test_liars_delay_and_pay_and_do_not_mislead(kind: str, mode: Mode) -> None:
     blamed = {fault for name, fault in company.blamed if name in liars}
     assert faults[mode] <= blamed
     assert {name for name, _ in company.blamed} <= set(liars)
+
+
+FORCING = History(SETS[:2])
+FORCING.headers.append(child(FORCING.headers[-1], forced=authorities((9,))))
+FORCING.prove(7, 1)
+FORCING.ends.append(7)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_voters_were_forced_the_way_ends_with_a_word_and_nobody_pays(mode: Mode) -> None:
+    company = Company({"a": Honest(FORCING)})
+    with pytest.raises(SyncRefused, match=r"#7 forces a change of voters.*give --checkpoint"):
+        climb(company, mode)
+    assert company.blamed == []
+
+
+def test_who_says_that_voters_were_forced_has_to_prove_it() -> None:
+    class Forcing(Honest):
+        async def proof(self, begin: Hash) -> tuple[list[WarpStep], bool] | None:
+            header = child(GENESIS, forced=authorities((9,)))
+            return [WarpStep(header, votes(header, 0, (50, 51, 52)))], True
+
+    company = Company({"liar": Forcing(TRUE, claims=FINAL + 1), "a": Honest(TRUE)})
+    assert climb(company, "warp").point == TOP
+    assert ("liar", Fault.BAD_JUSTIFICATION) in company.blamed
+    assert {name for name, _ in company.blamed} == {"liar"}
+
+
+def test_headers_that_nothing_proves_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.sync.ascent.MAX_UNPROVEN_BYTES", 300 * len(TRUE.headers[1].encode()))
+    endless = History(SETS[:1], length=600, salt=1)
+    company = Company({"liar": Unproven(endless, claims=10**9), "a": Honest(TRUE)})
+    assert climb(company, "fast").point == TOP
+    assert company.asked[:4] == ["liar", "liar", "liar", "a"]
+    assert company.blamed[0] == ("liar", Fault.USELESS)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -47,6 +47,8 @@ class Peers:
     def finals(self) -> dict[str, int]:
         return dict.fromkeys(self.kinds, LENGTH)
 
+    claims = finals
+
     def has_from(self, peer: str, number: int) -> bool:
         return self.kinds[peer] != "gapped"
 

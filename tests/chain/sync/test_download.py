@@ -113,6 +113,9 @@ class Peers:
     def blame(self, peer: str, reason: Fault, detail: str) -> None:
         self.blamed.append((peer, reason))
 
+    def has_not(self, peer: str, number: int) -> None:
+        self.blamed.append((peer, Fault.USELESS))
+
     def has_only(self, peer: str, best: Block) -> None:
         self.best[peer] = best
 
@@ -201,6 +204,17 @@ def test_no_more_headers_are_kept_than_a_window() -> None:
         if len(peers.asked) == asked or len(headers) > 40:
             break
     assert sum(count for _, fields, count in peers.asked if fields == HEADERS) <= WINDOW + 8 * 32 + 2 * 128
+
+
+def test_headers_that_link_nowhere_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen chains of the largest headers would be a gigabyte; the hashes of all of them are right."""
+    size = len(CHAIN[1].encode())
+    monkeypatch.setattr("chain.sync.download.MAX_WEIGHT", 200 * size)
+    peers = Peers({"a": CHAIN}, random.Random(1), known={CHAIN[0].hash(): CHAIN[0]})
+    download = Download(peers, target(CHAIN[:1000]), ["a"], is_best=False)
+    peers.finish(download)
+    assert download.failed
+    assert [count for _, _, count in peers.asked] == [128, 128]
 
 
 def test_who_has_less_than_it_said_is_believed_no_more() -> None:

@@ -1,17 +1,19 @@
 """A node gets the chain that others have, from whoever tells the truth."""
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
+from itertools import takewhile
 
 import pytest
 
-from chain.block_data import BlockData
+from chain.block_data import BlockData, Fields
 from chain.faults import Fault
 from chain.network.blocks import answer
 from chain.network.messages import BLOCK_ANNOUNCE, BLOCK_REQUEST, BlockAnnounce, BlockRequest, Channel
 from chain.node import Node
 from runtime.primitives.header import Header
-from runtime.primitives.types import Hash
+from runtime.primitives.types import BlockNumber, Hash
 from tests.chain.network.lab import Lab, Scripted, grown, play, status_of
 
 LONG = 300
@@ -171,6 +173,37 @@ def test_a_liar_pays_and_others_are_asked(kind: str) -> None:
         assert lab.cost("b", "a") == 0
 
     play(script, ("a", "b", "liar"), seconds=grown(60)[1])
+
+
+class Pruning(Scripted):
+    """Has had every block from #15 on when it came, and forgotten the bodies of those below #40 since."""
+
+    def answer(self, request: BlockRequest) -> list[BlockData] | None:
+        blocks = super().answer(request) or []
+        if Fields.BODY in Fields(request.fields):
+            return list(takewhile(lambda each: each.header.number >= 40, blocks))
+        return blocks
+
+
+def test_who_has_let_blocks_go_since_it_came_is_not_blamed_and_not_asked_for_them_again() -> None:
+    young = grown(20)[0]
+
+    async def script(lab: Lab) -> None:
+        old(lab, "a", 60)
+        lab.tables["b"] = young.copy()
+        lab.network.partition(["b", "m"], ["a"])
+        author = lab.start("a", "v0")
+        status = replace(status_of(author), first_number=BlockNumber(15))
+        peer = Pruning(lab, "m", author.store, status)
+        joiner = lab.start("b")
+        await lab.until(lambda: bool(peer.requests))
+        await asyncio.sleep(20)
+        assert sum(Fields.BODY in Fields(each.fields) for each in peer.requests) < 6
+        lab.network.partition()
+        await lab.until(lambda: has(joiner, author), 60)
+        assert joiner.network.faults == {}
+
+    play(script, ("a", "b", "m"), seconds=grown(60)[1])
 
 
 def test_who_claims_blocks_that_do_not_exist_neither_holds_up_sync_nor_authoring() -> None:

@@ -103,6 +103,30 @@ async def test_a_mirror_without_ranges_starts_over() -> None:
     assert (first.asked, second.asked) == ([0], [0])
 
 
+async def test_a_mirror_without_ranges_takes_nothing_away_before_it_has_sent_more(tmp_path: Path) -> None:
+    much, little, rest = Mirror(cut=300_000), Mirror(knows_ranges=False, cut=100_000), Mirror()
+    async with mirrors(much, little, rest) as sources, BlobClient(partials=tmp_path) as blobs:
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+        assert (much.asked, little.asked) == ([0], [0])
+        assert 100_000 < rest.asked[0] <= 300_000
+    assert files_in(tmp_path) == []
+
+
+async def test_what_a_mirror_without_ranges_sent_is_gone_on_from(tmp_path: Path) -> None:
+    little, much, rest = Mirror(cut=100_000), Mirror(knows_ranges=False, cut=300_000), Mirror()
+    async with mirrors(little, much, rest) as sources, BlobClient(partials=tmp_path) as blobs:
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+        assert 100_000 < rest.asked[0] <= 300_000
+    assert files_in(tmp_path) == []
+
+
+async def test_a_liar_without_ranges_does_not_cost_the_part_of_others(tmp_path: Path) -> None:
+    much, liar, rest = Mirror(cut=300_000), Mirror(bytes(1_000), knows_ranges=False), Mirror()
+    async with mirrors(much, liar, rest) as sources, BlobClient(partials=tmp_path) as blobs:
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+        assert 100_000 < rest.asked[0] <= 300_000
+
+
 async def test_a_mirror_that_cuts_for_ever_ends_by_itself() -> None:
     drip = Mirror(cut=70_000, blob=BLOB * 10)
     async with mirrors(drip) as sources, BlobClient() as blobs:
@@ -278,6 +302,17 @@ async def test_who_did_not_answer_is_asked_last_for_a_while() -> None:
         for _ in range(3):
             assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
     assert (len(silent.asked), len(honest.asked)) == (1, 3)
+
+
+async def test_who_answers_that_it_has_no_such_blob_is_not_away(tmp_path: Path) -> None:
+    store, honest = BlobStore(tmp_path), Mirror()
+    async with serve(store, "127.0.0.1", 0) as url, mirrors(honest) as others, BlobClient() as blobs:
+        sources = [Source(url), *others]
+        with pytest.raises(BlobError):
+            await blobs.fetch(sources[:1], DIGEST, len(BLOB))
+        store.put(BLOB)
+        assert await blobs.fetch(sources, DIGEST, len(BLOB)) == BLOB
+    assert honest.asked == []
 
 
 async def test_a_disk_that_fails_costs_the_part_and_not_the_blob(

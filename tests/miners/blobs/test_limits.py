@@ -58,6 +58,28 @@ async def test_the_one_with_more_stake_comes_first_and_a_stranger_waits_for_nobo
         pass
 
 
+async def test_a_judge_takes_the_place_of_the_last_miner_in_a_full_queue() -> None:
+    turns, order = Turns(Limits(transfers=1, queue=2)), list[str]()
+
+    async def transfer(name: str, stake: int) -> None:
+        async with turns.signed(name.encode(), stake):
+            order.append(name)
+
+    async with turns.signed(b"running", 0):
+        waiting = []
+        for name, stake in (("first", 0), ("last", 0), ("judge", 1), ("late", 0)):
+            waiting.append(asyncio.create_task(transfer(name, stake)))
+            await asyncio.sleep(0)
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert order == ["judge", "first"]
+    assert [str(each) for each in ended if each] == ["too many callers wait: try again"] * 2
+    async with turns.signed(b"first", 0):  # nothing was given away twice
+        late = asyncio.create_task(transfer("waits", 0))
+        await asyncio.sleep(0)
+        assert not late.done()
+    await late
+
+
 async def test_every_bound_has_its_line() -> None:
     turns = Turns(
         Limits(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from runtime.frame.state import Overlay
+from runtime.frame.state import Held, Overlay
 from runtime.frame.testing import MemoryState
 from runtime.primitives.trie import trie_root
 
@@ -28,6 +28,12 @@ class Layers(RuleBasedStateMachine):
     def put(self, key: bytes, value: bytes) -> None:
         self.overlay.put(key, value)
         self.model[-1][0][key] = value
+
+    @rule(key=keys, value=values)
+    def hold(self, key: bytes, value: bytes) -> None:
+        self.overlay.hold(key, Held(value.hex(), bytes.fromhex))
+        self.model[-1][0][key] = value
+        assert self.overlay.held(key) == Held(value.hex(), bytes.fromhex)
 
     @rule(key=keys)
     def delete(self, key: bytes) -> None:

@@ -38,6 +38,7 @@ class Shelf(Pallet[None, NoError]):
 
     count: Value[u32] = storage(default=7)
     required: Value[u32] = storage()
+    tally: Value[u32] = storage(default=0, tally=True)
     names: Value[list[str]] = storage(default=[])
     ages: Map[u16, u8] = storage(default=1)
     owners: Map[Hash, AccountId] = storage(hasher=identity)
@@ -57,6 +58,22 @@ class Small(Runtime):
 @pytest.fixture
 def shelf() -> Any:
     return Externalities(Small).runtime.shelf
+
+
+def test_a_tally_is_a_value_whose_bytes_are_made_when_they_are_read(shelf: Any) -> None:
+    overlay, tally = shelf.host.overlay, shelf.tally
+    assert (tally.get(), tally.find(), tally.exists()) == (0, None, False)
+    tally.put(1)
+    overlay.begin()
+    tally.put(2)
+    assert overlay.held(tally.key).value == tally.get() == 2
+    assert overlay.get(tally.key) == b"\x02\x00\x00\x00"
+    assert (overlay.held(tally.key), tally.get(), tally.find(), tally.exists()) == (None, 2, 2, True)
+    tally.put(3)
+    overlay.rollback()
+    assert (tally.get(), overlay.changes[tally.key]) == (1, b"\x01\x00\x00\x00")
+    tally.kill()
+    assert (tally.get(), overlay.changes[tally.key]) == (0, None)
 
 
 def test_values_have_defaults_and_can_be_absent(shelf: Any) -> None:

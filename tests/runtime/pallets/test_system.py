@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from runtime.frame.base import ApplyExtrinsic, Finalization, Initialization, Runtime
+from runtime.frame.base import ApplyExtrinsic, Finalization, Initialization, Runtime, RuntimeCall
 from runtime.frame.declare import DispatchClass, Root
 from runtime.frame.errors import BadOrigin, ConsumerRemaining, DispatchError, NoProviders
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.system import KilledAccount, NewAccount, Remarked, System
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.scale import DecodeError
+from runtime.primitives.trie import MAX_KEY
 from runtime.primitives.types import ZERO_HASH, AccountId, Weight
 from tests.runtime.bench import Chain
 
@@ -61,6 +63,18 @@ def test_root_alone_writes_raw_storage(ext: Externalities) -> None:
     assert_noop(ext, ALICE, "System", "kill_storage", [b"key"], error=BadOrigin())
     assert_ok(ext, Root(), "System", "kill_storage", [b"key", b"absent"])
     assert ext.overlay.get(b"key") is None
+
+
+def test_no_key_is_longer_than_nodes_can_give_each_other(ext: Externalities) -> None:
+    calls = ext.runtime.codecs.of(RuntimeCall)
+    longest = ext.runtime.call("System", "set_storage", [(bytes(MAX_KEY), b"value")])
+    encoded = calls.encode(longest)
+    assert calls.decode(encoded) == longest
+    fits, other = ((size << 2 | 1).to_bytes(2, "little") + bytes(size) for size in (MAX_KEY, MAX_KEY + 1))
+    assert encoded.count(fits) == 1
+    longer = encoded.replace(fits, other)
+    with pytest.raises(DecodeError, match="256 elements, at most 255 are allowed"):
+        calls.decode(longer)
 
 
 def test_providers_keep_an_account_and_consumers_keep_the_last_provider(ext: Externalities) -> None:

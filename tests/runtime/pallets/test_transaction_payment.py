@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from runtime.frame.base import DispatchInfo
 from runtime.frame.declare import DispatchClass, Pays
 from runtime.pallets.staking.types import Staked
-from runtime.pallets.transaction_payment import BASE_FEE, LENGTH_FEE, FeeDetails, InclusionFee
+from runtime.pallets.transaction_payment import (
+    BASE_FEE,
+    LENGTH_FEE,
+    FeeDetails,
+    InclusionFee,
+    TransactionFeePaid,
+)
 from runtime.primitives.header import Digest
 from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import Weight
@@ -60,6 +66,21 @@ def test_a_fee_is_the_total_of_its_details(
 
 
 SHARED = Chain()
+
+
+def test_who_changes_the_price_pays_what_was_taken() -> None:
+    chain = Chain()
+    price = chain.runtime.transaction_payment.next_fee_multiplier
+    dearer = [(price.key, (3 * 10**18).to_bytes(16, "little"))]
+    paid = chain.sign(BOB, transfer(CAROL, ASY))
+    risen = chain.sign(ALICE, call("Sudo", "sudo", call("System", "set_storage", dearer)))
+    fees = [chain.fee(each) for each in (paid, risen)]
+    block = chain.build(paid, risen)
+    found = [each.event for each in block.events if isinstance(each.event, TransactionFeePaid)]
+    assert found == [
+        TransactionFeePaid(key.account, fee, 0) for key, fee in zip((BOB, ALICE), fees, strict=True)
+    ]
+    chain.runtime.try_state()
 
 
 def test_without_an_author_the_fee_is_destroyed() -> None:

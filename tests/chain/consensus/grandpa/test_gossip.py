@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.consensus.grandpa.commits import Pointless
-from chain.consensus.grandpa.gossip import FINE, KEPT, KNOWN, GrandpaGossip
+from chain.consensus.grandpa.gossip import FINE, KEPT, KNOWN, MET, GrandpaGossip
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,
@@ -62,6 +62,7 @@ class Table:
     def __init__(self, **views: tuple[int, int, int] | None) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.spent: dict[str, int] = {}
+        self.thanked: list[str] = []
         self.finals: list[tuple[str, int]] = []
         self.fetched: list[Block] = []
         self.voter = Voter()
@@ -87,6 +88,9 @@ class Table:
     def spend(self, peer: str, signatures: int) -> None:
         """Note what is checked."""
         self.spent[peer] = self.spent.get(peer, 0) + signatures
+
+    def thank(self, peer: str) -> None:
+        self.thanked.append(peer)
 
     def told(self, message: bytes) -> list[str]:
         """Return who was sent a message since the last look."""
@@ -149,6 +153,19 @@ def test_what_the_voter_has_no_use_for_is_not_passed_on() -> None:
     table.voter.is_news = False
     table.gossip.received("a", vote())
     assert (table.voter.handed, table.sent) == ([("a", vote())], [])
+
+
+def test_what_nobody_has_use_for_pushes_out_nothing_that_counted() -> None:
+    table = Table(a=(ROUND, SET, 0))
+    table.gossip.received("a", vote())
+    table.voter.is_news = False
+    for number in range(MET):
+        table.spent.clear()
+        table.gossip.received("a", vote(number=100 + number))
+    table.voter.handed.clear()
+    table.gossip.received("a", vote())
+    assert table.voter.handed == []
+    assert table.thanked == ["a"]
 
 
 def test_other_sets_and_far_rounds_cost_a_little_and_no_signature_is_looked_at() -> None:

@@ -64,7 +64,7 @@ async def test_a_ban_is_felt_in_the_next_handshake_and_after_a_restart() -> None
     async with neighbours() as start:
         a = await start("a")
         b = await start("b", known=(a.address,))
-        await until(lambda: is_mesh(a, b))
+        await until(lambda: is_mesh(a, b) and not a.transport.book.is_news(b.id, 0))
         a.network.blame(b.id, Fault.BAD_BLOCK)
         await until(lambda: a.transport.counters.refused)  # b has dialled again, in vain
         assert a.network.peers() == []

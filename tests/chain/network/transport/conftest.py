@@ -12,6 +12,9 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
+ON_BOTH = ("test_link.py", "test_departures.py")
+
+
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Return the loops a test runs on."""
-    return LOOPS if item.path.name == "test_link.py" else {"asyncio": LOOPS["asyncio"]}
+    return LOOPS if item.path.name in ON_BOTH else {"asyncio": LOOPS["asyncio"]}

@@ -26,6 +26,7 @@ class Connected:
     ip: str
     outbound: bool = False
     fastest: float = math.inf
+    thanked: float | None = None
 
 
 class House:
@@ -154,6 +155,18 @@ def test_strangers_that_came_first_and_flood_do_not_keep_an_honest_one_from_stay
     house.links[-1].fastest = 0.03
     for number in range(64, 190):
         assert house.comes(PEERS[number], f"20.{number}.0.1") == ""
+    assert STRANGER in [link.peer for link in house.links]
+
+
+def test_who_has_told_news_of_late_stays_whoever_comes() -> None:
+    house = House(in_peers=64)
+    for number in range(64):
+        assert house.comes(PEERS[number], f"20.{number}.0.1") == ""
+    assert house.comes(STRANGER, "190.0.0.1") == ""
+    house.links[-1].thanked = 7.0
+    for number in range(64, 190):
+        assert house.comes(PEERS[number], f"20.{number}.0.1") == ""
+        house.links[-1].fastest = 0.01 * number
     assert STRANGER in [link.peer for link in house.links]
 
 

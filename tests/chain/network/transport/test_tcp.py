@@ -268,6 +268,8 @@ async def test_a_peer_that_breaks_the_format_is_banned(caplog: pytest.LogCapture
 async def test_links_say_how_they_do() -> None:
     async with running(KEYS[0]) as (a, heard), running(KEYS[1], address(a)) as (b, _):
         await heard.until("connected", b.peer_id)
+        a.thank(b.peer_id)
+        assert a._links[b.peer_id].thanked is not None
         (figures,) = a.links()
         assert (figures.peer, figures.ip, figures.outbound) == (b.peer_id, "127.0.0.1", False)
         assert figures.shed == 0

@@ -1,5 +1,6 @@
 """What strangers cost this node in all, and how long each of them has to wait."""
 
+import asyncio
 from heapq import heapify, heappop, heappush
 
 import pytest
@@ -70,3 +71,14 @@ async def test_a_stranger_is_read_no_faster_than_its_work_allows_and_loses_nothi
         assert await other.next() == (Channel.VOTES, b"a friend's")
         assert not other.wire._is_held
     assert work.strangers == 0
+
+
+async def test_who_comes_anew_while_too_much_was_taken_is_not_read_at_once() -> None:
+    hands = Hands()
+    for taken, is_held in ((0.0, False), (2 * AT_ONCE, True)):
+        work = Work(hands.monotonic)
+        work.pause(taken)
+        async with ends(starts=1, now=hands.monotonic, work=work) as (_, other):
+            other.start()
+            await asyncio.sleep(0)
+            assert other.wire._is_held == is_held
