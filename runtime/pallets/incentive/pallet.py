@@ -300,6 +300,12 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         chosen = self.subnets.parameters(netuid)
         sealed = {uid: commits[0].committed_at for uid, commits in self.weights.pending(netuid).items()}
         uids = range(max(seats, default=-1) + 1)
+        updated = [self.weights.updated_at(netuid, uid) for uid in uids]
+        permit = [self.validator_permit[netuid, uid] for uid in uids]
+        if chosen.commit_reveal and CONSENSUS[chosen.consensus] == "yuma3":
+            # Where rows are sealed, one that was opened earlier counts no more; median sees to it itself.
+            since = self.last_epoch[netuid]
+            permit = [held and opened >= since for held, opened in zip(permit, updated, strict=True)]
         return EpochInput(
             consensus=CONSENSUS[chosen.consensus],
             block=now,
@@ -307,9 +313,9 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
             last_epoch_block=self.last_epoch[netuid],
             stake=[stakes.get(uid, 0) for uid in uids],
             stash=[seats[uid].coldkey if uid in seats else NOBODY for uid in uids],
-            last_update=[self.weights.updated_at(netuid, uid) for uid in uids],
+            last_update=updated,
             registered=[seats[uid].registered_at if uid in seats else now for uid in uids],
-            permit=[self.validator_permit[netuid, uid] for uid in uids],
+            permit=permit,
             weights=[self.weights.row(netuid, uid) for uid in uids],
             bonds=[self.bonds[netuid, uid] for uid in uids],
             pending_commit=[sealed.get(uid, 0) for uid in uids],

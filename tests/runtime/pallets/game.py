@@ -7,8 +7,9 @@ Three subnets stand at genesis: one is trained, one takes rows in the open, one 
 works in each; more come and go.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from random import Random
 from typing import Any, NamedTuple
 
 from runtime.frame.declare import Root
@@ -71,7 +72,7 @@ def account(number: int) -> AccountId:
 class Game:
     """The market, what its players remember, and a ledger of what was made, burned and sealed."""
 
-    def __init__(self, judges: int) -> None:
+    def __init__(self, judges: int, **numbers: int) -> None:
         self.coldkeys = [account(1 + number) for number in range(judges + 3)]
         self.hotkeys = [account(101 + number) for number in range(judges + 5)]
         stakes = [[text(self.coldkeys[judge]), (2000 + 700 * judge) * ASY] for judge in range(judges)]
@@ -91,7 +92,7 @@ class Game:
                     netuid: {
                         "kind": kind,
                         "owner": owner,
-                        "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)},
+                        "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
                     }
                     for netuid, kind in kinds.items()
                 },
@@ -315,6 +316,13 @@ class Game:
         return uids, values[: len(uids) - (what % 64 == 8)]
 
 
+def random_moves(seed: int, count: int) -> Iterator[Move]:
+    """Yield moves that only a seed chooses."""
+    chance = Random(seed)
+    for _ in range(count):
+        yield Move(*(chance.randrange(1 << 16) for _ in range(4)))
+
+
 def _one(choices: Any, number: int) -> Any:
     return choices[number % len(choices)]
 
@@ -326,6 +334,7 @@ TUNED = tuple(
         "tempo", "freeze_window", "commit_reveal", "reveal_period", "max_uids", "max_permits",
         "immunity_period", "activity_cutoff", "kappa_ppm", "stake_cap_ppm", "owner_cut_ppm",
         "miners_share_ppm", "emission_share", "weights_rate_limit", "weights_version", "uid_bond", "burn_min",
+        "consensus",
     )
 )  # fmt: skip
 """The numbers that rule seats, rows and epochs."""

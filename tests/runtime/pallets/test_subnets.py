@@ -10,10 +10,11 @@ from miners.layout import ModelConfig
 from miners.parameters import BOUNDS as TRAINING_BOUNDS
 from miners.parameters import TrainingParameters
 from runtime.frame.declare import Root
-from runtime.frame.errors import BadOrigin
+from runtime.frame.errors import BadOrigin, DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
 from runtime.pallets.subnets import (
     BOUNDS,
+    FIXED,
     Change,
     Error,
     Hyperparameters,
@@ -159,6 +160,19 @@ def test_set_hyperparameter_is_refused():
     refused(EVE, Parameter.hidden, 256, Error.FixedAtCreation)
     refused(EVE, Parameter.top_k, 5_000, Error.Contradiction)
     refused(EVE, Parameter.freeze_window, 20, Error.Contradiction)
+
+
+def test_no_value_beyond_its_bounds_is_scheduled():
+    ext = market()
+    for parameter in Parameter:
+        bounds = BOUNDS[parameter.name]
+        for value in (bounds.least - 1, bounds.most + 1, (1 << 128) - 1):
+            if value >= 0:
+                with pytest.raises(DispatchError) as refusal:
+                    ext.dispatch(Root(), "Subnets", "set_hyperparameter", TRAINING, parameter, value)
+                fixed = parameter.name in FIXED
+                assert refusal.value.reason is (Error.FixedAtCreation if fixed else Error.OutOfBounds)
+    assert list(ext.runtime.subnets.pending_changes.items()) == []
 
 
 def test_values_must_agree_with_what_is_scheduled_already():
