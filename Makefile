@@ -80,6 +80,12 @@ siege: setup  ## besiege a validator with hostile peers, as root, and measure it
 hosts: setup  ## cut and kill four validators on hosts of their own, as root (ARGS="--cuts 100"; RECORD=1)
 	@$(BIN)/python -m bench.hosts $(if $(RECORD),--json bench/results/hosts.json) $(ARGS)
 
+epochs: setup  ## time the epoch, and compare random subnets with slow models (ARGS="--compare 100000"; RECORD=1)
+	@$(BIN)/python -m bench.epoch $(if $(RECORD),--json bench/results/epoch.json) $(ARGS)
+
+incentives: setup  ## what attacks on a subnet gain, as tables (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.incentives $(if $(RECORD),--json bench/results/incentives.json) $(ARGS)
+
 rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)
 

@@ -1,11 +1,13 @@
 """How long a subnet's epoch takes, both functions, beside a plain model of the same in floating point.
 
-    python -m bench.epoch [--sizes 256x64 1024x128 4096x512] [--passes 9] [--json FILE]
+    python -m bench.epoch [--sizes 256x64 1024x128 4096x512] [--passes 9] [--compare 5000] [--json FILE]
 
 Sizes are miners x judges, dense and with 5 % of the scores. Both sides start from the rows as a chain stores
 them and end with what it stores; they take turns, in CPU time of the one thread that works. The model is
 numpy in float64 on dense matrices, as one writes it who need not agree with anybody to the last bit: what
 exactness and sparse rows cost or save. The two must agree to 3 of 65,535. `hash_ms` is the input's hash.
+
+Then random subnets are compared with slow models of both functions; all must be equal in every unit.
 """
 
 import time
@@ -20,6 +22,7 @@ from bench.record import finish, parser
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, Hyperparameters, Row
 from runtime.primitives.types import AccountId
+from tests.runtime.pallets.incentive.differential import campaign
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +30,7 @@ SIZES = ["256x64", "1024x128", "4096x512"]
 SHARES_OF_SCORES = {"dense": 1.0, "sparse": 0.05}
 U16 = 65535
 PASSES = 9
+COMPARED = 5_000
 WARM_UP = 3
 """epochs before the one that is measured, so that bonds are what they are in a running subnet"""
 BLOCK, TEMPO = 100_000, 360
@@ -41,6 +45,8 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--sizes", nargs="+", default=SIZES, metavar="MINERSxJUDGES")
     flags.add_argument("--passes", type=int, default=PASSES, help=f"epochs that are timed [{PASSES}]")
+    flags.add_argument("--compare", type=int, default=COMPARED, help=f"random subnets [{COMPARED:,}]")
+    flags.add_argument("--seed", type=int, default=0, help="of the random subnets [0]")
     given = flags.parse_args()
     figures: dict[str, object] = {}
     for size in given.sizes:
@@ -50,6 +56,7 @@ def main() -> None:
                 epoch = subnet(name, miners, judges, share)
                 figures[f"{name} {size} {density}"] = line = measure(epoch, given.passes)
                 print(f"{name:7} {size:9} {density:7}", *(f"{key} {value}" for key, value in line.items()))
+    figures["compared"] = {"seed": given.seed, **campaign(given.seed, given.compare)}
     finish("epoch", figures, given)
 
 
