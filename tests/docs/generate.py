@@ -50,6 +50,16 @@ AMOUNTS = frozenset(
         "ExistentialDeposit",
     }
 )
+ATTACK_UNITS = {
+    "cabal": "% of the emission, by its stake",
+    "seats": "% of the emission for 51 % of the stake",
+    "pull": "% of a miner's incentive, without a cap",
+    "error": "% of the incentive",
+    "copier": "dividend for its stake, of an honest judge's",
+    "registrations": "256 of them, ASY",
+    "copies": "of the pay for one",
+}
+"""What the tables of bench/incentives.py say."""
 CONSTANTS = (
     ("Babe", "ExpectedBlockTime", "slot, ms"),
     ("Babe", "EpochDuration", "session, slots"),
@@ -290,8 +300,23 @@ def key_types() -> str:
     )
 
 
+def attacks() -> str:
+    """Return the tables of bench/incentives.py, as last measured."""
+    found = json.loads((ROOT / "bench/results/incentives.json").read_text())["figures"]
+    tables = ((name, table) for name, table in found.items() if isinstance(table, dict))
+    return "\n\n".join(_attack(name, table) for name, table in tables)
+
+
+def _attack(name: str, table: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(table.values())))
+    lines = [f"| {name}, {ATTACK_UNITS[name]} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {row} | {' | '.join(f'{line[key]:,}' for key in columns)} |" for row, line in table.items()]
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "attacks": attacks,
     "channels": channels,
     "clients": matrix.table,
     "commands": commands,
