@@ -218,15 +218,15 @@ class Game:
         self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.2.{move.what % 200}:1", 1)
 
     def judge(self, move: Move) -> None:
-        """Let most judges of an inference subnet open what is due, and seal or set a row anew."""
-        netuid = _one((OPEN, SEALED, *NETUIDS), move.where)
-        for place, uid in enumerate(self.runtime.incentive.permitted(netuid)):
-            if move.who >> 2 * place & 3:
-                hotkey = self.runtime.neurons.keys[netuid, uid]
-                for ballot in self.ballots.get((netuid, hotkey), [])[-2:]:
-                    self._unseal(hotkey, netuid, ballot)
-                self._seal(hotkey, netuid, move.what + place)
-                self._set(hotkey, netuid, move.what + place)
+        """Let most judges of the inference subnets open what is due, and seal or set a row anew."""
+        for netuid in self.runtime.subnets.netuids():
+            for place, uid in enumerate(self.runtime.incentive.permitted(netuid)):
+                if netuid != TRAINED and move.who >> 2 * place & 3:
+                    hotkey = self.runtime.neurons.keys[netuid, uid]
+                    for ballot in self.ballots.get((netuid, hotkey), [])[-2:]:
+                        self._unseal(hotkey, netuid, ballot)
+                    self._seal(hotkey, netuid, move.what + place)
+                    self._set(hotkey, netuid, move.what + place)
 
     def set_openly(self, move: Move) -> None:
         """Set a row in the open."""

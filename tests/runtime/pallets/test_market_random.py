@@ -58,7 +58,7 @@ def test_no_history_breaks_the_market(judges):
 def test_histories_are_full_of_events():
     """`make market` plays long ones; bench/results/market.json has the last run."""
     happened: set[str] = set()
-    for seed in (2, 3, 5):
+    for seed in (2, 7):
         game = Game(2)
         game.play(random_moves(seed, count=130))
         happened |= game.done.keys()
