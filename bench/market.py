@@ -1,4 +1,4 @@
-"""Random histories of a market: 1 to 4 judges, miners, owners and root do anything to five subnets.
+"""Random histories of a market: judges, miners, nominators, owners and root do anything to five subnets.
 
     python -m bench.market [--histories 200] [--moves 250] [--seed 0] [--json FILE]
 
