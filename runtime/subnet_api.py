@@ -13,7 +13,7 @@ from runtime.frame.declare import SignedOrigin, db
 from runtime.frame.errors import DispatchError, DispatchErrorKind, PalletError
 from runtime.native import Bound
 from runtime.pallets.incentive.epoch import run_epoch
-from runtime.pallets.neurons import Axon, Identity
+from runtime.pallets.neurons import Axon, Identity, Neuron
 from runtime.pallets.subnets import MOST_UIDS, Hyperparameters, Kind, Parameter
 from runtime.pallets.weights import Row, WeightCommit
 from runtime.primitives.header import Digest
@@ -238,7 +238,7 @@ class SubnetApi(Bound):
         return NeuronDetail(
             netuid=netuid,
             block=self._now(),
-            neuron=next(each for each in self._neurons(netuid) if each.uid == uid),
+            neuron=self._neurons(netuid, uid)[0],
             identity=self.runtime.neurons.identities.get(netuid, found.hotkey),
             weights=self.runtime.weights.row(netuid, uid),
             bonds=self.runtime.incentive.bonds[netuid, uid],
@@ -341,42 +341,37 @@ class SubnetApi(Bound):
         most, listed = self.runtime.subnets.parameters(netuid).max_uids, self.runtime.neurons.listed(netuid)
         return most - sum(1 for uid, _ in listed if uid < most)
 
-    def _neurons(self, netuid: int) -> list[NeuronInfo]:
-        """Return all neurons, ascending by uid."""
-        neurons, incentive = self.runtime.neurons, self.runtime.incentive
-        stakes, immunity = neurons.stakes(netuid), self.runtime.subnets.parameters(netuid).immunity_period
-        ranks = {uid: rank for rank, uid in enumerate(neurons.prune_order(netuid))}
-        permits, emission = (
-            dict(incentive.validator_permit.under(netuid)),
-            dict(incentive.emission.under(netuid)),
-        )
-        consensus, mined = dict(incentive.consensus.under(netuid)), dict(incentive.incentives.under(netuid))
-        dividends, updated = (
-            dict(incentive.dividends.under(netuid)),
-            dict(self.runtime.weights.last_update.under(netuid)),
-        )
-        axons, identities = dict(neurons.axons.under(netuid)), dict(neurons.identities.under(netuid))
+    def _neurons(self, netuid: int, only: int | None = None) -> list[NeuronInfo]:
+        """Return all neurons, ascending by uid, or one of them."""
+        stakes = self.runtime.neurons.stakes(netuid)
+        ranks = {uid: rank for rank, uid in enumerate(self.runtime.neurons.prune_order(netuid))}
         return [
-            NeuronInfo(
-                uid=uid,
-                hotkey=neuron.hotkey,
-                coldkey=neuron.coldkey,
-                name=identities[neuron.hotkey].name if neuron.hotkey in identities else "",
-                stake=stakes[uid],
-                validator_permit=permits.get(uid, False),
-                consensus=consensus.get(uid, 0),
-                incentive=mined.get(uid, 0),
-                dividends=dividends.get(uid, 0),
-                emission=emission.get(uid, 0),
-                last_update=updated.get(uid, 0),
-                registered_at=neuron.registered_at,
-                immune_until=neuron.registered_at + immunity,
-                prune_rank=ranks.get(uid),
-                bond=neuron.bond,
-                axon=axons.get(neuron.hotkey),
-            )
-            for uid, neuron in neurons.listed(netuid)
+            self._neuron(netuid, uid, neuron, stakes[uid], ranks.get(uid))
+            for uid, neuron in self.runtime.neurons.listed(netuid)
+            if only is None or uid == only
         ]
+
+    def _neuron(self, netuid: int, uid: int, neuron: Neuron, stake: Balance, rank: int | None) -> NeuronInfo:
+        neurons, incentive = self.runtime.neurons, self.runtime.incentive
+        identity = neurons.identities.get(netuid, neuron.hotkey)
+        return NeuronInfo(
+            uid=uid,
+            hotkey=neuron.hotkey,
+            coldkey=neuron.coldkey,
+            name=identity.name if identity else "",
+            stake=stake,
+            validator_permit=incentive.is_permitted(netuid, uid),
+            consensus=incentive.consensus[netuid, uid],
+            incentive=incentive.incentives[netuid, uid],
+            dividends=incentive.dividends[netuid, uid],
+            emission=incentive.emission_of(netuid, uid),
+            last_update=self.runtime.weights.updated_at(netuid, uid),
+            registered_at=neuron.registered_at,
+            immune_until=neuron.registered_at + self.runtime.subnets.parameters(netuid).immunity_period,
+            prune_rank=rank,
+            bond=neuron.bond,
+            axon=neurons.axons.get(netuid, neuron.hotkey),
+        )
 
     def _prune_entries(self, netuid: int, owner: int | None) -> list[PruneEntry]:
         """Return all neurons but the owner's, who goes first first."""
