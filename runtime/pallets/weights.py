@@ -183,7 +183,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         uid = self.check_set_weights(AccountId(who), netuid, uids, values, version_key)
         self.put_row(netuid, uid, list(zip(uids, values, strict=True)), self.system.number.get())
 
-    @call(1, weight=db(reads=7, writes=1))
+    @call(1, weight=db(reads=9, writes=1))
     def commit_weights(self, who: Signed, netuid: u16, commitment: Hash) -> None:
         """Seal a row of weights as a judge's hotkey, once per epoch; only this hotkey can open it."""
         hotkey = AccountId(who)

@@ -116,14 +116,15 @@ def apportion_rows(total: int, entries: Sparse, size: int) -> Int64:
     assert _within(entries.value, 1, 65535)
     assert 0 < total <= 1 << 31
     whole = sums(entries.value, entries.row, size)[entries.row]
-    parts = entries.value * total // whole
-    rest = entries.value * total - parts * whole  # below 2^30: at most 2^14 values of 16 bits
+    scaled = entries.value * total
+    parts = scaled // whole
+    rest = scaled - parts * whole  # below 2^30: at most 2^14 values of 16 bits
     missing = total - sums(parts, entries.row, size)
-    first = starts(entries.row, size)[entries.row]
-    place = np.arange(len(parts), dtype=np.int64) - first
+    first = starts(entries.row, size)
+    place = np.arange(len(parts), dtype=np.int64) - first[entries.row]
     ranked = np.sort((entries.row << LIMB + 1 | (1 << LIMB) - rest) << POSITION | place)
     rounded_up = ranked[place < missing[entries.row]]
-    parts[starts(entries.row, size)[rounded_up >> POSITION + LIMB + 1] + (rounded_up & MOST_ROWS - 1)] += 1
+    parts[first[rounded_up >> POSITION + LIMB + 1] + (rounded_up & MOST_ROWS - 1)] += 1
     return parts
 
 
@@ -143,15 +144,12 @@ def supported(entries: Sparse, weight: Int64, needed: int, size: int) -> Int64:
     key.sort()
     column = key >> 33 + POSITION
     first = starts(column, size)
-    reached = np.cumsum(weight[key & MOST_ROWS - 1])
     assert _within(weight, 0, MOST // (len(key) or 1))
-    before = np.concatenate((zeros(1), reached))[first]
-    short = zeros(size)
-    np.add.at(short, column[reached - before[column] < needed], 1)
-    counts = np.concatenate((first[1:], integers([len(key)]))) - first
-    found = short < counts
+    reached = np.concatenate((zeros(1), np.cumsum(weight[key & MOST_ROWS - 1])))
+    place = np.searchsorted(reached, reached[first] + needed) - 1  # the first that has enough
+    found = place < np.concatenate((first[1:], integers([len(key)])))
     answer = zeros(size)
-    answer[found] = (1 << 32) - (key[(first + short)[found]] >> POSITION & (1 << 33) - 1)
+    answer[found] = (1 << 32) - (key[place[found]] >> POSITION & (1 << 33) - 1)
     return answer
 
 
