@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import Externalities
-from runtime.pallets.incentive.pallet import EpochRun
+from runtime.pallets.incentive.messages import EpochRun
 from runtime.pallets.neurons import NeuronRegistered
 from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
@@ -215,7 +215,7 @@ class Game:
     def serve(self, move: Move) -> None:
         """Announce an endpoint."""
         netuid, hotkey = _one(NETUIDS, move.where), _one(self.hotkeys, move.who)
-        self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.2.{move.what % 200}:1", 1)
+        self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.1.{move.what % 200}:1", 1)
 
     def judge(self, move: Move) -> None:
         """Let most judges of an inference subnet open what is due, and seal or set a row anew."""
