@@ -73,6 +73,8 @@ def summary(figures: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "missed_at_rest": sum(each["missed"] for each in resting),
         "slots_attacked": sum(each["slots"] for each in attacked),
         "missed_attacked": sum(each["missed"] for each in attacked),
-        "most_growth_mib": max(each["rss_peak_mib"] - each["rss_before_mib"] for each in attacked),
-        "rss_peak_mib": max(each["rss_peak_mib"] for each in attacked),
+        "most_growth_mib": max(
+            (each["rss_peak_mib"] - each["rss_before_mib"] for each in attacked), default=0
+        ),
+        "rss_peak_mib": max((each["rss_peak_mib"] for each in attacked), default=0),
     }

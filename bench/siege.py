@@ -20,6 +20,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,13 +31,15 @@ from bench.attacked import RESTING, Toll, summary
 from bench.record import finish, parser, resident_mib
 from tests.e2e.hosts import PATIENCE, PEER_PORT, HostNode, Network, missing, network
 from tests.e2e.process import eventually
-from tests.e2e.sieges import AT_THE_DOOR, LAND, SIEGES, sources
+from tests.e2e.sieges import AT_THE_DOOR, LAND, ON_NEWCOMERS, SIEGES, sources
 from tests.e2e.visitor import Visitor
 
 SLOT_MS = 2_000
 MOST_SECONDS = 900
 ADDRESSES = 1_024
 """of each attack"""
+GUIDES = 7
+"""liars that a newcomer meets first"""
 CROWD = 64
 """connections it has at once: as many as a node gives to those who dial it"""
 FLOOD = 400
@@ -105,10 +108,18 @@ class Siege:
                 time.sleep(SETTLE)
             memory.append(resident_mib(self.victim.pid))
         figures["rest_after"] = self.phase(None, given.seconds)
+        newcomers = {
+            f"{mode}_{name or 'rest'}": self.newcomer(mode, name)
+            for mode in ("fast", "warp")
+            for name in (None, *ON_NEWCOMERS)
+            if not given.only or name is None or name in given.only
+        }
         self.net.agree()
         complaints = self.net.complaints()
         assert not complaints, complaints
-        return figures | {"all": _summary(figures) | {"rss_after_rounds_mib": memory}}
+        return (
+            figures | {"newcomers": newcomers} | {"all": _summary(figures) | {"rss_after_rounds_mib": memory}}
+        )
 
     def phase(self, name: str | None, seconds: float, frames: int = 1 << 40) -> dict[str, Any]:
         """Measure the attacked validator while an attack lasts, or while there is none."""
@@ -137,6 +148,28 @@ class Siege:
             **counted,
         }
 
+    def newcomer(self, mode: str, name: str | None) -> dict[str, Any]:
+        """Measure how a node comes to the chain that meets liars before anybody honest, or nobody else."""
+        with self.net.joined(f"{mode}-{name}", "--sync", mode, alone=True) as node, ExitStack() as opened:
+            eventually(node.is_up, "an answer", PATIENCE)
+            toll = resident_mib(node.pid)
+            if name is not None:
+                raid = opened.enter_context(self._raid(name, node, MOST_SECONDS, 1 << 40, GUIDES))
+                opened.callback(raid.kill)
+                eventually(lambda: node.rpc("system_health")["peers"] >= GUIDES // 2, "liars", PATIENCE)
+            final, began = self.victim.finalized(), time.monotonic()
+            node.rpc("system_addReservedPeer", self.net.address("Alice"))
+            eventually(lambda: node.finalized() >= final, "the honest state", MOST_SECONDS)
+            seconds = round(time.monotonic() - began, 1)
+            assert node.rpc("chain_getBlockHash", final) == self.victim.rpc("chain_getBlockHash", final)
+            return {
+                "seconds": seconds,
+                "final": final,
+                "rss_before_mib": toll,
+                "rss_peak_mib": resident_mib(node.pid, peak=True),
+                "identities_banned": len(set(_BAN.findall(node.output()))),
+            }
+
     def _restart(self) -> float:
         """Start the attacked validator again, with the addresses it has been told of."""
         self.net.kill(VICTIM)
@@ -151,19 +184,14 @@ class Siege:
         if name is None:
             time.sleep(seconds)
             return {}, 0.0
-        order = {
-            "attack": name, "host": self.victim.host.address, "port": PEER_PORT, "genesis": self._genesis,
-            "sources": sources(next(self._turns), self._addresses),
-            "seconds": MOST_SECONDS if name == "frames" else seconds,
-            "most": frames if name == "frames" else 1 << 40,
-            "crowd": self._flood if name in AT_THE_DOOR else self._crowd, "seed": 1,
-        }  # fmt: skip
-        with self._attacker.inside():
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.sieges", json.dumps(order)],
-                stdout=subprocess.PIPE,
-                preexec_fn=lambda: os.nice(NICENESS),
-            )
+        by_frames = name == "frames"
+        process = self._raid(
+            name,
+            self.victim,
+            MOST_SECONDS if by_frames else seconds,
+            frames if by_frames else 1 << 40,
+            self._flood if name in AT_THE_DOOR else self._crowd,
+        )
         assert process.stdout is not None
         printed, peak = b"", 0.0
         while process.poll() is None:
@@ -176,6 +204,22 @@ class Siege:
         counted: dict[str, int] = json.loads(printed)
         assert counted.get("entered", 0) > 0 or name in AT_THE_DOOR, f"nobody got in: {counted}"
         return counted, peak
+
+    def _raid(
+        self, name: str, node: HostNode, seconds: float, most: int, crowd: int
+    ) -> subprocess.Popen[bytes]:
+        """Start an attack as a process."""
+        order = {
+            "attack": name, "host": node.host.address, "port": PEER_PORT, "genesis": self._genesis,
+            "sources": sources(next(self._turns), self._addresses), "seconds": seconds, "most": most,
+            "crowd": crowd, "seed": 1, "honest": self.victim.host.address,
+        }  # fmt: skip
+        with self._attacker.inside():
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.e2e.sieges", json.dumps(order)],
+                stdout=subprocess.PIPE,
+                preexec_fn=lambda: os.nice(NICENESS),
+            )
 
 
 def _processor(pid: int) -> float:
@@ -192,7 +236,7 @@ def _processor(pid: int) -> float:
 def _summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
     attacked = [each for name, each in figures.items() if name not in RESTING]
     return summary(figures) | {
-        "honest_worst_ms": max(each["honest_worst_ms"] or 0 for each in attacked),
+        "honest_worst_ms": max((each["honest_worst_ms"] or 0 for each in attacked), default=0),
         "hostile_frames": sum(each.get("frames", 0) for each in attacked),
         "identities_banned": sum(each["identities_banned"] for each in attacked),
     }

@@ -164,6 +164,11 @@ ROWS = (
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
     ),
     Row(
+        "market",
+        "random histories of five subnets, checked after every block (`make market`)",
+        lambda f: f"{f['moves']:,} moves, {f['blocks']:,} blocks, {f['broken']} broken",
+    ),
+    Row(
         "crash",
         "an importing node killed, its log torn, files rotten, disk full (`make crash`): states found wrong",
         lambda f: (

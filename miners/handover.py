@@ -34,8 +34,13 @@ class Handover:
         self._promises = promises
         self._judges = judges
         self._serving = serving
+        self._targets: Sequence[Source] = ()
         self._is_due = asyncio.Event()
         self._is_due.set()  # an earlier life of this miner may have left one
+
+    async def look(self) -> None:
+        """Find out who the judges are, before there is something to hand over."""
+        self._targets = await self._judges()
 
     def begin(self) -> None:
         """Say that a promise was fulfilled; it overtakes the one before, which judges can fetch."""
@@ -62,7 +67,7 @@ class Handover:
                 await asyncio.gather(handing, newer, return_exceptions=True)
 
     async def _give(self, promise: Promise, blob: bytes) -> None:
-        targets, digest = await self._judges(), bytes.fromhex(promise.digest)
+        targets, digest = self._targets or await self._judges(), bytes.fromhex(promise.digest)
         kept = await hand_over(self._blobs, targets, digest, self._serving(blob))
         log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
 

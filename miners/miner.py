@@ -226,6 +226,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
     chain, netuid = bench.chain, bench.config.netuid
     await chain.phase_reached(netuid, promise.round, "Reveal")
     await serve_payload(bench, promise, blob)  # only now may anyone fetch it
+    await bench.handover.look()
     try:
         receipt = await chain.submit(
             "ModelUpdates.reveal", netuid=netuid, round=promise.round, digest="0x" + promise.digest,

@@ -256,9 +256,7 @@ class Error(PalletError):
     )
     NotOwner = "Only the subnet's owner or root may do this; sign with the owner's coldkey."
     OnlyRoot = "Root alone sets this hyperparameter, because it shifts what other subnets are paid; ask root."
-    OutOfBounds = (
-        "The value is outside of the bounds in runtime/pallets/subnets.py; choose one inside of them."
-    )
+    OutOfBounds = "The value is out of bounds; choose one within those that docs/protocol.md lists."
     Contradiction = (
         "The values contradict each other; keep burn_min <= burn_max, top_k <= chunk, "
         "warmup_steps <= inner_steps, freeze_window < tempo and hidden a multiple of 2 * heads."

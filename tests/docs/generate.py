@@ -29,7 +29,7 @@ from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
 from runtime.pallets.free_calls import NUMBERS
-from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.subnets import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
@@ -45,6 +45,7 @@ AMOUNTS = frozenset(
         "burn_min",
         "burn_max",
         "uid_bond",
+        "stake_threshold",
         "BlockReward",
         "ExistentialDeposit",
     }
@@ -161,16 +162,18 @@ def presets() -> str:
     config = _preset("local")
     assert config == _preset("dev"), "dev and local have come apart: give each a column"
     subnet = config["subnets"]["1"]["hyperparameters"]
-    lines = ["| number | `dev`, `local` | default of the runtime |", "|---|---|---|"]
+    lines = ["| number | `dev`, `local` | default of the runtime | bounds |", "|---|---|---|---|"]
     for pallet, name, words in CONSTANTS:
         default = _default(pallet, name)
         chosen = config["constants"].get(pallet, {}).get(name, default)
-        lines.append(f"| {words} (`{pallet}.{name}`) | {_amount(name, chosen)} | {_amount(name, default)} |")
+        amounts = f"{_amount(name, chosen)} | {_amount(name, default)}"
+        lines.append(f"| {words} (`{pallet}.{name}`) | {amounts} | |")
     for field in fields(Hyperparameters):
-        chosen = subnet.get(field.name, field.default)
-        lines.append(
-            f"| `{field.name}` | {_amount(field.name, chosen)} | {_amount(field.name, field.default)} |"
-        )
+        numbers = subnet.get(field.name, field.default), field.default
+        chosen, default = (_amount(field.name, number) for number in numbers)
+        bounds = BOUNDS[field.name]
+        least, most = (_amount(field.name, number) for number in (bounds.least, bounds.most))
+        lines.append(f"| `{field.name}` | {chosen} | {default} | {least} to {most} |")
     return "\n".join(lines)
 
 

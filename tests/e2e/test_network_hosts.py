@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -31,6 +30,20 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         assert made.complaints() == []
 
 
+@pytest.fixture(scope="module")
+def stranger(four: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostNode]:
+    """Start a node of another genesis that knows the first validator, long before it is looked at."""
+    home = tmp_path_factory.mktemp("stranger")
+    spec = json.loads(four.spec.read_text())
+    spec["genesis"]["runtimeGenesis"]["config"]["balances"]["balances"][0][1] += 1
+    other = home / "other.json"
+    other.write_text(json.dumps(spec))
+    flags = ("--chain", str(other), "--tmp", *four.bootnodes())
+    node = HostNode(four.switch.add(), home / "stranger.log", *flags)
+    yield node
+    node.stop()
+
+
 def root(node: HostNode, height: int) -> str:
     """Return the state root of a height."""
     found: str = node.rpc("chain_getHeader", node.rpc("chain_getBlockHash", height))["stateRoot"]
@@ -43,7 +56,7 @@ def peers(node: HostNode) -> int:
     return found
 
 
-def test_who_knows_one_finds_all(four: Network) -> None:
+def test_who_knows_one_finds_all(four: Network, stranger: HostNode) -> None:
     for name, node in four.nodes.items():
         eventually(
             lambda node=node: node.rpc("system_health")["peers"] == 3, f"three peers of {name}", PATIENCE
@@ -65,6 +78,18 @@ def test_a_cut_stops_finality_but_not_blocks_and_heals(four: Network) -> None:
     assert four.agree() > stuck
 
 
+def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, stranger: HostNode) -> None:
+    eventually(stranger.is_up, "an answer", PATIENCE)
+    eventually(lambda: "another chain" in stranger.output(), "the refusal", PATIENCE)
+    assert stranger.rpc("system_health")["peers"] == 0
+    told = [line for line in stranger.output().splitlines() if "another chain" in line]
+    assert len(told) == 1, told
+    assert four.address("Alice") in told[0]
+    ours = {name: node.rpc("chain_getBlockHash", 0) for name, node in four.nodes.items()}
+    assert stranger.rpc("chain_getBlockHash", 0) not in ours.values()
+    stranger.stop()
+
+
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_killed_validator_comes_back_and_finality_goes_on(four: Network, victim: str) -> None:
     rng = random.Random(victim)
@@ -77,31 +102,14 @@ def test_a_killed_validator_comes_back_and_finality_goes_on(four: Network, victi
     four.agree()
 
 
-def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, tmp_path: Path) -> None:
-    spec = json.loads(four.spec.read_text())
-    spec["genesis"]["runtimeGenesis"]["config"]["balances"]["balances"][0][1] += 1
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps(spec))
-    host = four.switch.add()
-    flags = ("--chain", str(other), "--tmp", *four.bootnodes())
-    stranger = HostNode(host, tmp_path / "stranger.log", *flags)
-    try:
-        eventually(stranger.is_up, "an answer", PATIENCE)
-        eventually(lambda: "another chain" in stranger.output(), "the refusal", PATIENCE)
-        assert stranger.rpc("system_health")["peers"] == 0
-        told = [line for line in stranger.output().splitlines() if "another chain" in line]
-        assert len(told) == 1, told
-        assert four.address("Alice") in told[0]
-        ours = {name: node.rpc("chain_getBlockHash", 0) for name, node in four.nodes.items()}
-        assert stranger.rpc("chain_getBlockHash", 0) not in ours.values()
-    finally:
-        stranger.stop()
-
-
 def test_nodes_that_join_late_by_every_way_have_the_same_root(four: Network) -> None:
+    """One of them has no address of its own, and finds everybody by one all the same."""
     height = four.nodes["Alice"].finalized()
     with ExitStack() as joined:
-        late = {mode: joined.enter_context(four.joined(f"Late-{mode}", "--sync", mode)) for mode in MODES}
+        late = {
+            mode: joined.enter_context(four.joined(f"Late-{mode}", "--sync", mode, listens=mode != "full"))
+            for mode in MODES
+        }
         for node in late.values():
             eventually(node.is_up, "an answer", PATIENCE)
         four.await_final(height)
@@ -109,12 +117,8 @@ def test_nodes_that_join_late_by_every_way_have_the_same_root(four: Network) -> 
         for mode in ("fast", "warp"):
             assert f"{mode.title()} sync is done" in late[mode].output(), late[mode].output()
             eventually(lambda mode=mode: root(late[mode], 1) == root(four.nodes["Alice"], 1), "the past")  # type: ignore[misc]
+        hidden = late["full"]
+        eventually(lambda: peers(hidden) == len(four.nodes) - 1, "everybody else", PATIENCE)
+        assert hidden.rpc("system_localListenAddresses") == []
         four.await_final(four.nodes["Alice"].number() + 1)
         four.agree()
-
-
-def test_a_node_without_an_address_finds_everybody_by_one(four: Network) -> None:
-    with four.joined("Hidden", listens=False) as hidden:
-        eventually(hidden.is_up, "an answer", PATIENCE)
-        eventually(lambda: peers(hidden) == len(four.names), "all peers", PATIENCE)
-        assert hidden.rpc("system_localListenAddresses") == []

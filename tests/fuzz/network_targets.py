@@ -175,7 +175,7 @@ def leave() -> None:
 
 def targets() -> list[Target]:
     """Return the targets of this module."""
-    found = blocks()
+    found, ranges = blocks(), (*truth()[1], NOTHING)
     steps = [WarpStep(each.header, each.justification) for each in found if each.justification is not None]
     ids = [blake2_256(remark(0, b"fuzz"))[:ID_SIZE], bytes(ID_SIZE)]
     first = found[0].header.hash()
@@ -205,9 +205,7 @@ def targets() -> list[Target]:
             STATE_REQUEST.encode(StateRequest(1, last.header.hash(), b"", None)),
             STATE_REQUEST.encode(StateRequest(2, first, b"\x01", b"\x09")),
         ],
-        Channel.STATE_ANSWERS: [
-            STATE_RESPONSE.encode(StateResponse(1, each)) for each in (*truth()[1], NOTHING)
-        ],
+        Channel.STATE_ANSWERS: [STATE_RESPONSE.encode(StateResponse(1, each)) for each in ranges],
     }
     record = PEER_RECORD.encode(PeerRecord(1, 2, ["/ip4/127.0.0.1/tcp/1"]))
     whole = tuple(bytes([channel]) + seed for channel, several in seeds.items() for seed in several)

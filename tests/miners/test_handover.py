@@ -97,6 +97,7 @@ async def test_a_judge_that_is_gone_does_not_hold_up_the_next_payload(tmp_path: 
         for number, blob in enumerate((BLOB, later), start=1):
             promises.keep(promised(number, blob), blob, after)
             promises.fulfil()
+            await handover.look()
             handover.begin()
             async with asyncio.timeout(HANDOVER_SECONDS - 1):  # then the silent one would be given up
                 while store.get(blake2_256(blob)) is None:

@@ -405,9 +405,8 @@ class Dialler:
         target.due = now + self._pause(target)
         if target.kind in _NAMED and target.failures > 1 and target.told != problem:
             target.told = problem
-            log.warning(
-                "📵 No connection to %s: %s; it is dialled until there is one", target.addresses[0], problem
-            )
+            where = " or ".join(str(each) for each in target.addresses)
+            log.warning("📵 No connection to %s: %s; it is dialled until there is one", where, problem)
 
     def _pause(self, target: Target) -> float:
         """Return how long to wait before the next attempt, seconds; twice as long the time after."""

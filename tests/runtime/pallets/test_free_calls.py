@@ -166,7 +166,7 @@ def test_what_cannot_get_into_the_next_block_is_refused_at_the_deadline() -> Non
 
 def test_every_refusal_of_a_free_call_has_a_number() -> None:
     members = [*training.Error, *model_updates.Error, *verification.Error]
-    assert set(members) - set(NUMBERS) == {training.Error.NotOwner}
+    assert set(members) - set(NUMBERS) == {training.Error.NotOwner, training.Error.InvalidUrl}
     assert len(set(members)) == len(members)
     assert set(NUMBERS.values()) == set(range(1, 12))
 

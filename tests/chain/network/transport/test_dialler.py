@@ -417,6 +417,24 @@ def test_an_operator_is_told_once_why_a_named_node_is_away(caplog: pytest.LogCap
     ]
 
 
+def test_an_operator_is_told_every_address_of_a_reserved_peer_that_is_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world, first = World(), place(100)
+    second = Address("ip4", "20.9.9.9", 30_333, first.peer)
+    world.reserved.add(first)
+    world.reserved.add(second)
+
+    async def script() -> None:
+        await asyncio.sleep(600)
+
+    play(world, script)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert {str(first), str(second)} == set(
+        said.split(": ")[0].removeprefix("📵 No connection to ").split(" or ")
+    )
+
+
 # Those that are lost.
 
 
