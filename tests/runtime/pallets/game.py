@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
-from runtime.pallets.balances import Slashed
-from runtime.pallets.incentive.pallet import EpochRun
-from runtime.pallets.neurons import NeuronRegistered
+from runtime.pallets.incentive.messages import EmissionPaid, EpochRun
+from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed
+from runtime.pallets.staking.messages import Slashed
 from runtime.pallets.staking.types import Staked, ValidatorPrefs
 from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
@@ -83,7 +83,9 @@ class Game:
             netuid: {
                 "kind": kind,
                 "owner": hexed(N3),
-                "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
+                "hyperparameters": NUMBERS
+                | {"commit_reveal": int(netuid == SEALED), "vesting_rounds": 3 * int(netuid == TRAINED)}
+                | numbers,
             }
             for netuid, kind in kinds.items()
         }
@@ -141,13 +143,18 @@ class Game:
         self.runtime.try_state()
         events = self.ext.new_events()
         burned = sum(event.burned for event in events if isinstance(event, NeuronRegistered))
-        slashed = any(isinstance(event, Slashed) for event in events)
+        burned += sum(event.bond + event.vesting for event in events if isinstance(event, NeuronSlashed))
+        offended = any(isinstance(event, Slashed) for event in events)
         made = change(events)
-        assert slashed or made == REWARD - burned
+        assert offended or made == REWARD - burned
         self.issued += made
         assert self.economy.issuance() == self.issued
-        self._count("slash", slashed)
+        self._count("slash of a stash", offended)
         for event in events:
+            if isinstance(event, NeuronSlashed):
+                self._count("slash of a miner's pay" if event.vesting else "slash of a bond")
+            if isinstance(event, EmissionPaid):
+                self._count("payout to nominators", event.nominators > 0)
             if isinstance(event, EpochRun):
                 assert event.emission == event.paid + event.carried
                 self._count("epoch that paid" if event.paid else "epoch that carried")
@@ -215,7 +222,7 @@ class Game:
     def serve(self, move: Move) -> None:
         """Announce an endpoint."""
         netuid, hotkey = _one(NETUIDS, move.where), _one(self.hotkeys, move.who)
-        self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.2.{move.what % 200}:1", 1)
+        self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.1.{move.what % 200}:1", 1)
 
     def judge(self, move: Move) -> None:
         """Let most judges of the inference subnets open what is due, and seal or set a row anew."""
@@ -305,6 +312,19 @@ class Game:
         )
         self.attempt(person, "Staking", *_one(calls, move.what))
 
+    def judge_work(self, move: Move) -> None:
+        """Do what Verification and Training do: end a round, hold a miner, let go of it, slash it."""
+        netuid = _one((TRAINED, TRAINED, *NETUIDS), move.where)
+        listed = self.runtime.neurons.listed(netuid)
+        if netuid == TRAINED and move.what % 3:
+            self.runtime.incentive.end_round(TRAINED)
+        elif listed:
+            uid, part = _one(listed, move.who)[0], _one((1, 300_000, 300_000, 1_000_000), move.where)
+            neurons = self.runtime.neurons
+            _one((neurons.hold, neurons.release, neurons.slash), move.what >> 2)(
+                netuid, uid, *[part] * (move.what // 4 % 3 == 2)
+            )
+
     def offend(self, move: Move) -> None:
         """Be caught at an offence, which takes a part of the stake."""
         self.economy.offend(_one(self.stashes, move.where), 1 + move.what % 30, N3)
@@ -351,7 +371,7 @@ TUNED = tuple(
         "tempo", "freeze_window", "commit_reveal", "reveal_period", "max_uids", "max_permits",
         "immunity_period", "activity_cutoff", "kappa_ppm", "stake_cap_ppm", "owner_cut_ppm",
         "miners_share_ppm", "emission_share", "weights_rate_limit", "weights_version", "uid_bond", "burn_min",
-        "consensus",
+        "consensus", "vesting_rounds",
     )
 )  # fmt: skip
 """The numbers that rule seats, rows and epochs."""
@@ -359,5 +379,6 @@ DEEDS: tuple[Callable[[Game, Move], None] | None, ...] = (
     None, None, None, None, Game.judge, Game.judge, Game.judge, Game.judge, Game.book, Game.register,
     Game.register, Game.leave, Game.swap, Game.serve, Game.set_openly, Game.seal, Game.unseal, Game.tune,
     Game.rule, Game.spend, Game.stake, Game.stake, Game.stake, Game.offend,
+    Game.judge_work, Game.judge_work,
 )  # fmt: skip
 """What a move may be; None lets blocks pass."""

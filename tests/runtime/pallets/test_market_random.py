@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.pallets.incentive.pallet import EmissionPaid, EpochRun
+from runtime.pallets.incentive.messages import EmissionPaid, EpochRun
 from runtime.primitives.commitments import weights_commitment
 from tests.runtime.pallets.game import OPEN, REWARD, SALT, SEALED, TRAINED, Game, Move, random_moves
 
