@@ -179,7 +179,7 @@ def main() -> None:
     worlds = {
         "one_subnet": World([1], *sizes),
         "spread": World(range(1, given.subnets + 1), *sizes),
-        "at_once": World(range(1, given.subnets * given.tempo, given.tempo), *sizes),
+        "at_once": World(range(given.tempo // 2, given.subnets * given.tempo, given.tempo), *sizes),
     }
     results = {name: measured(world) for name, world in worlds.items()}
     idle = [results[name]["0_epochs"]["median_ms"] for name in ("one_subnet", "spread")]

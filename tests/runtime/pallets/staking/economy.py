@@ -50,6 +50,7 @@ class Economy:
         *,
         constants: Any = None,
         election: Any = None,
+        market: Any = None,
         **staking: Any,
     ) -> None:
         stashes = [account(f"v{number}") for number in range(len(stakes))]
@@ -73,6 +74,7 @@ class Economy:
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},
             "session": {"keys": keys},
             "staking": chosen | staking,
+            **(market or {}),
         }
         self.ext = Externalities(Market, genesis=genesis)
         self.slot = 0
