@@ -4,7 +4,7 @@
     game.play(moves)            # each move is four numbers; what they mean depends on what there is
 
 Three subnets stand at genesis: one is trained, one takes rows in the open, one takes sealed rows. One miner
-works in each; more come and go.
+works in each; more come and go. The last coldkey nominates the first judge.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import Externalities
-from runtime.pallets.incentive.messages import EpochRun
-from runtime.pallets.neurons import NeuronRegistered
+from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested, EpochRun
+from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed, PruneWarning
+from runtime.pallets.staking.types import ExposurePage, IndividualExposure, PagedExposureMetadata
 from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
 from runtime.primitives.commitments import weights_commitment
@@ -44,7 +45,7 @@ NUMBERS = {
     "uid_bond": 50 * ASY,
     "weights_rate_limit": 2,
     "serving_rate_limit": 3,
-    "vesting_rounds": 0,
+    "vesting_rounds": 3,
 }
 
 
@@ -100,10 +101,18 @@ class Game:
                 "incentive": {netuid: list(range(judges)) for netuid in kinds},
             },
         )
+        self._nominate(self.coldkeys[-1], self.coldkeys[0], 900 * ASY)
         self.issued = self.ext.runtime.balances.total_issuance.get() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
         self.sealed: set[tuple[int, AccountId, int]] = set()
         self.done: dict[str, int] = {}
+
+    def _nominate(self, who: AccountId, judge: AccountId, value: int) -> None:
+        """Write into the era, which lasts for the whole game, that somebody stands behind a judge."""
+        staking = self.runtime.staking
+        own = staking.eras_stakers_overview[0, judge].own
+        staking.eras_stakers_overview[0, judge] = PagedExposureMetadata(own + value, own, 1, 1)
+        staking.eras_stakers_paged[0, judge, 0] = ExposurePage(value, [IndividualExposure(who, value)])
 
     @property
     def runtime(self) -> Any:
@@ -145,12 +154,18 @@ class Game:
         self.runtime.try_state()
         events = self.ext.new_events()
         burned = sum(event.burned for event in events if isinstance(event, NeuronRegistered))
+        slashed = [event for event in events if isinstance(event, NeuronSlashed)]
+        burned += sum(event.bond + event.vesting for event in slashed)
         self.issued += REWARD - burned
         assert self.runtime.balances.total_issuance.get() == self.issued
         for event in events:
             if isinstance(event, EpochRun):
                 assert event.emission == event.paid + event.carried
                 self._count("epoch that paid" if event.paid else "epoch that carried")
+            elif isinstance(event, EmissionVested | PruneWarning | NeuronSlashed):
+                self._count(type(event).__name__)
+            elif isinstance(event, EmissionPaid) and event.nominators:
+                self._count("dividend that was shared")
         self._check_rows()
         self._check_seals(events)
 
@@ -160,6 +175,7 @@ class Game:
         by_uid = (
             neurons.keys, weights.weights, weights.last_update, incentive.consensus, incentive.incentives,
             incentive.dividends, incentive.bonds, incentive.validator_permit, incentive.emission,
+            incentive.vesting, neurons.holds,
         )  # fmt: skip
         for rows in by_uid:
             assert {key for key, _ in rows.items()} <= seats.keys()
@@ -167,7 +183,13 @@ class Game:
         for rows in (neurons.uids, neurons.axons, neurons.identities, weights.weight_commits):
             assert {key for key, _ in rows.items()} <= held
         netuids = set(self.runtime.subnets.netuids())
-        for by_netuid in (incentive.epoch_index, incentive.last_epoch, incentive.pots, neurons.burn):
+        for by_netuid in (
+            incentive.epoch_index,
+            incentive.last_epoch,
+            incentive.pots,
+            neurons.burn,
+            incentive.rounds_ended,
+        ):
             assert set(by_netuid.keys()) <= netuids
         assert set(incentive.epoch_index.keys()) == set(incentive.last_epoch.keys())
 
@@ -254,6 +276,21 @@ class Game:
                 row = [(uid, move.what >> uid & 7) for uid in present if uid != judge]
                 self.runtime.weights.put_row(TRAINED, judge, row, self.ext.number)
 
+            self.runtime.incentive.end_round(TRAINED)
+
+    def punish(self, move: Move) -> None:
+        """Audit somebody: hold, let go, or slash."""
+        netuid = _one(NETUIDS, move.where)
+        listed = self.runtime.neurons.listed(netuid)
+        if listed:
+            uid, neurons = _one(listed, move.who)[0], self.runtime.neurons
+            audits: tuple[Callable[[], Any], ...] = (
+                lambda: neurons.hold(netuid, uid),
+                lambda: neurons.release(netuid, uid),
+                lambda: neurons.slash(netuid, uid, _one((1, 333_333, 1_000_000), move.what >> 2)),
+            )
+            _one(audits, move.what)()
+
     def _set(self, hotkey: AccountId, netuid: int, what: int) -> None:
         uids, values = self._row(netuid, hotkey, what)
         self.attempt(hotkey, "Weights", "set_weights", netuid, uids, values, 0)
@@ -334,13 +371,13 @@ TUNED = tuple(
         "tempo", "freeze_window", "commit_reveal", "reveal_period", "max_uids", "max_permits",
         "immunity_period", "activity_cutoff", "kappa_ppm", "stake_cap_ppm", "owner_cut_ppm",
         "miners_share_ppm", "emission_share", "weights_rate_limit", "weights_version", "uid_bond", "burn_min",
-        "consensus",
+        "consensus", "vesting_rounds",
     )
 )  # fmt: skip
 """The numbers that rule seats, rows and epochs."""
 DEEDS: tuple[Callable[[Game, Move], None] | None, ...] = (
     None, None, None, None, Game.judge, Game.judge, Game.judge, Game.judge, Game.book, Game.register,
     Game.register, Game.leave, Game.swap, Game.serve, Game.set_openly, Game.seal, Game.unseal, Game.tune,
-    Game.rule, Game.spend,
+    Game.rule, Game.spend, Game.punish,
 )  # fmt: skip
 """What a move may be; None lets blocks pass."""

@@ -58,12 +58,13 @@ def test_no_history_breaks_the_market(judges):
 def test_histories_are_full_of_events():
     """`make market` plays long ones; bench/results/market.json has the last run."""
     happened: set[str] = set()
-    for seed in (2, 3, 5):
+    for seed in (3, 7):
         game = Game(2)
         game.play(random_moves(seed, count=130))
         happened |= game.done.keys()
     assert happened >= {
         "burned_register", "deregister", "swap_hotkey", "serve_axon", "set_weights", "commit_weights",
         "reveal_weights", "RevealMissed", "set_hyperparameter", "create", "pause", "unpause", "set_owner",
-        "epoch that paid", "epoch that carried",
+        "epoch that paid", "epoch that carried", "dividend that was shared", "EmissionVested",
+        "PruneWarning", "NeuronSlashed",
     }  # fmt: skip

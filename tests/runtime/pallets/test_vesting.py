@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
@@ -36,6 +36,7 @@ amounts = st.integers(0, 10**20)
 grants = st.lists(st.tuples(st.integers(0, 5), amounts, st.integers(1, 9)), max_size=8)
 
 
+@settings(max_examples=40)
 @given(grants=grants, parts=st.integers(0, PPM))
 def test_every_grant_is_paid_in_full_and_never_faster_than_a_line(
     grants: list[tuple[int, int, int]], parts: int
@@ -59,6 +60,7 @@ def test_every_grant_is_paid_in_full_and_never_faster_than_a_line(
     assert (settled.rates, rest) == ([], outstanding(vesting))
 
 
+@settings(max_examples=40)
 @given(one=grants, other=grants)
 def test_two_schedules_are_paid_as_one(one: list[tuple[int, int, int]], other: list[tuple[int, int, int]]):
     def filled(listed: list[tuple[int, int, int]]) -> Vesting:
