@@ -60,8 +60,8 @@ def test_histories_are_full_of_events():
     missing = {
         "burned_register", "deregister", "swap_hotkey", "serve_axon", "set_weights", "commit_weights",
         "reveal_weights", "RevealMissed", "set_hyperparameter", "create", "pause", "unpause", "set_owner",
-        "epoch that paid", "epoch that carried", "payout to nominators", "payout_stakers", "nominate",
-        "slash of a stash", "slash of a bond",
+        "epoch that paid", "epoch that carried", "dividend that was shared", "payout_stakers", "nominate",
+        "slash of a stash", "NeuronSlashed", "EmissionVested", "PruneWarning",
     }  # fmt: skip
     for seed in range(20):
         game = Game(2)

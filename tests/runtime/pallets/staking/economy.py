@@ -50,7 +50,7 @@ class Economy:
         *,
         constants: Any = None,
         election: Any = None,
-        sections: Any = None,
+        market: Any = None,
         **staking: Any,
     ) -> None:
         stashes = [account(f"v{number}") for number in range(len(stakes))]
@@ -63,20 +63,20 @@ class Economy:
             "min_nominator_bond": 10 * ASY,
             "slash_reward_fraction": BILLION // 10,
         }
-        genesis = {
+        genesis: dict[str, Any] = {
             "constants": {
                 "Babe": {"EpochDuration": SESSION, "ExpectedBlockTime": SLOT_MS},
                 "Balances": {"ExistentialDeposit": EXISTENTIAL_DEPOSIT},
                 "Incentive": {"BlockReward": ASY},
                 "ElectionProvider": election or {},
                 "Staking": {"BondingDuration": 3, "SlashDeferDuration": 1, **(constants or {})},
-                **(sections or {}).get("constants", {}),
             },
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},
             "session": {"keys": keys},
             "staking": chosen | staking,
         }
-        genesis |= {name: section for name, section in (sections or {}).items() if name != "constants"}
+        for name, section in (market or {}).items():
+            genesis[name] = genesis.get(name, {}) | section
         self.ext = Externalities(Market, genesis=genesis)
         self.slot = 0
 
