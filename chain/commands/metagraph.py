@@ -94,9 +94,10 @@ def _neuron(found: Json) -> str:
         f"hotkey      {each['hotkey']}",
         f"coldkey     {each['coldkey']}",
         f"role        {'judge' if each['validatorPermit'] else 'miner'}, {asy(each['stake'])} ASY of stake",
-        f"last epoch  {asy(each['emission'])} ASY; consensus {each['consensus']}, incentive {each['incentive']}, "
-        f"dividends {each['dividends']} of 65,535",
-        f"registered  #{each['registeredAt']}, immune until #{each['immuneUntil']}, bond {asy(each['bond'])} ASY",
+        f"last epoch  {asy(each['emission'])} ASY; of 65,535: consensus {each['consensus']}, "
+        f"incentive {each['incentive']}, dividends {each['dividends']}",
+        f"registered  #{each['registeredAt']}, immune until #{each['immuneUntil']}",
+        f"bond        {asy(each['bond'])} ASY",
     ]
     if each["axon"]:
         lines.append(f"axon        {printable(each['axon']['url'])}")
@@ -171,7 +172,7 @@ def _commits(found: Json) -> str:
 def _preview(found: Json) -> str:
     head = (
         f"subnet {found['netuid']}   as if the epoch ran in #{found['block']} (it runs in "
-        f"#{found['nextEpoch']})   {asy(found['emission'])} ASY, {asy(found['carried'])} ASY of them carried over"
+        f"#{found['nextEpoch']})   {asy(found['emission'])} ASY, {asy(found['carried'])} of them carried over"
     )
     titles = ("uid", "<hotkey", "<permit", "consensus", "incentive", "dividends", "trust", "emission ASY",
               "for judging ASY")  # fmt: skip

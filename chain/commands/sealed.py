@@ -14,7 +14,6 @@ from typing import Any
 from chain.commands.failure import Failure
 from chain.env_real import RealDisk
 from runtime.primitives.commitments import weights_commitment
-from runtime.primitives.scale import EncodeError
 from runtime.primitives.ss58 import Ss58Error, account_of
 from runtime.primitives.types import AccountId
 
@@ -92,7 +91,7 @@ class SealedRows:
                 self._netuid,
                 self._hotkey,
             )
-        except (ValueError, TypeError, AttributeError, EncodeError, Ss58Error) as problem:
+        except (ValueError, TypeError, AttributeError, Ss58Error) as problem:
             raise Failure(wrong.format(str(problem)[:100])) from problem
         if not is_whole:
             raise Failure(wrong.format("it was changed"))

@@ -92,6 +92,7 @@ async def _change(parsed: argparse.Namespace, amount: int | None) -> tuple[tuple
     """Bond, unbond or withdraw; return the event with its amount, where it happened, and both in words."""
     async with signing(parsed) as chain:
         now = await stake_of(chain, chain.address)
+        arguments: dict[str, Any]
         match parsed.verb:
             case "bond" if now.bonded:
                 call, arguments, event = "Staking.bond_extra", {"max_additional": amount}, "Staking.Bonded"

@@ -15,15 +15,14 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from chain.client import Chain, Refused
 from chain.commands.failure import USAGE, Failure
 from chain.commands.places import DEFAULT_BASE
 from chain.commands.sealed import SealedRow, SealedRows
+from chain.commands.sealing import Outcome, check_row, open_rows, seal
 from chain.commands.talk import (
     check_netuid,
     describe_key,
@@ -43,45 +42,9 @@ MAX_FILE = 256 * 1024
 """bytes of a row's file"""
 MOST_DIGITS = 40
 SALT_SIZE = 32
-FINE = ("NotCommitted", "CommitmentMismatch")
-"""What opening a row is refused with before it is sealed, where nothing is wrong with the row itself."""
 HOME = DEFAULT_BASE / "weights"
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a row: "set", "sealed", "revealed", or "missed"."""
-
-    state: str
-    block: int | None = None
-    epoch: int | None = None
-    reveal_epoch: int | None = None
-
-    def to_json(self, netuid: int) -> str:
-        """Return one JSON object."""
-        shown = {"netuid": netuid, "state": self.state, "block": self.block, "epoch": self.epoch}
-        return json.dumps(shown | {"revealEpoch": self.reveal_epoch})
-
-    def text(self, netuid: int) -> str:
-        """Return one sentence."""
-        match self.state:
-            case "set":
-                return f"weights are set in subnet {netuid}, block #{self.block}"
-            case "sealed":
-                return (
-                    f"weights are sealed in epoch {self.epoch} of subnet {netuid}, block #{self.block}: they open "
-                    f"in epoch {self.reveal_epoch}, with `assay weights reveal`"
-                )
-            case "revealed":
-                return (
-                    f"weights sealed in epoch {self.epoch} of subnet {netuid} are open, block #{self.block}"
-                )
-        return (
-            f"weights sealed in epoch {self.epoch} of subnet {netuid} are void: they were not opened in time, or "
-            "others took their place"
-        )
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -113,8 +76,7 @@ def run(parsed: argparse.Namespace) -> int:
         outcomes = talk(_set(parsed, row) if row is not None else _reveal(parsed))
     except KeyboardInterrupt:
         print(
-            "\nassay: stopped; what is sealed stays on disk, and `assay weights reveal` with the same --netuid "
-            "and key opens it in its epoch",
+            "\nassay: stopped; what is sealed stays on disk: `assay weights reveal` opens it in its epoch",
             file=sys.stderr,
         )
         raise
@@ -236,51 +198,23 @@ async def _set(parsed: argparse.Namespace, row: dict[int, int]) -> list[Outcome]
         if found is None:
             raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
         numbers = found["hyperparameters"]
-        entries = {
-            "uids": list(row),
-            "values": list(row.values()),
-            "version_key": int(numbers["weightsVersion"]),
-        }
+        version = int(numbers["weightsVersion"])
         if not numbers["commitReveal"]:
-            await chain.check("Weights.set_weights", netuid=parsed.netuid, **entries)
-            receipt = await chain.submit("Weights.set_weights", netuid=parsed.netuid, **entries)
+            asked = {"netuid": parsed.netuid, "uids": list(row), "values": list(row.values())}
+            await chain.check("Weights.set_weights", **asked, version_key=version)
+            receipt = await chain.submit("Weights.set_weights", **asked, version_key=version)
             return [Outcome("set", receipt.block.number)]
         unknown = sorted(set(row) - {each["uid"] for each in found["neurons"]})
         if unknown and found["kind"] != "Training":
             raise Failure(f"no neuron holds the uids {unknown}: see `assay metagraph`, and leave them out")
         salt = "0x" + RealRng().token(SALT_SIZE).hex()
         sealed = SealedRow(
-            hotkey=chain.address, netuid=parsed.netuid, epoch=found["epoch"], salt=salt, **entries
+            chain.address, parsed.netuid, found["epoch"], list(row), list(row.values()), salt, version
         )
-        await _check_row(chain, sealed)
+        await check_row(chain, sealed)
         rows = SealedRows(parsed.directory, chain.genesis_hash, parsed.netuid, chain.address)
-        outcome = await _seal(chain, rows, sealed)
-        return [outcome] if parsed.no_wait else await _open(chain, rows, [sealed], waits=True)
-
-
-async def _check_row(chain: Chain, sealed: SealedRow) -> None:
-    """Refuse now what could not be opened later.
-
-    Raises: Refused.
-    """
-    try:
-        await chain.check("Weights.reveal_weights", **sealed.opening())
-    except Refused as refused:
-        if refused.name not in FINE:
-            raise
-
-
-async def _seal(chain: Chain, rows: SealedRows, sealed: SealedRow) -> Outcome:
-    """Commit to a row whose salt is on disk by then.
-
-    Raises: Refused.
-    """
-    asked = {"netuid": sealed.netuid, "commitment": sealed.commitment}
-    await chain.check("Weights.commit_weights", **asked)
-    rows.put(sealed)
-    receipt = await chain.submit("Weights.commit_weights", **asked)
-    made = next(values for name, values in receipt.events if name == "Weights.WeightsCommitted")
-    return Outcome("sealed", receipt.block.number, made["epoch"], made["reveal_epoch"])
+        outcome = await seal(chain, rows, sealed)
+        return [outcome] if parsed.no_wait else await open_rows(chain, rows, [sealed], waits=True)
 
 
 async def _reveal(parsed: argparse.Namespace) -> list[Outcome]:
@@ -289,99 +223,6 @@ async def _reveal(parsed: argparse.Namespace) -> list[Outcome]:
         waiting = rows.all()
         if not waiting:
             raise Failure(
-                f"nothing that {chain.address} has sealed in subnet {parsed.netuid} waits in {parsed.directory}"
+                f"{parsed.directory} holds nothing that {chain.address} has sealed in subnet {parsed.netuid}"
             )
-        return await _open(chain, rows, waiting, waits=not parsed.no_wait)
-
-
-async def _open(chain: Chain, rows: SealedRows, waiting: list[SealedRow], *, waits: bool) -> list[Outcome]:
-    """Open each row in its epoch; send what a crash kept from being sent.
-
-    Raises: Failure, Refused.
-    """
-    done: list[Outcome] = []
-    screen, netuid = Screen(), waiting[0].netuid
-    async for head in chain.finalized():
-        pending = await chain.rpc("subnet_pendingCommits", netuid, head.hash)
-        if pending is None:
-            raise Failure(f"there is no subnet {netuid} any more")
-        listed = {
-            commit["commitment"]: commit
-            for judge in pending["judges"]
-            if judge["hotkey"] == chain.address
-            for commit in judge["commits"]
-        }
-        for sealed in list(waiting):
-            outcome = await _advance(chain, rows, sealed, listed.get(sealed.commitment), pending["epoch"])
-            if outcome is not None:
-                done.append(outcome)
-                waiting.remove(sealed)
-        if not waiting or not waits:
-            break
-        screen.show(waiting, listed, pending)
-    screen.clear()
-    return done + [
-        Outcome(
-            "sealed",
-            listed[each.commitment]["committedAt"],
-            each.epoch,
-            listed[each.commitment]["revealEpoch"],
-        )
-        for each in waiting
-        if each.commitment in listed
-    ]
-
-
-async def _advance(
-    chain: Chain, rows: SealedRows, sealed: SealedRow, commit: Json | None, epoch: int
-) -> Outcome | None:
-    """Do what can be done about a row now; return what became of it, None while it has to wait."""
-    if commit is None:
-        return await _recover(chain, rows, sealed, epoch)
-    if commit["revealEpoch"] != epoch:
-        return None
-    receipt = await chain.submit("Weights.reveal_weights", **sealed.opening())
-    rows.remove(sealed)
-    return Outcome("revealed", receipt.block.number, commit["epoch"], commit["revealEpoch"])
-
-
-async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, epoch: int) -> Outcome | None:
-    """Send a commitment that is not on the chain, if it is still of use; else forget its row."""
-    if epoch <= sealed.epoch + 1:  # the chain takes it in the epoch it was made for and in the next one
-        try:
-            await _seal(chain, rows, sealed)
-        except Refused as refused:
-            if refused.name != "AlreadyCommitted":
-                raise
-        else:
-            return None
-    rows.remove(sealed)
-    return Outcome("missed", None, sealed.epoch)
-
-
-class Screen:
-    """Says on standard error what is waited for: one line that moves, or one line at all if nobody looks."""
-
-    def __init__(self) -> None:
-        self._width = 0
-
-    def show(self, waiting: list[SealedRow], listed: Mapping[str, Json], pending: Json) -> None:
-        """Show how long it takes until the first row opens."""
-        opens = min(
-            (listed[each.commitment]["revealEpoch"] for each in waiting if each.commitment in listed),
-            default=0,
-        )
-        text = (
-            f"sealed; opens in epoch {opens}, now epoch {pending['epoch']} until block #{pending['nextEpoch']}, "
-            f"now #{pending['block']}; Ctrl-C loses nothing"
-        )
-        if sys.stderr.isatty():
-            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
-        elif not self._width:
-            print(text, file=sys.stderr, flush=True)
-        self._width = len(text)
-
-    def clear(self) -> None:
-        """Leave the line empty."""
-        if self._width and sys.stderr.isatty():
-            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)
+        return await open_rows(chain, rows, waiting, waits=not parsed.no_wait)
