@@ -16,8 +16,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chain.commands.failure import Failure
+from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import asy, check_netuid, describe_node, reading, rounded, short, table, talk
+
+LAST_UID = 65_535
 
 Json = dict[str, Any]
 
@@ -33,6 +35,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print what the node says."""
     check_netuid(parsed.netuid)
+    if parsed.uid is not None and not 0 <= parsed.uid <= LAST_UID:
+        raise Failure(f"--uid is {parsed.uid}, must be 0 to {LAST_UID}", USAGE)
     method, show = ("subnet_neuron", _neuron) if parsed.uid is not None else VIEWS[parsed.view]
     found = talk(_ask(parsed, method))
     print(json.dumps(found) if parsed.json else show(found))
@@ -41,8 +45,6 @@ def run(parsed: argparse.Namespace) -> int:
 
 async def _ask(parsed: argparse.Namespace, method: str) -> Json:
     async with reading(parsed.url) as ask:
-        if parsed.uid is not None and not 0 <= parsed.uid <= 65_535:
-            raise Failure(f"--uid is {parsed.uid}, must be 0 to 65535")
         found: Json | None = await ask(method, parsed.netuid, *([] if parsed.uid is None else [parsed.uid]))
         if found is not None:
             return found

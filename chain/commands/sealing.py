@@ -66,13 +66,16 @@ async def check_row(chain: Chain, sealed: SealedRow) -> None:
 async def seal(chain: Chain, rows: SealedRows, sealed: SealedRow) -> Outcome:
     """Commit to a row whose salt is on disk by then.
 
-    Raises: Refused.
+    Raises: Refused, Failure.
     """
     asked = {"netuid": sealed.netuid, "commitment": sealed.commitment}
     await chain.check("Weights.commit_weights", **asked)
     rows.put(sealed)
     receipt = await chain.submit("Weights.commit_weights", **asked)
     made = next(values for name, values in receipt.events if name == "Weights.WeightsCommitted")
+    if made["epoch"] > sealed.epoch + 1:
+        rows.remove(sealed)
+        raise Failure("a block took the row more than an epoch late, so it cannot be opened: set it again")
     return Outcome("sealed", receipt.block.number, made["epoch"], made["reveal_epoch"])
 
 
