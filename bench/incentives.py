@@ -1,6 +1,6 @@
 """What attacks on a subnet gain, under both functions of the epoch: the tables of docs/incentives.md.
 
-    python -m bench.incentives [--draws 40] [--json FILE]
+    python -m bench.incentives [--draws 100] [--json FILE]
 
 cabal    judges who give everything to a miner of their own that does no work: what they and it get of the
          emission, percent, by their stake; under one stash, and spread over many. `fair` is for honest ones.
@@ -23,7 +23,7 @@ from statistics import fmean
 
 import numpy as np
 
-from bench.markets import U16, UNCAPPED, Floats, Market, Say, incentives, play, shares
+from bench.attacks import U16, UNCAPPED, Floats, Market, Say, incentives, play, shares
 from bench.record import finish, parser
 from runtime.frame.testing import assert_ok
 from runtime.pallets.incentive.terms import CONSENSUS
@@ -47,7 +47,7 @@ SPLIT = 20
 """stashes of a holder who spreads a stake"""
 EPOCHS, SETTLED = 60, 30
 """that are run, and after how many of them bonds have settled"""
-DRAWS = 40
+DRAWS = 100
 
 Table = dict[str, dict[str, float]]
 """row -> column -> value"""
@@ -90,7 +90,7 @@ def main() -> None:
         "seats": seats(),
         "pull": pulls(given.draws),
         "error": errors(given.draws),
-        "copier": copiers(max(1, given.draws // 8)),
+        "copier": copiers(max(1, given.draws // 20)),
         "registrations": registrations(),
         "copies": copies(),
     }
@@ -151,31 +151,31 @@ def pulls(draws: int) -> Table:
     table: Table = {}
     for noise, stake in [*((NOISE, each) for each in PULLING), *((each, 0.4) for each in NOISES)]:
         table[f"stake {stake:.2f}, noise {noise:.0%}"] = {
-            f"{function} {aim}": fmean(pulled(function, stake, noise, aim, seed) for seed in range(draws))
+            f"{function} {aim}": pulled(function, stake, noise, aim, draws)
             for function in CONSENSUS
             for aim in ("own", "rival")
         }
     return rounded(table, 1)
 
 
-def pulled(function: str, stake: float, noise: float, aim: str, seed: int) -> float:
-    """Return the change of the first miner's incentive, percent, that the last judge brings about."""
-    draw = Draw(seed, HONEST + 1, noise=noise)
+def pulled(function: str, stake: float, noise: float, aim: str, draws: int) -> float:
+    """Return by how much, percent, the last judge changes the mean incentive of the miners it aims at."""
     stakes = [(1 - stake) / HONEST] * HONEST + [stake]
     playing = Market(stakes, MINERS, dials={"stake_cap_ppm": UNCAPPED})
-    wanted = draw.measured[0, HONEST].copy()
-    wanted[slice(1, None) if aim == "own" else 0] = 0.0
+    before = after = 0.0
+    for seed in range(draws):
+        draw, aimed = Draw(seed, HONEST + 1, noise=noise), seed % MINERS
+        at = np.arange(MINERS) == aimed
+        unfair = draw.measured[0].copy()
+        unfair[HONEST, ~at if aim == "own" else at] = 0.0
+        before += incentives(play(function, playing, honest(draw), 1), playing.judges)[aimed]
+        after += incentives(play(function, playing, says(unfair), 1), playing.judges)[aimed]
+    return 100 * (after / before - 1)
 
-    def honestly(_: int, judge: int) -> Floats:
-        return draw.measured[0, judge]
 
-    def attack(_: int, judge: int) -> Floats:
-        return wanted if judge == HONEST else draw.measured[0, judge]
-
-    before, after = (
-        incentives(play(function, playing, say, 1), playing.judges)[0] for say in (honestly, attack)
-    )
-    return 100 * (float(after / before) - 1)
+def says(rows: Floats) -> Say:
+    """Return judges who say this in every epoch."""
+    return lambda _, judge: rows[judge]
 
 
 def errors(draws: int) -> Table:

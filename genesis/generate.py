@@ -96,6 +96,7 @@ def constants() -> dict[str, dict[str, int]]:
         "Balances": {"ExistentialDeposit": ASY // 1_000},
         "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "SlashDeferDuration": 1},
         "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
+        "Neurons": {"PublicAxons": False},
     }
 
 

@@ -54,7 +54,7 @@ class Market(Runtime):
     historical = Historical.at(8, staking=staking)
     offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
     election = ElectionProvider.at(11, voters=staking)
-    subnets = Subnets.at(20, system=system)
+    subnets = Subnets.at(20, system=system, incentive="incentive")
     neurons = Neurons.at(
         21,
         system=system,
@@ -66,7 +66,9 @@ class Market(Runtime):
         weights="weights",
     )
     weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
-    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+    incentive = Incentive.at(
+        23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
+    )
 
 
 NUMBERS = {

@@ -148,7 +148,9 @@ def test_a_round_is_paid_for() -> None:
         bench.step()
     emitted = [bench.runtime.incentive.emission_of(NETUID, uid) for uid in range(4)]
     assert all(amount > 0 for amount in emitted)
-    assert bench.runtime.incentive.paid.get() == sum(emitted)
+    incentive = bench.runtime.incentive
+    assert incentive.paid.get() + incentive.total_vesting.get() == sum(emitted)
+    assert incentive.total_vesting.get() == sum(incentive.vesting_of(NETUID, uid) for uid in (2, 3)) > 0
 
 
 def test_a_judge_with_nothing_good_to_say_has_an_empty_row_of_this_epoch() -> None:

@@ -102,10 +102,9 @@ async def test_sentries_shield_a_validator_of_which_nobody_else_hears() -> None:
         far = await start("far", known=(one.address, other.address))
         nosy = await start("nosy", reserved=(hidden.address,), known=(one.address,))
         await until(lambda: one.is_with(hidden, other, far, nosy) and other.is_with(hidden, one, far, nosy))
+        await until(lambda: far.is_with(one, other, nosy) and nosy.is_with(one, other, far))
         await until(lambda: hidden.transport.counters.refused)
         assert hidden.is_with(one, other)
-        assert far.is_with(one, other, nosy)
-        assert nosy.is_with(one, other, far)
         for node in (one, other, far, nosy):
             assert all(entry.address.peer != hidden.id for entry in node.transport.book.entries())
         assert len(hidden.transport.book) == 0

@@ -50,6 +50,7 @@ class Economy:
         *,
         constants: Any = None,
         election: Any = None,
+        sections: Any = None,
         **staking: Any,
     ) -> None:
         stashes = [account(f"v{number}") for number in range(len(stakes))]
@@ -69,11 +70,13 @@ class Economy:
                 "Incentive": {"BlockReward": ASY},
                 "ElectionProvider": election or {},
                 "Staking": {"BondingDuration": 3, "SlashDeferDuration": 1, **(constants or {})},
+                **(sections or {}).get("constants", {}),
             },
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},
             "session": {"keys": keys},
             "staking": chosen | staking,
         }
+        genesis |= {name: section for name, section in (sections or {}).items() if name != "constants"}
         self.ext = Externalities(Market, genesis=genesis)
         self.slot = 0
 
