@@ -62,7 +62,7 @@ bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/res
 differential: setup clients  ## compare codecs, extrinsics and tries with other people's, at length (RECORD=1: keep)
 	@$(BIN)/python -m bench.differential $(if $(RECORD),--json bench/results/differential.json) $(ARGS)
 
-market: setup  ## play 400 random histories of five subnets and check every block (RECORD=1: into bench/results)
+market: setup  ## play 200 random histories of five subnets and check every block (RECORD=1: keep)
 	@$(BIN)/python -m bench.market $(if $(RECORD),--json bench/results/market.json) $(ARGS)
 
 crash: setup  ## kill importing processes and compare what is left (ARGS="--full 50": full disks too, as root)

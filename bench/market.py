@@ -1,6 +1,6 @@
-"""Random histories of a market: 1 to 4 judges, miners, owners and root do anything to five subnets.
+"""Random histories of a market: judges, miners, nominators, owners and root do anything to five subnets.
 
-    python -m bench.market [--histories 400] [--moves 250] [--seed 0] [--json FILE]
+    python -m bench.market [--histories 200] [--moves 250] [--seed 0] [--json FILE]
 
 After every block money is conserved to the planck, every row belongs to a neuron, every sealed row is opened
 or missed once, and every pallet says that its state is sound. A history that breaks any of it ends the run.
@@ -17,7 +17,7 @@ from tests.runtime.pallets.game import Game, random_moves
 def main() -> None:
     """Play the histories and report."""
     flags = parser(__doc__)
-    flags.add_argument("--histories", type=int, default=400, help="random histories to play [400]")
+    flags.add_argument("--histories", type=int, default=200, help="random histories to play [200]")
     flags.add_argument("--moves", type=int, default=250, help="calls and pauses in each [250]")
     flags.add_argument("--seed", type=int, default=0, help="of the first history [0]")
     given = flags.parse_args()

@@ -53,6 +53,7 @@ APIS = {
     "BabeApi": 2,
     "GrandpaApi": 3,
     "SessionKeys": 1,
+    "SubnetApi": 1,
 }
 """Runtime APIs and their versions; apis.py declares and answers exactly these, in this order."""
 

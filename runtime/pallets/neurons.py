@@ -389,11 +389,24 @@ class Neurons(
 
         Raises: DispatchError.
         """
+        return self.price_at(netuid, self.system.number.get())
+
+    def price_at(self, netuid: int, block: int) -> Balance:
+        """Return what a registration burns in this block or a later one if nobody registers before.
+
+        Raises: DispatchError.
+        """
         chosen, last = self.subnets.parameters(netuid), self.burn.get(netuid)
         if last is None:
             return _clamped(chosen.burn_start, chosen)
-        elapsed = self.system.number.get() - last.updated_at
-        return _clamped(decayed(last.price, elapsed, chosen.burn_half_life), chosen)
+        return _clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
+
+    def price_after(self, netuid: int, block: int) -> Balance:
+        """Return what the next registration burns when one comes in this block or a later one.
+
+        Raises: DispatchError.
+        """
+        return _raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
 
     def prune_order(self, netuid: int) -> list[int]:
         """Return the uids a newcomer may replace now, first the one to go first."""

@@ -200,15 +200,13 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         """Open a sealed row; entries for uids that others have taken since are left out."""
         hotkey = AccountId(who)
         uid, sealed = self.check_reveal_weights(hotkey, netuid, uids, values, salt, version_key)
-        known = (self.neurons.registered_at(netuid, each) for each in uids)
         row = [
-            entry
-            for entry, since in zip(zip(uids, values, strict=True), known, strict=True)
-            if since is not None and since < sealed.committed_at
+            (each, value)
+            for each, value in zip(uids, values, strict=True)
+            if self._knew(netuid, each, sealed)
         ]
-        self._put_commits(
-            netuid, hotkey, [each for each in self.weight_commits[netuid, hotkey] if each != sealed]
-        )
+        left = [each for each in self.weight_commits[netuid, hotkey] if each != sealed]
+        self._put_commits(netuid, hotkey, left)
         self._store(netuid, uid, row, self.system.number.get())
         self.deposit(WeightsRevealed(netuid, uid, hotkey, sealed.epoch))
 
@@ -352,6 +350,11 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         if uid is None:
             refuse(Error.NotRegistered)
         return chosen, uid
+
+    def _knew(self, netuid: int, uid: int, sealed: WeightCommit) -> bool:
+        """Say whether who holds a uid held it before the row was sealed."""
+        since = self.neurons.registered_at(netuid, uid)
+        return since is not None and since < sealed.committed_at
 
     def _store(self, netuid: int, uid: int, row: Sequence[tuple[int, int]], now: int) -> None:
         self.weights[netuid, uid] = Pairs(upscaled(row))

@@ -166,19 +166,22 @@ def union(left: Sparse, right: Sparse, size: int) -> tuple[Sparse, Sparse]:
     blocks = []
     for first in range(0, len(rows), height):
         edges = np.array((first, first + height)) * size
-        spans = [slice(*np.searchsorted(key, edges)) for key in keys]
-        places = [key[span] - edges[0] for key, span in zip(keys, spans, strict=True)]
-        for place in places:
-            seen.reshape(-1)[place] = True
-        row, column = seen.nonzero()
-        found = row * size + column
+        here, there = (slice(*np.searchsorted(key, edges)) for key in keys)
+        place, found = keys[0][here] - edges[0], keys[1][there] - edges[0]
+        row, column, values = right.row[there], right.column[there], right.value[there]
+        seen.reshape(-1)[found] = True
+        alone = place[~seen.reshape(-1)[place]]
+        if len(alone):
+            held[found] = values
+            seen.reshape(-1)[alone] = True
+            row, column = seen.nonzero()
+            found, before, row = row * size + column, found, rows[row + first]
+            values = held[found]
+            held[before] = 0
         seen.reshape(-1)[found] = False
-        block = [rows[row + first], column]
-        for place, span, each in zip(places, spans, (left, right), strict=True):
-            held[place] = each.value[span]
-            block.append(held[found])
-            held[place] = 0
-        blocks.append(block)
+        held[place] = left.value[here]
+        blocks.append((row, column, held[found], values))
+        held[place] = 0
     row, column, one, other = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return Sparse(row, column, one), Sparse(row, column, other)
 
@@ -232,10 +235,13 @@ def limbs(numbers: Sequence[int]) -> Wide:
 def product(left: Sequence[Int64 | int], right: Sequence[Int64 | int], most: int) -> Wide:
     """Return the limbs of a product that is at most `most`; a factor of one limb may be below 2^32."""
     assert min(len(left), len(right)) <= 3
-    columns: Wide = [zeros(1) for _ in range(len(left) + len(right))]
-    for i, low in enumerate(left):
-        for j, high in enumerate(right):
-            columns[i + j] = columns[i + j] + low * high
+    columns: Wide = []
+    for place in range(len(left) + len(right) - 1):
+        pairs = range(max(0, place - len(right) + 1), min(place + 1, len(left)))
+        column = left[pairs[0]] * right[place - pairs[0]]
+        for i in pairs[1:]:
+            column += left[i] * right[place - i]
+        columns.append(column)
     return _carried(columns, most)
 
 
@@ -297,12 +303,16 @@ def _places(most: int) -> int:
 
 
 def _carried(columns: Wide, most: int) -> Wide:
-    """Return limbs below 2^30 from columns that may hold more."""
-    answer = []
-    carry = zeros(1)
-    for place in range(_places(most)):
-        full = columns[place] + carry if place < len(columns) else carry
-        answer.append(full & LOW)
-        carry = full >> LIMB
-    assert not any(column.any() for column in (carry, *columns[len(answer) :])), "a number exceeds its bound"
-    return answer
+    """Bring columns that may hold more down to limbs below 2^30, in place."""
+    places = _places(most)
+    for place, column in enumerate(columns):
+        carry = column >> LIMB
+        column &= LOW
+        if place + 1 < len(columns):
+            columns[place + 1] += carry
+        elif place + 1 < places:
+            columns.append(carry)
+        else:
+            assert not carry.any(), "a number exceeds its bound"
+    assert not any(column.any() for column in columns[places:]), "a number exceeds its bound"
+    return columns[:places]

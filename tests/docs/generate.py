@@ -53,11 +53,11 @@ AMOUNTS = frozenset(
 ATTACK_UNITS = {
     "cabal": "% of the emission, by its stake",
     "seats": "% of the emission for 51 % of the stake",
-    "pull": "% of a miner's incentive, without a cap",
+    "pull": "change of a miner's incentive in %, without a cap",
     "error": "% of the incentive",
     "copier": "dividend for its stake, of an honest judge's",
     "registrations": "256 of them, ASY",
-    "copies": "of the pay for one",
+    "copies": "pay together, of that for one uid",
 }
 """What the tables of bench/incentives.py say."""
 CONSTANTS = (

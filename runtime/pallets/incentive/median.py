@@ -119,8 +119,9 @@ def _capped(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
     level = water_level([sum(stake[i] for i in uids) for uids in groups], numerator, denominator)
     for uids in groups:
         parts = [stake[i] for i in uids]
-        for i, part in zip(uids, apportion(min(level, sum(parts)), parts), strict=True):
-            stake[i] = part
+        if sum(parts) > level:
+            for i, part in zip(uids, apportion(level, parts), strict=True):
+                stake[i] = part
     return stake
 
 

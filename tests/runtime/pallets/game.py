@@ -4,7 +4,7 @@
     game.play(moves)            # each move is four numbers; what they mean depends on what there is
 
 Three subnets stand at genesis: one is trained, one takes rows in the open, one takes sealed rows. One miner
-works in each; more come and go. The last coldkey nominates the first judge.
+works in each; more come and go. Meanwhile eras pass, people nominate, and validators offend.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
-from runtime.frame.testing import Externalities
 from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested, EpochRun
 from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed, PruneWarning
-from runtime.pallets.staking.types import ExposurePage, IndividualExposure, PagedExposureMetadata
+from runtime.pallets.staking.messages import Slashed
+from runtime.pallets.staking.types import Staked, ValidatorPrefs
 from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.types import AccountId
-from tests.runtime.pallets.market import ASY, Market, text
+from tests.runtime.pallets.staking.economy import ASY, N0, N1, N2, N3, Economy, account, hexed
+from tests.runtime.pallets.staking.test_random import change
 
 TRAINED, OPEN, SEALED = 1, 2, 3
 NETUIDS = (TRAINED, OPEN, SEALED, 4, 5)
@@ -65,54 +66,39 @@ class Ballot(NamedTuple):
     values: list[int]
 
 
-def account(number: int) -> AccountId:
-    """Return an account nobody needs the key of."""
-    return AccountId(bytes([number]) * 32)
-
-
 class Game:
     """The market, what its players remember, and a ledger of what was made, burned and sealed."""
 
     def __init__(self, judges: int, **numbers: int) -> None:
-        self.coldkeys = [account(1 + number) for number in range(judges + 3)]
-        self.hotkeys = [account(101 + number) for number in range(judges + 5)]
-        stakes = [[text(self.coldkeys[judge]), (2000 + 700 * judge) * ASY] for judge in range(judges)]
+        stakes = tuple(2_000 + 700 * judge for judge in range(judges))
+        self.stashes = [account(f"v{judge}") for judge in range(judges)]
+        self.coldkeys = [*self.stashes, N0, N1, N2, N3]
+        self.hotkeys = [account(f"hot{number}") for number in range(judges + 5)]
         seats = [
-            {"hotkey": text(self.hotkeys[number]), "coldkey": text(self.coldkeys[number])}
-            for number in range(judges + 1)
+            {"hotkey": hexed(hotkey), "coldkey": hexed(coldkey)}
+            for hotkey, coldkey in zip(self.hotkeys[: judges + 1], self.coldkeys, strict=False)
         ]
         kinds = {TRAINED: "Training", OPEN: "Inference", SEALED: "Inference"}
-        owner = text(self.coldkeys[-1])
-        self.ext = Externalities(
-            Market,
-            genesis={
-                "constants": {"Incentive": {"BlockReward": REWARD}, "Subnets": {"MaxSubnets": MOST_SUBNETS}},
-                "balances": {"balances": [[text(who), 10_000 * ASY] for who in self.coldkeys]},
-                "staking": {"stakers": stakes},
-                "subnets": {
-                    netuid: {
-                        "kind": kind,
-                        "owner": owner,
-                        "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
-                    }
-                    for netuid, kind in kinds.items()
-                },
-                "neurons": dict.fromkeys(kinds, seats),
-                "incentive": {netuid: list(range(judges)) for netuid in kinds},
-            },
-        )
-        self._nominate(self.coldkeys[-1], self.coldkeys[0], 900 * ASY)
-        self.issued = self.ext.runtime.balances.total_issuance.get() - REWARD  # block 1 is open
+        subnets = {
+            netuid: {
+                "kind": kind,
+                "owner": hexed(N3),
+                "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
+            }
+            for netuid, kind in kinds.items()
+        }
+        sections = {
+            "constants": {"Incentive": {"BlockReward": REWARD}, "Subnets": {"MaxSubnets": MOST_SUBNETS}},
+            "subnets": subnets,
+            "neurons": dict.fromkeys(kinds, seats),
+            "incentive": {netuid: list(range(judges)) for netuid in kinds},
+        }
+        self.economy = Economy(stakes, market=sections)
+        self.ext = self.economy.ext
+        self.issued = self.economy.issuance() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
         self.sealed: set[tuple[int, AccountId, int]] = set()
         self.done: dict[str, int] = {}
-
-    def _nominate(self, who: AccountId, judge: AccountId, value: int) -> None:
-        """Write into the era, which lasts for the whole game, that somebody stands behind a judge."""
-        staking = self.runtime.staking
-        own = staking.eras_stakers_overview[0, judge].own
-        staking.eras_stakers_overview[0, judge] = PagedExposureMetadata(own + value, own, 1, 1)
-        staking.eras_stakers_paged[0, judge, 0] = ExposurePage(value, [IndividualExposure(who, value)])
 
     @property
     def runtime(self) -> Any:
@@ -133,7 +119,7 @@ class Game:
         """Close the open block, and the empty ones that follow."""
         for _ in range(count):
             self.check()
-            self.ext.run_to_block(self.ext.number + 1)
+            self.economy.step()
 
     def attempt(self, who: Any, pallet: str, name: str, *arguments: Any) -> bool:
         """Make a call that may be refused; anything but a refusal ends the game."""
@@ -144,8 +130,9 @@ class Game:
         self._count(name)
         return True
 
-    def _count(self, what: str) -> None:
-        self.done[what] = self.done.get(what, 0) + 1
+    def _count(self, what: str, times: int = 1) -> None:
+        if times:
+            self.done[what] = self.done.get(what, 0) + times
 
     # What must hold.
 
@@ -154,10 +141,13 @@ class Game:
         self.runtime.try_state()
         events = self.ext.new_events()
         burned = sum(event.burned for event in events if isinstance(event, NeuronRegistered))
-        slashed = [event for event in events if isinstance(event, NeuronSlashed)]
-        burned += sum(event.bond + event.vesting for event in slashed)
-        self.issued += REWARD - burned
-        assert self.runtime.balances.total_issuance.get() == self.issued
+        burned += sum(event.bond + event.vesting for event in events if isinstance(event, NeuronSlashed))
+        offended = any(isinstance(event, Slashed) for event in events)
+        made = change(events)
+        assert offended or made == REWARD - burned
+        self.issued += made
+        assert self.economy.issuance() == self.issued
+        self._count("slash of a stash", offended)
         for event in events:
             if isinstance(event, EpochRun):
                 assert event.emission == event.paid + event.carried
@@ -240,15 +230,15 @@ class Game:
         self.attempt(hotkey, "Neurons", "serve_axon", netuid, f"http://192.0.1.{move.what % 200}:1", 1)
 
     def judge(self, move: Move) -> None:
-        """Let most judges of an inference subnet open what is due, and seal or set a row anew."""
-        netuid = _one((OPEN, SEALED, *NETUIDS), move.where)
-        for place, uid in enumerate(self.runtime.incentive.permitted(netuid)):
-            if move.who >> 2 * place & 3:
-                hotkey = self.runtime.neurons.keys[netuid, uid]
-                for ballot in self.ballots.get((netuid, hotkey), [])[-2:]:
-                    self._unseal(hotkey, netuid, ballot)
-                self._seal(hotkey, netuid, move.what + place)
-                self._set(hotkey, netuid, move.what + place)
+        """Let most judges of the inference subnets open what is due, and seal or set a row anew."""
+        for netuid in self.runtime.subnets.netuids():
+            for place, uid in enumerate(self.runtime.incentive.permitted(netuid)):
+                if netuid != TRAINED and move.who >> 2 * place & 3:
+                    hotkey = self.runtime.neurons.keys[netuid, uid]
+                    for ballot in self.ballots.get((netuid, hotkey), [])[-2:]:
+                        self._unseal(hotkey, netuid, ballot)
+                    self._seal(hotkey, netuid, move.what + place)
+                    self._set(hotkey, netuid, move.what + place)
 
     def set_openly(self, move: Move) -> None:
         """Set a row in the open."""
@@ -329,6 +319,23 @@ class Game:
         )
         self.attempt(Root(), "Subnets", *_one(calls, move.who))
 
+    def stake(self, move: Move) -> None:
+        """Bond and nominate, take back, set a commission, pay an era out."""
+        person, stash = _one(self.coldkeys, move.who), _one(self.stashes, move.where)
+        calls: tuple[tuple[Any, ...], ...] = (
+            ("bond", (100 + move.what % 900) * ASY, Staked()),
+            ("nominate", sorted({stash, self.stashes[0]})),
+            ("nominate", [stash]),
+            ("unbond", move.what % 500 * ASY),
+            ("validate", ValidatorPrefs(move.what * 10**4, False)),
+            ("payout_stakers", stash, max(0, self.economy.era - 1 - move.where % 2)),
+        )
+        self.attempt(person, "Staking", *_one(calls, move.what))
+
+    def offend(self, move: Move) -> None:
+        """Be caught at an offence, which takes a part of the stake."""
+        self.economy.offend(_one(self.stashes, move.where), 1 + move.what % 30, N3)
+
     def spend(self, move: Move) -> None:
         """Give nearly everything away that can be spent."""
         source, dest = _one(self.coldkeys, move.who), _one(self.coldkeys, move.what)
@@ -378,6 +385,7 @@ TUNED = tuple(
 DEEDS: tuple[Callable[[Game, Move], None] | None, ...] = (
     None, None, None, None, Game.judge, Game.judge, Game.judge, Game.judge, Game.book, Game.register,
     Game.register, Game.leave, Game.swap, Game.serve, Game.set_openly, Game.seal, Game.unseal, Game.tune,
-    Game.rule, Game.spend, Game.punish,
+    Game.rule, Game.spend, Game.stake, Game.stake, Game.stake, Game.offend,
+    Game.punish,
 )  # fmt: skip
 """What a move may be; None lets blocks pass."""

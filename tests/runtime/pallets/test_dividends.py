@@ -38,7 +38,7 @@ class Judged(Economy):
     def __init__(self, **constants: Any) -> None:
         super().__init__(
             constants=constants,
-            market={
+            sections={
                 "subnets": {
                     NETUID: {
                         "kind": "Inference",

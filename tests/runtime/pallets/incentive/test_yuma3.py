@@ -91,6 +91,36 @@ def test_three_judges_with_bonds() -> None:
     )
 
 
+def test_dividends_go_where_those_of_bittensor_go() -> None:
+    """Its own test of one judge that strays in the third epoch; penalty 0, a fortieth of a bond is new.
+
+    Source: opentensor/subtensor, epoch tests, test_yuma_3_liquid_alpha_disabled (to four decimals).
+    """
+    dials = Hyperparameters(bonds_penalty_ppm=0, bonds_moving_average_ppm=975_000)
+    epoch = network([33, 33, 34, 0, 0], {judge: {3: 1} for judge in range(3)}, hyperparameters=dials, **YUMA)
+    seen = []
+    for number in range(6):
+        strays = replace(epoch, weights=[[(3, 1)], [(3, 1)], [(4, 1)], [], []])
+        outcome = run_epoch(strays if number == 2 else epoch)
+        seen.append([round(each / WHOLE, 4) for each in outcome.dividends[:3]])
+        epoch = replace(epoch, bonds=outcome.bonds)
+    published = [
+        [0.3300, 0.3300, 0.3400],
+        [0.3300, 0.3300, 0.3400],
+        [0.3734, 0.3734, 0.2532],
+        [0.3611, 0.3611, 0.2779],
+        [0.3541, 0.3541, 0.2919],
+        [0.3495, 0.3495, 0.3009],
+    ]
+    for ours, theirs in zip(seen, published, strict=True):
+        assert ours == pytest.approx(theirs, abs=1.5e-4)
+    assert [[round(bond / WHOLE, 4) for _, bond in row] for row in outcome.bonds[:3]] == [
+        [pytest.approx(0.1409, abs=1e-4)],
+        [pytest.approx(0.1409, abs=1e-4)],
+        [pytest.approx(0.1178, abs=1.5e-4), pytest.approx(0.0232, abs=1.5e-4)],
+    ]
+
+
 def test_half_a_penalty_is_half_way_between_said_and_agreed() -> None:
     """500,000 ppm -> 32,767 of 65,535 -> 2,147,450,879 of 2^32, times 1/2 too much: -1,073,725,439.5.
 

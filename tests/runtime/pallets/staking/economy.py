@@ -63,7 +63,7 @@ class Economy:
             "min_nominator_bond": 10 * ASY,
             "slash_reward_fraction": BILLION // 10,
         }
-        genesis = {
+        genesis: dict[str, Any] = {
             "constants": {
                 "Babe": {"EpochDuration": SESSION, "ExpectedBlockTime": SLOT_MS},
                 "Balances": {"ExistentialDeposit": EXISTENTIAL_DEPOSIT},
@@ -74,8 +74,9 @@ class Economy:
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},
             "session": {"keys": keys},
             "staking": chosen | staking,
-            **(market or {}),
         }
+        for name, section in (market or {}).items():
+            genesis[name] = genesis.get(name, {}) | section
         self.ext = Externalities(Market, genesis=genesis)
         self.slot = 0
 
