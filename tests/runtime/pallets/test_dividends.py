@@ -38,7 +38,7 @@ class Judged(Economy):
     def __init__(self, **constants: Any) -> None:
         super().__init__(
             constants=constants,
-            sections={
+            market={
                 "subnets": {
                     NETUID: {
                         "kind": "Inference",
