@@ -88,7 +88,10 @@ class Game:
             for netuid, kind in kinds.items()
         }
         sections = {
-            "constants": {"Incentive": {"BlockReward": REWARD}, "Subnets": {"MaxSubnets": MOST_SUBNETS}},
+            "constants": {
+                "Incentive": {"BlockReward": REWARD, "MaxEpochsPerBlock": 1},
+                "Subnets": {"MaxSubnets": MOST_SUBNETS},
+            },
             "subnets": subnets,
             "neurons": dict.fromkeys(kinds, seats),
             "incentive": {netuid: list(range(judges)) for netuid in kinds},
