@@ -19,6 +19,7 @@ from runtime.pallets.incentive.couplings import NeuronsOf, StakingOf, SubnetsOf,
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EmissionVested, EpochRun, Event
 from runtime.pallets.incentive.pots import Pots, reward_of
+from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
@@ -134,10 +135,20 @@ class Incentive(Pallet[Event, NoError]):
 
     def allocate(self) -> None:
         """Split what was minted until now among the subnets, by the shares in force."""
-        if self.unallocated.get():
-            netuids = self.subnets.netuids()
-            shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
-            self._pots.allocate(netuids, shares)
+        self._pots.allocate(self._parts())
+
+    def waiting(self, netuid: int) -> Balance:
+        """Return what an epoch could pay now: the pot, what was carried over, and a part of the rest."""
+        return self._pots.waiting(netuid) + self._parts().get(netuid, 0)
+
+    def _parts(self) -> dict[int, Balance]:
+        """Return what of everything unallocated is whose."""
+        unallocated = self.unallocated.get()
+        if not unallocated:
+            return {}
+        netuids = self.subnets.netuids()
+        shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
+        return dict(zip(netuids, apportion(unallocated, shares), strict=True))
 
     def end_round(self, netuid: int) -> None:
         """Count a round of a training subnet that is over."""
@@ -235,10 +246,7 @@ class Incentive(Pallet[Event, NoError]):
         return len(listed) + sealed + vested
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:
-        """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake.
-
-        What was minted since the last epoch of any subnet is in no pot yet, unless `allocate` was called.
-        """
+        """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake."""
         return self._input(netuid, now, self.neurons.roster(netuid))
 
     def _input(self, netuid: int, now: int, roster: Roster) -> EpochInput:
@@ -266,7 +274,7 @@ class Incentive(Pallet[Event, NoError]):
             bonds=[self.bonds[netuid, uid] for uid in uids],
             pending_commit=[sealed.get(uid, 0) for uid in uids],
             owner_uid=roster.owner_uid,
-            emission=self._pots.waiting(netuid),
+            emission=self.waiting(netuid),
             hyperparameters=_dials(chosen),
         )
 
