@@ -4,6 +4,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("at any speed", settings(), deadline=None)  # machines are shared and noisy
+settings.load_profile("at any speed")
 
 
 @pytest.hookimpl(wrapper=True)

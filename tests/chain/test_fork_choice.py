@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.ledger import Ledger
+from chain.service.ledger import Ledger
 from runtime.primitives.babe import Primary, SecondaryVRF, VrfSignature, pre_digest_item
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import Hash
@@ -107,7 +107,7 @@ def check_heads(chain: Chain, model: Model) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_best_block_is_the_models_whatever_happens(seed: int) -> None:
     rng, tables = random.Random(seed), Tables()
     chain = Chain(tables)

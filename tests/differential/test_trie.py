@@ -30,13 +30,13 @@ def unhex(text: str) -> bytes:
 
 
 @pytest.mark.parametrize("version", [0, 1])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs=states)
 def test_roots_are_the_naive_ones(version: int, pairs: dict[bytes, bytes]) -> None:
     assert trie_root(pairs, version) == naive_trie.root(pairs, version)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(contents, max_size=80), st.sampled_from([0, 1]))
 def test_ordered_roots_are_the_naive_ones(items: list[bytes], version: int) -> None:
     assert ordered_root(items, version) == naive_trie.ordered_root(items, version)
@@ -53,7 +53,7 @@ def test_sequences_of_edits_have_the_naive_roots(seed: int) -> None:
     assert edit_sequence(seed, batches=12, largest=30) > 50
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(states, st.lists(keys, min_size=1, max_size=8))
 def test_proofs_convince_the_naive_verifier(flat: dict[bytes, bytes], asked: list[bytes]) -> None:
     model = Model()
@@ -63,7 +63,7 @@ def test_proofs_convince_the_naive_verifier(flat: dict[bytes, bytes], asked: lis
         assert naive_trie.proven(root, proof, key) == flat.get(key)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(states, st.lists(keys, min_size=1, max_size=8), st.sampled_from([0, 1]))
 def test_naive_proofs_convince_our_verifier(
     flat: dict[bytes, bytes], asked: list[bytes], version: int
@@ -73,7 +73,7 @@ def test_naive_proofs_convince_our_verifier(
     assert verify_proof(root, proof, wanted) == {key: flat.get(key) for key in wanted}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(keys, contents, min_size=1, max_size=20), st.data())
 def test_both_verifiers_refuse_what_lacks_a_part(flat: dict[bytes, bytes], data: st.DataObject) -> None:
     model = Model()

@@ -183,7 +183,7 @@ def test_an_api_there_is_not_is_not_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(argument=st.binary(min_size=1, max_size=90))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_noise_is_answered_or_does_not_decode(name: str, argument: bytes) -> None:
     try:
         reply: Any = ask(name, argument)

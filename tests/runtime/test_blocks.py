@@ -328,7 +328,7 @@ nested = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(keys, nested), min_size=1, max_size=4))
 def test_any_block_of_calls_keeps_the_books_and_executes_again(made: list[tuple[Any, Call]]) -> None:
     chain = Chain()

@@ -110,5 +110,5 @@ class Histories(RuleBasedStateMachine):
             assert runtime.staking.eras_stakers_overview.get(era.index, stash) is not None
 
 
-Histories.TestCase.settings = settings(max_examples=6, stateful_step_count=40, deadline=None)
+Histories.TestCase.settings = settings(max_examples=6, stateful_step_count=40)
 test_any_history = Histories.TestCase

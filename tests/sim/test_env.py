@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.common.errors import StorageError
 from chain.env import Locked
-from chain.errors import StorageError
 from chain.storage.db import FLAT, HISTORY, META, RocksDatabase
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import EPOCH_MS, Files, Killed, Life, SimClock, SimDisk
@@ -101,7 +101,7 @@ def played(database: Any, steps: list[tuple[str, str, bytes, bytes]]) -> list[ob
     return seen
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(STEPS)
 def test_the_database_in_memory_is_the_one_on_disk(steps: list[tuple[str, str, bytes, bytes]]) -> None:
     with TemporaryDirectory() as directory:

@@ -118,7 +118,7 @@ def test_two_nodes_cannot_share_it(tmp_path: Path) -> None:
     Guard.open(RealDisk(tmp_path)).close()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_is_refused(tmp_path: Path, data: st.DataObject) -> None:
     guard = opened(tmp_path)
@@ -166,7 +166,7 @@ def test_nothing_is_signed_unless_it_is_on_disk(tmp_path: Path, breaks: str) -> 
         survivor.sign_seal(PAIR, 10, B)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

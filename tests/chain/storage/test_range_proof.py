@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, NOTHING, Entry, StateRange
+from chain.common.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, NOTHING, Entry, StateRange
 from chain.storage.range_proof import Shown, prove_range, verify_range
 from chain.storage.restore import HeldSnapshot
 from chain.storage.state import Cache, Disk, View
@@ -45,7 +45,7 @@ def accepted(root: Hash, start: bytes, claim: StateRange) -> Shown | None:
 
 
 @given(STATES, KEYS, LIMITS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_honest_range_is_accepted(state: dict[bytes, bytes], start: bytes, limit: int) -> None:
     found = prove_range(view(state), start, limit)
     assert is_true(state, start, found)
@@ -65,7 +65,7 @@ def test_every_honest_range_is_accepted(state: dict[bytes, bytes], start: bytes,
 
 
 @given(STATES, LIMITS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ranges_in_a_row_are_the_state(state: dict[bytes, bytes], limit: int) -> None:
     root, reader, found, start, last = trie_root(state), view(state), list[Entry](), b"", -1.0
     while True:
@@ -80,7 +80,7 @@ def test_ranges_in_a_row_are_the_state(state: dict[bytes, bytes], limit: int) ->
 
 
 @given(STATES, KEYS, KEYS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_range_ends_with_the_first_key_beyond_its_end(
     state: dict[bytes, bytes], start: bytes, end: bytes
 ) -> None:
@@ -123,7 +123,7 @@ def altered(claim: StateRange, rng: random.Random, other: StateRange) -> StateRa
 
 
 @given(STATES, KEYS, KEYS, LIMITS, LIMITS, st.randoms(use_true_random=False))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_nothing_false_is_accepted(
     state: dict[bytes, bytes], start: bytes, another: bytes, limit: int, more: int, rng: random.Random
 ) -> None:
@@ -137,7 +137,7 @@ def test_nothing_false_is_accepted(
 
 
 @given(STATES.filter(bool), KEYS, LIMITS, st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_kind_of_lie_is_refused(
     state: dict[bytes, bytes], start: bytes, limit: int, rng: random.Random
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, StorageError, UnknownBlock
+from chain.common.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
 from chain.storage.db import META, RocksDatabase
 from chain.storage.pruning import NAMED
@@ -31,7 +31,7 @@ def test_genesis_is_the_block_that_clients_expect(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_any_history_of_imports_finalisations_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:

@@ -69,7 +69,7 @@ values = st.one_of(
 edits = st.dictionaries(keys, st.none() | values, max_size=12)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(edits, max_size=8))
 def test_edits_give_the_root_and_records_of_a_fresh_build(batches: list[dict[bytes, bytes | None]]) -> None:
     model = Model()
@@ -87,7 +87,7 @@ account_values = st.one_of(st.binary(min_size=80, max_size=80), st.sampled_from(
 account_edits = st.dictionaries(st.sampled_from(ACCOUNTS), st.none() | account_values, max_size=9)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.dictionaries(keys, values, max_size=2), st.lists(account_edits, max_size=9))
 def test_edits_of_accounts_give_the_root_and_records_of_a_fresh_build(
     others: dict[bytes, bytes], batches: list[dict[bytes, bytes | None]]
@@ -109,7 +109,7 @@ def test_thousands_of_edits_in_turn_lead_where_a_fresh_build_does() -> None:
     assert model.records == rebuilt(model.flat).records
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.dictionaries(keys, values, max_size=20), st.lists(keys, max_size=6))
 def test_proofs_show_values_and_absence(flat: dict[bytes, bytes], asked: list[bytes]) -> None:
     model = Model()
@@ -157,7 +157,7 @@ def naive_merkle_value(flat: Mapping[bytes, bytes], key: bytes) -> bytes | None:
     return blake2_256(node) if not shared or len(node) > 31 else node
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.dictionaries(keys, values, max_size=20), st.lists(keys, max_size=8))
 def test_the_merkle_value_is_that_of_the_node_above_all_descendants(
     flat: dict[bytes, bytes], asked: list[bytes]

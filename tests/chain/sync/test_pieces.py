@@ -44,7 +44,7 @@ def joined(spans: list[Span]) -> list[Span]:
 
 
 @given(st.integers(0, 1 << 32), st.sampled_from([1_000, 4_000, 100_000]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_pieces_are_what_is_missing(seed: int, limit: int) -> None:
     rng = random.Random(seed)
     found, missing, taken = Pieces([WHOLE]), [WHOLE], list[Piece]()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.txpool.pool import REVALIDATED_AT_ONCE, Limits, Pool
 from chain.txpool.watch import MAX_UNREAD, Watch, at
 from runtime.primitives.transaction import TransactionRejected
@@ -299,7 +299,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ACTIONS, st.integers(1, 6), st.integers(1, 4))
 def test_the_author_always_gets_an_order_that_applies(
     actions: list[tuple[str, int, int]], ready_count: int, future_count: int

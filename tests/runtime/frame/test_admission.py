@@ -90,7 +90,7 @@ def test_the_verdict_is_the_verifiers() -> None:
         )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=150), max_size=4))
 def test_noise_claims_nothing_and_breaks_nothing(noise: list[bytes]) -> None:
     chain = SHARED

@@ -142,7 +142,7 @@ def test_a_block_from_the_future_is_refused() -> None:
     SHARED.execute(DRAFT.header, BODY, now_ms=1001 * SLOT_MS - 30_000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=120), st.integers(0, 3))
 def test_noise_in_a_body_never_breaks_the_node(noise: bytes, place: int) -> None:
     body = [*BODY]
@@ -151,7 +151,7 @@ def test_noise_in_a_body_never_breaks_the_node(noise: bytes, place: int) -> None
         SHARED.execute(DRAFT.header, body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_transaction_with_a_flipped_bit_is_refused(data: st.DataObject) -> None:
     flipped = bytearray(PAID)
@@ -161,7 +161,7 @@ def test_a_transaction_with_a_flipped_bit_is_refused(data: st.DataObject) -> Non
         EXECUTIVE.validate(SHARED.state, SHARED.head, bytes(flipped))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=150), st.booleans())
 def test_noise_as_a_transaction_is_refused(noise: bytes, announced: bool) -> None:
     encoded = prefixed(bytes([0x84]) + noise) if announced else noise

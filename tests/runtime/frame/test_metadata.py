@@ -170,7 +170,7 @@ CALLS = [(pallet, each) for pallet in RUNTIME.pallets for each in spec_of(type(p
     ("pallet", "spec"), CALLS, ids=[f"{pallet.name}.{each.name}" for pallet, each in CALLS]
 )
 @given(data=st.data())
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_every_call_is_read_as_it_was_written(pallet: Any, spec: Any, data: st.DataObject) -> None:
     arguments = tuple(data.draw(values(annotation)) for annotation in spec.wire_types)
     encoded = AssayRuntime.codecs.of(RuntimeCall).encode(Call(pallet.index, spec.index, arguments))
@@ -185,7 +185,7 @@ ITEMS = [(name, item) for name, item in storage_items() if item.name != "Events"
 
 @pytest.mark.parametrize(("pallet", "item"), ITEMS, ids=[f"{name}.{item.name}" for name, item in ITEMS])
 @given(data=st.data())
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_every_stored_value_is_read_as_it_was_written(pallet: str, item: Any, data: st.DataObject) -> None:
     encoded = AssayRuntime.codecs.of(item.value).encode(data.draw(values(item.value)))
     shown = next(each for each in PALLETS[pallet].storage if each.value["name"] == item.name)

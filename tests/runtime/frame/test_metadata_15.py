@@ -185,7 +185,7 @@ def test_types_of_functions_have_the_paths_clients_know() -> None:
 
 @pytest.mark.parametrize(("api", "function"), FUNCTIONS, ids=NAMES)
 @given(data=st.data())
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_arguments_and_results_are_read_as_they_were_written(
     api: ApiSpec, function: FunctionSpec, data: st.DataObject
 ) -> None:

@@ -79,11 +79,11 @@ class Layers(RuleBasedStateMachine):
         assert self.overlay.root() == trie_root(entries)
 
 
-Layers.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Layers.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 test_nested_transactions: Any = Layers.TestCase
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(keys, max_size=6), st.lists(keys, max_size=6))
 def test_what_is_deleted_on_the_way_is_not_met_again(put: list[bytes], deleted: list[bytes]) -> None:
     overlay = Overlay(MemoryState(START))

@@ -84,7 +84,7 @@ def follow(chain: Chain, model: Model, gap: int) -> Block:
     return block
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.sampled_from([1, 2, 7, 29, 30, 31, 61, 95]), min_size=1, max_size=12))
 def test_epochs_and_randomness_follow_the_model(gaps: list[int]) -> None:
     chain, model = Chain(), Model()

@@ -380,7 +380,7 @@ def change(event: Any, before: dict[AccountId, int]) -> int:
     raise AssertionError(event)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(steps, max_size=12))
 def test_every_change_of_issuance_has_its_event(made: list[tuple[Any, ...]]) -> None:
     ext = ledger(alice=1000, bob=500, carol=300)

@@ -57,7 +57,7 @@ def after(sessions: list[bytes]) -> Externalities:
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_sessions_a_bond_answers_for_have_their_roots(salts: list[bytes]) -> None:
     historical = after(salts).runtime.historical
     roots = {at: (session_root(members(4, salt)), 4) for at, salt in enumerate(salts)}

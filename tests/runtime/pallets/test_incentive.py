@@ -313,7 +313,7 @@ def play(step, ext):
             ext.dispatch(*call)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STEPS)
 def test_no_history_loses_a_planck(steps):
     ext = alone(constants={"Incentive": {"BlockReward": 7_777_777_777}})

@@ -229,7 +229,7 @@ STEPS = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(STEPS, max_size=30))
 def test_deposits_are_conserved(steps: list[tuple[str, AccountId, int, Call, bool]]) -> None:
     held = [["0x" + who.hex(), 1_000] for who in (ALICE, BOB, CAROL, ONE, TWO, THREE)]

@@ -258,7 +258,7 @@ CALLS = st.one_of(
 STEPS = st.tuples(st.integers(0, 15), st.sampled_from([ALICE, CAROL, HOT_CAROL, HOT_DAVE]), CALLS)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(STEPS, max_size=12))
 def test_no_sequence_of_calls_breaks_the_seats(steps):
     ext = market()

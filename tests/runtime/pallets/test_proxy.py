@@ -352,7 +352,7 @@ CALLS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(PEOPLE), st.none() | ACCOUNTS, CALLS), max_size=30))
 def test_deposits_are_conserved(steps: list[tuple[AccountId, AccountId | None, tuple[Any, ...]]]) -> None:
     ext = market()

@@ -352,5 +352,5 @@ class Histories(RuleBasedStateMachine):
         self.bench.check()
 
 
-Histories.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Histories.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 test_any_history = Histories.TestCase

@@ -96,7 +96,7 @@ mischief = st.none() | st.none() | st.tuples(st.sampled_from(MISCHIEF), st.integ
 blocks = st.lists(st.tuples(presence, mischief, st.integers(0, 9)), min_size=25, max_size=45)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(blocks, st.integers(0, 90))
 def test_invariants_hold_whatever_happens(
     history: list[tuple[int, tuple[str, int] | None, int]], paused: int

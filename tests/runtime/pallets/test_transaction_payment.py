@@ -51,7 +51,7 @@ def test_the_heaviest_call_has_a_fee_that_fits_the_wire() -> None:
     assert runtime.transaction_payment.details(info, 2**32 - 1, 2**100).total() < 2**128
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**128 - 1),
     st.integers(0, 2**128 - 1), st.sampled_from(Pays),

@@ -272,7 +272,7 @@ def test_a_proof_of_another_block_says_so() -> None:
     assert str(refused.value) == f"other target: it is for #1 ({named}), not for #2 ({named})"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_the_verdict_equals_a_count_by_hand(data: st.DataObject) -> None:
     """Random trees and votes, equivocators of at most f: final is the highest block with the weight."""

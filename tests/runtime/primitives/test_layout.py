@@ -87,7 +87,7 @@ def one_by_one(annotation: Any, value: Any) -> bytes:
 typed = st.sampled_from(LAID).flatmap(lambda annotation: st.tuples(st.just(annotation), leaves(annotation)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(typed, st.binary(max_size=3), st.binary(max_size=3))
 def test_a_packed_value_is_its_fields_one_by_one(drawn: Any, before: bytes, after: bytes) -> None:
     annotation, value = drawn
@@ -105,7 +105,7 @@ def test_a_packed_value_is_its_fields_one_by_one(drawn: Any, before: bytes, afte
     assert out == before + encoded
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(typed, st.binary(min_size=1, max_size=3))
 def test_every_other_length_is_refused(drawn: Any, more: bytes) -> None:
     annotation, value = drawn
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused(annotation: Any, value: Any) -> None:
         codec(list[annotation]).encode([value])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 12), st.integers(1, 1 << 140), st.booleans())
 def test_no_leaf_takes_more_than_its_bytes(leaf: int, excess: int, negative: bool) -> None:
     tops = [(1 << 8 * size) - 1 for size in (2, 1, 16, 8, 1, 16, 16, 16, 16)]

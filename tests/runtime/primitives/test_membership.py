@@ -38,7 +38,7 @@ def members(count: int, salt: bytes = b"") -> list[Member]:
 
 
 @given(st.integers(1, 60), st.binary(max_size=4), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_proof_of_every_key_verifies(count: int, salt: bytes, session: int) -> None:
     listed = members(count, salt)
     root, total = session_root(listed), sum(member.weight for member in listed)
@@ -56,7 +56,7 @@ def test_the_proof_of_every_key_verifies(count: int, salt: bytes, session: int) 
 
 
 @given(st.data(), st.integers(1, 30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_proof_shows_nothing_but_its_key_under_its_root(data: st.DataObject, count: int) -> None:
     listed = members(count)
     owner = data.draw(st.sampled_from(listed))

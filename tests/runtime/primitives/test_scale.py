@@ -202,7 +202,7 @@ def compositions(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 kinds = st.recursive(st.sampled_from(LEAVES), compositions, max_leaves=6)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_composed_types_are_what_scalecodec_makes_of_them(data: st.DataObject) -> None:
     kind = data.draw(kinds)
@@ -214,7 +214,7 @@ def test_composed_types_are_what_scalecodec_makes_of_them(data: st.DataObject) -
     assert len(encoded) >= codec(kind.annotation).least
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_broken_encodings_raise_decode_errors_only(data: st.DataObject) -> None:
     kind = data.draw(kinds)

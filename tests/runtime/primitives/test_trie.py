@@ -61,7 +61,7 @@ nibbles = st.text("0123456789abcdef", max_size=600)
 
 
 @given(nibbles, values, st.lists(st.none() | st.binary(min_size=1, max_size=60), min_size=16, max_size=16))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_nodes_round_trip(partial: str, value: NodeValue | None, inlined: list[bytes | None]) -> None:
     children = tuple(None if child is None else reference(child) for child in inlined)
     bitmap = sum(1 << slot for slot, child in enumerate(children) if child)
@@ -131,7 +131,7 @@ def test_malformed_nodes_are_refused(node: str) -> None:
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_decode_to_their_own_encoding_or_are_refused(data: bytes) -> None:
     try:
         node = decode_node(data)

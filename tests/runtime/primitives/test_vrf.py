@@ -123,7 +123,7 @@ def test_rfc_9381_examples(example: tuple[str, ...]) -> None:
     assert slow_prove(seed, alpha) == (public, pi, beta)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
 def test_equals_plain_integers(seed: bytes, alpha: bytes) -> None:
     public, pi, beta = slow_prove(seed, alpha)

@@ -100,7 +100,7 @@ def check(book: AddressBook) -> None:
         max_size=80,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_done_to_it_the_book_stays_one_and_reads_back(steps: list[tuple[str, int, int]]) -> None:
     book, now = book_of(), NOW
     for step, number, source in steps:

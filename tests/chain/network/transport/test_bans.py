@@ -114,7 +114,7 @@ def test_a_storm_of_bans_is_written_a_few_times(monkeypatch: pytest.MonkeyPatch)
     assert bans_on(files, hands).current() == 100
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 1 << 32))
 def test_they_are_bounded_and_those_that_end_last_are_kept(seed: int) -> None:
     rng, hands, files = random.Random(seed), Hands(), Files()

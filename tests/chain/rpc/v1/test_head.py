@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chain.rpc.v1.head as head_module
-from chain.notifications import FinalityNotification, ImportNotification
+from chain.common.notifications import FinalityNotification, ImportNotification
 from chain.rpc.v1.head import FINAL_BLOCKS, MAX_PINNED, PIN_AGE, Head
 from tests.chain.rpc.conftest import MemoryNode
 
@@ -126,7 +126,7 @@ class Scene:
                 tell(queue.popleft())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.randoms(use_true_random=False), st.integers(5, 40))
 def test_nothing_is_told_before_its_block_in_any_order(rng: random.Random, steps: int) -> None:
     scene = Scene()

@@ -44,7 +44,7 @@ def rolls(draw: st.DrawFn, most: int = 7, stake: int = 60, zero: int = 0) -> Rol
     return candidates, votes, draw(st.integers(1, candidates))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(rolls(most=12, stake=10**18, zero=1))
 def test_seats_scores_and_parts_are_those_of_the_paper(roll: Roll) -> None:
     candidates, votes, seats = roll
@@ -60,7 +60,7 @@ def test_seats_scores_and_parts_are_those_of_the_paper(roll: Roll) -> None:
             assert abs(mine.get(candidate, 0) - stake * part / sum(paid.values())) < 1 + Fraction(1, 10**6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rolls(stake=20))
 def test_representation_is_justified_in_proportion(roll: Roll) -> None:
     candidates, votes, seats = roll
@@ -75,7 +75,7 @@ def test_the_check_of_representation_finds_what_is_unjust() -> None:
     assert not is_justified(4, votes, 3, {0, 1, 2})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rolls(most=10, stake=2**128 - 1), st.integers(1, 10))
 def test_an_election_goes_on_from_what_is_stored(roll: Roll, size: int) -> None:
     candidates, votes, seats = roll
@@ -91,7 +91,7 @@ def test_an_election_goes_on_from_what_is_stored(roll: Roll, size: int) -> None:
     assert tally == run(candidates, votes, seats, size=100)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rolls(most=10, stake=2**120))
 def test_scores_never_fall_and_nobody_pays_more_than_the_seats_cost(roll: Roll) -> None:
     candidates, votes, seats = roll

@@ -53,7 +53,7 @@ wide = rolls(most=14, stake=10**6)
 narrow = rolls(most=14, stake=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(wide | narrow)
 def test_every_sum_stays_and_no_circle_does(roll: Roll) -> None:
     candidates, votes, seats = roll
@@ -80,7 +80,7 @@ def test_the_check_of_circles_finds_one() -> None:
     assert not is_forest([(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (0, 2)])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wide | narrow, st.integers(-1, 40))
 def test_it_goes_on_from_what_is_stored(roll: Roll, budget: int) -> None:
     candidates, votes, seats = roll
@@ -94,7 +94,7 @@ def test_it_goes_on_from_what_is_stored(roll: Roll, budget: int) -> None:
     assert turns <= len(voters)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wide | narrow)
 def test_supports_hold_all_stake_that_elected_somebody(roll: Roll) -> None:
     candidates, votes, seats = roll

@@ -75,7 +75,7 @@ def change(events: Sequence[Any]) -> int:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ways)
 def test_invariants_hold_and_nothing_is_made_or_lost(made: list[tuple[Any, ...]]) -> None:
     economy = Economy(constants={"BondingDuration": 2, "MaxExposurePageSize": 2})
