@@ -46,6 +46,7 @@ class NeuronInfo:
     immune_until: BlockNumber  # the first block in which a newcomer may replace it
     prune_rank: u16 | None  # 0 goes first; None while immune, and for the owner's uid
     bond: Balance
+    vesting: Balance  # earned, and not its coldkey's yet
     axon: Axon | None
 
 
@@ -206,6 +207,7 @@ class SubnetApi(Bound):
         if not self.runtime.subnets.exists(netuid):
             return None
         subnets, incentive = self.runtime.subnets, self.runtime.incentive
+        incentive.allocate()  # in this view alone: what is minted already belongs to somebody
         network, now = subnets.network(netuid), self._now()
         changes = sorted(subnets.pending_changes.under(netuid), key=lambda entry: entry[0].value)
         carried = incentive.carried_over[netuid]
@@ -293,6 +295,7 @@ class SubnetApi(Bound):
         if not self.runtime.subnets.exists(netuid):
             return None
         now = self._now()
+        self.runtime.incentive.allocate()
         epoch = self.runtime.incentive.epoch_input(netuid, now + 1)
         made = run_epoch(epoch)
         rows = [
@@ -366,6 +369,7 @@ class SubnetApi(Bound):
             immune_until=neuron.registered_at + self.runtime.subnets.parameters(netuid).immunity_period,
             prune_rank=rank,
             bond=neuron.bond,
+            vesting=incentive.vesting_of(netuid, uid),
             axon=neurons.axons.get(netuid, neuron.hotkey),
         )
 

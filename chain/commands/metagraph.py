@@ -99,7 +99,7 @@ def _neuron(found: Json) -> str:
         f"last epoch  {asy(each['emission'])} ASY; of 65,535: consensus {each['consensus']}, "
         f"incentive {each['incentive']}, dividends {each['dividends']}",
         f"registered  #{each['registeredAt']}, immune until #{each['immuneUntil']}",
-        f"bond        {asy(each['bond'])} ASY",
+        f"bond        {asy(each['bond'])} ASY; {asy(each['vesting'])} ASY vest",
     ]
     if each["axon"]:
         lines.append(f"axon        {printable(each['axon']['url'])}")

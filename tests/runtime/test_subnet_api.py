@@ -98,7 +98,7 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
     minted = sum((REWARD >> number) - (REWARD >> number) // 5 for number in range(1, 5))
     found = ask(chain, "metagraph", Metagraph | None)
     assert minted // 2 - 4 <= found.emission <= minted // 2 + 4
-    nobody = {"consensus": 0, "incentive": 0, "dividends": 0, "emission": 0, "prune_rank": None}
+    nobody = {"consensus": 0, "incentive": 0, "dividends": 0, "emission": 0, "prune_rank": None, "vesting": 0}
     judge = NeuronInfo(
         uid=0, hotkey=ALICE.account, coldkey=ALICE.account, name="", stake=10**15, validator_permit=True,
         last_update=4, registered_at=0, immune_until=10, bond=BOND, axon=Axon(*axon, 3), **nobody,

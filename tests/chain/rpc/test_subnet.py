@@ -16,7 +16,7 @@ JUDGE = {
     "uid": 0, "hotkey": ALICE, "coldkey": ALICE, "name": "", "stake": str(10_000 * ASY),
     "validatorPermit": True, "consensus": 0, "incentive": 0, "dividends": 0, "emission": "0",
     "lastUpdate": 0, "registeredAt": 0, "immuneUntil": 100, "pruneRank": None, "bond": str(500 * ASY),
-    "axon": None,
+    "vesting": "0", "axon": None,
 }  # fmt: skip
 LONG = ("burn_start", "burn_min", "burn_max", "uid_bond", "weights_version", "stake_threshold")
 """Numbers of more than 32 bits: JSON has them as strings."""
