@@ -11,14 +11,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench.transfers import account, signed
-from chain.block_files import SignedBlock, read_binary, write_binary
+from chain.commands.block_files import SignedBlock, read_binary, write_binary
+from chain.common.errors import StorageError
+from chain.common.notifications import Notifications
 from chain.consensus.slots import claim, seal
 from chain.env import Batch
 from chain.env_real import RealClock
-from chain.errors import StorageError
 from chain.executor import Executor
 from chain.keys.pair import Keypair
-from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage import store as store_module
 from chain.storage.blocks import Blocks

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
+from chain.common.errors import SubmitError
+from chain.common.seen import Seen
 from chain.env import Clock
-from chain.errors import SubmitError
 from chain.network.messages import MAX_TRANSACTIONS, TRANSACTIONS, Channel, Status, Transactions
 from chain.network.service import Network
 from chain.network.transactions import BATCH_SECONDS, KNOWN_TRANSACTIONS, Waiting
-from chain.seen import Seen
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
 

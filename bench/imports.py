@@ -19,8 +19,8 @@ from bench import transfers
 from bench.peers import cores
 from bench.record import finish, parser
 from bench.transfers import Slot
+from chain.common.notifications import Notifications
 from chain.executor import Executor
-from chain.notifications import Notifications
 from chain.signatures import Signatures
 from chain.storage.db import RocksDatabase
 from chain.storage.state import StateAt

@@ -13,9 +13,9 @@ import random
 from dataclasses import dataclass, field
 
 from bench.record import finish, parser
+from chain.common.notifications import ImportNotification
 from chain.network.messages import MAX_PUSHED_BODY, Channel
 from chain.node import Node
-from chain.notifications import ImportNotification
 from runtime.primitives.types import Hash
 from tests.chain.network.lab import Lab
 from tests.sim.genesis import stash_pair

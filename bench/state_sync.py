@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.record import finish, parser, resident_mib
-from chain.state_data import MAX_RANGE, StateRange, entry_size
+from chain.common.state_data import MAX_RANGE, StateRange, entry_size
 from chain.storage.range_proof import verify_range
 from chain.storage.state import StateAt
 from chain.storage.store import ChainStore

@@ -11,8 +11,8 @@ import logging
 import time
 
 from bench.record import finish, parser
+from chain.common.notifications import Notifications
 from chain.executor import Executor
-from chain.notifications import Notifications
 from chain.storage.blocks import changes_voters
 from chain.storage.store import ChainStore
 from chain.sync.download import CHUNK

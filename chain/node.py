@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from chain.checkpoints import Checkpoint, Checkpoints
+from chain.common.notifications import FinalityNotification, ImportNotification, Notifications
+from chain.common.tasks import observed
 from chain.consensus.author import Author
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.grandpa.driver import Driver
@@ -25,13 +27,10 @@ from chain.consensus.guard import Guard
 from chain.env import Clock, Environment, Rng, Transport
 from chain.env_real import NoTransport, RealClock, RealDisk, RealRng, no_peers, real_environment
 from chain.executor import Executor
-from chain.informant import Informant
 from chain.keys.keystore import KEY_KINDS, Keystore
 from chain.keys.node import load_node_key, peer_id
 from chain.keys.pair import Keypair
 from chain.keys.session import SessionKeys
-from chain.ledger import Ledger
-from chain.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
 from chain.network.blocks import BlockExchange
 from chain.network.discovery.exchange import Discovery
 from chain.network.messages import PROTOCOL_VERSION, Channel, Roles, Status
@@ -41,13 +40,12 @@ from chain.network.transactions import TransactionGossip
 from chain.network.transport.tcp import TcpConfig, TcpTransport
 from chain.network.votes import VoteExchange
 from chain.network.warps import WarpExchange
-from chain.notifications import FinalityNotification, ImportNotification, Notifications
-from chain.operator import NodeOperator
-from chain.readings import network_reading
-from chain.recall import recall
-from chain.reports import Reports
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo
 from chain.rpc.server import RpcConfig, RpcServer
+from chain.service.ledger import Ledger
+from chain.service.recall import recall
+from chain.service.reports import Reports
+from chain.service.tip import Tip
 from chain.signatures import Signatures
 from chain.spec import ChainSpec, SpecError
 from chain.storage.ascent import AscentRecord
@@ -63,8 +61,10 @@ from chain.sync.importer import Importer
 from chain.sync.service import Sync
 from chain.sync.state_sync import StateSync
 from chain.sync.trust import check_passed, leave_ascent, trust_of, warn_of_age
-from chain.tasks import observed
-from chain.tip import Tip
+from chain.telemetry.informant import Informant
+from chain.telemetry.metrics import AUTHORITY_ROLE, FULL_ROLE, Metrics, MetricsServer, Reading
+from chain.telemetry.operator import NodeOperator
+from chain.telemetry.readings import network_reading
 from chain.txpool.pool import Pool
 from chain.txpool.watch import Watch
 from chain.upgrades import Upgrades

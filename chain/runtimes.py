@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from chain.errors import RuntimeMissing
+from chain.common.errors import RuntimeMissing
 from runtime.apis import NATIVE
 from runtime.native import NativeRuntime
 from runtime.primitives.manifest import Manifest, ManifestError

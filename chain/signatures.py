@@ -26,8 +26,8 @@ from runtime.primitives.types import AccountId
 
 log = logging.getLogger("signatures")
 
-REMEMBERED = 200_000
-"""claims; some 25 MB"""
+REMEMBERED = 32_768
+"""claims; some 4 MB, four pools full"""
 BATCH = 64
 """claims a worker gets at once; sending fewer costs as much as verifying them"""
 MANY = 2 * BATCH

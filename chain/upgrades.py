@@ -9,12 +9,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
+from chain.common.errors import RuntimeMissing
+from chain.common.notifications import ImportNotification
 from chain.env import Clock
-from chain.errors import RuntimeMissing
 from chain.executor import Executor, Upgrade
-from chain.logs import short
-from chain.notifications import ImportNotification
 from chain.storage.store import ChainStore
+from chain.telemetry.logs import short
 from runtime.primitives.manifest import CODE_KEY
 
 log = logging.getLogger("runtime")

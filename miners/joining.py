@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
-from chain.metrics import MetricsServer
+from chain.telemetry.metrics import MetricsServer
 from miners.blobs.addresses import BadAddress
 from miners.blobs.addresses import check as check_address
 from miners.blobs.client import BlobClient

@@ -9,9 +9,9 @@ import json
 
 from chain.commands import database
 from chain.commands.failure import Failure
+from chain.common.errors import InvalidBlock, StateDiscarded
 from chain.consensus.slots import pre_digest_slot, verify_header
 from chain.env_real import RealClock
-from chain.errors import InvalidBlock, StateDiscarded
 from chain.executor import Executor
 from chain.storage.store import ChainStore
 from runtime.frame.executive import BlockRejected

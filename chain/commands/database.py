@@ -7,10 +7,10 @@ from pathlib import Path
 
 from chain.commands.failure import USAGE, Failure
 from chain.commands.places import DEFAULT_BASE
+from chain.common.errors import RuntimeMissing, StorageError
+from chain.common.notifications import Notifications
 from chain.env_real import RealClock
-from chain.errors import RuntimeMissing, StorageError
 from chain.executor import Executor
-from chain.notifications import Notifications
 from chain.spec import ChainSpec, SpecError
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from chain.block_files import SignedBlock, write_binary, write_json
 from chain.commands import database
+from chain.commands.block_files import SignedBlock, write_binary, write_json
 from chain.commands.failure import USAGE, Failure
 from chain.storage.store import ChainStore
 

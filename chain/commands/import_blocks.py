@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from chain.block_files import BlockFileError, SignedBlock, read_binary, read_json
 from chain.commands import database
+from chain.commands.block_files import BlockFileError, SignedBlock, read_binary, read_json
 from chain.commands.failure import Failure
+from chain.common.errors import InvalidBlock, StateDiscarded, UnknownBlock
 from chain.env_real import RealClock
-from chain.errors import InvalidBlock, StateDiscarded, UnknownBlock
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
 from runtime.frame.executive import BlockRejected

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from chain.commands import database
 from chain.commands.failure import USAGE, Failure
+from chain.common.errors import RuntimeMissing
 from chain.consensus.guard import Guard
 from chain.consensus.guard_records import CORRUPT_FILE, GUARD_FILE, GuardError
 from chain.env_real import RealDisk
-from chain.errors import RuntimeMissing
 from chain.executor import Executor
 from chain.keys.keystore import BABE_KEY, GRANDPA_KEY, Keystore
 from chain.spec import ChainSpec, SpecError

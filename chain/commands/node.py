@@ -23,12 +23,11 @@ from chain.commands import peer_flags
 from chain.commands.failure import USAGE, Failure, of_files
 from chain.commands.places import DEFAULT_BASE
 from chain.commands.ports import ensure_free
+from chain.common.errors import RuntimeMissing, StorageError, SyncRefused
 from chain.consensus.guard_records import GuardError
-from chain.errors import RuntimeMissing, StorageError, SyncRefused
 from chain.keys.keystore import KeystoreError
 from chain.keys.node import NodeKeyError, parse_node_key, read_node_key
 from chain.keys.pair import Keypair
-from chain.logs import LogSpecError, set_up
 from chain.node import NodeConfig, Service
 from chain.rpc.door import DEFAULT_ORIGINS
 from chain.rpc.policy import RpcMethods
@@ -37,6 +36,7 @@ from chain.signatures import MAX_WORKERS, workers_for
 from chain.spec import ChainSpec, SpecError
 from chain.storage.pruning import NAMED, Pruning
 from chain.sync.bootstrap import SyncMode
+from chain.telemetry.logs import LogSpecError, set_up
 
 log = logging.getLogger("node")
 

@@ -9,7 +9,7 @@ import shutil
 
 from chain.commands import database
 from chain.commands.failure import Failure
-from chain.errors import StorageError
+from chain.common.errors import StorageError
 from chain.storage.db import locked
 
 

@@ -15,7 +15,7 @@ from chain.consensus.guard_records import GuardError
 from chain.consensus.slots import BUILD_SHARE, Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
 from chain.keys.pair import Keypair
-from chain.logs import short
+from chain.telemetry.logs import short
 from runtime.frame.errors import InvalidDigest, RuntimeTrap
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes

@@ -5,7 +5,7 @@ guard.db = blake2-256 of the rest | version | SCALE of the records
 
 from typing import Annotated
 
-from chain.checked_file import Damaged, read_checked, write_checked
+from chain.common.checked_file import Damaged, read_checked, write_checked
 from chain.env import Disk
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.shapes import Bounded, struct, u8, u64

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from chain.common.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.env import Clock
-from chain.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.keys.pair import Keypair
 from runtime.primitives import vrf
 from runtime.primitives.babe import (

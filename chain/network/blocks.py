@@ -8,9 +8,10 @@ wanted here   -> a request with a number; its answer goes to whoever asked
 from math import isqrt
 from typing import Protocol
 
-from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.common.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.common.faults import Fault
+from chain.common.seen import Seen
 from chain.env import Clock
-from chain.faults import Fault
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,
@@ -28,7 +29,6 @@ from chain.network.messages import (
 )
 from chain.network.requests import Allowance, Requests, Servings
 from chain.network.service import Handle, Network
-from chain.seen import Seen
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 

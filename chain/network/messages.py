@@ -9,8 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated
 
-from chain.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
-from chain.state_data import StateRange
+from chain.common.block_data import MAX_BLOCKS, MAX_EXTRINSICS, BlockData, WarpStep
+from chain.common.state_data import StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, Fixed, Variants, struct, u8, u32, u64, variant

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chain.common.faults import Fault, PeerFault
 from chain.env import Clock
-from chain.faults import Fault, PeerFault
 from chain.network.peers import Bucket
 
 NUMBER = 8

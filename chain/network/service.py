@@ -14,9 +14,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from chain.common.errors import RuntimeMissing, StorageError
+from chain.common.faults import Fault, PeerFault
 from chain.env import Clock, Transport
-from chain.errors import RuntimeMissing, StorageError
-from chain.faults import Fault, PeerFault
 from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
 from chain.network.peers import Peer, Reputations
 from runtime.primitives.scale import DecodeError

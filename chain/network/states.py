@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from chain.common.errors import StateDiscarded, UnknownBlock
+from chain.common.faults import Fault
+from chain.common.state_data import MAX_RANGE, NOTHING, StateRange
+from chain.common.tasks import aside
 from chain.env import Clock
-from chain.errors import StateDiscarded, UnknownBlock
-from chain.faults import Fault
 from chain.network.messages import (
     LIMITS,
     STATE_REQUEST,
@@ -25,8 +27,6 @@ from chain.network.messages import (
 )
 from chain.network.requests import NUMBER, Allowance, Requests, Servings
 from chain.network.service import Handle, Network
-from chain.state_data import MAX_RANGE, NOTHING, StateRange
-from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 

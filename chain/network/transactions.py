@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from chain.common.errors import SubmitError
+from chain.common.faults import Fault, PeerFault
+from chain.common.seen import Seen
 from chain.env import Clock
-from chain.errors import SubmitError
-from chain.faults import Fault, PeerFault
 from chain.network.messages import (
     ID_SIZE,
     LIMITS,
@@ -34,7 +35,6 @@ from chain.network.messages import (
 from chain.network.requests import Allowance, Servings
 from chain.network.service import Handle, Network
 from chain.network.wanted import Wanted
-from chain.seen import Seen
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.transaction import TransactionRejected
 from runtime.primitives.types import Hash

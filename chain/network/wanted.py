@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.network.messages import MAX_TRANSACTIONS
 
 MAX_OFFERED = 4096

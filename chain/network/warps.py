@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from chain.block_data import WarpStep
+from chain.common.block_data import WarpStep
+from chain.common.faults import Fault
 from chain.env import Clock
-from chain.faults import Fault
 from chain.network.messages import (
     LIMITS,
     MAX_STEPS,

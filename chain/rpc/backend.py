@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from chain.errors import UnknownBlock
-from chain.notifications import FinalityNotification, ImportNotification, Subscription
+from chain.common.errors import UnknownBlock
+from chain.common.notifications import FinalityNotification, ImportNotification, Subscription
 from chain.rpc.errors import RpcError, client_error
 from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.frame.state import State

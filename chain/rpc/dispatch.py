@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 from chain.rpc import errors
 from chain.rpc.backend import Backend, Observer
 from chain.rpc.errors import Json, RpcError, known_error, over_limit

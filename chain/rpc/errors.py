@@ -4,7 +4,7 @@ Source: JSON-RPC 2.0 section 5.1; Substrate's rpc-api; jsonrpsee for limits;
 paritytech/json-rpc-interface-spec for chainHead.
 """
 
-from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
 
 Json = object
 """Anything json.dumps takes."""

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
-from chain.notifications import FinalityNotification, ImportNotification, SlowSubscriber
+from chain.common.errors import RuntimeMissing, StateDiscarded, UnknownBlock
+from chain.common.notifications import FinalityNotification, ImportNotification, SlowSubscriber
 from chain.rpc.backend import Backend, ProvableState
 from chain.rpc.dispatch import encode
 from chain.rpc.errors import Json

@@ -5,7 +5,7 @@ It lies in META beside the chain, which stands at its genesis block meanwhile.
 
 from collections.abc import Iterable, Sequence
 
-from chain.block_data import WarpStep
+from chain.common.block_data import WarpStep
 from chain.env import Database
 from chain.storage.blocks import Blocks
 from chain.storage.db import HEADERS, META

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
+from chain.common.errors import UnknownBlock
 from chain.env import Batch, Database
-from chain.errors import UnknownBlock
 from chain.storage.db import BODIES, CANON, HEADERS, JUSTIFICATIONS, META
 from runtime.primitives.babe import is_primary_header
 from runtime.primitives.grandpa import changes_voters

@@ -15,8 +15,8 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+from chain.common.errors import StorageError
 from chain.env import Batch
-from chain.errors import StorageError
 
 log = logging.getLogger("db")
 
@@ -36,6 +36,8 @@ MAX_LOG_BYTES = 256 * 1024 * 1024
 """A quiet column family would otherwise pin every old log."""
 MEMTABLE_BYTES = 16 * 1024 * 1024
 """per column family"""
+MEMTABLES_BYTES = 24 * 1024 * 1024
+"""of all of them together; the fullest is written out first"""
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 LOCK = "LOCK"
 """the file that RocksDB locks"""
@@ -263,6 +265,7 @@ def _options() -> Any:
     options.create_if_missing(True)
     options.create_missing_column_families(True)
     options.set_max_total_wal_size(MAX_LOG_BYTES)
+    options.set_db_write_buffer_size(MEMTABLES_BYTES)
     options.set_keep_log_file_num(4)
     return options
 

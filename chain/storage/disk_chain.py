@@ -6,8 +6,8 @@ wait for finality, and comes back when another fork turns out to be the one.
 
 from collections.abc import Mapping
 
+from chain.common.errors import StorageError, TrieTooFar
 from chain.env import Batch
-from chain.errors import StorageError, TrieTooFar
 from chain.storage.db import FLAT, HISTORY, TRIE, UNDO
 from chain.storage.state import Disk, Overlay, Rewound, View, history_stem, pack_old
 from chain.storage.trie import Branches, Record, record_key, update

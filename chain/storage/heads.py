@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from chain.common.errors import StorageError
 from chain.env import Batch, Database
-from chain.errors import StorageError
 from chain.storage.blocks import Blocks
 from chain.storage.db import META
 from chain.storage.disk_chain import write_state

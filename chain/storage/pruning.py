@@ -10,8 +10,8 @@ Source: paritytech/polkadot-sdk substrate/client/state-db (PruningMode), substra
 
 from dataclasses import dataclass
 
+from chain.common.errors import StorageError
 from chain.env import Batch, Database
-from chain.errors import StorageError
 from chain.storage.blocks import Blocks
 from chain.storage.db import HISTORY, META, UNDO
 from chain.storage.disk_chain import read_undo

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from chain.state_data import MAX_ENTRIES, MAX_NODES, Entry, StateRange, entry_size
+from chain.common.state_data import MAX_ENTRIES, MAX_NODES, Entry, StateRange, entry_size
 from chain.storage.trie import Record, inner_of, read_leaf, shape
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.trie import (

@@ -11,8 +11,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
+from chain.common.state_data import Entry
 from chain.env import Batch, Database
-from chain.state_data import Entry
 from chain.storage.db import FLAT, FORKS, META, STATE_COLUMNS, TRIE
 from chain.storage.disk_chain import write_state
 from chain.storage.state import Cache, Disk, View

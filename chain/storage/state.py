@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 
+from chain.common.errors import StorageError, TrieTooFar
+from chain.common.state_data import StateRange
 from chain.env import Snapshot
-from chain.errors import StorageError, TrieTooFar
-from chain.state_data import StateRange
 from chain.storage.db import FLAT, HISTORY, TRIE
 from chain.storage.range_proof import prove_range
 from chain.storage.trie import (

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from chain.common.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.env import Batch, Database
-from chain.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage.blocks import Blocks, Tree
 from chain.storage.db import META, RocksDatabase
 from chain.storage.disk_chain import Move, rewound

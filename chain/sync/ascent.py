@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Protocol
 
-from chain.block_data import MAX_BLOCKS, MAX_JUSTIFICATION, PROOFS, WarpStep
+from chain.common.block_data import MAX_BLOCKS, MAX_JUSTIFICATION, PROOFS, WarpStep
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.env import Clock
-from chain.errors import SyncRefused
-from chain.faults import Fault
 from chain.sync.peers import Asked
 from chain.sync.warp import ForcedError, TrustedPoint, WarpError, verify_step
 from runtime.primitives.grandpa import changes_voters

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from chain.block_data import HEADERS, MAX_BLOCKS
 from chain.checkpoints import Checkpoint
+from chain.common.block_data import HEADERS, MAX_BLOCKS
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.env import Clock
-from chain.errors import SyncRefused
-from chain.faults import Fault
 from chain.sync.peers import Asked
 from runtime.primitives.types import BlockNumber, Hash
 

@@ -13,16 +13,16 @@ import logging
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from chain.block_data import HEADERS, BlockData
 from chain.checkpoints import Checkpoint
+from chain.common.block_data import HEADERS, BlockData
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.env import Clock
-from chain.errors import SyncRefused
-from chain.faults import Fault
-from chain.logs import short
 from chain.sync.ascent import AGAIN, LOOK_EVERY, Ascent, Peers, Record, Standing
 from chain.sync.state_sync import TargetGone
 from chain.sync.trust import Trust, check_age
 from chain.sync.warp import TrustedPoint, WarpError, voters_after
+from chain.telemetry.logs import short
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 

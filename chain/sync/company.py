@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from chain.block_data import BlockData, Fields, WarpStep
-from chain.faults import Fault
+from chain.common.block_data import BlockData, Fields, WarpStep
+from chain.common.faults import Fault
 from chain.sync.service import Sync
 from runtime.primitives.types import Hash
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, BlockData
-from chain.faults import Fault
+from chain.common.block_data import BLOCKS, HEADERS, MAX_BLOCKS, BlockData
+from chain.common.faults import Fault
 from chain.sync.peers import Asking
 from chain.sync.queue import Incoming
 from runtime.primitives.header import Header

@@ -10,12 +10,12 @@ import logging
 from functools import partial
 from typing import Protocol
 
-from chain.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.common.block_data import BLOCKS, MAX_BLOCKS, BlockData, Fields
+from chain.common.faults import Fault
+from chain.common.tasks import aside
 from chain.env import Clock
-from chain.faults import Fault
 from chain.storage.gap import Gap
 from chain.sync.peers import Asking
-from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.trie import ordered_root
 from runtime.primitives.types import Hash

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from chain.block_data import BlockData, Fields
-from chain.faults import Fault
+from chain.common.block_data import BlockData, Fields
+from chain.common.faults import Fault
 from runtime.primitives.types import Hash
 
 

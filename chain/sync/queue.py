@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chain.env import Clock
-from chain.errors import (
+from chain.common.errors import (
     BlockFlaw,
     ExcessBlock,
     InvalidBlock,
@@ -20,8 +19,9 @@ from chain.errors import (
     StateDiscarded,
     UnknownBlock,
 )
-from chain.faults import Fault
-from chain.seen import Seen
+from chain.common.faults import Fault
+from chain.common.seen import Seen
+from chain.env import Clock
 from runtime.frame.executive import BlockRejected
 from runtime.primitives.grandpa import JustificationError
 from runtime.primitives.header import Header

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from statistics import median_high
 from typing import Protocol
 
-from chain.block_data import MAX_BLOCKS, PROOFS, BlockData, Fields
 from chain.checkpoints import Checkpoints
+from chain.common.block_data import MAX_BLOCKS, PROOFS, BlockData, Fields
+from chain.common.faults import Fault, PeerFault
 from chain.env import Clock
-from chain.faults import Fault, PeerFault
 from chain.sync.download import Block, Download
 from chain.sync.queue import Importing, ImportQueue, Incoming
 from runtime.primitives.babe import pre_digest_of

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from chain.common.faults import Fault
+from chain.common.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, STATE_RANGE, StateRange, entry_size
+from chain.common.tasks import aside
 from chain.env import Clock
-from chain.faults import Fault
-from chain.state_data import MAX_ENTRIES, MAX_RANGE, NOTHING, STATE_RANGE, StateRange, entry_size
 from chain.storage.range_proof import Shown, verify_range
 from chain.storage.restore import Restoration
 from chain.sync.pieces import Piece, Pieces
-from chain.tasks import aside
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError
 from runtime.primitives.trie import ProofError

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chain.checkpoints import Checkpoint, Checkpoints
+from chain.common.errors import SyncRefused
 from chain.consensus.slots import pre_digest_slot
 from chain.env import Clock
-from chain.errors import SyncRefused
 from chain.executor import Executor
 from chain.spec import ChainSpec
 from runtime.frame.state import State

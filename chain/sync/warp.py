@@ -10,7 +10,7 @@ Source: paritytech/polkadot-sdk substrate/client/consensus/grandpa/src/warp_proo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chain.block_data import WarpStep
+from chain.common.block_data import WarpStep
 from runtime.primitives.babe import Authorities
 from runtime.primitives.grandpa import (
     CONSENSUS_LOG,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.txpool import refusals
 from chain.txpool.shelf import Bans, Entry, Limbo, Shelf, nonce_tag
 from chain.txpool.watch import DROPPED, FUTURE, INVALID, READY, Status, Watch, at

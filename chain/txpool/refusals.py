@@ -3,7 +3,7 @@
 Source: Substrate, sc_rpc_api::author::error.
 """
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from runtime.primitives.transaction import TransactionRejected, Undecodable
 from runtime.primitives.types import Hash
 

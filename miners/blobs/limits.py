@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from chain.door import Bounds
+from chain.common.http_door import Bounds
 from miners.blobs.signing import BadRequest
 
 MIB = 1 << 20

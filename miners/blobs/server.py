@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from aiohttp import web
 
-from chain.door import Door, address_of
+from chain.common.http_door import Door, address_of
 from miners.blobs.errors import StoreFull
 from miners.blobs.limits import Limits, Rates, Turns
 from miners.blobs.signing import BadRequest, Claim, Doorman, read

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+from chain.common.notifications import Notifications
 from chain.consensus.slots import claim
 from chain.consensus.slots import seal as seal_of
 from chain.executor import Executor
 from chain.keys.pair import Keypair
-from chain.notifications import Notifications
 from chain.spec import ChainSpec
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from chain.common.errors import StorageError
 from chain.consensus.author import Author, Parent
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.guard import Guard
 from chain.consensus.guard_records import SlotRecord
 from chain.consensus.slots import Epoch, pre_digest_slot
 from chain.env_real import RealDisk
-from chain.errors import StorageError
 from runtime.frame.executive import Execution
 from runtime.frame.state import Changes
 from runtime.frame.testing import MemoryState

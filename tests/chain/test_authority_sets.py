@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.block_files import SignedBlock, read_binary, read_json, write_binary, write_json
+from chain.commands.block_files import SignedBlock, read_binary, read_json, write_binary, write_json
 from chain.keys.pair import Keypair
-from chain.ledger import Ledger
+from chain.service.ledger import Ledger
 from chain.storage.pruning import Pruning
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.common.errors import BlockFlaw, InvalidBlock
 from chain.consensus.slots import seal
-from chain.errors import BlockFlaw, InvalidBlock
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import is_primary_header, pre_digest_of
 from runtime.primitives.session import SessionKeys

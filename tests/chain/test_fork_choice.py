@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.ledger import Ledger
+from chain.service.ledger import Ledger
 from runtime.primitives.babe import Primary, SecondaryVRF, VrfSignature, pre_digest_item
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import Hash

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.common.errors import BlockFlaw, InvalidBlock, UnknownBlock
 from chain.consensus.slots import seal
-from chain.errors import BlockFlaw, InvalidBlock, UnknownBlock
 from runtime.frame.executive import BlockFault, BlockRejected
 from runtime.primitives.header import BABE_ENGINE, Digest, Header, PreRuntime, Seal
 from runtime.primitives.types import Hash

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.common.errors import StateDiscarded
 from chain.consensus.grandpa.voter import GOSSIP_DURATION
-from chain.errors import StateDiscarded
 from chain.node import NodeConfig, Service
 from chain.rpc.server import RpcConfig
 from chain.storage.pruning import Pruning

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.common.errors import RuntimeMissing, SubmitError
 from chain.env_real import real_environment
-from chain.errors import RuntimeMissing, SubmitError
 from chain.executor import Executor
 from chain.keys.pair import Keypair
 from chain.node import Node, NodeConfig

@@ -7,15 +7,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from chain.common.errors import UnknownBlock
 from chain.consensus.author import Author
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.guard import Guard
 from chain.consensus.slots import claim, seal
 from chain.env_real import RealDisk
-from chain.errors import UnknownBlock
 from chain.keys.pair import Keypair
+from chain.service.tip import Tip
 from chain.spec import ChainSpec
-from chain.tip import Tip
 from runtime.frame.state import Changes
 from runtime.primitives import ss58
 from runtime.primitives.header import Digest, Header

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from chain.cli import COMMANDS, PROGRAMS, load
-from chain.faults import Fault
+from chain.common.faults import Fault
 from chain.keys.keystore import KEY_KINDS
-from chain.metrics import Metrics, Reading
 from chain.network.messages import LIMITS
 from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
+from chain.telemetry.metrics import Metrics, Reading
 from miners import miner, provider
 from miners.blobs.server import Traffic
 from miners.config import parser_of

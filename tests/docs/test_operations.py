@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from chain.metrics import Metrics, Reading
+from chain.telemetry.metrics import Metrics, Reading
 from tests.docs.pages import ROOT
 from tests.docs.test_documents import constants
 

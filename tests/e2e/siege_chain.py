@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from chain.block_data import BLOCKS, MAX_BLOCKS, PROOFS, BlockData
+from chain.common.block_data import BLOCKS, MAX_BLOCKS, PROOFS, BlockData
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,

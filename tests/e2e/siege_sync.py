@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from chain.block_data import BlockData, WarpStep
+from chain.common.block_data import BlockData, WarpStep
+from chain.common.state_data import StateRange
 from chain.network.messages import (
     BLOCK_RESPONSE,
     STATE_RESPONSE,
@@ -21,7 +22,6 @@ from chain.network.messages import (
     Status,
     WarpResponse,
 )
-from chain.state_data import StateRange
 from runtime.primitives.header import Header
 from runtime.primitives.types import BlockNumber, Hash
 from tests.e2e.enemy import PATIENCE, Enemy, Intruder

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.record import resident_mib
-from chain.faults import Fault
+from chain.common.faults import Fault
 from runtime.primitives.types import Hash
 from tests.e2e.enemy import Enemy
 from tests.e2e.hosts import PATIENCE, PEER_PORT, Host, HostNode, Network, missing, network

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from functools import cache
 
-from chain.block_data import BlockData, WarpStep
+from chain.common.block_data import BlockData, WarpStep
+from chain.common.state_data import NOTHING
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,
@@ -53,7 +54,6 @@ from chain.network.messages import (
     WarpResponse,
 )
 from chain.node import Node
-from chain.state_data import NOTHING
 from chain.storage.store import ChainStore
 from runtime.primitives.grandpa import (
     Commit,

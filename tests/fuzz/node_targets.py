@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from chain.block_files import BlockFileError, SignedBlock, read_binary, read_json, write_binary, write_json
+from chain.commands.block_files import (
+    BlockFileError,
+    SignedBlock,
+    read_binary,
+    read_json,
+    write_binary,
+    write_json,
+)
+from chain.common.errors import StorageError
 from chain.consensus.guard import Guard
 from chain.consensus.guard_records import GUARD_FILE, GuardError, Records, store
-from chain.errors import StorageError
 from chain.keys.keystore import BABE_KEY, Keystore, KeystoreError
 from chain.keys.pair import Keypair, SuriError
 from chain.keys.polkadot_json import PolkadotJsonError, open_export

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from chain.checked_file import write_checked
-from chain.faults import Fault, PeerFault
+from chain.common.checked_file import write_checked
+from chain.common.faults import Fault, PeerFault
 from chain.network.discovery.addresses import AddressError, parse_address
 from chain.network.discovery.addrman import AddressBook
 from chain.network.discovery.book_file import read_book, write_book

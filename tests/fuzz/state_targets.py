@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from chain.state_data import StateRange
+from chain.common.state_data import StateRange
 from chain.storage.range_proof import prove_range, verify_range
 from chain.storage.restore import WHOLE, HeldSnapshot, Restoring, Span
 from chain.storage.state import Cache, Disk, View

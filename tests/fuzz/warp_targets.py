@@ -1,7 +1,7 @@
 """A proof of who votes on its way to another node: its steps against a known chain; what is kept of it."""
 
-from chain.block_data import WarpStep
 from chain.checkpoints import Checkpoint, CheckpointError
+from chain.common.block_data import WarpStep
 from chain.sync.ascent import STANDING, Standing
 from chain.sync.warp import WarpError, verify_step
 from runtime.primitives.scale import DecodeError, codec

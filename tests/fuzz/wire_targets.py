@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.network.messages import Channel
 from chain.network.transport.frames import CONTROL, HEAD, MAX_CONTENT, Assembler
 from chain.network.transport.handshake import Greeting, Identity

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from chain.faults import TERMS, Fault
+from chain.common.faults import TERMS, Fault
 from chain.network import messages
 from chain.network.messages import LIMITS, Channel
 from runtime.primitives.scale import Codec

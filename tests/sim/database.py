@@ -9,8 +9,8 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
+from chain.common.errors import StorageError
 from chain.env import Batch
-from chain.errors import StorageError
 from chain.storage.db import COLUMNS, SORTED_COLUMNS, STATE_COLUMNS
 from tests.sim.env import Life
 

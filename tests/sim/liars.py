@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from chain.block_data import BlockData
+from chain.common.block_data import BlockData
 from chain.consensus.grandpa.messages import (
     GOSSIP_MESSAGE,
     CatchUp,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.common.errors import StorageError
 from chain.env import Locked
-from chain.errors import StorageError
 from chain.storage.db import FLAT, HISTORY, META, RocksDatabase
 from tests.sim.database import MemoryDatabase, Tables
 from tests.sim.env import EPOCH_MS, Files, Killed, Life, SimClock, SimDisk

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
 
+from chain.common.notifications import FinalityNotification, ImportNotification
 from chain.consensus.slots import pre_hash
 from chain.node import Node
-from chain.notifications import FinalityNotification, ImportNotification
 from chain.storage.db import FLAT, HEADERS, META
 from runtime.primitives.babe import pre_digest_of
 from runtime.primitives.grandpa import (

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from chain.errors import SubmitError
-from chain.faults import Fault
+from chain.common.errors import SubmitError
+from chain.common.faults import Fault
 from chain.node import Node
 from chain.storage.db import META
 from chain.storage.store import ChainStore

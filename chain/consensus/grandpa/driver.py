@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from chain.checked_file import Damaged, read_checked, write_checked
+from chain.common.checked_file import Damaged, read_checked, write_checked
 from chain.consensus.grandpa.commits import Pointless, Worth, worth_of
 from chain.consensus.grandpa.effects import (
     VOTER_RECORD,

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Protocol
 
+from chain.common.faults import Fault, PeerFault
+from chain.common.seen import Seen
 from chain.consensus.grandpa.commits import Pointless
 from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, Forged, Neighbor, NeighborPacket, Unasked
-from chain.faults import Fault, PeerFault
-from chain.seen import Seen
 from runtime.primitives.grandpa import Block
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import DecodeError

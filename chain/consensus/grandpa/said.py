@@ -11,7 +11,7 @@ only repeats what is signed already: losing it, or putting an old copy in its pl
 from collections import Counter
 from typing import Annotated
 
-from chain.checked_file import Damaged, read_checked, write_checked
+from chain.common.checked_file import Damaged, read_checked, write_checked
 from chain.consensus.grandpa.messages import Vote
 from chain.env import Disk
 from runtime.primitives.babe import MAX_AUTHORITIES

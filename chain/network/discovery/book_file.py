@@ -6,9 +6,9 @@ peers = blake2-256 of the rest | SCALE of the book
 import logging
 from typing import Annotated
 
-from chain.checked_file import Damaged, read_checked, write_checked
+from chain.common.checked_file import Damaged, read_checked, write_checked
+from chain.common.faults import PeerFault
 from chain.env import Clock, Disk, Rng
-from chain.faults import PeerFault
 from chain.network.discovery.addresses import MAX_ADDRESS, MAX_HOST, AddressError, parse_address
 from chain.network.discovery.addrman import (
     BUCKET_SIZE,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from chain.common.faults import Fault, PeerFault
 from chain.env import Clock, Rng
-from chain.faults import Fault, PeerFault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, group_of

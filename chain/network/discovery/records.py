@@ -8,7 +8,7 @@ only once the handshake there has shown the same key.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import (

@@ -10,7 +10,7 @@ of somebody there, and suspected for nine more; loopback ones are neither. See d
 import logging
 from typing import Annotated
 
-from chain.checked_file import Damaged, read_checked, write_checked
+from chain.common.checked_file import Damaged, read_checked, write_checked
 from chain.env import Clock, Disk
 from chain.network.discovery.addresses import MAX_HOST, is_loopback, network_of
 from runtime.primitives.scale import DecodeError, codec

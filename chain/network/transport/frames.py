@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.network.messages import LIMITS
 from chain.network.transport.noise import MAX_MESSAGE, TAG_SIZE
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.network.peers import Bucket
 from chain.network.transport.frames import CONTROL, PRIORITIES, Assembler
 from chain.network.transport.handshake import MAX_MESSAGE, Greeting

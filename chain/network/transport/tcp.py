@@ -8,9 +8,9 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from chain.common.errors import PeerArgumentError
+from chain.common.faults import PeerFault
 from chain.env import Clock, Disk, PeerHandler, Rng
-from chain.errors import PeerArgumentError
-from chain.faults import PeerFault
 from chain.keys.node import peer_id, public_of
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, AddressError, is_global, parse_address

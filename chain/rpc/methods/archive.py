@@ -3,7 +3,7 @@
 Source: paritytech/json-rpc-interface-spec, archive.
 """
 
-from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
+from chain.common.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
 from chain.rpc.errors import Json, RpcError

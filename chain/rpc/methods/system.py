@@ -1,12 +1,12 @@
 """The system_ namespace: what the node says of itself, and nonces."""
 
-from chain import logs
-from chain.errors import PeerArgumentError
+from chain.common.errors import PeerArgumentError
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import Handler
 from chain.rpc.errors import BAD_PEER, Json, RpcError, invalid_params
 from chain.rpc.params import Params
 from chain.rpc.shapes import to_hex
+from chain.telemetry import logs
 
 
 async def chain(node: Backend, params: Params) -> Json:

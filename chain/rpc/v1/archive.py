@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 
-from chain.errors import StateDiscarded, UnknownBlock
+from chain.common.errors import StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend, ProvableState
 from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, invalid_params

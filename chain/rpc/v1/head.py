@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
-from chain.notifications import FinalityNotification, ImportNotification
+from chain.common.errors import RuntimeMissing, StateDiscarded, UnknownBlock
+from chain.common.notifications import FinalityNotification, ImportNotification
 from chain.rpc.backend import Backend, ProvableState
 from chain.rpc.errors import Json
 from chain.rpc.shapes import specification_json

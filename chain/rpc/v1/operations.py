@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from chain.errors import RuntimeMissing, StateDiscarded, UnknownBlock
+from chain.common.errors import RuntimeMissing, StateDiscarded, UnknownBlock
 from chain.rpc.backend import Backend
 from chain.rpc.dispatch import encode, is_done
 from chain.rpc.errors import Json, RpcError

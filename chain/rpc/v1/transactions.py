@@ -7,7 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.rpc.backend import Backend, Statuses
 from chain.rpc.dispatch import Start, encode, is_done
 from chain.rpc.errors import Json, invalid_params

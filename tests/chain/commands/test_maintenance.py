@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from chain.block_files import (
+from chain.cli import main
+from chain.commands.block_files import (
     BlockFileError,
     SignedBlock,
     read_binary,
@@ -20,7 +21,6 @@ from chain.block_files import (
     write_binary,
     write_json,
 )
-from chain.cli import main
 from chain.storage.db import RocksDatabase
 from chain.storage.disk_chain import write_state
 from chain.storage.pruning import Pruning

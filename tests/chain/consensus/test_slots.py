@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from chain.common.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.consensus.slots import (
     Epoch,
     SlotTimer,
@@ -17,7 +18,6 @@ from chain.consensus.slots import (
     slot_start_ms,
     verify_header,
 )
-from chain.errors import BlockFlaw, InvalidBlock, SlotAhead
 from chain.keys.pair import Keypair
 from runtime.primitives.babe import (
     Primary,

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 
-from chain.block_data import BlockData
 from chain.checkpoints import Checkpoint
+from chain.common.block_data import BlockData
 from chain.env import Environment
 from chain.executor import Executor
 from chain.keys.pair import Keypair

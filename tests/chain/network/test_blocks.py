@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
+from chain.common.block_data import BLOCKS, HEADERS, MAX_BLOCKS, PROOFS, BlockData
+from chain.common.seen import Seen
 from chain.env import PeerHandler
 from chain.network.blocks import ALL_GIVEN, GIVEN, PER_SECOND, BlockExchange, answer
 from chain.network.messages import (
@@ -22,7 +23,6 @@ from chain.network.messages import (
 )
 from chain.network.peers import BANNED, Bucket, Reputation, Reputations
 from chain.network.service import MAX_UNREAD, Network
-from chain.seen import Seen
 from runtime.primitives.header import Digest, Header
 from runtime.primitives.types import ZERO_HASH, Hash
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from chain.block_data import BlockData
 from chain.checkpoints import Checkpoint
-from chain.faults import Fault
+from chain.common.block_data import BlockData
+from chain.common.faults import Fault
 from chain.network.messages import (
     WARP_REQUEST,
     WARP_RESPONSE,

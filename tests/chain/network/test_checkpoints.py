@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from chain.checkpoints import Checkpoint
-from chain.errors import SyncRefused
-from chain.faults import Fault
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.node import Node
 from chain.sync.bootstrap import SyncMode
 from tests.chain.network.lab import Lab, grown, play

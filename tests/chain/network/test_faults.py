@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from chain.common.faults import FATAL, Fault
 from chain.env import PeerHandler
-from chain.faults import FATAL, Fault
 from chain.network.messages import LIMITS, PROTOCOL_VERSION, STATUS, Channel, Status
 from chain.network.peers import BANNED, FRUITLESS
 from chain.network.service import Network

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from chain.block_data import BlockData
-from chain.faults import Fault
+from chain.common.block_data import BlockData
+from chain.common.faults import Fault
 from chain.network.messages import BlockRequest, Channel, FromHash
 from chain.storage.store import ChainStore
 from runtime.primitives.types import BlockNumber

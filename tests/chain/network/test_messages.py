@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.block_data import MAX_BLOCKS, BlockData
+from chain.common.block_data import MAX_BLOCKS, BlockData
 from chain.network.messages import (
     BLOCK_ANNOUNCE,
     BLOCK_REQUEST,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from chain.faults import Fault
+from chain.common.faults import Fault
 from chain.network.blocks import answer
 from chain.network.messages import (
     BLOCK_REQUEST,

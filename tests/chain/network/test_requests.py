@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chain.faults import Fault
+from chain.common.faults import Fault
 from chain.network.messages import Channel
 from tests.chain.network.lab import Lab, Scripted, play, status_of
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from chain.common.errors import StateDiscarded
+from chain.common.state_data import NOTHING, StateRange
 from chain.env import PeerHandler
-from chain.errors import StateDiscarded
 from chain.network import states
 from chain.network.messages import (
     LIMITS,
@@ -22,7 +23,6 @@ from chain.network.messages import (
 from chain.network.requests import Allowance
 from chain.network.service import Network
 from chain.network.states import HELD_FRESH, HELD_IDLE, HELD_IN_ALL, MAX_HELD, StateExchange
-from chain.state_data import NOTHING, StateRange
 from chain.storage.range_proof import prove_range
 from chain.storage.restore import HeldSnapshot
 from chain.storage.state import Cache, Disk, View

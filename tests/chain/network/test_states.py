@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from chain.faults import Fault
+from chain.common.faults import Fault
+from chain.common.state_data import NOTHING, StateRange
 from chain.network import states
 from chain.network.messages import (
     PROTOCOL_VERSION,
@@ -21,7 +22,6 @@ from chain.network.peers import BANNED
 from chain.network.service import Network
 from chain.network.states import StateExchange
 from chain.node import Node
-from chain.state_data import NOTHING, StateRange
 from chain.storage.store import ChainStore
 from chain.sync import pieces, state_sync
 from chain.sync.state_sync import StateSync, TargetGone

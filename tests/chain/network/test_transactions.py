@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from chain.faults import Fault
+from chain.common.faults import Fault
 from chain.network.messages import (
     ID_SIZE,
     LIMITS,

@@ -1,7 +1,7 @@
 """Four validators and a runtime upgrade: those who have it go on, who lacks it stops, resumes, catches up."""
 
-from chain.errors import RuntimeMissing
-from chain.faults import Fault
+from chain.common.errors import RuntimeMissing
+from chain.common.faults import Fault
 from chain.network.peers import BANNED
 from chain.node import Node
 from chain.runtimes import Runtimes

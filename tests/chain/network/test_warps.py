@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chain.common.faults import Fault
 from chain.env import PeerHandler
-from chain.faults import Fault
 from chain.network.messages import (
     LIMITS,
     PROTOCOL_VERSION,

@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chain.errors import PeerArgumentError, RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.errors import PeerArgumentError, RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.keys.keystore import KeystoreError
-from chain.metrics import Metrics
-from chain.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.rpc.backend import Backend, ChainInfo, Health, PeerInfo, RoundState, Slots
 from chain.rpc.server import RpcConfig, RpcServer
+from chain.telemetry.metrics import Metrics
 from runtime.apis import KeyTypeId, answer
 from runtime.frame.api import ApiNotFound, ApiTrap
 from runtime.primitives.hashing import blake2_64, blake2_256

@@ -6,7 +6,7 @@ import json
 import pytest
 import websocket
 
-from chain.notifications import FinalityNotification
+from chain.common.notifications import FinalityNotification
 from runtime.primitives.hashing import blake2_256
 
 HEADS = ["chain_subscribeNewHeads", "chain_subscribeNewHead", "subscribe_newHead"]

@@ -114,7 +114,7 @@ def test_a_torn_log_opens_at_an_earlier_whole_batch(tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_writer_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     said = run_writer(tmp_path, None, file_limit=250_000)
     acknowledged = [line for line in said if line[0] in ("imported", "finalized")]
-    assert said[-1][0].startswith("chain.errors.StorageError")
+    assert said[-1][0].startswith("chain.common.errors.StorageError")
     assert said[-1][1].startswith("the database cannot be written: ")
     assert len(acknowledged) > 4
     store = ChainStore.open(tmp_path, GENESIS)
@@ -128,7 +128,7 @@ def test_a_lock_of_another_process_is_one_clear_line(tmp_path: Path) -> None:
     store = ChainStore.open(tmp_path, GENESIS)
     said = run_writer(tmp_path, None)
     assert " ".join(said[-1]) == (
-        f"chain.errors.StorageError: the database at {tmp_path} is in use by another node: "
+        f"chain.common.errors.StorageError: the database at {tmp_path} is in use by another node: "
         "stop that one, or choose another base path\n"
     )
     store.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.errors import TrieTooFar
+from chain.common.errors import TrieTooFar
 from chain.storage import state as state_module
 from chain.storage import store as store_module
 from chain.storage.pruning import NAMED, Pruner

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.errors import StateDiscarded, StorageError
+from chain.common.errors import StateDiscarded, StorageError
 from chain.storage import pruning, store
 from chain.storage.db import BODIES, FORKS, HISTORY, JUSTIFICATIONS, UNDO
 from chain.storage.pruning import NAMED, Modes, Pruning

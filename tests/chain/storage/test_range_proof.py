@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, NOTHING, Entry, StateRange
+from chain.common.state_data import MAX_ENTRIES, MAX_KEY, MAX_NODES, NOTHING, Entry, StateRange
 from chain.storage.range_proof import Shown, prove_range, verify_range
 from chain.storage.restore import HeldSnapshot
 from chain.storage.state import Cache, Disk, View

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, StorageError
+from chain.common.errors import StateDiscarded, StorageError
 from chain.storage.gap import Filled
 from chain.storage.pruning import Pruning
 from chain.storage.range_proof import verify_range

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import StateDiscarded, StorageError, UnknownBlock
+from chain.common.errors import StateDiscarded, StorageError, UnknownBlock
 from chain.storage import store as store_module
 from chain.storage.db import META, RocksDatabase
 from chain.storage.pruning import NAMED

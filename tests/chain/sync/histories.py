@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
-from chain.block_data import WarpStep
+from chain.common.block_data import WarpStep
 from chain.keys.pair import Keypair
 from chain.sync.warp import TrustedPoint
 from runtime.primitives.babe import Authorities, SecondaryVRF, VrfSignature, pre_digest_item

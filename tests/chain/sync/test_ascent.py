@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
-from chain.block_data import BlockData, Fields, WarpStep
-from chain.errors import SyncRefused
-from chain.faults import Fault
+from chain.common.block_data import BlockData, Fields, WarpStep
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.network.messages import WarpRequest
 from chain.network.warps import prove
 from chain.storage.ascent import AscentRecord

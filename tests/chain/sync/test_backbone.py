@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.block_data import BlockData, Fields
 from chain.checkpoints import Checkpoint, CheckpointError, Checkpoints
-from chain.errors import SyncRefused
-from chain.faults import Fault
+from chain.common.block_data import BlockData, Fields
+from chain.common.errors import SyncRefused
+from chain.common.faults import Fault
 from chain.storage.backbone import PART, BackboneRecord
 from chain.sync.backbone import Backbone
 from runtime.primitives.header import Digest, Header

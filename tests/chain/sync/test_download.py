@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.block_data import HEADERS, MAX_BLOCKS, BlockData, Fields
-from chain.faults import Fault
+from chain.common.block_data import HEADERS, MAX_BLOCKS, BlockData, Fields
+from chain.common.faults import Fault
 from chain.sync.download import NEAR, WINDOW, Block, Download
 from chain.sync.queue import Incoming
 from runtime.primitives.header import Digest, Header

@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from chain.block_data import BlockData
+from chain.common.block_data import BlockData
 from chain.network.messages import BLOCK_ANNOUNCE, BlockAnnounce, BlockRequest, Channel
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash

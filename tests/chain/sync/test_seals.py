@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.common.errors import ExcessBlock
+from chain.common.faults import Fault
 from chain.consensus.slots import claim, seal
-from chain.errors import ExcessBlock
-from chain.faults import Fault
 from chain.network.messages import BLOCK_ANNOUNCE, BlockAnnounce, Channel
 from chain.node import Node
 from chain.sync.seals import EXECUTED, REMEMBERED, Seals

@@ -7,8 +7,8 @@ from itertools import takewhile
 
 import pytest
 
-from chain.block_data import BlockData, Fields
-from chain.faults import Fault
+from chain.common.block_data import BlockData, Fields
+from chain.common.faults import Fault
 from chain.network.blocks import answer
 from chain.network.messages import BLOCK_ANNOUNCE, BLOCK_REQUEST, BlockAnnounce, BlockRequest, Channel
 from chain.node import Node

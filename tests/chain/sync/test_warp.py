@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.block_data import WarpStep
+from chain.common.block_data import WarpStep
 from chain.sync.warp import TRUSTED_POINT, Proven, TrustedPoint, WarpError, verify_step, verify_steps
 from runtime.primitives.grandpa import GRANDPA_ENGINE, decode_justification
 from runtime.primitives.header import Consensus, Digest, Header, decode_header

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.txpool.pool import Limits, Pool
 from runtime.primitives.transaction import FOREVER, TransactionRejected, ValidTransaction
 from tests.chain.txpool.ledger import ALICE, BOB, CAROL, Ledger, Seconds, block, extrinsic, hash_of

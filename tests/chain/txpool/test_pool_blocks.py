@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.txpool.pool import REVALIDATED_AT_ONCE, Limits, Pool
 from chain.txpool.watch import MAX_UNREAD, Watch, at
 from runtime.primitives.transaction import TransactionRejected

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from chain.door import address_of
+from chain.common.http_door import address_of
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobRefused
 from miners.blobs.limits import Limits

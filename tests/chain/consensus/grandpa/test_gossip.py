@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chain.common.faults import Fault, PeerFault
 from chain.consensus.grandpa.commits import Pointless
 from chain.consensus.grandpa.gossip import FINE, KEPT, KNOWN, MET, GrandpaGossip
 from chain.consensus.grandpa.messages import (
@@ -17,7 +18,6 @@ from chain.consensus.grandpa.messages import (
     Unasked,
     Vote,
 )
-from chain.faults import Fault, PeerFault
 from chain.keys.pair import Keypair
 from runtime.primitives.grandpa import (
     Block,

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chain.common.faults import Fault, PeerFault
 from chain.consensus.grandpa.gossip import GrandpaGossip
 from chain.consensus.grandpa.messages import GOSSIP_MESSAGE, CommitMessage, Neighbor, NeighborPacket, Vote
-from chain.faults import Fault, PeerFault
 from runtime.primitives.grandpa import Commit, Precommit, Prevote, SignedMessage, SignedPrecommit
 from runtime.primitives.types import Hash
 

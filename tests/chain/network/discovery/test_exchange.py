@@ -1,8 +1,8 @@
 import pytest
 
+from chain.common.errors import PeerArgumentError
+from chain.common.faults import Fault
 from chain.env_real import RealClock
-from chain.errors import PeerArgumentError
-from chain.faults import Fault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, parse_address

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.faults import Fault, PeerFault
+from chain.common.faults import Fault, PeerFault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, group_of, is_global, parse_address

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from chain.common.faults import PeerFault
 from chain.env_real import RealRng
-from chain.faults import PeerFault
 from chain.keys.pair import Keypair
 from chain.network.transport.handshake import Greeting, Identity
 from chain.network.transport.link import Link, LinkClosed, LinkConfig, greet

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.faults import PeerFault
+from chain.common.faults import PeerFault
 from chain.network.messages import LIMITS, Channel
 from chain.network.transport.frames import (
     CONTROL,

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
+from chain.common.faults import Fault, PeerFault
 from chain.env_real import RealRng
-from chain.faults import Fault, PeerFault
 from chain.keys.pair import Keypair
 from chain.network.messages import Channel
 from chain.network.peers import BANNED

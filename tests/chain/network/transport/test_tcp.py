@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chain.common.faults import Fault
 from chain.env_real import RealClock, RealRng
-from chain.faults import Fault
 from chain.keys.node import peer_id
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, AddressError, parse_address

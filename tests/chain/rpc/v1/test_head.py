@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chain.rpc.v1.head as head_module
-from chain.notifications import FinalityNotification, ImportNotification
+from chain.common.notifications import FinalityNotification, ImportNotification
 from chain.rpc.v1.head import FINAL_BLOCKS, MAX_PINNED, PIN_AGE, Head
 from tests.chain.rpc.conftest import MemoryNode
 

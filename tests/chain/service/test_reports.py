@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chain.errors import SubmitError
+from chain.common.errors import SubmitError
 from chain.keys.pair import Keypair
-from chain.reports import Reports
-from chain.tip import Tip
+from chain.service.reports import Reports
+from chain.service.tip import Tip
 from chain.txpool.pool import Pool
 from runtime.pallets.offences import Offence
 from runtime.primitives.grandpa import EquivocationProof, Precommit, SignedMessage, localized_payload

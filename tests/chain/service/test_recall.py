@@ -8,7 +8,7 @@ from chain.consensus.guard import Guard
 from chain.consensus.guard_records import GuardError, SlotRecord, VoteRecord
 from chain.consensus.slots import pre_hash
 from chain.env_real import RealDisk
-from chain.recall import recall
+from chain.service.recall import recall
 from runtime.primitives.grandpa import Precommit
 from runtime.primitives.types import Hash
 from tests.chain.chains import ALICE, FIRST_SLOT, Chain, justified

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chain.notifications import (
+from chain.common.notifications import (
     Broadcast,
     FinalityNotification,
     ImportNotification,

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from chain.env import Transport
-from chain.metrics import NetworkReading
 from chain.network.service import Network
 from chain.network.transport.tcp import TcpTransport
 from chain.sync.service import Sync
+from chain.telemetry.metrics import NetworkReading
 
 
 def network_reading(network: Network, sync: Sync, transport: Transport) -> NetworkReading:

@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from chain.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.notifications import ImportNotification
 from chain.executor import Executor
-from chain.logs import short
-from chain.notifications import ImportNotification
 from chain.storage.store import ChainStore
+from chain.telemetry.logs import short
 from runtime.frame.state import State
 from runtime.primitives.babe import EquivocationProof, pre_digest_of
 from runtime.primitives.grandpa import EquivocationProof as VoteEquivocation

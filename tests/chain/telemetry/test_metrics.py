@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chain.door import Bounds
-from chain.metrics import Metrics, MetricsServer, Reading
+from chain.common.http_door import Bounds
+from chain.telemetry.metrics import Metrics, MetricsServer, Reading
 
 
 def samples(text):
@@ -130,7 +130,7 @@ class Long:
 
 
 async def test_a_reader_that_takes_nothing_is_cut(monkeypatch):
-    monkeypatch.setattr("chain.metrics.SCRAPE_SECONDS", 0.1)
+    monkeypatch.setattr("chain.telemetry.metrics.SCRAPE_SECONDS", 0.1)
     server = MetricsServer(Long(), port=0)
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1_000)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chain.tasks import observed
+from chain.common.tasks import observed
 
 
 class Watched:

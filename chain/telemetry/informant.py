@@ -3,10 +3,10 @@
 import logging
 
 from chain.env import Clock
-from chain.logs import short
 from chain.network.service import Network
 from chain.storage.store import ChainStore
 from chain.sync.service import Sync
+from chain.telemetry.logs import short
 
 log = logging.getLogger("node")
 

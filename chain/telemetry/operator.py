@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from chain.common.errors import PeerArgumentError
 from chain.consensus.grandpa.driver import Driver
 from chain.consensus.grandpa.round import PRECOMMIT, PREVOTE
 from chain.consensus.grandpa.round import Round as VotingRound
 from chain.consensus.slots import Epoch, claim
-from chain.errors import PeerArgumentError
 from chain.executor import Executor
 from chain.keys.pair import Keypair
 from chain.keys.session import SessionKeys

@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from chain.door import Bounds, Door
-from chain.notifications import Traffic
+from chain.common.http_door import Bounds, Door
+from chain.common.notifications import Traffic
 from runtime.primitives.types import BlockNumber
 
 log = logging.getLogger("prometheus")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from chain.logs import LogSpecError, add, reset, set_up
+from chain.telemetry.logs import LogSpecError, add, reset, set_up
 
 
 @pytest.fixture(autouse=True)

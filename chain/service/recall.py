@@ -1,8 +1,8 @@
 """At start: what the stored chain knows of the keys at work, which shows whether the guard's file is old."""
 
+from chain.common.errors import StateDiscarded, UnknownBlock
 from chain.consensus.guard import Guard
 from chain.consensus.slots import pre_digest_slot, pre_hash
-from chain.errors import StateDiscarded, UnknownBlock
 from chain.executor import Executor
 from chain.storage.store import ChainStore
 from runtime.frame.state import State

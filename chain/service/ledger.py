@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from chain.errors import RuntimeMissing
+from chain.common.errors import RuntimeMissing
 from chain.storage.store import ChainStore
 from chain.sync.importer import Importer
 from runtime.primitives.babe import Authorities

@@ -1,0 +1,1 @@
+"""Parts of a node that join its rooms: the chain as voters and authors read it, reports, recall."""
