@@ -12,6 +12,7 @@ from tests.runtime.pallets.training_bench import (
     SALT,
     STRANGER,
     Bench,
+    digest_of,
     marks,
     root_of,
 )
@@ -138,6 +139,29 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     assert bench.runtime.incentive.last_epoch_block(NETUID) == epoch
     assert bench.runtime.verification.tallies[NETUID, 0] == Tally(epoch, 0, [Points(3, 0, 1)])
     assert row(NETUID, 0) == [(3, TOP)]
+
+
+def test_identical_payloads_share_one_score() -> None:
+    bench = Bench(2, 3, tempo=40)
+    bench.start()
+    copied = digest_of(1, 1)
+    bench.commit(1)
+    for thief in (0, 2):
+        bench.call(bench.miners[thief], "ModelUpdates", "commit", 1, bench.sealed(thief, copied))
+    bench.run_to(Phase.Reveal)
+    bench.reveal(1)
+    for thief in (0, 2):
+        bench.call(bench.miners[thief], "ModelUpdates", "reveal", 1, *bench.opened(thief, copied))
+    bench.run_to(Phase.ScoreCommit)
+    bench.score({0: [marks(3, 1_000)], 1: [marks(2, 400_000), marks(3, 100_000), marks(4, 400_000)]})
+    for judge in (0, 1):
+        bench.attest(judge, root_of(1))
+    bench.step()
+    tallies = bench.runtime.verification.tallies
+    # The first to commit is miner 1, whose uid is 3; what judges give its copies counts for nothing.
+    assert tallies[NETUID, 0].points == [Points(2, 0, 333), Points(3, 0, 334), Points(4, 0, 333)]
+    assert [entry.points for entry in tallies[NETUID, 1].points] == [33_333, 33_334, 33_333]
+    assert sum(entry.points for entry in tallies[NETUID, 0].points) == 1_000
 
 
 def test_a_round_is_paid_for() -> None:
