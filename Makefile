@@ -11,7 +11,7 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 	venv.create(".venv", clear=True, with_pip=True, symlinks=True)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
+.PHONY: help setup up test clients check fix bench differential market rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -62,6 +62,9 @@ bench: setup  ## run the benchmarks; each prints JSON (RECORD=1: renew bench/res
 differential: setup clients  ## compare codecs, extrinsics and tries with other people's, at length (RECORD=1: keep)
 	@$(BIN)/python -m bench.differential $(if $(RECORD),--json bench/results/differential.json) $(ARGS)
 
+market: setup  ## play 200 random histories of five subnets and check every block (RECORD=1: keep)
+	@$(BIN)/python -m bench.market $(if $(RECORD),--json bench/results/market.json) $(ARGS)
+
 crash: setup  ## kill importing processes and compare what is left (ARGS="--full 50": full disks too, as root)
 	@$(BIN)/python -m bench.crash $(if $(RECORD),--json bench/results/crash.json) $(ARGS)
 
@@ -76,6 +79,12 @@ siege: setup  ## besiege a validator with hostile peers, as root, and measure it
 
 hosts: setup  ## cut and kill four validators on hosts of their own, as root (ARGS="--cuts 100"; RECORD=1)
 	@$(BIN)/python -m bench.hosts $(if $(RECORD),--json bench/results/hosts.json) $(ARGS)
+
+epochs: setup  ## time the epoch, and compare random subnets with slow models (ARGS="--compare 100000"; RECORD=1)
+	@$(BIN)/python -m bench.epoch $(if $(RECORD),--json bench/results/epoch.json) $(ARGS)
+
+incentives: setup  ## what attacks on a subnet gain, as tables (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.incentives $(if $(RECORD),--json bench/results/incentives.json) $(ARGS)
 
 rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)

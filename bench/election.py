@@ -10,14 +10,12 @@ every page of the snapshot again in each block. CPU time, of a block the best of
 
 import random
 import time
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bench.record import finish, parser
-from runtime.frame.state import Changes
-from runtime.frame.testing import Externalities, MemoryState
+from runtime.frame.testing import Externalities
 from runtime.pallets.election import pallet
 from runtime.pallets.election.pallet import Done
 from runtime.pallets.election.phragmen import MAX_VOTES, Page, Tally, Voter, parts, seat
@@ -143,31 +141,6 @@ def at_once(roll: Roll) -> tuple[dict[str, Any], list[Support]]:
 # Block by block.
 
 
-class Sorted(MemoryState):
-    """A state that finds its keys in order without looking at all of them, as a database does."""
-
-    def __init__(self, entries: Mapping[bytes, bytes]) -> None:
-        super().__init__(entries)
-        self._order = sorted(self.entries)
-
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """Yield the keys with a prefix in ascending order."""
-        at = bisect_left(self._order, prefix) if after < prefix else bisect_right(self._order, after)
-        while at < len(self._order) and self._order[at].startswith(prefix):
-            yield self._order[at]
-            at += 1
-
-    def apply(self, changes: Changes) -> None:
-        """Make changes permanent."""
-        before = self.entries.keys()
-        for key, value in changes.items():
-            if value is not None and key not in before:
-                insort(self._order, key)
-            elif value is None and key in before:
-                del self._order[bisect_left(self._order, key)]
-        super().apply(changes)
-
-
 class Chain:
     """The whole runtime with such a roll in Staking; a block is open, a session begins with the next."""
 
@@ -184,7 +157,7 @@ class Chain:
             "staking": {"validator_count": roll.seats, "stakers": stakers},
         }
         self.ext = Externalities(AssayRuntime, genesis=genesis)
-        self.ext.state, self.ext.number = Sorted(self.ext.state.entries), 0
+        self.ext.number = 0
         self.open()
         for who, (stake, named) in roll.nominators.items():
             self.ext.dispatch(who, "Staking", "bond", stake, Staked())

@@ -72,7 +72,45 @@ def _memory(resident: dict[str, int]) -> str:
     return f"{said}; {sum(resident.values()):,}"
 
 
+def _epochs(figures: dict[str, Any], density: str) -> str:
+    """Say how long epochs of each size take: median, yuma3, and the median in floats."""
+    sizes = dict.fromkeys(name.split()[1] for name in figures if name.endswith(density))
+    said = []
+    for size in sizes:
+        ours, theirs = (figures[f"{function} {size} {density}"] for function in ("median", "yuma3"))
+        said.append(f"{size}: {ours['ms']:.0f}, {theirs['ms']:.0f}, {ours['float_ms']:.0f} ms")
+    return "; ".join(said)
+
+
+def _compared(figures: dict[str, Any]) -> str:
+    """Say how many epochs equalled the slow models."""
+    compared = figures["compared"]
+    return ", ".join(f"{compared[name]:,} of `{name}`" for name in ("median", "yuma3"))
+
+
+def _pulled(figures: dict[str, Any]) -> str:
+    """Say what 40 % of the stake does to a miner of its own and to a rival."""
+    line = figures["pull"]["stake 0.40, noise 10%"]
+    return "; ".join(
+        f"{line[f'{name} own']:+} %, {line[f'{name} rival']:+} %" for name in ("median", "yuma3")
+    )
+
+
 ROWS = (
+    *(
+        Row(
+            "epoch",
+            f"a subnet's epoch, miners x judges, {words}: `median`, `yuma3`, the same on dense floats",
+            partial(_epochs, density=density),
+        )
+        for density, words in (("dense", "all scored by all"), ("sparse", "5 % scored"))
+    ),
+    Row("epoch", "random epochs equal to slow models in every unit (`make epochs`)", _compared),
+    Row(
+        "incentives",
+        "what 40 % of the stake makes of its own miner's pay and of a rival's: `median`; `yuma3`",
+        _pulled,
+    ),
     Row("first_light", "`assay up` to the first block", lambda f: f"{f['first_block_s']} s"),
     Row("first_light", "to the first training round closed", lambda f: f"{f['first_round_closed_s']} s"),
     Row("first_light", "to the first payout", lambda f: f"{f['first_payout_s']} s"),
@@ -124,6 +162,11 @@ ROWS = (
         "grandpa_round",
         "random rounds played against the paper's definitions (`make rounds`)",
         lambda f: f"{f['rounds']:,} rounds, {f['votes']:,} votes, {f['differences']} differences",
+    ),
+    Row(
+        "market",
+        "random histories of five subnets, checked after every block (`make market`)",
+        lambda f: f"{f['moves']:,} moves, {f['blocks']:,} blocks, {f['broken']} broken",
     ),
     Row(
         "crash",

@@ -43,6 +43,7 @@ class Refused(Exception):
         super().__init__(f"{call} was refused: {text or name}")
         self.call = call
         self.name = name
+        self.text = text or name
         self.code = code  # of the JSON-RPC error; 0 when a block took the transaction and the call failed
 
 
@@ -238,6 +239,10 @@ class Chain:
         block = await self._link.ask(lambda node: node.get_block_hash(number))
         return Head(number, block) if block else None
 
+    async def rpc(self, method: str, *parameters: Any) -> Any:
+        """Return the result of a JSON-RPC call."""
+        return (await self._link.ask(lambda node: node.rpc_request(method, list(parameters))))["result"]
+
     # The AI pallets.
 
     async def parameters(self, netuid: int) -> dict[str, int]:
@@ -396,6 +401,17 @@ class Chain:
         if failed is not None:
             raise await self._link.ask(lambda node: _failed(call, node, failed["dispatch_error"]))
         return found
+
+    async def check(self, call: str, **arguments: Any) -> None:
+        """Ask whether a call would fail in the next block: nobody pays to be told so.
+
+        Raises: Refused.
+        """
+        pallet, name = call.split(".")
+        composed = await self._link.ask(lambda node: str(node.compose_call(pallet, name, arguments).data))
+        refusal = await self.rpc("subnet_checkCall", self.address, composed)
+        if refusal is not None:
+            raise Refused(call, refusal["name"], refusal["text"])
 
     def _sign(
         self, node: SubstrateInterface, call: str, arguments: Mapping[str, Any]

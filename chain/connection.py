@@ -117,15 +117,19 @@ class Connection:
         self._seen = (0, "")  # the highest finalised block
         self._checked_over = self._warned_over = 0  # which connection was found to keep it, or to lag
 
-    async def open(self, *, waits: bool = False) -> None:
+    async def open(
+        self, *, waits: bool = False, recognises: Callable[[SubstrateInterface], bool] | None = None
+    ) -> None:
         """Connect for the first time, to an Assay chain; `waits` for a node that does not answer yet.
+
+        `recognises` says whether it is one, by its metadata unless told otherwise.
 
         Raises: Unreachable, WrongChain.
         """
         attempt = 0
         while True:
             try:
-                return await self._open()
+                return await self._open(recognises or keeps_training)
             except Silent as silent:
                 if not waits:
                     raise
@@ -134,7 +138,7 @@ class Connection:
             await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
             attempt += 1
 
-    async def _open(self) -> None:
+    async def _open(self, recognises: Callable[[SubstrateInterface], bool]) -> None:
         """Connect for the first time, in one attempt.
 
         Raises: Unreachable, WrongChain.
@@ -143,16 +147,14 @@ class Connection:
             raise NoAddress(self.url)
         strange = f"what answers at {self.url} keeps no Assay chain: give an Assay node's address with --url"
         try:
-            pallets = await self._in_worker(
-                lambda: {pallet.name for pallet in self._connected().get_metadata().pallets}
-            )
+            is_ours = await self._in_worker(lambda: recognises(self._connected()))
         except json.JSONDecodeError as problem:
             raise WrongChain(strange) from problem
         except CONNECTION_PROBLEMS as problem:
             raise _unreachable(self.url, problem) from problem
         except ODD_ANSWERS as problem:
             raise WrongChain(strange) from problem
-        if "Training" not in pallets:
+        if not is_ours:
             raise WrongChain(strange)
 
     async def ask(self, ask: Callable[[SubstrateInterface], T]) -> T:
@@ -242,6 +244,16 @@ class Connection:
         if interface is not None:
             with suppress(*CONNECTION_PROBLEMS):
                 interface.close()
+
+
+def keeps_training(node: SubstrateInterface) -> bool:
+    """Say whether a node's chain has the pallet of our rounds."""
+    return any(pallet.name == "Training" for pallet in node.get_metadata().pallets)
+
+
+def serves_subnets(node: SubstrateInterface) -> bool:
+    """Say whether a node has the methods about subnets; much quicker than to read its metadata."""
+    return "subnet_metagraph" in node.rpc_request("rpc_methods", [])["result"]["methods"]
 
 
 def _unreachable(url: str, problem: Exception) -> Unreachable:

@@ -96,6 +96,7 @@ def constants() -> dict[str, dict[str, int]]:
         "Balances": {"ExistentialDeposit": ASY // 1_000},
         "Staking": {"SessionsPerEra": 2, "BondingDuration": 2, "SlashDeferDuration": 1},
         "Incentive": {"BlockReward": ASY, "HalvingInterval": 1_000_000},
+        "Neurons": {"PublicAxons": False},
     }
 
 
@@ -118,6 +119,7 @@ def hyperparameters() -> dict[str, int]:
         "attest_window": 5,
         "weights_rate_limit": 10,
         "serving_rate_limit": 5,
+        "vesting_rounds": 0,
         **TrainingParameters().to_integers(),
     }
 

@@ -33,6 +33,7 @@ from runtime.primitives.types import AccountId, Balance, Ed25519Public, Hash, No
 from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
+from runtime.subnet_api import SubnetApi
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
@@ -225,6 +226,7 @@ SERVED: tuple[ApiSpec, ...] = tuple(
         BabeApi,
         GrandpaApi,
         SessionKeys,
+        SubnetApi,
     )
 )
 assert [api.name for api in SERVED] == list(APIS), "runtime.py announces what is declared here, in this order"

@@ -53,6 +53,7 @@ APIS = {
     "BabeApi": 2,
     "GrandpaApi": 3,
     "SessionKeys": 1,
+    "SubnetApi": 1,
 }
 """Runtime APIs and their versions; apis.py declares and answers exactly these, in this order."""
 
@@ -108,7 +109,7 @@ class AssayRuntime(Runtime):
     multisig = Multisig.at(13, system=system, currency=balances)
     proxy = Proxy.at(14, system=system, currency=balances, reaches=REACHES)
     sudo = Sudo.at(15)
-    subnets = Subnets.at(20, system=system)
+    subnets = Subnets.at(20, system=system, incentive="incentive")
     neurons = Neurons.at(
         21,
         system=system,
@@ -117,9 +118,12 @@ class AssayRuntime(Runtime):
         staking=staking,
         earnings="incentive",
         hygiene=("weights", "incentive"),
+        weights="weights",
     )
-    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
-    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
+    incentive = Incentive.at(
+        23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
+    )
     model_updates = ModelUpdates.at(24, system=system, training="training")
     training = Training.at(
         25,

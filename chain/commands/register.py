@@ -1,70 +1,72 @@
 """Register a hotkey in a subnet: its price is burnt, its bond is reserved on the coldkey that signs.
 
 assay register --netuid 1 --key //Dave
-assay register --key //Coldkey --hotkey 5Grwva...utQY --max-price 2
+assay register --key-file coldkey.json --password-interactive --hotkey 5Grwva...utQY --max-price 2
+assay metagraph --view price           what it costs now and later, and whether there is a place
 """
 
 import argparse
-import asyncio
 import json
+from typing import Any
 
 from chain.client import Chain, Refused
-from chain.commands.failure import UNREACHABLE, USAGE, Failure
-from chain.connection import NodeFailure, Unreachable
-from chain.keys.pair import SuriError
-from runtime.primitives import ss58
-
-LAST_NETUID = 65_535
-PLANCK = 10**12
-"""planck per ASY"""
-MOST_ASY = 1_000_000_000
-"""no chain of this kind has more; more would not fit a call either"""
+from chain.commands.talk import address, asy, check_netuid, describe_key, describe_node, planck, signing, talk
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("--url", default="ws://127.0.0.1:9944", help="node to talk to [ws://127.0.0.1:9944]")
-    parser.add_argument("--key", required=True, help="secret URI of the coldkey, which pays")
+    describe_node(parser)
+    describe_key(parser, "the coldkey, which pays")
     parser.add_argument("--hotkey", metavar="ADDRESS", help="hotkey to register [the coldkey itself]")
-    parser.add_argument("--netuid", type=int, default=1, help="subnet [1]")
-    parser.add_argument("--max-price", type=float, default=5.0, metavar="ASY", help="most to burn [5]")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--max-price", default="5", metavar="ASY", help="most to burn [5]")
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Register and print the uid."""
-    _check(parsed)
-    try:
-        uid, hotkey, block = asyncio.run(_register(parsed))
-    except Unreachable as problem:
-        raise Failure(str(problem), UNREACHABLE) from problem
-    except (Refused, NodeFailure, SuriError) as problem:
-        raise Failure(str(problem)) from problem
+    check_netuid(parsed.netuid)
+    most = planck(parsed.max_price, "--max-price")
+    hotkey = None if parsed.hotkey is None else address(parsed.hotkey, "--hotkey")
+    found = talk(_register(parsed, hotkey, most))
     if parsed.json:
-        print(json.dumps({"netuid": parsed.netuid, "uid": uid, "hotkey": hotkey, "block": block}))
+        print(json.dumps(found))
     else:
-        print(f"registered {hotkey} in subnet {parsed.netuid} as uid {uid}, block #{block}")
+        print(
+            f"registered {found['hotkey']} in subnet {parsed.netuid} as uid {found['uid']}, "
+            f"block #{found['block']}: {asy(found['burned'])} ASY burnt"
+        )
     return 0
 
 
-def _check(parsed: argparse.Namespace) -> None:
-    if not 0 <= parsed.netuid <= LAST_NETUID:
-        raise Failure(f"--netuid is {parsed.netuid}, must be 0 to {LAST_NETUID}", USAGE)
-    if not 0 <= parsed.max_price <= MOST_ASY:
-        raise Failure(f"--max-price is {parsed.max_price}, must be 0 to {MOST_ASY}", USAGE)
-    if parsed.hotkey is not None:
+async def _register(parsed: argparse.Namespace, hotkey: str | None, most: int) -> dict[str, Any]:
+    async with signing(parsed) as chain:
+        asked = {"netuid": parsed.netuid, "hotkey": hotkey or chain.address, "max_price": most}
         try:
-            ss58.decode(parsed.hotkey)
-        except ss58.Ss58Error as problem:
-            raise Failure(f"--hotkey {parsed.hotkey} is no address: {problem}", USAGE) from problem
+            await chain.check("Neurons.burned_register", **asked)
+            receipt = await chain.submit("Neurons.burned_register", **asked)
+        except Refused as refused:
+            more = await _advice(chain, parsed.netuid, refused.name)
+            raise Refused(refused.call, refused.name, refused.text + more, refused.code) from refused
+        made = next(values for name, values in receipt.events if name == "Neurons.NeuronRegistered")
+        return {
+            "netuid": parsed.netuid,
+            "uid": made["uid"],
+            "hotkey": asked["hotkey"],
+            "block": receipt.block.number,
+            "burned": str(made["burned"]),
+        }
 
 
-async def _register(parsed: argparse.Namespace) -> tuple[int, str, int]:
-    async with Chain.connect(parsed.url, parsed.key) as chain:
-        hotkey = parsed.hotkey or chain.address
-        receipt = await chain.submit(
-            "Neurons.burned_register",
-            netuid=parsed.netuid, hotkey=hotkey, max_price=round(parsed.max_price * PLANCK),
-        )  # fmt: skip
-        values = next(values for name, values in receipt.events if name == "Neurons.NeuronRegistered")
-        return values["uid"], hotkey, receipt.block.number
+async def _advice(chain: Chain, netuid: int, reason: str) -> str:
+    """Return what the subnet's price has to do with a refusal."""
+    quote = await chain.rpc("subnet_registrationPrice", netuid)
+    if quote is None:
+        return ""
+    if reason in ("PriceTooHigh", "CannotAfford"):
+        later = quote["curve"][1]
+        return (
+            f" It burns {asy(quote['price'])} ASY now ({asy(later['price'])} in block #{later['block']}) and "
+            f"sets {asy(quote['bond'])} ASY aside."
+        )
+    if reason == "SubnetFull" and quote["opensAt"] is not None:
+        return f" The first ends in block #{quote['opensAt']}; now is #{quote['block']}."
+    return ""

@@ -31,6 +31,7 @@ from chain.rpc.methods import (
     grandpa,
     payment,
     state,
+    subnet,
     system,
 )
 from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, REPLY_TIMEOUT, Outbox
@@ -40,7 +41,7 @@ from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
 
 log = logging.getLogger("rpc")
 
-NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec)
+NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec, subnet)
 BODY_TIMEOUT = 30.0
 """seconds for the body of a POST to arrive"""
 TURN = 0.0005

@@ -1,9 +1,28 @@
 """How chain values look in JSON. Source: Substrate's serde forms, as the installed clients read them."""
 
+from functools import cache, lru_cache
+from typing import Any
+
 from chain.rpc.backend import RuntimeVersion
 from chain.rpc.errors import Json
+from runtime.primitives import ss58
 from runtime.primitives.header import GRANDPA_ENGINE, DigestItem, Header
 from runtime.primitives.scale import codec
+from runtime.primitives.shapes import (
+    Array,
+    Composite,
+    Integer,
+    Option,
+    Sequence,
+    Shape,
+    TaggedUnion,
+    U16Pairs,
+    shape_of,
+)
+
+SAFE_BYTES = 4
+"""JavaScript's numbers hold integers of so many bytes; longer ones are strings."""
+ACCOUNT_PATH = "sp_core::crypto::AccountId32"
 
 _LOG = codec(DigestItem)
 
@@ -72,3 +91,47 @@ def specification_json(version: RuntimeVersion) -> dict[str, Json]:
 def changes_json(block: bytes, changes: list[tuple[bytes, bytes | None]]) -> dict[str, Json]:
     """Return a set of storage values at a block."""
     return {"block": to_hex(block), "changes": [[to_hex(key), optional_hex(value)] for key, value in changes]}
+
+
+def plain_json(value: Any, annotation: Any) -> Json:
+    """Return a value of a runtime API as JSON that needs no metadata to be read, by its type.
+
+    Structs become objects with camelCase names, accounts addresses, other bytes hex, long integers decimal
+    strings, and enums without contents their names.
+    """
+    return _plain(value, shape_of(annotation))
+
+
+def _plain(value: Any, shape: Shape) -> Json:
+    match shape:
+        case Option(some):
+            return None if value is None else _plain(value, shape_of(some))
+        case Composite(_, _, fields):
+            return {
+                _camel(each.name): _plain(getattr(value, each.attribute), shape_of(each.annotation))
+                for each in fields
+            }
+        case Sequence(element):
+            inner = shape_of(element)
+            return [_plain(each, inner) for each in value]
+        case U16Pairs():
+            return [list(pair) for pair in value]
+        case Integer(size) if size > SAFE_BYTES:
+            return str(value)
+        case Array(_, path):
+            return _address(value) if path == ACCOUNT_PATH else to_hex(value)
+        case TaggedUnion():
+            return str(value.name)
+    assert isinstance(value, bool | int | str), f"{shape} has no plain form"
+    return value
+
+
+@lru_cache(maxsize=8_192)
+def _address(account: bytes) -> str:
+    return ss58.encode(account)
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(each.capitalize() for each in rest)

@@ -10,9 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""Its last 32 bits are an IPv4 address."""
+from runtime.primitives.addresses import is_public
 
 
 class BadAddress(OSError):
@@ -50,22 +48,8 @@ def check(url: str, public_only: bool) -> None:
     if not url.startswith(("http://", "https://")):
         raise BadAddress("the address is not an http:// or https:// URL")
     host = URL(url).raw_host or ""  # as the client reads it: ①②⑦.⓪.⓪.① is 127.0.0.1 there, too
-    if public_only and _address(host) is not None and not is_public(host):
+    if public_only and _is_address(host) and not is_public(host):
         raise _not_public(host, host)
-
-
-def is_public(text: str) -> bool:
-    """Say whether an address is one of the public Internet, whatever it is wrapped in."""
-    address = _address(text)
-    if address is None:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if address in NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-        if inner:
-            return is_public(str(inner))
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _not_public(host: str, address: str) -> BadAddress:
@@ -73,8 +57,9 @@ def _not_public(host: str, address: str) -> BadAddress:
     return BadAddress(f"{leads} no public address, and a live chain's neurons have one")
 
 
-def _address(text: str) -> IpAddress | None:
+def _is_address(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return None
+        return False
+    return True

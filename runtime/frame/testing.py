@@ -4,6 +4,7 @@ ext = Externalities(MyRuntime, genesis={...})
 assert_ok(ext, alice, "Balances", "transfer_keep_alive", bob, 5)
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,10 +20,11 @@ from runtime.primitives.types import ZERO_HASH, AccountId, Hash
 
 
 class MemoryState:
-    """A State over a dict."""
+    """A State over a dict, which finds keys in order without looking at all of them, as a database does."""
 
     def __init__(self, entries: Mapping[bytes, bytes] | None = None) -> None:
         self.entries = dict(entries or {})
+        self._order = sorted(self.entries)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key."""
@@ -30,7 +32,10 @@ class MemoryState:
 
     def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
         """Yield the keys with a prefix in ascending order."""
-        return iter(sorted(key for key in self.entries if key.startswith(prefix) and key > after))
+        at = bisect_left(self._order, prefix) if after < prefix else bisect_right(self._order, after)
+        while at < len(self._order) and self._order[at].startswith(prefix):
+            yield self._order[at]
+            at += 1
 
     def root(self, changes: Mapping[bytes, bytes | None]) -> Hash:
         """Return the state root after changes."""
@@ -40,10 +45,13 @@ class MemoryState:
     def apply(self, changes: Changes) -> None:
         """Make changes permanent."""
         for key, value in changes.items():
-            if value is None:
-                self.entries.pop(key, None)
-            else:
+            if value is not None:
+                if key not in self.entries:
+                    insort(self._order, key)
                 self.entries[key] = value
+            elif key in self.entries:
+                del self._order[bisect_left(self._order, key)]
+                del self.entries[key]
 
 
 class Externalities:

@@ -193,10 +193,14 @@ class ModelUpdates(Pallet[UpdateCommitted | UpdateRevealed, Error]):
 
     def originals(self, netuid: int, round: int) -> list[Update]:
         """Return the updates of a round without copies: of equal digests the earliest commit counts."""
-        first: dict[Hash, Update] = {}
+        return [alike[0] for alike in self.alike(netuid, round)]
+
+    def alike(self, netuid: int, round: int) -> list[list[Update]]:
+        """Return the updates of a round, those with equal digests together, in the order of their commits."""
+        groups: dict[Hash, list[Update]] = {}
         for update in self.revealed(netuid, round):
-            first.setdefault(update.digest, update)
-        return list(first.values())
+            groups.setdefault(update.digest, []).append(update)
+        return list(groups.values())
 
     def try_state(self) -> None:
         """Every update opens a commit; the positions of a round's commits are 0, 1, 2, ..."""

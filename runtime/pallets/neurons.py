@@ -1,21 +1,23 @@
 """Neurons: who works in a subnet, under which uid, and at what price one joins.
 
 A coldkey registers a hotkey: it burns the price of the moment and sets a bond aside, which comes back when
-the neuron leaves. A full subnet replaces the neuron that earned least in the last epoch.
+the neuron leaves, less what it was slashed for. A full subnet replaces the neuron that earned least in the
+last epoch. Each epoch warns those who may be replaced before the one after next.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol
 
-from runtime.frame.declare import Signed, call, coupled, db, event
+from runtime.frame.declare import Signed, call, constant, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, storage
 from runtime.frame.traits import BlockNumberProvider, Currency
 from runtime.pallets.subnets import PPM, Hyperparameters, Network
+from runtime.primitives.addresses import may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
-from runtime.primitives.shapes import Bounded, struct, u16, u128
+from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.types import AccountId, Balance, BlockNumber
 from runtime.primitives.urls import is_url
@@ -66,6 +68,15 @@ class Identity:
     description: Annotated[str, Bounded(256)]
 
 
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Everybody in a subnet at one moment: neurons by ascending uid, stakes by uid, the owner's uid."""
+
+    listed: list[tuple[int, Neuron]]
+    stakes: dict[int, Balance]
+    owner_uid: int | None
+
+
 @event
 class NeuronRegistered:
     """A hotkey took a uid."""
@@ -86,6 +97,28 @@ class NeuronDeregistered:
     hotkey: AccountId
     coldkey: AccountId
     bond: u128
+
+
+@event
+class PruneWarning:
+    """From block `prunable_at` on, a newcomer to the full subnet may replace this neuron."""
+
+    netuid: u16
+    uid: u16
+    hotkey: AccountId
+    prunable_at: BlockNumber
+
+
+@event
+class NeuronSlashed:
+    """A neuron has done wrong: this much of its bond, and of what had not vested, was burnt."""
+
+    netuid: u16
+    uid: u16
+    hotkey: AccountId
+    coldkey: AccountId
+    bond: u128
+    vesting: u128
 
 
 @event
@@ -124,7 +157,10 @@ class Error(PalletError):
     CannotAfford = (
         "The coldkey's free balance does not cover price and bond; fund it or wait for a lower price."
     )
-    SubnetFull = "All uids are taken and every neuron is immune; try again when an immunity period has ended."
+    SubnetFull = (
+        "All uids are taken, and every neuron is immune, the owner's or under audit; try again when an "
+        "immunity period has ended, which Neurons.Neurons and immunity_period tell."
+    )
     NotRegistered = "The hotkey has no uid in this subnet; register it with Neurons.burned_register."
     NotColdkey = "The neuron belongs to another coldkey; sign with the coldkey that registered it."
     InvalidUrl = (
@@ -133,6 +169,11 @@ class Error(PalletError):
     ServedTooSoon = (
         "The endpoint was changed a moment ago; wait for the subnet's serving_rate_limit (blocks)."
     )
+    PrivateAddress = (
+        "The url's host is no public address: nobody could reach it from elsewhere; serve a public address "
+        "or a full domain name."
+    )
+    UnderAudit = "The neuron's work is being audited; give it up when the audit has ended."
 
 
 class SubnetsOf(Protocol):
@@ -154,6 +195,10 @@ class SubnetsOf(Protocol):
         """Return all subnets, ascending."""
         ...
 
+    def next_epoch(self, netuid: int, now: int) -> int:
+        """Return the block of the first epoch after `now`."""
+        ...
+
 
 class Stakes(Protocol):
     """What is asked of the Staking pallet."""
@@ -170,6 +215,10 @@ class Earnings(Protocol):
         """Return what a neuron earned in the last epoch."""
         ...
 
+    def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+        """Burn a part of what a neuron has earned and not got yet; return how much."""
+        ...
+
 
 class Hygiene(Protocol):
     """A pallet that keeps something under a uid."""
@@ -179,8 +228,25 @@ class Hygiene(Protocol):
         ...
 
 
+class Sealed(Protocol):
+    """What is asked of the Weights pallet."""
+
+    def forget_commits(self, netuid: int, hotkey: AccountId) -> None:
+        """Give up what a hotkey has sealed, because nobody can open it any more."""
+        ...
+
+
 class Neurons(
-    Pallet[NeuronRegistered | NeuronDeregistered | AxonServed | HotkeySwapped | IdentitySet, Error]
+    Pallet[
+        NeuronRegistered
+        | NeuronDeregistered
+        | AxonServed
+        | HotkeySwapped
+        | IdentitySet
+        | PruneWarning
+        | NeuronSlashed,
+        Error,
+    ]
 ):
     """Hotkeys, coldkeys and uids of every subnet; registration, endpoints and identities."""
 
@@ -190,6 +256,9 @@ class Neurons(
     staking: Stakes = coupled()
     earnings: Earnings = coupled()
     hygiene: tuple[Hygiene, ...] = coupled()
+    weights: Sealed = coupled()
+
+    public_axons: bool = constant(True)
 
     uids: DoubleMap[u16, AccountId, u16] = storage(hashers=BY_HOTKEY)
     keys: DoubleMap[u16, u16, AccountId] = storage(hashers=BY_UID)
@@ -197,6 +266,7 @@ class Neurons(
     axons: DoubleMap[u16, AccountId, Axon] = storage(hashers=BY_HOTKEY)
     burn: Map[u16, BurnPrice] = storage(hasher=twox_64_concat)
     identities: DoubleMap[u16, AccountId, Identity] = storage(hashers=BY_HOTKEY)
+    holds: DoubleMap[u16, u16, u32] = storage(default=0, hashers=BY_UID)
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Register the neurons of {netuid: [{"hotkey", "coldkey"}, ...]}, uid 0 first, at no price."""
@@ -224,6 +294,7 @@ class Neurons(
     def deregister(self, who: Signed, netuid: u16, hotkey: AccountId) -> None:
         """Give a neuron up as its coldkey; the bond comes back, the price does not."""
         uid = self._own(netuid, hotkey, AccountId(who))
+        ensure(not self.holds[netuid, uid], Error.UnderAudit)
         self._remove(netuid, uid)
 
     @call(2, weight=db(reads=3, writes=1))
@@ -232,6 +303,7 @@ class Neurons(
         hotkey = AccountId(who)
         ensure((netuid, hotkey) in self.uids, Error.NotRegistered)
         ensure(is_url(url), Error.InvalidUrl)
+        ensure(not self.public_axons or may_be_public(url), Error.PrivateAddress)
         now, before = self.system.number.get(), self.axons.get(netuid, hotkey)
         pause = self.subnets.parameters(netuid).serving_rate_limit
         ensure(before is None or now >= before.served_at + pause, Error.ServedTooSoon)
@@ -240,10 +312,14 @@ class Neurons(
 
     @call(3, weight=db(reads=70, writes=8))
     def swap_hotkey(self, who: Signed, netuid: u16, hotkey: AccountId, new_hotkey: AccountId) -> None:
-        """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay."""
+        """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay.
+
+        Weights that the old hotkey has sealed are given up: a commitment names the hotkey that opens it.
+        """
         coldkey = AccountId(who)
         uid = self._own(netuid, hotkey, coldkey)
         self._ensure_new(netuid, new_hotkey, coldkey)
+        self.weights.forget_commits(netuid, hotkey)
         del self.uids[netuid, hotkey]
         self.uids[netuid, new_hotkey] = uid
         self.keys[netuid, uid] = new_hotkey
@@ -281,13 +357,19 @@ class Neurons(
         """Return all neurons of a subnet, ascending by uid."""
         return sorted(self.neurons.under(netuid), key=lambda entry: entry[0])
 
-    def stakes(self, netuid: int) -> dict[int, Balance]:
-        """Return the stake of every uid, ascending: that of its stash, split evenly over the stash's uids."""
+    def roster(self, netuid: int) -> Roster:
+        """Return everybody with their stakes: that of a stash is split evenly over its uids."""
         listed = self.listed(netuid)
         held: dict[AccountId, int] = {}
         for _, neuron in listed:
             held[neuron.coldkey] = held.get(neuron.coldkey, 0) + 1
-        return {uid: self.staking.stake_of(neuron.coldkey) // held[neuron.coldkey] for uid, neuron in listed}
+        each = {coldkey: self.staking.stake_of(coldkey) // count for coldkey, count in held.items()}
+        stakes = {uid: each[neuron.coldkey] for uid, neuron in listed}
+        return Roster(listed, stakes, self._owner_uid(netuid, listed))
+
+    def stakes(self, netuid: int) -> dict[int, Balance]:
+        """Return the stake of every uid, ascending."""
+        return self.roster(netuid).stakes
 
     def stake_of(self, netuid: int, uid: int) -> Balance:
         """Return the stake of one uid; zero where there is no neuron."""
@@ -295,10 +377,11 @@ class Neurons(
 
     def owner_uid(self, netuid: int) -> int | None:
         """Return the oldest uid of the subnet's owner, which is never replaced and takes the owner's cut."""
+        return self._owner_uid(netuid, self.listed(netuid))
+
+    def _owner_uid(self, netuid: int, listed: Sequence[tuple[int, Neuron]]) -> int | None:
         owner = self.subnets.network(netuid).owner
-        owned = [
-            (neuron.registered_at, uid) for uid, neuron in self.listed(netuid) if neuron.coldkey == owner
-        ]
+        owned = [(neuron.registered_at, uid) for uid, neuron in listed if neuron.coldkey == owner]
         return min(owned)[1] if owned else None
 
     def price(self, netuid: int) -> Balance:
@@ -306,23 +389,87 @@ class Neurons(
 
         Raises: DispatchError.
         """
+        return self.price_at(netuid, self.system.number.get())
+
+    def price_at(self, netuid: int, block: int) -> Balance:
+        """Return what a registration burns in this block or a later one if nobody registers before.
+
+        Raises: DispatchError.
+        """
         chosen, last = self.subnets.parameters(netuid), self.burn.get(netuid)
         if last is None:
             return _clamped(chosen.burn_start, chosen)
-        elapsed = self.system.number.get() - last.updated_at
-        return _clamped(decayed(last.price, elapsed, chosen.burn_half_life), chosen)
+        return _clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
+
+    def price_after(self, netuid: int, block: int) -> Balance:
+        """Return what the next registration burns when one comes in this block or a later one.
+
+        Raises: DispatchError.
+        """
+        return _raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
 
     def prune_order(self, netuid: int) -> list[int]:
         """Return the uids a newcomer may replace now, first the one to go first."""
+        listed = self.listed(netuid)
+        return self._prune_order(netuid, listed, self._owner_uid(netuid, listed))
+
+    def _prune_order(
+        self, netuid: int, listed: Sequence[tuple[int, Neuron]], immortal: int | None
+    ) -> list[int]:
         now = self.system.number.get()
         immunity = self.subnets.parameters(netuid).immunity_period
-        immortal = self.owner_uid(netuid)
         ranks = [
             (self.earnings.emission_of(netuid, uid), neuron.registered_at, uid)
-            for uid, neuron in self.listed(netuid)
-            if uid != immortal and neuron.registered_at + immunity <= now
+            for uid, neuron in listed
+            if uid != immortal and neuron.registered_at + immunity <= now and not self.holds[netuid, uid]
         ]
         return [uid for _, _, uid in sorted(ranks)]
+
+    def warn(self, netuid: int, roster: Roster, since: int) -> None:
+        """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go.
+
+        Those whose time was near at the last epoch, in block `since`, were warned then.
+        """
+        chosen, now = self.subnets.parameters(netuid), self.system.number.get()
+        following = self.subnets.next_epoch(netuid, now)
+        listed, immortal = roster.listed, roster.owner_uid
+        for uid, neuron in listed:
+            ends = neuron.registered_at + chosen.immunity_period
+            warned = neuron.registered_at < since and ends < following
+            if uid != immortal and now < ends < following + chosen.tempo and not warned:
+                self.deposit(PruneWarning(netuid, uid, neuron.hotkey, ends))
+        full = len(listed) >= chosen.max_uids
+        order = self._prune_order(netuid, listed, immortal) if full else []
+        if order:
+            self.deposit(PruneWarning(netuid, order[0], self.keys[netuid, order[0]], now))
+
+    # What happens to who does wrong: the doors for Verification.
+
+    def hold(self, netuid: int, uid: int) -> None:
+        """Keep a neuron from leaving and from being replaced until its work is judged; holds add up."""
+        self.holds[netuid, uid] = self.holds[netuid, uid] + 1
+
+    def release(self, netuid: int, uid: int) -> None:
+        """Take one hold back, if the neuron that it was for is still there."""
+        left = max(self.holds[netuid, uid] - 1, 0)
+        if left:
+            self.holds[netuid, uid] = left
+        else:
+            del self.holds[netuid, uid]
+
+    def slash(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+        """Burn a part of a neuron's bond and of what has not vested, rounded up; return how much.
+
+        Who has lost its whole bond loses its seat, too.
+        """
+        neuron = self.neurons[netuid, uid]
+        bond = self.currency.burn_reserved(neuron.coldkey, -(-neuron.bond * part_ppm // PPM))
+        vesting = self.earnings.burn_vesting(netuid, uid, part_ppm)
+        self.neurons[netuid, uid] = replace(neuron, bond=neuron.bond - bond)
+        self.deposit(NeuronSlashed(netuid, uid, neuron.hotkey, neuron.coldkey, bond, vesting))
+        if part_ppm == PPM:
+            self._remove(netuid, uid)
+        return bond + vesting
 
     def try_state(self) -> None:
         """Uids, keys and neurons say the same; nothing else is kept of who has no uid."""
@@ -332,6 +479,7 @@ class Neurons(
         assert len(seats) == sum(1 for _ in self.uids.items())
         for endpoints in (self.axons, self.identities):
             assert all(place in self.uids for place, _ in endpoints.items())
+        assert all(place in seats and holds for place, holds in self.holds.items())
         for netuid in self.subnets.netuids():
             assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
@@ -375,6 +523,7 @@ class Neurons(
         del self.neurons[netuid, uid]
         del self.axons[netuid, neuron.hotkey]
         del self.identities[netuid, neuron.hotkey]
+        del self.holds[netuid, uid]
         freed = self.currency.unreserve(neuron.coldkey, neuron.bond)
         self.deposit(NeuronDeregistered(netuid, uid, neuron.hotkey, neuron.coldkey, freed))
 

@@ -1,21 +1,22 @@
 """Subnets: one market for one kind of work each, its owner, and the numbers that rule it.
 
 A number changes in two steps: `set_hyperparameter` schedules it, and it comes into force in the block after
-the subnet's next epoch. Inside the freeze window before an epoch nothing can be scheduled.
+the subnet's next epoch. Inside the freeze window before an epoch nothing can be scheduled. When epochs are is
+written in one calendar, so that a block looks at those that are due and at no other subnet.
 """
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 from runtime.frame.declare import Origin, Root, SignedOrigin, call, constant, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
-from runtime.frame.storage import DoubleMap, Map, storage
+from runtime.frame.storage import DoubleMap, Map, Value, storage
 from runtime.frame.traits import BlockNumberProvider
 from runtime.primitives.hashing import twox_64_concat
-from runtime.primitives.shapes import Bounded, struct, u16, u32, u64, u128
+from runtime.primitives.shapes import Bounded, struct, u8, u16, u32, u64, u128
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm, Weight
 
@@ -108,6 +109,13 @@ class Hyperparameters:
     heads: Annotated[u32, Within(1, 256)] = 4
     feed_forward: Annotated[u32, Within(1, 65_536)] = 352
     sequence: Annotated[u32, Within(1, 65_536)] = 128
+    # How its epochs turn scores into pay.
+    consensus: Annotated[u8, Within(0, 1)] = 0  # the epoch's function: 0 median, 1 yuma3
+    commit_reveal: Annotated[u8, Within(0, 1)] = 1  # 1: rows are committed, then revealed; 0: set in the open
+    reveal_period: Annotated[u32, Within(1, 10)] = 1  # epochs from a commit to its reveal
+    bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
+    vesting_rounds: Annotated[u32, Within(0, 1_000)] = 40  # over which what a miner earned becomes its own
+    stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
 
 
 class Parameter(enum.Enum):
@@ -160,6 +168,12 @@ class Parameter(enum.Enum):
     heads = 42
     feed_forward = 43
     sequence = 44
+    consensus = 45
+    commit_reveal = 46
+    reveal_period = 47
+    bonds_penalty_ppm = 48
+    vesting_rounds = 49
+    stake_threshold = 50
 
 
 FIXED = frozenset({"vocabulary", "hidden", "layers", "heads", "feed_forward", "sequence"})
@@ -243,9 +257,7 @@ class Error(PalletError):
     )
     NotOwner = "Only the subnet's owner or root may do this; sign with the owner's coldkey."
     OnlyRoot = "Root alone sets this hyperparameter, because it shifts what other subnets are paid; ask root."
-    OutOfBounds = (
-        "The value is outside of the bounds in runtime/pallets/subnets.py; choose one inside of them."
-    )
+    OutOfBounds = "The value is out of bounds; choose one within those that docs/protocol.md lists."
     Contradiction = (
         "The values contradict each other; keep burn_min <= burn_max, top_k <= chunk, "
         "warmup_steps <= inner_steps, freeze_window < tempo and hidden a multiple of 2 * heads."
@@ -255,6 +267,14 @@ class Error(PalletError):
     AlreadyPaused = "The subnet is paused already; nothing is left to do."
     NotPaused = "The subnet is not paused; nothing is left to do."
     Paused = "The subnet is paused; wait until root has unpaused it."
+
+
+class Shares(Protocol):
+    """Who splits what is minted by the subnets' shares: the Incentive pallet."""
+
+    def allocate(self) -> None:
+        """Split what was minted until now."""
+        ...
 
 
 class Subnets(
@@ -271,12 +291,16 @@ class Subnets(
     """Subnets, their owners and hyperparameters, and when their epochs are."""
 
     system: BlockNumberProvider = coupled()
-    max_subnets: u16 = constant(32)
+    incentive: Shares = coupled()
+
+    max_subnets: u16 = constant(128)
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)
     hyperparameters: Map[u16, Hyperparameters] = storage(hasher=twox_64_concat)
     pending_changes: DoubleMap[u16, Parameter, Change] = storage(hasher=twox_64_concat)
     paused: Map[u16, bool] = storage(default=False, hasher=twox_64_concat)
+    calendar: Value[list[tuple[BlockNumber, u16]]] = storage(default=[])  # (next epoch, netuid), ascending
+    trained: Value[list[u16]] = storage(default=[])
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Create the subnets of {netuid: {"kind", "owner", "hyperparameters": {name: value}}}."""
@@ -290,18 +314,22 @@ class Subnets(
             self._add(netuid, Kind[section["kind"]], owner, Hyperparameters(**chosen))
 
     def on_initialize(self, now: int) -> Weight:
-        """Bring into force what was scheduled for this block."""
-        applied = 0
+        """Bring into force what was scheduled for this block, unless its subnet's epoch is late."""
+        applied, late = 0, [netuid for due, netuid in self.calendar.get() if due < now]
         for (netuid, parameter), change in self.pending_changes.items():
-            if change.at > now:
+            if change.at > now or netuid in late:
                 continue
+            if parameter is Parameter.emission_share:
+                self.incentive.allocate()
             self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, change.value)
             del self.pending_changes[netuid, parameter]
+            if parameter is Parameter.tempo:
+                self._enter(netuid, now - 1)
             self.deposit(HyperparameterSet(netuid, parameter, change.value))
             applied += 1
         return db(reads=1 + 2 * applied, writes=2 * applied)
 
-    @call(0, weight=db(reads=33, writes=2))
+    @call(0, weight=db(reads=129, writes=2))
     def create(
         self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
     ) -> None:
@@ -315,7 +343,7 @@ class Subnets(
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=48, writes=1))
+    @call(1, weight=db(reads=54, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)
@@ -392,24 +420,39 @@ class Subnets(
 
     def netuids(self) -> list[int]:
         """Return all subnets, ascending."""
-        return sorted(self.networks.keys())
+        return sorted(netuid for _, netuid in self.calendar.get())
 
-    def is_epoch(self, netuid: int, block: int) -> bool:
-        """Say whether the subnet's epoch is in this block; the netuid spreads subnets over blocks."""
-        return (block + netuid) % self.parameters(netuid).tempo == 0
+    def training_netuids(self) -> list[int]:
+        """Return the subnets that train a model, ascending."""
+        return self.trained.get()
 
     def next_epoch(self, netuid: int, now: int) -> int:
-        """Return the first epoch block after `now`."""
-        tempo = self.parameters(netuid).tempo
-        return now + tempo - (now + netuid) % tempo
+        """Return the block of the subnet's next epoch, after `now`; one that is late may be later still."""
+        due = next((due for due, listed in self.calendar.get() if listed == netuid), None)
+        return refuse(Error.UnknownSubnet) if due is None else max(due, now + 1)
+
+    def take_due(self, now: int, most: int) -> list[int]:
+        """Take so many subnets whose epoch is due, those that have waited longest first.
+
+        Those that are paused let theirs pass. Who is not taken is due in the next block.
+        """
+        due = [netuid for at, netuid in self.calendar.get() if at <= now]
+        passing = [netuid for netuid in due if self.paused[netuid]]
+        taken = [netuid for netuid in due if netuid not in passing][:most]
+        for netuid in (*passing, *taken):
+            self._enter(netuid, now)
+        return taken
 
     def try_state(self) -> None:
-        """Every subnet has numbers within bounds, in force and as scheduled; nothing scheduled is overdue."""
-        assert self.netuids() == sorted(self.hyperparameters.keys())
+        """Every subnet has numbers within bounds, in force and as scheduled, and a place in the calendar."""
+        calendar = self.calendar.get()
+        assert calendar == sorted(calendar)
+        assert self.netuids() == sorted(self.hyperparameters.keys()) == sorted(self.networks.keys())
+        assert self.trained.get() == [netuid for netuid in self.netuids() if self.is_training(netuid)]
         assert all(self.exists(netuid) for netuid in self.paused.keys())  # noqa: SIM118
+        due = {netuid: at for at, netuid in calendar}
         for (netuid, _), change in self.pending_changes.items():
-            assert self.exists(netuid)
-            assert change.at > self.system.number.get()
+            assert change.at <= max(due[netuid], self.system.number.get() + 1) + 1
         for netuid in self.netuids():
             assert problem_with(self.parameters(netuid)) is None, netuid
             assert problem_with(self._as_scheduled(netuid)) is None, netuid
@@ -426,9 +469,25 @@ class Subnets(
         return chosen
 
     def _add(self, netuid: int, kind: Kind, owner: AccountId, chosen: Hyperparameters) -> None:
-        self.networks[netuid] = Network(kind, owner, self.system.number.get())
+        self.incentive.allocate()
+        now = self.system.number.get()
+        self.networks[netuid] = Network(kind, owner, now)
         self.hyperparameters[netuid] = chosen
+        self._enter(netuid, now)
+        if kind is Kind.Training:
+            self.trained.put(sorted([*self.trained.get(), netuid]))
         self.deposit(NetworkAdded(netuid, kind, owner))
+
+    def _enter(self, netuid: int, now: int) -> None:
+        """Write the first epoch after `now` into the calendar."""
+        others = [entry for entry in self.calendar.get() if entry[1] != netuid]
+        epoch = epoch_after(now, netuid, self.parameters(netuid).tempo)
+        self.calendar.put(sorted([*others, (epoch, netuid)]))
+
+
+def epoch_after(now: int, netuid: int, tempo: int) -> int:
+    """Return the first block after `now` for an epoch; the netuid spreads subnets over blocks."""
+    return now + tempo - (now + netuid) % tempo
 
 
 def _bounds() -> dict[str, Within]:

@@ -12,6 +12,7 @@ from runtime.frame.declare import Pays, Signed, call, coupled, db, event
 from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, NMap, storage
+from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.model_updates import Update
 from runtime.primitives.commitments import PPM, Salt, Score, Scores, score_commitment
 from runtime.primitives.hashing import twox_64_concat
@@ -75,8 +76,8 @@ class UpdatesOf(Protocol):
         """Say whether a miner has revealed in a round."""
         ...
 
-    def originals(self, netuid: int, round: int) -> list[Update]:
-        """Return the updates of a round without later copies."""
+    def alike(self, netuid: int, round: int) -> list[list[Update]]:
+        """Return the updates of a round, those with equal digests together, in the order of their commits."""
         ...
 
 
@@ -236,29 +237,41 @@ class Verification(Pallet[ScoresCommitted | ScoresRevealed, Error]):
         return neuron is not None and neuron.hotkey == hotkey
 
     def book(self, netuid: int, round: int, now: int) -> None:
-        """Add a closed round's scores to each judge's row of the current subnet epoch."""
+        """Add a closed round's scores to each judge's row of the current subnet epoch.
+
+        Identical payloads are one piece of work: those who revealed it share the score of the first of them.
+        """
         since = self.incentive.last_epoch_block(netuid)
-        miners = self._miners(netuid, round)
+        groups = self._groups(netuid, round)
         for judge, scores in self.revealed(netuid, round):
             tally = self._tally(netuid, judge, since)
             points = {(entry.uid, entry.registered_at): entry.points for entry in tally.points}
-            for score in scores:
-                if score.score and score.uid in miners:
-                    key = score.uid, miners[score.uid]
-                    points[key] = points.get(key, 0) + score.score
+            given = {score.uid: score.score for score in scores}
+            for group in groups:
+                shares = apportion(given.get(group[0][0], 0), [1] * len(group))
+                for key, share in zip(group, shares, strict=True):
+                    if share:
+                        points[key] = points.get(key, 0) + share
             summed = [Points(uid, registered, total) for (uid, registered), total in sorted(points.items())]
             self.tallies[netuid, judge] = Tally(since, tally.registered_at, summed)
             self.weights.put_row(netuid, judge, [(entry.uid, entry.points) for entry in summed], now)
 
-    def _miners(self, netuid: int, round: int) -> dict[int, int]:
-        """Return registered_at by uid of those whose update of the round is no copy."""
-        found = {}
-        for update in self.model_updates.originals(netuid, round):
-            uid = self.neurons.uid_of(netuid, update.miner)
-            neuron = None if uid is None else self.neurons.neuron(netuid, uid)
-            if uid is not None and neuron is not None:
-                found[uid] = neuron.registered_at
+    def _groups(self, netuid: int, round: int) -> list[list[tuple[int, int]]]:
+        """Return (uid, registered_at) of who revealed the same payload, the first to commit first.
+
+        Where that one has left the subnet, nobody earns anything with its payload.
+        """
+        found = []
+        for alike in self.model_updates.alike(netuid, round):
+            members = [self._member(netuid, update.miner) for update in alike]
+            if members[0] is not None:
+                found.append([member for member in members if member is not None])
         return found
+
+    def _member(self, netuid: int, miner: AccountId) -> tuple[int, int] | None:
+        uid = self.neurons.uid_of(netuid, miner)
+        neuron = None if uid is None else self.neurons.neuron(netuid, uid)
+        return None if uid is None or neuron is None else (uid, neuron.registered_at)
 
     def _tally(self, netuid: int, judge: int, since: int) -> Tally:
         """Return the judge's tally of this epoch, without those who have left the subnet."""

@@ -1,16 +1,17 @@
 """What a miner and a judge commit to before they reveal it; chain, miners and judges all compute it here.
 
-    blake2_256(SCALE(tag, genesis hash, netuid, round, hotkey, salt, what is revealed))
+    of a round      blake2_256(SCALE(tag, genesis hash, netuid, round, hotkey, salt, what is revealed))
+    of weights      blake2_256(SCALE(hotkey, netuid, epoch, uids, values, salt, version_key))
 
-The tag keeps the two kinds apart and the genesis hash the chains; the hotkey makes a copied commitment
-worthless, and the salt makes a guessed one useless.
+The tag keeps the two kinds of a round apart and the genesis hash the chains; the hotkey makes a copied
+commitment worthless, and the salt makes a guessed one useless.
 """
 
 from typing import Annotated
 
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Fixed, struct, u16, u32
+from runtime.primitives.shapes import Bounded, Fixed, struct, u16, u32, u64
 from runtime.primitives.types import AccountId, Hash, Ppm
 
 UPDATE_TAG = "upd/1"
@@ -34,9 +35,12 @@ class Score:
 
 
 Scores = Annotated[list[Score], Bounded(MAX_SCORES)]
+Listed = Annotated[list[u16], Bounded(MAX_SCORES)]
+"""One number for each uid that a row of weights names: the uids, or their values."""
 
 UPDATE = codec(tuple[str, Hash, u16, u32, AccountId, Salt, Hash, u32, Hash])
 SCORES = codec(tuple[str, Hash, u16, u32, AccountId, Salt, Scores])
+WEIGHTS = codec(tuple[AccountId, u16, u32, Listed, Listed, Salt, u64])
 
 
 def update_commitment(
@@ -65,3 +69,19 @@ def score_commitment(
     Raises: EncodeError when a value is out of range.
     """
     return Hash(blake2_256(SCORES.encode((SCORE_TAG, genesis, netuid, round, hotkey, salt, scores))))
+
+
+def weights_commitment(
+    hotkey: AccountId,
+    netuid: int,
+    epoch: int,
+    uids: list[int],
+    values: list[int],
+    salt: bytes,
+    version_key: int,
+) -> Hash:
+    """Return what Weights.commit_weights takes; `epoch` is Incentive.EpochIndex of the subnet.
+
+    Raises: EncodeError when a value is out of range.
+    """
+    return Hash(blake2_256(WEIGHTS.encode((hotkey, netuid, epoch, uids, values, salt, version_key))))

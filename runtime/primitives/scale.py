@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from runtime.primitives import layout, shapes
 from runtime.primitives.layout import MISFITS, EncodeError, Layout, misfit
+from runtime.primitives.pairs import PAIR, Pairs
 from runtime.primitives.shapes import Shape, shape_of
 
 MAX_DEPTH = 64
@@ -154,6 +155,8 @@ class Codecs:
                 return _fixed(layout.array(size), True, (("", bytes),))
             case shapes.Sequence(element, limit):
                 return _sequence(self.of(element), limit)
+            case shapes.U16Pairs(limit):
+                return _pairs(limit)
             case shapes.Mapping(key, value):
                 return _mapping(self.of(key), self.of(value))
             case shapes.Tuple(elements):
@@ -387,6 +390,23 @@ def _integers(letter: str, size: int, limit: int | None) -> Codec[list[int]]:
         length, start = _length(source, size, limit), source.offset
         source.offset = start + length * size
         return list(struct.unpack_from(f"<{length}{letter}", source.data, start))
+
+    return Codec(write, read, 1)
+
+
+def _pairs(limit: int | None) -> Codec[Pairs]:
+    def write(value: Iterable[tuple[int, int]], out: bytearray) -> None:
+        try:
+            pairs = value if isinstance(value, Pairs) else Pairs(value)
+        except ValueError as problem:
+            raise EncodeError(str(problem)) from problem
+        if limit is not None and len(pairs) > limit:
+            raise EncodeError(f"{len(pairs)} elements, at most {limit} are allowed")
+        write_compact(len(pairs), out)
+        out += pairs.packed
+
+    def read(source: Input) -> Pairs:
+        return Pairs.of(source.take(PAIR.size * _length(source, PAIR.size, limit)))
 
     return Codec(write, read, 1)
 

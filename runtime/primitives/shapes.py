@@ -21,6 +21,7 @@ from typing import (
     get_type_hints,
 )
 
+from runtime.primitives.pairs import Pairs
 from runtime.primitives.record import record
 
 T = TypeVar("T")
@@ -177,6 +178,13 @@ class Sequence:
 
 
 @dataclass(frozen=True)
+class U16Pairs:
+    """Vec<(u16, u16)>, possibly bounded, held in one piece."""
+
+    limit: int | None
+
+
+@dataclass(frozen=True)
 class Mapping:
     """BTreeMap<K, V>."""
 
@@ -233,8 +241,8 @@ class Lookup:
 
 
 Shape = (
-    Integer | CompactInteger | Boolean | Text | Bytes | Array | Sequence | Mapping | Tuple | Option
-    | Composite | TaggedUnion | Lookup | Special
+    Integer | CompactInteger | Boolean | Text | Bytes | Array | Sequence | U16Pairs | Mapping | Tuple
+    | Option | Composite | TaggedUnion | Lookup | Special
 )  # fmt: skip
 
 
@@ -279,6 +287,8 @@ def _plain(annotation: Any, markers: tuple[Any, ...]) -> Shape:
         return Bytes(limit)
     if annotation is str:
         return Text(limit)
+    if annotation is Pairs:
+        return U16Pairs(limit)
     if annotation is None or annotation is type(None):
         return Tuple(())
     return _generic(annotation, limit)

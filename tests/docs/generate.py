@@ -29,7 +29,7 @@ from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
 from runtime.pallets.free_calls import NUMBERS
-from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.subnets import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
@@ -45,10 +45,21 @@ AMOUNTS = frozenset(
         "burn_min",
         "burn_max",
         "uid_bond",
+        "stake_threshold",
         "BlockReward",
         "ExistentialDeposit",
     }
 )
+ATTACK_UNITS = {
+    "cabal": "% of the emission, by its stake",
+    "seats": "% of the emission for 51 % of the stake",
+    "pull": "change of a miner's incentive in %, without a cap",
+    "error": "% of the incentive",
+    "copier": "dividend for its stake, of an honest judge's",
+    "registrations": "256 of them, ASY",
+    "copies": "pay together, of that for one uid",
+}
+"""What the tables of bench/incentives.py say."""
 CONSTANTS = (
     ("Babe", "ExpectedBlockTime", "slot, ms"),
     ("Babe", "EpochDuration", "session, slots"),
@@ -151,16 +162,18 @@ def presets() -> str:
     config = _preset("local")
     assert config == _preset("dev"), "dev and local have come apart: give each a column"
     subnet = config["subnets"]["1"]["hyperparameters"]
-    lines = ["| number | `dev`, `local` | default of the runtime |", "|---|---|---|"]
+    lines = ["| number | `dev`, `local` | default of the runtime | bounds |", "|---|---|---|---|"]
     for pallet, name, words in CONSTANTS:
         default = _default(pallet, name)
         chosen = config["constants"].get(pallet, {}).get(name, default)
-        lines.append(f"| {words} (`{pallet}.{name}`) | {_amount(name, chosen)} | {_amount(name, default)} |")
+        amounts = f"{_amount(name, chosen)} | {_amount(name, default)}"
+        lines.append(f"| {words} (`{pallet}.{name}`) | {amounts} | |")
     for field in fields(Hyperparameters):
-        chosen = subnet.get(field.name, field.default)
-        lines.append(
-            f"| `{field.name}` | {_amount(field.name, chosen)} | {_amount(field.name, field.default)} |"
-        )
+        numbers = subnet.get(field.name, field.default), field.default
+        chosen, default = (_amount(field.name, number) for number in numbers)
+        bounds = BOUNDS[field.name]
+        least, most = (_amount(field.name, number) for number in (bounds.least, bounds.most))
+        lines.append(f"| `{field.name}` | {chosen} | {default} | {least} to {most} |")
     return "\n".join(lines)
 
 
@@ -287,8 +300,23 @@ def key_types() -> str:
     )
 
 
+def attacks() -> str:
+    """Return the tables of bench/incentives.py, as last measured."""
+    found = json.loads((ROOT / "bench/results/incentives.json").read_text())["figures"]
+    tables = ((name, table) for name, table in found.items() if isinstance(table, dict))
+    return "\n\n".join(_attack(name, table) for name, table in tables)
+
+
+def _attack(name: str, table: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(table.values())))
+    lines = [f"| {name}, {ATTACK_UNITS[name]} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {row} | {' | '.join(f'{line[key]:,}' for key in columns)} |" for row, line in table.items()]
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "attacks": attacks,
     "channels": channels,
     "clients": matrix.table,
     "commands": commands,

@@ -301,6 +301,16 @@ def proofs(found: Any, facts: Facts) -> None:
     assert [value is None for value in stored] == [False, False, False, True, True]
 
 
+SUBNET = [
+    "Training",
+    [0, "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"],
+    [1, "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"],
+]
+"""Its kind, and uid and hotkey of each neuron."""
+REFUSAL = ["Neurons", "PriceTooHigh", "PriceTooHigh"]
+"""What a registration for nothing is refused with: in words, and as the error that metadata describes."""
+
+
 def runtime_apis(found: Any, facts: Facts) -> None:
     """Call runtime APIs; from V15 on by what the metadata says of them."""
     state, pool = found.pop("nonces")
@@ -312,7 +322,8 @@ def runtime_apis(found: Any, facts: Facts) -> None:
         "keys": None,
         "validity": {"Err": {"Invalid": "Call"}},
     }
-    assert found == {"spec": "assay"} | ({} if facts.client == "psi" else described)
+    ours = {"spec": "assay", "subnet": SUBNET, "refusal": REFUSAL}
+    assert found == ours | ({} if facts.client == "psi" else described)
 
 
 def multisig(found: Any, facts: Facts) -> None:

@@ -25,6 +25,10 @@ def sample(annotation: Any, rng: random.Random) -> Any:
             return rng.randbytes(size)
         case shapes.Sequence(element, limit):
             return [sample(element, rng) for _ in range(min(limit or 3, rng.randrange(4)))]
+        case shapes.U16Pairs(limit):
+            return [
+                sample(tuple[shapes.u16, shapes.u16], rng) for _ in range(min(limit or 3, rng.randrange(4)))
+            ]
         case shapes.Mapping(key, value):
             return {sample(key, rng): sample(value, rng) for _ in range(2)}
         case shapes.Tuple(elements):

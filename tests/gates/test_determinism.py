@@ -29,6 +29,28 @@ BANNED_MODULES = frozenset(
     }
 )
 BANNED_NAMES = frozenset({"float", "complex", "hash", "id", "open", "input", "eval", "exec", "__import__"})
+EXACT_NUMPY = frozenset(
+    {
+        "add",
+        "arange",
+        "array",
+        "array_equal",
+        "bool_",
+        "concatenate",
+        "cumsum",
+        "diff",
+        "flatnonzero",
+        "frombuffer",
+        "int64",
+        "minimum",
+        "repeat",
+        "searchsorted",
+        "sort",
+        "stack",
+        "zeros",
+    }
+)
+"""What makes integers of integers, and nothing else."""
 SET_MAKERS = frozenset({"set", "frozenset"})
 SET_METHODS = frozenset({"union", "intersection", "difference", "symmetric_difference"})
 ORDERED_USERS = frozenset(
@@ -72,6 +94,8 @@ def judge(node: ast.AST, unordered: frozenset[str]) -> Iterator[tuple[int, str]]
             yield node.lineno, "a division that is not whole"
         case ast.Name(id=name, ctx=ast.Load()) if name in BANNED_NAMES:
             yield node.lineno, f"uses {name}"
+        case ast.Attribute(value=ast.Name(id="np"), attr=name) if name not in EXACT_NUMPY:
+            yield node.lineno, f"np.{name} may be inexact"
         case ast.For(iter=iterated) if is_set(iterated, unordered):
             yield node.lineno, "iterates over a set"
         case ast.ListComp() | ast.DictComp() | ast.GeneratorExp():
@@ -166,6 +190,9 @@ def test_the_runtime_is_deterministic() -> None:
         ("key = id(y)", "1: uses id"),
         ("xs.sort(key=id)", "1: uses id"),
         ("open('x')", "1: uses open"),
+        ("x = np.float64(1)", "1: np.float64 may be inexact"),
+        ("x = np.mean(xs)", "1: np.mean may be inexact"),
+        ("x = np.bincount(xs, weights=ys)", "1: np.bincount may be inexact"),
         ("for x in {1, 2}: pass", "1: iterates over a set"),
         ("for x in set(y): pass", "1: iterates over a set"),
         ("xs = [x for x in frozenset(y)]", "1: iterates over a set"),
@@ -198,6 +225,7 @@ def test_the_gate_names_an_offence(snippet: str, offence: str) -> None:
         "self.hash()\nheader.id",
         "xs = {x for x in {1, 2}}",
         "import math",
+        "x = np.sort(np.array([2, 1], np.int64))",
         "class Vote:\n    hash: bytes\n    id: bytes",
     ],
 )

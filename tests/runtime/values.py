@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from runtime.primitives import shapes
 from runtime.primitives.era import IMMORTAL
+from runtime.primitives.pairs import Pairs
 from runtime.primitives.shapes import shape_of
 from runtime.primitives.types import MultiAddress
 from runtime.runtime import EXECUTIVE
@@ -29,6 +30,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
             return st.binary(min_size=size, max_size=size)
         case shapes.Sequence(element, limit):
             return st.lists(values(element), max_size=min(limit or 2, 2))
+        case shapes.U16Pairs():
+            return st.builds(Pairs, st.lists(values(tuple[shapes.u16, shapes.u16]), max_size=2))
         case shapes.Mapping(key, value):
             return st.dictionaries(values(key), values(value), max_size=2)
         case shapes.Tuple(elements):

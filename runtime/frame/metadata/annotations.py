@@ -68,6 +68,8 @@ class Types:
                 return self._array(size, path)
             case shapes.Sequence(element, _):
                 return registry.sequence(self.of(element))
+            case shapes.U16Pairs():
+                return registry.sequence(self.of(tuple[shapes.u16, shapes.u16]))
             case shapes.Mapping(key, value):
                 return registry.map(self.of(key), self.of(value))
             case shapes.Tuple(elements):
@@ -157,6 +159,8 @@ def type_name(annotation: Any) -> str:
             return path.split("::")[-1] if path else f"[u8; {size}]"
         case shapes.Sequence(element, _):
             return f"Vec<{type_name(element)}>"
+        case shapes.U16Pairs():
+            return "Vec<(u16, u16)>"
         case shapes.Mapping(key, value):
             return f"BTreeMap<{type_name(key)}, {type_name(value)}>"
         case shapes.Tuple(elements):

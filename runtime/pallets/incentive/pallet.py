@@ -1,142 +1,53 @@
 """Incentive: the chain's only mint, and the epochs that pay miners and judges. Every amount is planck.
 
-    every block   mint the block reward -> consensus pot, and pots of the subnets by their emission share
-    every tempo   pot + carried over -> run_epoch -> coldkeys; what nobody earned is carried over
+    every block   mint the block reward -> consensus pot, and what the subnets will share
+    every tempo   pot + carried over -> run_epoch -> coldkeys, nominators, vesting; the rest is carried over
 
-Minted = paid + carried + what went into the consensus pot, to the planck, in every block.
+So many epochs run in one block; those that have waited longest first, the others in the next block. Minted =
+paid + carried + what went into the consensus pot, to the planck, in every block.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from runtime.frame.declare import constant, coupled, db, event
+from runtime.frame.declare import constant, coupled, db
 from runtime.frame.errors import DispatchError, NoError
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, Value, storage
 from runtime.frame.traits import Currency
-from runtime.pallets.incentive.epoch import EpochInput, EpochOutput, Row, run_epoch
-from runtime.pallets.incentive.epoch import Hyperparameters as Dials
+from runtime.pallets.incentive.couplings import NeuronsOf, StakingOf, SubnetsOf, WeightsOf
+from runtime.pallets.incentive.epoch import run_epoch
+from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EmissionVested, EpochRun, Event
+from runtime.pallets.incentive.pots import Pots, reward_of
 from runtime.pallets.incentive.shares import apportion
-from runtime.pallets.neurons import Neuron
+from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
+from runtime.pallets.incentive.terms import Hyperparameters as Dials
+from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
+from runtime.pallets.neurons import Neuron, Roster
 from runtime.pallets.subnets import ASY, PPM, Hyperparameters
 from runtime.primitives.accounts import pallet_account
-from runtime.primitives.hashing import twox_64_concat
-from runtime.primitives.shapes import u16, u32, u128
-from runtime.primitives.types import ZERO_HASH, AccountId, Balance, BlockNumber, Hash, Ppm, Weight
+from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
+from runtime.primitives.shapes import u16, u32
+from runtime.primitives.types import ZERO_HASH, AccountId, Balance, BlockNumber, Ppm, Weight
 
-CONSENSUS = "median"
-"""The consensus function of every subnet."""
-MOST_HALVINGS = 128
-"""No reward of u128 survives more."""
 NOBODY = AccountId(ZERO_HASH)
 """Stands for the stash of a uid that nobody holds."""
 BY_UID = (twox_64_concat, twox_64_concat)
 
 
-@event
-class EpochRun:
-    """An epoch of a subnet ran: of `emission`, `paid` went out and `carried` waits for the next one.
-
-    `input_hash` is the blake2-256 of the SCALE form of the EpochInput, so that anyone can replay it.
-    """
-
-    netuid: u16
-    input_hash: Hash
-    emission: u128
-    paid: u128
-    carried: u128
-
-
-@event
-class EmissionPaid:
-    """A neuron's coldkey got this for its work as a miner and as a judge."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    incentive: u128
-    dividend: u128
-
-
-@event
-class EmissionCarried:
-    """Emission that nobody earned waits for the subnet's next epoch."""
-
-    netuid: u16
-    amount: u128
-
-
-class SubnetsOf(Protocol):
-    """What is asked of the Subnets pallet."""
-
-    def netuids(self) -> list[int]:
-        """Return all subnets, ascending."""
-        ...
-
-    def parameters(self, netuid: int) -> Hyperparameters:
-        """Return the numbers in force. Raises: DispatchError."""
-        ...
-
-    def is_epoch(self, netuid: int, block: int) -> bool:
-        """Say whether the subnet's epoch is in this block."""
-        ...
-
-    def is_paused(self, netuid: int) -> bool:
-        """Say whether the subnet stands still."""
-        ...
-
-
-class NeuronsOf(Protocol):
-    """What is asked of the Neurons pallet."""
-
-    def listed(self, netuid: int) -> list[tuple[int, Neuron]]:
-        """Return all neurons, ascending by uid."""
-        ...
-
-    def stakes(self, netuid: int) -> dict[int, Balance]:
-        """Return the stake of every uid."""
-        ...
-
-    def owner_uid(self, netuid: int) -> int | None:
-        """Return the uid of the subnet's owner, if it has one."""
-        ...
-
-
-class WeightsOf(Protocol):
-    """What is asked of the Weights pallet."""
-
-    def row(self, netuid: int, uid: int) -> list[tuple[int, int]]:
-        """Return a judge's row, ascending by uid."""
-        ...
-
-    def updated_at(self, netuid: int, uid: int) -> int:
-        """Return the block in which a judge's row was set, zero for never."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """What one neuron is owed."""
-
-    uid: int
-    neuron: Neuron
-    incentive: Balance
-    dividend: Balance
-
-
-class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
+class Incentive(Pallet[Event, NoError]):
     """The block reward, the pots it waits in, and what the last epoch of each subnet decided."""
 
     subnets: SubnetsOf = coupled()
     neurons: NeuronsOf = coupled()
     weights: WeightsOf = coupled()
     currency: Currency = coupled()
+    staking: StakingOf = coupled()
 
     block_reward: Balance = constant(ASY)
     halving_interval: BlockNumber = constant(21_024_000)
     consensus_share_ppm: Ppm = constant(200_000)
+    max_epochs_per_block: u32 = constant(2)
     pot_endowment: Balance = constant(1_000_000_000)
     consensus_pot: AccountId = constant(pallet_account(b"asy/cons"))
     subnet_pot: AccountId = constant(pallet_account(b"asy/subn"))
@@ -144,16 +55,24 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
     consensus: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
     incentives: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
     dividends: DoubleMap[u16, u16, u16] = storage(default=0, hashers=BY_UID)
-    bonds: DoubleMap[u16, u16, Row] = storage(default=[], hashers=BY_UID)
+    bonds: DoubleMap[u16, u16, Row] = storage(default=Row(), hashers=BY_UID)
     validator_permit: DoubleMap[u16, u16, bool] = storage(default=False, hashers=BY_UID)
     emission: DoubleMap[u16, u16, Balance] = storage(default=0, hashers=BY_UID)
+    vesting: DoubleMap[u16, u16, Vesting] = storage(hashers=BY_UID)
+    vesting_of_former: DoubleMap[u16, AccountId, Vesting] = storage(
+        hashers=(twox_64_concat, blake2_128_concat)
+    )
+    rounds_ended: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
     last_epoch: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
+    epoch_index: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
     pots: Map[u16, Balance] = storage(default=0, hasher=twox_64_concat)
     carried_over: Map[u16, Balance] = storage(default=0, hasher=twox_64_concat)
     unallocated: Value[Balance] = storage(default=0)
     minted: Value[Balance] = storage(default=0)
     minted_to_consensus: Value[Balance] = storage(default=0)
     paid: Value[Balance] = storage(default=0)
+    burned: Value[Balance] = storage(default=0)
+    total_vesting: Value[Balance] = storage(default=0)
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Open the pots and hand out the permits of {netuid: [uids]}.
@@ -168,15 +87,18 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
                 self.validator_permit[netuid, uid] = True
 
     def on_initialize(self, now: int) -> Weight:
-        """Mint the reward of this block, then run the epochs that fall into it."""
+        """Mint the reward of this block, then run the epochs that are due, as many as a block takes."""
         self._mint(now)
-        netuids = self.subnets.netuids()
-        judged = 0
-        for netuid in netuids:
-            if self.subnets.is_epoch(netuid, now) and not self.subnets.is_paused(netuid):
-                judged += self._run_epoch(netuid, now)
-        self._assert_conserved()
-        return db(reads=12 + 6 * len(netuids) + 9 * judged, writes=8 + 2 * len(netuids) + 8 * judged)
+        due = self.subnets.take_due(now, self.max_epochs_per_block)
+        if due:
+            self.allocate()
+        judged = sum(self._run_epoch(netuid, now) for netuid in due)
+        if due:
+            self._pots.check()
+        held, owed = self.currency.free(self.subnet_pot), self._pots.owed()
+        assert held >= owed + self.pot_endowment, f"{held} in the subnets' pot, {owed} minted and not paid"
+        pots = len(self.subnets.netuids()) if due else 0
+        return db(reads=12 + 3 * pots + 14 * judged, writes=8 + pots + 11 * judged)
 
     # What other pallets use.
 
@@ -192,8 +114,12 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         """Return the block of the last epoch, zero before the first."""
         return self.last_epoch[netuid]
 
+    def epochs_run(self, netuid: int) -> int:
+        """Return how many epochs the subnet has run."""
+        return self.epoch_index[netuid]
+
     def emission_of(self, netuid: int, uid: int) -> Balance:
-        """Return what a neuron was paid in the last epoch."""
+        """Return what a neuron earned in the last epoch."""
         return self.emission[netuid, uid]
 
     def draw_consensus(self, dest: AccountId) -> Balance:
@@ -205,10 +131,53 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
 
     def carried(self) -> Balance:
         """Return everything minted for subnets and not yet paid."""
-        return self.unallocated.get() + sum(self.pots.values()) + sum(self.carried_over.values())
+        return self._pots.carried()
+
+    def allocate(self) -> None:
+        """Split what was minted until now among the subnets, by the shares in force."""
+        self._pots.allocate(self._parts())
+
+    def waiting(self, netuid: int) -> Balance:
+        """Return what an epoch could pay now: the pot, what was carried over, and a part of the rest."""
+        return self._pots.waiting(netuid) + self._parts().get(netuid, 0)
+
+    def _parts(self) -> dict[int, Balance]:
+        """Return what of everything unallocated is whose."""
+        unallocated = self.unallocated.get()
+        if not unallocated:
+            return {}
+        netuids = self.subnets.netuids()
+        shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
+        return dict(zip(netuids, apportion(unallocated, shares), strict=True))
+
+    def end_round(self, netuid: int) -> None:
+        """Count a round of a training subnet that is over."""
+        self.rounds_ended[netuid] = self.rounds_ended[netuid] + 1
+
+    def vesting_of(self, netuid: int, uid: int) -> Balance:
+        """Return what a neuron has earned and its coldkey has not got yet."""
+        vesting = self.vesting.get(netuid, uid)
+        return outstanding(vesting) if vesting else 0
+
+    def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+        """Burn a part of what has not vested yet, rounded up; return how much."""
+        vesting = self.vesting.get(netuid, uid)
+        if vesting is None:
+            return 0
+        left, vested = settle(vesting, self.rounds_ended[netuid])
+        self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
+        kept = cut(left, part_ppm, PPM)
+        burnt = outstanding(left) - outstanding(kept)
+        self._put_vesting(netuid, uid, kept)
+        if burnt:
+            self._pots.hold(-burnt)
+            self.burned.put(self.burned.get() + burnt)
+            self.currency.burn(self.subnet_pot, burnt)
+        return burnt
 
     def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
-        """Remove permit, bonds and scores of a neuron that is leaving."""
+        """Remove permit, bonds and scores of a neuron that is leaving; what it has earned goes on vesting."""
+        self._part_with(netuid, uid)
         for by_uid in (self.consensus, self.incentives, self.dividends, self.emission):
             del by_uid[netuid, uid]
         del self.validator_permit[netuid, uid]
@@ -216,145 +185,235 @@ class Incentive(Pallet[EpochRun | EmissionPaid | EmissionCarried, NoError]):
         for judge, row in self.bonds.under(netuid):
             kept = [entry for entry in row if entry[0] != uid]
             if len(kept) < len(row):
-                self._put_bonds(netuid, judge, kept)
+                self._put_bonds(netuid, judge, Row(kept))
 
     def try_state(self) -> None:
         """Nothing was lost or made; what an epoch decided is about neurons that exist."""
-        self._assert_conserved()
+        self._pots.check()
+        held, owed = self.currency.free(self.subnet_pot), self._pots.owed()
+        assert held >= owed + self.pot_endowment, f"{held} in the subnets' pot, {owed} minted and not paid"
         seats = {(netuid, uid) for netuid in self.subnets.netuids() for uid, _ in self.neurons.listed(netuid)}
         for place, permit in self.validator_permit.items():
             assert permit, place
             assert place in seats, place
         for (netuid, uid), row in self.bonds.items():
             assert {(netuid, uid), *((netuid, each) for each, _ in row)} <= seats
-        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission):
+        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission, self.vesting):
             assert all(place in seats for place, _ in by_uid.items())
+        schedules = [*self.vesting.items(), *self.vesting_of_former.items()]
+        assert self.total_vesting.get() == sum(outstanding(vesting) for _, vesting in schedules)
+        for (netuid, _), vesting in schedules:
+            assert vesting.rates == sorted(vesting.rates)
+            assert all(until > vesting.settled and rate for until, rate in vesting.rates)
+            assert vesting.settled <= self.rounds_ended[netuid]
 
     # The mint.
 
+    @property
+    def _pots(self) -> Pots:
+        return Pots(
+            self.minted, self.minted_to_consensus, self.paid, self.burned, self.unallocated,
+            self.total_vesting, self.pots, self.carried_over,
+        )  # fmt: skip
+
     def _mint(self, now: int) -> None:
-        reward = self.block_reward >> min(now // self.halving_interval, MOST_HALVINGS)
+        reward = reward_of(now, self.block_reward, self.halving_interval)
         to_consensus = reward * self.consensus_share_ppm // PPM
         self.currency.mint(self.consensus_pot, to_consensus)
         self.currency.mint(self.subnet_pot, reward - to_consensus)
-        self.minted.put(self.minted.get() + reward)
-        self.minted_to_consensus.put(self.minted_to_consensus.get() + to_consensus)
-        self._allocate(self.unallocated.get() + reward - to_consensus)
-
-    def _allocate(self, amount: Balance) -> None:
-        """Split money among the pots; without a subnet that has a share it waits."""
-        netuids = self.subnets.netuids()
-        parts = apportion(amount, [self.subnets.parameters(netuid).emission_share for netuid in netuids])
-        for netuid, part in zip(netuids, parts, strict=True):
-            if part:
-                self.pots[netuid] = self.pots[netuid] + part
-        self.unallocated.put(amount - sum(parts))
-
-    def _assert_conserved(self) -> None:
-        carried = self.carried()
-        out = self.paid.get() + carried + self.minted_to_consensus.get()
-        assert self.minted.get() == out, f"{self.minted.get()} minted, {out} paid or carried"
-        held = self.currency.free(self.subnet_pot)  # anybody may give to the pot: more is no loss
-        assert held >= carried + self.pot_endowment, f"{held} in the subnets' pot, {carried} carried"
+        self._pots.mint(reward, to_consensus)
 
     # Epochs.
 
     def _run_epoch(self, netuid: int, now: int) -> int:
-        """Run one subnet's epoch; return how many neurons it judged."""
-        listed = self.neurons.listed(netuid)
-        epoch = self.epoch_input(netuid, now)
-        output = run_epoch(epoch)
+        """Run one subnet's epoch; return how many neurons, sealed rows and schedules it went through."""
+        vested = self._vest(netuid)
+        roster = self.neurons.roster(netuid)
+        epoch = self._input(netuid, now, roster)
+        output, listed = run_epoch(epoch), roster.listed
         self._store(netuid, listed, output)
-        payouts = [_payout(uid, neuron, epoch, output) for uid, neuron in listed if output.emission[uid]]
-        paid = sum(self._pay(netuid, payout) for payout in payouts)
+        paid = sum(self._pay(netuid, uid, neuron, output) for uid, neuron in listed if output.emission[uid])
         carried = epoch.emission - paid
-        self.paid.put(self.paid.get() + paid)
-        del self.pots[netuid]
-        self.carried_over[netuid] = carried
+        self._pots.close(netuid, carried)
+        since, index = self.last_epoch[netuid], self.epoch_index[netuid]
         self.last_epoch[netuid] = now
+        sealed = self.weights.end_epoch(netuid, index)
+        self.epoch_index[netuid] = index + 1
         self.deposit(EpochRun(netuid, epoch.hash(), epoch.emission, paid, carried))
         if carried:
             self.deposit(EmissionCarried(netuid, carried))
-        return len(listed)
+        self.neurons.warn(netuid, roster, since)
+        return len(listed) + sealed + vested
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:
         """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake."""
-        seats = dict(self.neurons.listed(netuid))
-        stakes = self.neurons.stakes(netuid)
+        return self._input(netuid, now, self.neurons.roster(netuid))
+
+    def _input(self, netuid: int, now: int, roster: Roster) -> EpochInput:
+        seats, stakes = dict(roster.listed), roster.stakes
         chosen = self.subnets.parameters(netuid)
+        sealed = {uid: commits[0].committed_at for uid, commits in self.weights.pending(netuid).items()}
         uids = range(max(seats, default=-1) + 1)
+        updated = [self.weights.updated_at(netuid, uid) for uid in uids]
+        permit = [self.validator_permit[netuid, uid] for uid in uids]
+        if chosen.commit_reveal and CONSENSUS[chosen.consensus] == "yuma3":
+            # Where rows are sealed, one that was opened earlier counts no more; median sees to it itself.
+            since = self.last_epoch[netuid]
+            permit = [held and opened >= since for held, opened in zip(permit, updated, strict=True)]
         return EpochInput(
-            consensus=CONSENSUS,
+            consensus=CONSENSUS[chosen.consensus],
             block=now,
             tempo=chosen.tempo,
             last_epoch_block=self.last_epoch[netuid],
             stake=[stakes.get(uid, 0) for uid in uids],
             stash=[seats[uid].coldkey if uid in seats else NOBODY for uid in uids],
-            last_update=[self.weights.updated_at(netuid, uid) for uid in uids],
+            last_update=updated,
             registered=[seats[uid].registered_at if uid in seats else now for uid in uids],
-            permit=[self.validator_permit[netuid, uid] for uid in uids],
+            permit=permit,
             weights=[self.weights.row(netuid, uid) for uid in uids],
             bonds=[self.bonds[netuid, uid] for uid in uids],
-            pending_commit=[0 for _ in uids],
-            owner_uid=self.neurons.owner_uid(netuid),
-            emission=self.pots[netuid] + self.carried_over[netuid],
+            pending_commit=[sealed.get(uid, 0) for uid in uids],
+            owner_uid=roster.owner_uid,
+            emission=self.waiting(netuid),
             hyperparameters=_dials(chosen),
         )
 
     def _store(self, netuid: int, listed: Sequence[tuple[int, Neuron]], output: EpochOutput) -> None:
+        decided = (
+            (self.consensus, output.consensus),
+            (self.incentives, output.incentive),
+            (self.dividends, output.dividends),
+        )
         for uid, _ in listed:
-            self.consensus[netuid, uid] = output.consensus[uid]
-            self.incentives[netuid, uid] = output.incentive[uid]
-            self.dividends[netuid, uid] = output.dividends[uid]
-            self.emission[netuid, uid] = 0
+            for by_uid, values in decided:
+                _put(by_uid, netuid, uid, values[uid])
+            if not output.emission[uid]:
+                _put(self.emission, netuid, uid, 0)
             self._put_bonds(netuid, uid, output.bonds[uid])
             if output.permit[uid]:
                 self.validator_permit[netuid, uid] = True
             else:
                 del self.validator_permit[netuid, uid]
 
-    def _pay(self, netuid: int, payout: Payout) -> Balance:
-        """Pay a neuron's coldkey; return what it got: nothing if its account cannot take so little."""
-        amount = payout.incentive + payout.dividend
-        try:
-            self.currency.move(self.subnet_pot, payout.neuron.coldkey, amount, keep_alive=True)
-        except DispatchError:
-            return 0
-        self.emission[netuid, payout.uid] = amount
-        self.deposit(
-            EmissionPaid(
-                netuid,
-                payout.uid,
-                payout.neuron.hotkey,
-                payout.neuron.coldkey,
-                payout.incentive,
-                payout.dividend,
-            )
-        )
-        return amount
+    def _pay(self, netuid: int, uid: int, neuron: Neuron, output: EpochOutput) -> Balance:
+        """Give a neuron what it has earned; return how much: without what its account is too small for."""
+        dividend = output.validator_emission[uid]
+        incentive = output.emission[uid] - dividend  # the owner's cut is with what it mined
+        shared = self.staking.share_dividend(neuron.coldkey, dividend, self.subnet_pot) if dividend else 0
+        vesting = self._grant(netuid, uid, incentive) if incentive else 0
+        at_once = incentive - vesting + dividend - shared
+        self._pots.note_paid(shared)
+        if not self._move(neuron.coldkey, at_once):
+            incentive, dividend = vesting, shared
+        earned = incentive + dividend
+        _put(self.emission, netuid, uid, earned)
+        if earned:
+            hotkey, coldkey = neuron.hotkey, neuron.coldkey
+            self.deposit(EmissionPaid(netuid, uid, hotkey, coldkey, incentive, dividend, shared, vesting))
+        return earned
 
-    def _put_bonds(self, netuid: int, uid: int, row: list[tuple[int, int]]) -> None:
+    def _move(self, coldkey: AccountId, amount: Balance) -> bool:
+        """Pay an account; say whether it got it: one that does not exist cannot take too little."""
+        if not amount:
+            return True
+        try:
+            self.currency.move(self.subnet_pot, coldkey, amount, keep_alive=True)
+        except DispatchError:
+            return False
+        self._pots.note_paid(amount)
+        return True
+
+    # Vesting.
+
+    def _grant(self, netuid: int, uid: int, incentive: Balance) -> Balance:
+        """Let what a miner has earned vest, where its subnet says so; return how much does."""
+        rounds = self.subnets.parameters(netuid).vesting_rounds if self.subnets.is_training(netuid) else 0
+        if not rounds:
+            return 0
+        before = self.vesting.get(netuid, uid) or opened(self.rounds_ended[netuid])
+        vesting, held = grant(before, incentive, rounds)
+        self._put_vesting(netuid, uid, vesting)
+        self._pots.hold(held)
+        return held
+
+    def _vest(self, netuid: int) -> int:
+        """Pay what has vested in a subnet since its last epoch; return how many schedules there are."""
+        round, count = self.rounds_ended[netuid], 0
+        for uid, vesting in self.vesting.under(netuid):
+            left, vested = settle(vesting, round)
+            self._put_vesting(netuid, uid, left)
+            self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
+            count += 1
+        for coldkey, vesting in self.vesting_of_former.under(netuid):
+            left, vested = settle(vesting, round)
+            self._put_former(netuid, coldkey, left)
+            self._pay_vested(netuid, coldkey, vested)
+            count += 1
+        return count
+
+    def _pay_vested(self, netuid: int, coldkey: AccountId, vested: Balance) -> None:
+        """Pay what has vested; what an account is too small for goes back to the subnet."""
+        if not vested:
+            return
+        self._pots.hold(-vested)
+        if self._move(coldkey, vested):
+            self.deposit(EmissionVested(netuid, coldkey, vested))
+        else:
+            self.carried_over[netuid] = self.carried_over[netuid] + vested
+
+    def _part_with(self, netuid: int, uid: int) -> None:
+        """Let what vests under a uid go on under its coldkey, because the uid will be another's."""
+        vesting = self.vesting.take(netuid, uid)
+        if vesting is None:
+            return
+        coldkey, round = self._coldkey(netuid, uid), self.rounds_ended[netuid]
+        former = self.vesting_of_former.get(netuid, coldkey) or opened(round)
+        (one, vested), (other, more) = settle(vesting, round), settle(former, round)
+        self._put_former(netuid, coldkey, joined(one, other))
+        self._pay_vested(netuid, coldkey, vested + more)
+
+    def _coldkey(self, netuid: int, uid: int) -> AccountId:
+        neuron = self.neurons.neuron(netuid, uid)
+        assert neuron is not None, "what vests under a uid is its holder's"
+        return neuron.coldkey
+
+    def _put_vesting(self, netuid: int, uid: int, vesting: Vesting) -> None:
+        if vesting.rates:
+            self.vesting[netuid, uid] = vesting
+        else:
+            del self.vesting[netuid, uid]
+
+    def _put_former(self, netuid: int, coldkey: AccountId, vesting: Vesting) -> None:
+        if vesting.rates:
+            self.vesting_of_former[netuid, coldkey] = vesting
+        else:
+            del self.vesting_of_former[netuid, coldkey]
+
+    def _put_bonds(self, netuid: int, uid: int, row: Row) -> None:
         if row:
             self.bonds[netuid, uid] = row
         else:
             del self.bonds[netuid, uid]
 
 
+def _put(by_uid: DoubleMap[u16, u16, int], netuid: int, uid: int, value: int) -> None:
+    """Write what differs: a uid without an entry has zero."""
+    if value != by_uid[netuid, uid]:
+        if value:
+            by_uid[netuid, uid] = value
+        else:
+            del by_uid[netuid, uid]
+
+
 def _dials(chosen: Hyperparameters) -> Dials:
     return Dials(
         kappa_ppm=chosen.kappa_ppm,
         max_permits=chosen.max_permits,
+        stake_threshold=chosen.stake_threshold,
         stake_cap_ppm=chosen.stake_cap_ppm,
         activity_cutoff=chosen.activity_cutoff,
         bonds_moving_average_ppm=chosen.bonds_moving_average_ppm,
+        bonds_penalty_ppm=chosen.bonds_penalty_ppm,
         owner_cut_ppm=chosen.owner_cut_ppm,
         miners_share_ppm=chosen.miners_share_ppm,
     )
-
-
-def _payout(uid: int, neuron: Neuron, epoch: EpochInput, output: EpochOutput) -> Payout:
-    """Name the two parts of what a neuron is owed; who mines and judges has them split by what is stored."""
-    miners = epoch.hyperparameters.miners_share_ppm
-    mined, judged = output.incentive[uid] * miners, output.dividends[uid] * (PPM - miners)
-    incentive, dividend = apportion(output.emission[uid], [mined, judged] if mined + judged else [1, 0])
-    return Payout(uid, neuron, incentive, dividend)

@@ -11,11 +11,12 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if whole == 0:
         return [0] * len(weights)
-    parts = [total * weight // whole for weight in weights]
+    divided = [divmod(total * weight, whole) for weight in weights]
+    parts = [part for part, _ in divided]
     missing = total - sum(parts)
     if missing:
-        by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
-        for i in by_remainder[:missing]:
+        remainders = [rest for _, rest in divided]
+        for i in sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)[:missing]:
             parts[i] += 1
     return parts
 

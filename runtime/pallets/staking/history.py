@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runtime.frame.storage import DoubleMap, Map, NMap, Value
 from runtime.pallets.staking.couplings import Support
 from runtime.pallets.staking.eras import paged, with_points
-from runtime.pallets.staking.rewards import page_payout, validator_part
+from runtime.pallets.staking.rewards import nominators_part, page_payout, validator_part
 from runtime.pallets.staking.slashing import slash_of
 from runtime.pallets.staking.types import (
     EraRewardPoints,
@@ -36,6 +36,7 @@ class History:
     claimed: DoubleMap[int, AccountId, list[int]]
     payouts: Map[int, Balance]
     unclaimed: Map[int, Balance]
+    dividends: DoubleMap[int, AccountId, Balance]
     points: Map[int, EraRewardPoints]
     stakes: Map[int, Balance]
     validator_slashes: DoubleMap[int, AccountId, tuple[int, Balance]]
@@ -67,25 +68,38 @@ class History:
         self.points[era] = with_points(self.points[era], earned, lost)
 
     def close(self, era: int, payout: Balance) -> None:
-        """Fix what an era pays; the share of lost points is for a later one."""
+        """Fix what an era pays besides dividends; the share of lost points is for a later one."""
         points = self.points[era]
         self.payouts[era] = payout
-        self.unclaimed[era] = payout * sum(points.individual.values()) // points.total
+        claimable = payout * sum(points.individual.values()) // points.total if payout else 0
+        self.unclaimed[era] = self.unclaimed[era] + claimable
+
+    def share(self, era: int, stash: AccountId, dividend: Balance) -> Balance:
+        """Note what of a judge's dividend is its nominators', to be claimed with the era; return how much."""
+        overview = self.overviews.get(era, stash)
+        if overview is None:
+            return 0
+        shared = nominators_part(dividend, self.prefs[era, stash].commission, overview)
+        if shared:
+            self.dividends[era, stash] = self.dividends[era, stash] + shared
+            self.unclaimed[era] = self.unclaimed[era] + shared
+        return shared
 
     def owed(self) -> Balance:
         """Return what is unclaimed of all eras."""
         return sum(self.unclaimed.values())
 
     def claim(self, era: int, stash: AccountId, number: int) -> list[tuple[AccountId, Balance]]:
-        """Mark a page as claimed; return who gets what, nothing if the validator has no points."""
+        """Mark a page as claimed; return who gets what, nothing if the validator has earned nothing."""
         self.claimed[era, stash] = sorted([*self.claimed[era, stash], number])
         points, payout = self.points[era], self.payouts[era]
         earned = validator_part(payout, points.individual.get(stash, 0), points.total)
-        if not earned:
+        shared = self.dividends[era, stash]
+        if not earned and not shared:
             return []
         page = self.pages.get((era, stash, number)) or ExposurePage(0, [])
         commission = self.prefs[era, stash].commission
-        return page_payout(stash, earned, commission, self.overviews[era, stash], page, number)
+        return page_payout(stash, earned, shared, commission, self.overviews[era, stash], page, number)
 
     def note_paid(self, era: int, paid: Balance) -> None:
         """Count what was paid of an era."""
@@ -117,6 +131,7 @@ class History:
             self.overviews,
             self.prefs,
             self.claimed,
+            self.dividends,
             self.validator_slashes,
             self.nominator_slashes,
         ):
@@ -129,8 +144,13 @@ class History:
 
     def check(self) -> None:
         """Assert that exposures add up and no era owes more than it pays."""
-        for era, payout in self.payouts.items():
-            assert 0 <= self.unclaimed[era] <= payout, f"era {era}"
+        shared: dict[int, Balance] = {}
+        for (era, _), dividend in self.dividends.items():
+            shared[era] = shared.get(era, 0) + dividend
+        for era, unclaimed in self.unclaimed.items():
+            most = (self.payouts.get(era) or 0) + shared.get(era, 0)
+            assert unclaimed >= 0, f"era {era}"
+            assert unclaimed <= most or era == self.oldest.get(), f"era {era}"
         for (era, stash), overview in self.overviews.items():
             if era > self.oldest.get():  # the oldest may be on its way out
                 pages = self._exposed(era, stash)

@@ -2,7 +2,7 @@
 
     session s     new_session(s + 1): where an era begins with it, take the election's result -> exposures
     era start     slashes whose time has come are applied; the exposures of the era count
-    every block   20 points for its author
+    every block   20 points for its author; what judges earn in subnets is shared with their nominators
     era end       the consensus pot is drawn; payout_stakers splits it by points and exposure
 
 Staking mints nothing: it holds what the pot gave until it is claimed, or goes into a later payout.
@@ -89,6 +89,7 @@ class Staking(Pallet[Event, Error]):
     eras_validator_prefs: DoubleMap[u32, AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
     eras_validator_reward: Map[u32, Balance] = storage(hasher=TWOX)
     eras_unclaimed_reward: Map[u32, Balance] = storage(default=0, hasher=TWOX)
+    eras_nominator_dividend: DoubleMap[u32, AccountId, Balance] = storage(default=0, hasher=TWOX)
     eras_reward_points: Map[u32, types.EraRewardPoints] = storage(default=NO_POINTS, hasher=TWOX)
     eras_total_stake: Map[u32, Balance] = storage(default=0, hasher=TWOX)
     oldest_era: Value[u32] = storage(default=0)
@@ -125,8 +126,7 @@ class Staking(Pallet[Event, Error]):
         author = self.authorship.author_of_block()
         if author is not None:
             self.reward_by_points([(author, AUTHOR_POINTS)])
-        removed = self._history.prune(self._planned() - self.history_depth)
-        touched = removed + self.entries_touched.get()
+        touched = self._history.prune(self._planned() - self.history_depth) + self.entries_touched.get()
         self.entries_touched.kill()
         return db(reads=6 + touched, writes=2 + touched)
 
@@ -262,13 +262,9 @@ class Staking(Pallet[Event, Error]):
         """
         ledger = self.ledger.get(stash) or refuse(Error.NotStash)
         if stash != who:
-            threshold = self.chill_threshold.find()
-            is_nominator = stash in self.nominators
-            most = (self.max_nominators_count if is_nominator else self.max_validators_count).find()
-            count = self.counter_for_nominators if is_nominator else self.counter_for_validators
-            if threshold is None or most is None or threshold * most // 100 >= count.get():
-                refuse(Error.CannotChillOther)
-            ensure(ledger.active < self._least_bond(stash), Error.CannotChillOther)
+            most = self.max_validators_count.find(), self.max_nominators_count.find()
+            crowded = self._roles.is_crowded(stash, most, self.chill_threshold.find())
+            ensure(crowded and ledger.active < self._least_bond(stash), Error.CannotChillOther)
         self._chill(stash)
 
     # Settings.
@@ -364,8 +360,7 @@ class Staking(Pallet[Event, Error]):
         The era may be any that has ended and is not older than the history depth.
         """
         claimed = self.claimed_rewards[era, validator_stash]
-        pages = range(self._page_count(validator_stash, era))
-        unclaimed = [page for page in pages if page not in claimed]
+        unclaimed = [page for page in range(self._page_count(validator_stash, era)) if page not in claimed]
         ensure(bool(unclaimed), Error.AlreadyClaimed)
         self._payout(validator_stash, era, unclaimed[0])
 
@@ -437,8 +432,7 @@ class Staking(Pallet[Event, Error]):
             return None
         era = 0 if current is None else current + 1
         self.current_era.put(era)
-        page_size = self.max_exposure_page_size
-        self._touch(self._history.open(era, session, chosen, self.validators, page_size))
+        self._touch(self._history.open(era, session, chosen, self.validators, self.max_exposure_page_size))
         self.minimum_active_stake.put(least_nominator(chosen))
         if self.force_era.get() is types.Forcing.ForceNew:
             self._force(types.Forcing.NotForcing)
@@ -457,12 +451,12 @@ class Staking(Pallet[Event, Error]):
 
         Where nobody has earned points, everything waits for the next era.
         """
-        if not self.eras_reward_points[era].total:
-            self.deposit(messages.EraPaid(era, 0, 0))
-            return
-        self.pot.draw_consensus(self.reward_account)
-        payout = self.currency.free(self.reward_account) - self.pot_endowment - self._history.owed()
-        self._history.close(era, payout)
+        points, payout = self.eras_reward_points[era].total, 0
+        if points:
+            self.pot.draw_consensus(self.reward_account)
+            payout = self.currency.free(self.reward_account) - self.pot_endowment - self._history.owed()
+        if points or self.eras_unclaimed_reward[era]:
+            self._history.close(era, payout)
         self.deposit(messages.EraPaid(era, payout, 0))
 
     # Offences and slashes.
@@ -515,6 +509,13 @@ class Staking(Pallet[Event, Error]):
         """Add reward points of the active era; those `lost` are nobody's, and nobody's share is larger."""
         self._history.add_points(self._active(), points, lost)
 
+    def share_dividend(self, stash: AccountId, dividend: Balance, source: AccountId) -> Balance:
+        """Take its nominators' part of a judge's dividend into custody for their payout; return how much."""
+        shared = self._history.share(self._active(), stash, dividend)
+        if shared:
+            self.currency.move(source, self.reward_account, shared, keep_alive=True)
+        return shared
+
     def desired_targets(self) -> int:
         """Return how many validators are to be elected."""
         return min(self.validator_count.get(), self.max_validator_set)
@@ -546,8 +547,9 @@ class Staking(Pallet[Event, Error]):
         return History(
             self.oldest_era, self.eras_start_session_index, self.eras_stakers_overview,
             self.eras_stakers_paged, self.eras_validator_prefs, self.claimed_rewards,
-            self.eras_validator_reward, self.eras_unclaimed_reward, self.eras_reward_points,
-            self.eras_total_stake, self.validator_slash_in_era, self.nominator_slash_in_era,
+            self.eras_validator_reward, self.eras_unclaimed_reward, self.eras_nominator_dividend,
+            self.eras_reward_points, self.eras_total_stake,
+            self.validator_slash_in_era, self.nominator_slash_in_era,
         )  # fmt: skip
 
     def _touch(self, entries: int) -> None:

@@ -39,6 +39,12 @@ class Roles:
         prefs = self.validators.get(target)
         return prefs is not None and not prefs.blocked
 
+    def is_crowded(self, stash: AccountId, most: tuple[int | None, int | None], percent: int | None) -> bool:
+        """Say whether so much of the most validators, or nominators, there may be of a stash's role stand."""
+        is_nominator = stash in self.nominators
+        limit, count = most[is_nominator], (self.validator_count, self.nominator_count)[is_nominator].get()
+        return percent is not None and limit is not None and percent * limit // 100 < count
+
     def votes(self, after: AccountId | None, limit: int) -> list[tuple[AccountId, list[AccountId]]]:
         """Return so many voters behind one: validators vote for themselves, nominators for their targets.
 

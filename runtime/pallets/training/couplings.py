@@ -12,8 +12,8 @@ from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash
 class SubnetsOf(Protocol):
     """Which subnets there are and what rules them."""
 
-    def netuids(self) -> list[int]:
-        """Return all subnets, ascending."""
+    def training_netuids(self) -> list[int]:
+        """Return the subnets that train a model, ascending."""
         ...
 
     def network(self, netuid: int) -> Network:
@@ -68,7 +68,11 @@ class NeuronsOf(Protocol):
 
 
 class PermitsOf(Protocol):
-    """Who may judge."""
+    """Who may judge; and who counts rounds."""
+
+    def end_round(self, netuid: int) -> None:
+        """Count a round that is over: what miners have earned vests by rounds."""
+        ...
 
     def permitted(self, netuid: int) -> list[int]:
         """Return the uids with a validator permit."""

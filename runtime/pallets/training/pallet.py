@@ -161,9 +161,8 @@ class Training(
     def on_initialize(self, now: int) -> Weight:
         """Move every training subnet on."""
         weight = Weight()
-        for netuid in self.subnets.netuids():
-            if self.subnets.is_training(netuid):
-                weight += self._advance(netuid, now)
+        for netuid in self.subnets.training_netuids():
+            weight += self._advance(netuid, now)
         return weight
 
     def _advance(self, netuid: int, now: int) -> Weight:
@@ -405,6 +404,7 @@ class Training(
     def _end(self, netuid: int, number: int, ended: Round, now: int) -> None:
         """Write a round that is over, and open the next one in the same block if it can be."""
         self.rounds[netuid, number] = replace(ended, phase_since=now)
+        self.incentive.end_round(netuid)
         del self.witnesses[netuid]
         if self._ready(netuid):
             self._open(netuid, now)

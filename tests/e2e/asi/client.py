@@ -407,7 +407,15 @@ class Program:
         length = {"call": await self.remark("0x04"), "len": 100}
         quoted = await self.client.runtime_call("TransactionPaymentCallApi", "query_call_info", length)
         validity = ["External", b"\x08\x04\x00", "0x" + "00" * 32]
+        subnet = await self.client.runtime_call("SubnetApi", "metagraph", [1])
+        asked = {"netuid": 1, "hotkey": address, "max_price": 0}
+        register = await self.client.compose_call("Neurons", "burned_register", asked)
+        refusal = await self.client.runtime_call(
+            "SubnetApi", "check_call", {"who": address, "call": register}
+        )
         return {
+            "subnet": [subnet["kind"], *([each["uid"], each["hotkey"]] for each in subnet["neurons"])],
+            "refusal": [refusal["pallet"], refusal["name"], refusal["name"]],
             "nonces": [
                 await self.client.runtime_call("AccountNonceApi", "account_nonce", [address]),
                 await self.nonce(),

@@ -361,7 +361,12 @@ const CHECKS = {
       fromHex('0x080400'),
       `0x${'00'.repeat(32)}`,
     );
+    const subnet = await api.apis.SubnetApi.metagraph(1);
+    const register = api.tx.Neurons.burned_register({ netuid: 1, hotkey: payer.address, max_price: 0n }).decodedCall;
+    const refusal = await api.apis.SubnetApi.check_call(payer.address, register);
     return {
+      subnet: [subnet.kind.type, ...subnet.neurons.map((each) => [each.uid, each.hotkey])],
+      refusal: [refusal.pallet, refusal.name, refusal.error.value.value.type],
       nonces: [await program.nonce(), (await api.query.System.Account.getValue(payer.address, { at: 'best' })).nonce],
       spec: (await api.apis.Core.version()).spec_name,
       versions: await api.apis.Metadata.metadata_versions(),

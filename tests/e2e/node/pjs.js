@@ -398,7 +398,13 @@ const CHECKS = {
     const quoted = await api.call.transactionPaymentCallApi.queryCallInfo(api.tx.system.remark('0x04').method, 100);
     const keys = await api.call.sessionKeys.decodeSessionKeys('0x00');
     const validity = await api.call.taggedTransactionQueue.validateTransaction('External', '0x080400', `0x${'00'.repeat(32)}`);
+    const subnet = (await api.call.subnetApi.metagraph(1)).unwrap();
+    const register = api.tx.neurons.burnedRegister(1, payer.address, 0).method;
+    const refusal = (await api.call.subnetApi.checkCall(payer.address, register)).unwrap();
+    const { name } = api.registry.findMetaError(refusal.error.asModule);
     return {
+      subnet: [subnet.kind.toString(), ...subnet.neurons.map((each) => [each.uid.toNumber(), each.hotkey.toString()])],
+      refusal: [refusal.pallet.toString(), refusal.name.toString(), name],
       versions: (await api.call.metadata.metadataVersions()).toJSON(),
       epoch: [epoch.duration.toNumber(), epoch.authorities.length],
       class: quoted.class.toString(),

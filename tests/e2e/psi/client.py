@@ -324,6 +324,18 @@ class Program:
         return {
             "nonces": [nonce, self.rpc("system_accountNextIndex", address)],
             "spec": self.client.runtime_call("Core", "version", []).value["spec_name"],
+            **self.subnet(address),
+        }
+
+    def subnet(self, address: str) -> dict[str, Any]:
+        """Ask the methods that need no description."""
+        subnet = self.rpc("subnet_metagraph", 1)
+        asked = {"netuid": 1, "hotkey": address, "max_price": 0}
+        register = self.client.compose_call("Neurons", "burned_register", asked)
+        refusal = self.rpc("subnet_checkCall", address, str(register.data))
+        return {
+            "subnet": [subnet["kind"], *([each["uid"], each["hotkey"]] for each in subnet["neurons"])],
+            "refusal": [refusal["pallet"], refusal["name"], refusal["name"]],
         }
 
     def check_multisig(self) -> Any:

@@ -54,7 +54,7 @@ class Market(Runtime):
     historical = Historical.at(8, staking=staking)
     offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
     election = ElectionProvider.at(11, voters=staking)
-    subnets = Subnets.at(20, system=system)
+    subnets = Subnets.at(20, system=system, incentive="incentive")
     neurons = Neurons.at(
         21,
         system=system,
@@ -63,9 +63,12 @@ class Market(Runtime):
         staking=staking,
         earnings="incentive",
         hygiene=("weights", "incentive"),
+        weights="weights",
     )
-    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
-    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
+    incentive = Incentive.at(
+        23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
+    )
 
 
 NUMBERS = {
@@ -81,8 +84,10 @@ NUMBERS = {
     "uid_bond": 500 * ASY,
     "weights_rate_limit": 5,
     "serving_rate_limit": 5,
+    "vesting_rounds": 0,
+    "commit_reveal": 0,
 }
-"""The dev network's numbers, with few uids and short limits."""
+"""The dev network's numbers, with few uids, short limits, and rows of weights set in the open."""
 
 
 def text(account: bytes) -> str:

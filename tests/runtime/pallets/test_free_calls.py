@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import sr25519
 
+from runtime.frame.declare import DispatchClass, Pays
 from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executive
 from runtime.frame.extension import Standing, Submission
@@ -20,6 +21,7 @@ from runtime.primitives.crypto import Sr25519
 from runtime.primitives.header import Digest
 from runtime.primitives.transaction import FOREVER, TransactionRejected
 from runtime.primitives.types import ZERO_HASH, AccountId, Hash
+from runtime.runtime import AssayRuntime
 from tests.runtime.pallets.training_bench import (
     ASY,
     NETUID,
@@ -167,6 +169,21 @@ def test_every_refusal_of_a_free_call_has_a_number() -> None:
     assert set(members) - set(NUMBERS) == {training.Error.NotOwner, training.Error.InvalidUrl}
     assert len(set(members)) == len(members)
     assert set(NUMBERS.values()) == set(range(1, 12))
+
+
+def test_the_calls_of_a_round_are_free_and_no_others() -> None:
+    free = {
+        f"{target.attribute}.{target.spec.name}"
+        for target in AssayRuntime.targets.values()
+        if target.spec.mark.pays is Pays.No and target.spec.mark.dispatch_class is DispatchClass.Normal
+    }
+    assert free == {
+        "model_updates.commit",
+        "model_updates.reveal",
+        "training.attest_root",
+        "verification.commit_scores",
+        "verification.reveal_scores",
+    }
 
 
 def test_nobody_gets_the_same_free_call_into_a_block_twice() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import assert_ok
-from runtime.pallets.incentive.epoch import EpochInput, run_epoch
-from runtime.pallets.incentive.pallet import EmissionCarried, EmissionPaid, EpochRun
+from runtime.pallets.incentive.epoch import run_epoch
+from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EpochRun
+from runtime.pallets.incentive.terms import EpochInput
 from runtime.pallets.subnets import Kind, Parameter
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_256
@@ -69,7 +70,10 @@ def test_every_block_mints_the_reward_into_the_pots():
     assert incentive.consensus_pot == pallet_account(b"asy/cons") == b"modlasy/cons" + bytes(20)
     assert balances.free(incentive.consensus_pot) == ENDOWMENT + 3 * ASY // 5
     assert balances.free(incentive.subnet_pot) == ENDOWMENT + 3 * ASY * 4 // 5
+    assert (incentive.unallocated.get(), dict(incentive.pots.items())) == (3 * ASY * 4 // 5, {})
+    incentive.allocate()
     assert dict(incentive.pots.items()) == {TRAINING: 3 * ASY * 2 // 5, INFERENCE: 3 * ASY * 2 // 5}
+    assert incentive.unallocated.get() == 0
     assert (incentive.minted.get(), incentive.paid.get()) == (3 * ASY, 0)
     ext.runtime.try_state()
 
@@ -91,6 +95,7 @@ def test_subnets_share_by_their_emission_share_to_the_planck():
         for netuid, chosen in enumerate(numbers, start=1)
     }
     ext = market(subnets=sections, neurons={}, incentive={}, constants={"Incentive": {"BlockReward": 100}})
+    ext.runtime.incentive.allocate()
     assert dict(ext.runtime.incentive.pots.items()) == {1: 27, 2: 53}
 
 
@@ -100,6 +105,7 @@ def test_without_a_subnet_the_reward_waits_for_the_first_one():
     assert ext.runtime.incentive.unallocated.get() == 4 * ASY
     assert_ok(ext, Root(), "Subnets", "create", Kind.Training, EVE, [])
     ext.run_to_block(6)
+    ext.runtime.incentive.allocate()
     assert ext.runtime.incentive.unallocated.get() == 0
     assert dict(ext.runtime.incentive.pots.items()) == {1: 6 * ASY * 4 // 5}
     ext.runtime.try_state()
@@ -119,10 +125,10 @@ def test_an_epoch_pays_miners_and_judges():
     assert sum(paid.values()) == emission
     assert all(abs(paid[who] - owed[who]) <= emission >> 31 for who in owed)  # rows have shares of 2^31
     assert epoch_events(ext) == [
-        EmissionPaid(TRAINING, 0, HOT_ALICE, ALICE, 0, paid[ALICE]),
-        EmissionPaid(TRAINING, 1, HOT_BOB, BOB, 0, paid[BOB]),
-        EmissionPaid(TRAINING, 2, HOT_CAROL, CAROL, paid[CAROL], 0),
-        EmissionPaid(TRAINING, 3, HOT_DAVE, DAVE, paid[DAVE], 0),
+        EmissionPaid(TRAINING, 0, HOT_ALICE, ALICE, 0, paid[ALICE], 0, 0),
+        EmissionPaid(TRAINING, 1, HOT_BOB, BOB, 0, paid[BOB], 0, 0),
+        EmissionPaid(TRAINING, 2, HOT_CAROL, CAROL, paid[CAROL], 0, 0, 0),
+        EmissionPaid(TRAINING, 3, HOT_DAVE, DAVE, paid[DAVE], 0, 0, 0),
         EpochRun(TRAINING, epoch_events(ext)[-1].input_hash, emission, emission, 0),
     ]
     ext.runtime.try_state()
@@ -141,6 +147,26 @@ def test_an_epoch_stores_what_it_decided():
     assert incentive.permitted(TRAINING) == [0, 1]
     assert incentive.last_epoch_block(TRAINING) == EPOCH
     assert dict(incentive.pots.items()) == {}
+
+
+def test_a_subnet_may_choose_yuma3_which_pays_half_for_mining_and_half_for_judging():
+    yuma = {**NUMBERS, "consensus": 1, "bonds_penalty_ppm": 250_000, "stake_threshold": 7}
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": yuma}})
+    judged(ext)
+    ext.run_to_block(EPOCH - 1)
+    epoch = ext.runtime.incentive.epoch_input(TRAINING, EPOCH)
+    dials = epoch.hyperparameters
+    assert (epoch.consensus, dials.bonds_penalty_ppm, dials.stake_threshold) == ("yuma3", 250_000, 7)
+    ext.run_to_block(EPOCH)
+    emission = EPOCH * ASY * 4 // 5
+    assert epoch_events(ext) == [
+        EmissionPaid(TRAINING, 0, HOT_ALICE, ALICE, 0, emission // 4, 0, 0),
+        EmissionPaid(TRAINING, 1, HOT_BOB, BOB, 0, emission // 4, 0, 0),
+        EmissionPaid(TRAINING, 2, HOT_CAROL, CAROL, emission * 3 // 8, 0, 0, 0),
+        EmissionPaid(TRAINING, 3, HOT_DAVE, DAVE, emission // 8, 0, 0, 0),
+        EpochRun(TRAINING, epoch_events(ext)[-1].input_hash, emission, emission, 0),
+    ]
+    ext.runtime.try_state()
 
 
 def test_anyone_can_replay_an_epoch_from_its_input():
@@ -199,6 +225,7 @@ def test_a_paused_subnet_runs_no_epoch_and_keeps_its_emission():
     assert_ok(ext, Root(), "Subnets", "pause", TRAINING)
     ext.run_to_block(EPOCH)
     assert epoch_events(ext) == []
+    ext.runtime.incentive.allocate()
     assert ext.runtime.incentive.pots[TRAINING] == EPOCH * ASY * 4 // 5
     ext.runtime.try_state()
 

@@ -42,7 +42,7 @@ from tests.runtime.pallets.market import (
 
 BOND = 500 * ASY
 RICH = 10**30
-URL = "http://127.0.0.1:8091"
+URL = "http://miner.example:8091"
 
 
 def register(ext, coldkey, hotkey, netuid=TRAINING):

@@ -10,10 +10,11 @@ from miners.layout import ModelConfig
 from miners.parameters import BOUNDS as TRAINING_BOUNDS
 from miners.parameters import TrainingParameters
 from runtime.frame.declare import Root
-from runtime.frame.errors import BadOrigin
+from runtime.frame.errors import BadOrigin, DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
 from runtime.pallets.subnets import (
     BOUNDS,
+    FIXED,
     Change,
     Error,
     Hyperparameters,
@@ -28,12 +29,11 @@ from runtime.pallets.subnets import (
     Parameter,
     Setting,
     Within,
+    epoch_after,
     problem_with,
 )
 from tests.runtime.pallets.market import ALICE, CAROL, EVE, INFERENCE, NUMBERS, TRAINING, market
 
-SUBNETS = market().runtime.subnets
-"""For questions that change nothing."""
 NEXT_EPOCH = 19
 """The training subnet's first epoch: (19 + netuid 1) % tempo 20 == 0."""
 
@@ -161,6 +161,19 @@ def test_set_hyperparameter_is_refused():
     refused(EVE, Parameter.freeze_window, 20, Error.Contradiction)
 
 
+def test_no_value_beyond_its_bounds_is_scheduled():
+    ext = market()
+    for parameter in Parameter:
+        bounds = BOUNDS[parameter.name]
+        for value in (bounds.least - 1, bounds.most + 1, (1 << 128) - 1):
+            if value >= 0:
+                with pytest.raises(DispatchError) as refusal:
+                    ext.dispatch(Root(), "Subnets", "set_hyperparameter", TRAINING, parameter, value)
+                fixed = parameter.name in FIXED
+                assert refusal.value.reason is (Error.FixedAtCreation if fixed else Error.OutOfBounds)
+    assert list(ext.runtime.subnets.pending_changes.items()) == []
+
+
 def test_values_must_agree_with_what_is_scheduled_already():
     ext = market()
     schedule(ext, EVE, Parameter.chunk, 1_024)
@@ -198,14 +211,10 @@ def test_root_pauses_and_unpauses():
     ]
 
 
-@given(now=st.integers(0, 1 << 32), netuid=st.sampled_from([TRAINING, INFERENCE]))
-def test_the_next_epoch_is_the_first_block_later_that_is_one(now, netuid):
-    epoch = SUBNETS.next_epoch(netuid, now)
-    assert SUBNETS.is_epoch(netuid, epoch)
-    assert not any(SUBNETS.is_epoch(netuid, block) for block in range(now + 1, epoch))
-
-
-def test_subnets_have_their_epochs_in_different_blocks():
-    assert not any(
-        SUBNETS.is_epoch(TRAINING, block) and SUBNETS.is_epoch(INFERENCE, block) for block in range(99)
-    )
+@given(now=st.integers(0, 1 << 32), netuid=st.integers(0, 65_535), tempo=st.integers(2, 50_400))
+def test_epochs_are_a_tempo_apart_and_the_next_is_the_first_after_now(now, netuid, tempo):
+    epoch = epoch_after(now, netuid, tempo)
+    assert now < epoch <= now + tempo
+    assert epoch_after(epoch - 1, netuid, tempo) == epoch
+    assert epoch_after(epoch, netuid, tempo) == epoch + tempo
+    assert epoch_after(now, netuid + 1, tempo) != epoch

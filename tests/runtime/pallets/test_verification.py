@@ -12,6 +12,7 @@ from tests.runtime.pallets.training_bench import (
     SALT,
     STRANGER,
     Bench,
+    digest_of,
     marks,
     root_of,
 )
@@ -140,6 +141,29 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     assert row(NETUID, 0) == [(3, TOP)]
 
 
+def test_identical_payloads_share_one_score() -> None:
+    bench = Bench(2, 3, tempo=40)
+    bench.start()
+    copied = digest_of(1, 1)
+    bench.commit(1)
+    for thief in (0, 2):
+        bench.call(bench.miners[thief], "ModelUpdates", "commit", 1, bench.sealed(thief, copied))
+    bench.run_to(Phase.Reveal)
+    bench.reveal(1)
+    for thief in (0, 2):
+        bench.call(bench.miners[thief], "ModelUpdates", "reveal", 1, *bench.opened(thief, copied))
+    bench.run_to(Phase.ScoreCommit)
+    bench.score({0: [marks(3, 1_000)], 1: [marks(2, 400_000), marks(3, 100_000), marks(4, 400_000)]})
+    for judge in (0, 1):
+        bench.attest(judge, root_of(1))
+    bench.step()
+    tallies = bench.runtime.verification.tallies
+    # The first to commit is miner 1, whose uid is 3; what judges give its copies counts for nothing.
+    assert tallies[NETUID, 0].points == [Points(2, 0, 333), Points(3, 0, 334), Points(4, 0, 333)]
+    assert [entry.points for entry in tallies[NETUID, 1].points] == [33_333, 33_334, 33_333]
+    assert sum(entry.points for entry in tallies[NETUID, 0].points) == 1_000
+
+
 def test_a_round_is_paid_for() -> None:
     bench = Bench(2, 2, tempo=20)
     bench.start()
@@ -148,7 +172,9 @@ def test_a_round_is_paid_for() -> None:
         bench.step()
     emitted = [bench.runtime.incentive.emission_of(NETUID, uid) for uid in range(4)]
     assert all(amount > 0 for amount in emitted)
-    assert bench.runtime.incentive.paid.get() == sum(emitted)
+    incentive = bench.runtime.incentive
+    assert incentive.paid.get() + incentive.total_vesting.get() == sum(emitted)
+    assert incentive.total_vesting.get() == sum(incentive.vesting_of(NETUID, uid) for uid in (2, 3)) > 0
 
 
 def test_a_judge_with_nothing_good_to_say_has_an_empty_row_of_this_epoch() -> None:

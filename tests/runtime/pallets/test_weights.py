@@ -1,5 +1,6 @@
 """Weights: whose row is taken, whose is refused and why."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,8 @@ from runtime.frame.testing import assert_noop, assert_ok
 from runtime.pallets import subnets
 from runtime.pallets.subnets import Parameter
 from runtime.pallets.weights import Error, WeightsSet, upscaled
+from runtime.primitives.commitments import Listed
+from runtime.primitives.scale import EncodeError, codec
 from tests.runtime.pallets.market import (
     CAROL,
     EVE,
@@ -64,6 +67,7 @@ def test_a_row_is_refused():
     refused(Error.DuplicateUid, uids=(2, 2), values=(1, 1))
     refused(Error.SelfWeight, uids=(0, 2), values=(1, 1))
     refused(Error.UnknownUid, uids=(3,))
+    refused(Error.UnknownUid, uids=(2, 65_535), values=(1, 0))
     assert_ok(ext, Root(), "Subnets", "pause", INFERENCE)
     refused(subnets.Error.Paused)
 
@@ -88,6 +92,7 @@ def test_old_validator_software_is_told_to_update():
 
 def test_rounds_put_rows_of_any_integers():
     ext = with_a_miner()
+    ext.run_to_block(12)
     ext.runtime.weights.put_row(TRAINING, 1, [(2, 4_000_000), (0, 1_000_000)], 9)
     assert ext.runtime.weights.row(TRAINING, 1) == [(0, 16384), (2, 65535)]
     ext.runtime.weights.put_row(TRAINING, 1, [], 12)
@@ -100,6 +105,20 @@ def test_the_weight_of_the_call_grows_with_the_row():
     calls = [ext.runtime.call("Weights", "set_weights", 2, [1] * size, [1] * size, 0) for size in (1, 1024)]
     short, long = (ext.runtime.info(call).weight.ref_time for call in calls)
     assert long - short == 1023 * 25_000_000
+
+
+def test_no_value_above_u16_gets_into_a_call():
+    types = (Listed, Listed)
+    assert codec(tuple[types]).encode(([2], [65_535])) == bytes.fromhex("04020004ffff")
+    for uids, values in (
+        ([2], [65_536]),
+        ([65_536], [1]),
+        ([2], [-1]),
+        ([2], [1.5]),
+        ([1] * 1025, [1] * 1025),
+    ):
+        with pytest.raises(EncodeError):
+            codec(tuple[types]).encode((uids, values))
 
 
 @given(st.dictionaries(st.integers(0, 1023), st.integers(0, 1 << 64), max_size=20))

@@ -74,7 +74,7 @@ class BenchRuntime(Runtime):
     historical = Historical.at(8, staking=staking)
     offences = Offences.at(9, historical=historical, staking=staking, authorship=authorship, babe=babe)
     election = ElectionProvider.at(11, voters=staking)
-    subnets = Subnets.at(20, system=system)
+    subnets = Subnets.at(20, system=system, incentive="incentive")
     neurons = Neurons.at(
         21,
         system=system,
@@ -83,9 +83,12 @@ class BenchRuntime(Runtime):
         staking=staking,
         earnings="incentive",
         hygiene=("weights", "incentive"),
+        weights="weights",
     )
-    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, permits="incentive")
-    incentive = Incentive.at(23, subnets=subnets, neurons=neurons, weights=weights, currency=balances)
+    weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")
+    incentive = Incentive.at(
+        23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
+    )
     model_updates = ModelUpdates.at(24, system=system, training="training")
     training = Training.at(
         25,

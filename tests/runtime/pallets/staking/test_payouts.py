@@ -12,7 +12,7 @@ from runtime.frame.declare import Root
 from runtime.frame.errors import BadOrigin
 from runtime.frame.testing import assert_noop
 from runtime.pallets.staking.messages import Error, PayoutStarted, Rewarded
-from runtime.pallets.staking.rewards import page_payout, validator_part
+from runtime.pallets.staking.rewards import nominators_part, page_payout, validator_part
 from runtime.pallets.staking.types import (
     Account,
     ExposurePage,
@@ -48,9 +48,10 @@ amounts = st.integers(1, 10**22)
     own=amounts,
     others=st.lists(amounts, max_size=7),
     size=st.integers(1, 4),
+    dividend=st.integers(0, 10**22),
 )
 def test_the_split_is_that_of_exact_fractions(
-    payout: int, points: list[int], commission: int, own: int, others: list[int], size: int
+    payout: int, points: list[int], commission: int, own: int, others: list[int], size: int, dividend: int
 ) -> None:
     total = own + sum(others)
     chunks = [others[at : at + size] for at in range(0, len(others), size)] or [[]]
@@ -58,20 +59,26 @@ def test_the_split_is_that_of_exact_fractions(
     earned = validator_part(payout, points[0], sum(points))
     assert earned == (floor(Fraction(payout) * Fraction(points[0], sum(points))) if any(points) else 0)
     cut = floor(earned * Fraction(commission, BILLION))
+    shared = nominators_part(dividend, commission, overview)
+    kept = floor(dividend * Fraction(commission, BILLION))
+    assert shared == floor((dividend - kept) * Fraction(sum(others), total))
     paid = 0
     for number, chunk in enumerate(chunks):
         listed = [IndividualExposure(AccountId(bytes([at]) * 32), value) for at, value in enumerate(chunk)]
         page = ExposurePage(sum(chunk), listed)
-        shares = page_payout(V0, earned, commission, overview, page, number)
+        shares = page_payout(V0, earned, shared, commission, overview, page, number)
         own_here = own if number == 0 else 0
         mine = floor(cut * Fraction(sum(chunk) + own_here, total)) + floor(
             (earned - cut) * Fraction(own_here, total)
         )
-        others_get = [floor((earned - cut) * Fraction(value, total)) for value in chunk]
+        others_get = [
+            floor((earned - cut) * Fraction(value, total)) + floor(shared * Fraction(value, sum(others)))
+            for value in chunk
+        ]
         assert [amount for _, amount in shares] == [mine, *others_get]
         assert [who for who, _ in shares] == [V0, *(each.who for each in listed)]
         paid += sum(amount for _, amount in shares)
-    assert earned - len(others) - 2 * len(chunks) <= paid <= earned
+    assert earned + shared - 2 * len(others) - 2 * len(chunks) <= paid <= earned + shared
 
 
 def worked(economy: Economy, points: dict[AccountId, int], era: int = 2) -> int:

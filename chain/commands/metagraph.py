@@ -1,0 +1,226 @@
+"""Show a subnet: its neurons, who goes next, what a place costs, what is sealed, what the epoch would pay.
+
+assay metagraph --netuid 1
+assay metagraph --uid 3                one neuron, with its rows of weights and bonds
+assay metagraph --view prune           whom newcomers replace, and how long others are immune
+assay metagraph --view price           what a registration costs now and later
+assay metagraph --view commits         rows of weights that are sealed
+assay metagraph --view preview         what the epoch would pay if it ran now
+assay metagraph --json | jq '.neurons[] | select(.validatorPermit) | .hotkey'
+
+Shares are parts of 65,535; --json prints what the node's subnet_ methods answer, amounts in planck.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from chain.commands.failure import USAGE, Failure
+from chain.commands.talk import asy, check_netuid, describe_node, reading, rounded, short, table, talk
+
+LAST_UID = 65_535
+
+Json = dict[str, Any]
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    describe_node(parser)
+    view = parser.add_mutually_exclusive_group()
+    view.add_argument("--view", choices=sorted(VIEWS), default="neurons", help="what to show [neurons]")
+    view.add_argument("--uid", type=int, metavar="N", help="show one neuron")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print what the node says."""
+    check_netuid(parsed.netuid)
+    if parsed.uid is not None and not 0 <= parsed.uid <= LAST_UID:
+        raise Failure(f"--uid is {parsed.uid}, must be 0 to {LAST_UID}", USAGE)
+    method, show = ("subnet_neuron", _neuron) if parsed.uid is not None else VIEWS[parsed.view]
+    found = talk(_ask(parsed, method))
+    print(json.dumps(found) if parsed.json else show(found))
+    return 0
+
+
+async def _ask(parsed: argparse.Namespace, method: str) -> Json:
+    async with reading(parsed.url) as ask:
+        found: Json | None = await ask(method, parsed.netuid, *([] if parsed.uid is None else [parsed.uid]))
+        if found is not None:
+            return found
+        if parsed.uid is not None and await ask("subnet_pendingCommits", parsed.netuid) is not None:
+            raise Failure(f"nobody holds uid {parsed.uid} of subnet {parsed.netuid}: see `assay metagraph`")
+        raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+
+
+# Views.
+
+
+def _neurons(found: Json) -> str:
+    numbers = found["hyperparameters"]
+    state = "paused" if found["paused"] else f"next in {found['nextEpoch'] - found['block']} blocks"
+    head = (
+        f"subnet {found['netuid']}   {found['kind'].lower()}   block #{found['block']}   "
+        f"epoch {found['epoch']}, {state}   {asy(found['emission'])} ASY wait   "
+        f"price {asy(found['price'])} ASY + bond {asy(numbers['uidBond'])} ASY   "
+        f"{len(found['neurons'])} of {numbers['maxUids']} uids"
+    )
+    titles = ("uid", "<hotkey", "<role", "stake ASY", "consensus", "incentive", "dividends", "emission ASY",
+              "updated", "<place", "<name", "<axon")  # fmt: skip
+    rows = [
+        (
+            str(each["uid"]),
+            short(each["hotkey"]),
+            "judge" if each["validatorPermit"] else "miner",
+            rounded(each["stake"]),
+            *(str(each[name]) for name in ("consensus", "incentive", "dividends")),
+            rounded(each["emission"]),
+            _age(found["block"], each["lastUpdate"]),
+            _place(each["uid"], each["pruneRank"], each["immuneUntil"], found),
+            printable(each["name"]),
+            printable(each["axon"]["url"]) if each["axon"] else "",
+        )
+        for each in found["neurons"]
+    ]
+    changes = [
+        f"{change['parameter']} becomes {change['value']} in block #{change['at']}"
+        for change in found["pendingChanges"]
+    ]
+    return "\n".join([head, "", table(titles, rows), *changes])
+
+
+def _neuron(found: Json) -> str:
+    each, identity = found["neuron"], found["identity"]
+    lines = [
+        f"uid {each['uid']} of subnet {found['netuid']}, block #{found['block']}",
+        f"hotkey      {each['hotkey']}",
+        f"coldkey     {each['coldkey']}",
+        f"role        {'judge' if each['validatorPermit'] else 'miner'}, {asy(each['stake'])} ASY of stake",
+        f"last epoch  {asy(each['emission'])} ASY; of 65,535: consensus {each['consensus']}, "
+        f"incentive {each['incentive']}, dividends {each['dividends']}",
+        f"registered  #{each['registeredAt']}, immune until #{each['immuneUntil']}",
+        f"bond        {asy(each['bond'])} ASY; {asy(each['vesting'])} ASY vest",
+    ]
+    if each["axon"]:
+        lines.append(f"axon        {printable(each['axon']['url'])}")
+    if identity:
+        lines.append(f"says        {printable(' '.join(filter(None, identity.values())))}")
+    for name in ("weights", "bonds"):
+        row = "  ".join(f"{uid}:{value}" for uid, value in found[name])
+        lines.append(f"{name:<12}{row or '-'}")
+    lines += [_sealed(commit, found["block"]) for commit in found["commits"]]
+    return "\n".join(lines)
+
+
+def _prune(found: Json) -> str:
+    free = found["freeUids"]
+    head = f"subnet {found['netuid']}   block #{found['block']}   " + (
+        f"{free} uids are free: nobody is replaced before they are taken"
+        if free
+        else "full: a newcomer replaces the first of these"
+    )
+    rows = [
+        (
+            "" if each["rank"] is None else str(each["rank"] + 1),
+            str(each["uid"]),
+            short(each["hotkey"]),
+            rounded(each["emission"]),
+            f"{each['immuneEpochs']} epochs, until #{each['immuneUntil']}" if each["rank"] is None else "no",
+        )
+        for each in found["entries"]
+    ]
+    return "\n".join([head, "", table(("goes", "uid", "<hotkey", "emission ASY", "<immune"), rows)])
+
+
+def _price(found: Json) -> str:
+    if found["freeUids"]:
+        place = f"{found['freeUids']} uids are free"
+    elif found["replacedUid"] is not None:
+        place = f"full: uid {found['replacedUid']} goes for a newcomer"
+    elif found["opensAt"] is not None:
+        place = f"full and all are immune until #{found['opensAt']}"
+    else:
+        place = "full for good"
+    head = (
+        f"subnet {found['netuid']}   block #{found['block']}   {asy(found['price'])} ASY are burnt, "
+        f"{asy(found['bond'])} ASY set aside   {place}"
+    )
+    after = f"after one more registration: {asy(found['priceAfter'])} ASY"
+    rows = [(f"#{point['block']}", asy(point["price"])) for point in found["curve"]]
+    return "\n".join([head, after, "", table(("block", "price ASY"), rows)])
+
+
+def _commits(found: Json) -> str:
+    head = (
+        f"subnet {found['netuid']}   block #{found['block']}   epoch {found['epoch']} until "
+        f"#{found['nextEpoch']}   what opens in an epoch must be opened in it"
+    )
+    rows = [
+        (
+            str(judge["uid"]),
+            short(judge["hotkey"]),
+            str(each["epoch"]),
+            str(each["revealEpoch"]),
+            f"#{each['committedAt']}",
+            short(each["commitment"]),
+        )
+        for judge in found["judges"]
+        for each in judge["commits"]
+    ]
+    titles = ("uid", "<hotkey", "sealed in epoch", "opens in epoch", "block", "<commitment")
+    return "\n".join([head, "", table(titles, rows)])
+
+
+def _preview(found: Json) -> str:
+    head = (
+        f"subnet {found['netuid']}   as if the epoch ran in #{found['block']} (it runs in "
+        f"#{found['nextEpoch']})   {asy(found['emission'])} ASY, {asy(found['carried'])} of them carried over"
+    )
+    titles = ("uid", "<hotkey", "<permit", "consensus", "incentive", "dividends", "trust", "emission ASY",
+              "for judging ASY")  # fmt: skip
+    rows = [
+        (
+            str(each["uid"]),
+            short(each["hotkey"]),
+            "yes" if each["validatorPermit"] else "",
+            *(str(each[name]) for name in ("consensus", "incentive", "dividends", "validatorTrust")),
+            rounded(each["emission"]),
+            rounded(each["dividend"]),
+        )
+        for each in found["neurons"]
+    ]
+    return "\n".join([head, "", table(titles, rows)])
+
+
+VIEWS: dict[str, tuple[str, Callable[[Json], str]]] = {
+    "neurons": ("subnet_metagraph", _neurons),
+    "prune": ("subnet_pruneOrder", _prune),
+    "price": ("subnet_registrationPrice", _price),
+    "commits": ("subnet_pendingCommits", _commits),
+    "preview": ("subnet_emissionPreview", _preview),
+}
+"""By the words of --view: who answers, and how it is shown."""
+
+
+def _age(now: int, block: int) -> str:
+    return f"{now - block} ago" if block else "-"
+
+
+def _place(uid: int, rank: int | None, immune_until: int, found: Json) -> str:
+    if uid == found["ownerUid"]:
+        return "owner"
+    if rank is None:
+        return f"immune {immune_until - found['block']}"
+    return f"goes {rank + 1}."
+
+
+def _sealed(commit: Json, now: int) -> str:
+    return (
+        f"sealed      in epoch {commit['epoch']}, {now - commit['committedAt']} blocks ago; opens in epoch "
+        f"{commit['revealEpoch']}"
+    )
+
+
+def printable(text: str) -> str:
+    """Return what somebody else wrote so that it cannot drive a terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

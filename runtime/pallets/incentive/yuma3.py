@@ -1,0 +1,161 @@
+"""Bittensor's epoch, bit for bit, so that who comes from there can compare: Yuma 3 without liquid alpha.
+
+Every fraction is a whole number of 2^-32 parts, and every product and quotient is rounded down, one by one,
+as its I32F32 does. Two things are ours: the owner's cut comes off before, and where nothing is earned nothing
+is paid. Permits count from the next epoch on, so a new subnet's first epoch pays nobody.
+Source: opentensor/subtensor:pallets/subtensor/src/epoch/run_epoch.rs and math.rs.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.pallets.incentive.judgements import eligible, judgements, paid, without_cut
+from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, Row
+from runtime.primitives.int64 import (
+    Int64,
+    Sparse,
+    divided,
+    flags,
+    integers,
+    lesser,
+    multiplied,
+    rows_of,
+    sums,
+    supported,
+    union,
+)
+
+BITS: Final = 32
+ONE: Final = 1 << BITS
+
+
+def yuma3(epoch: EpochInput, weights: Sparse, bonds: Sparse) -> EpochOutput:
+    """Run an epoch whose input was checked."""
+    dials, size = epoch.hyperparameters, len(epoch.stake)
+    stake = _stake(epoch)
+    permit = _next_permits(epoch, stake)
+    holders = [held or i == epoch.owner_uid for i, held in enumerate(epoch.permit)]
+    active = _active_stake(epoch, stake, holders)
+    said = judgements(epoch, weights, flags(holders))
+    scores = said.valued((said.value << BITS) // sums(said.value, said.row, size)[said.row])
+    consensus = _consensus(active, scores, _fraction(dials.kappa_ppm))
+    clipped = lesser(scores.value, consensus[scores.column])
+    incentive = _normalised(sums(multiplied(active[scores.row], clipped), scores.column, size))
+    earning = _penalised(scores.value, clipped, _fraction(dials.bonds_penalty_ppm))
+    grown = _bonds(epoch, bonds, scores.valued(earning))
+    dividends = _dividends(active, grown, incentive)
+    cut, mined, judged = _emission(epoch, incentive, dividends)
+    emission = paid(epoch, cut, mined, judged)
+    return EpochOutput(
+        consensus=_stored(consensus),
+        incentive=_stored(incentive),
+        dividends=_stored(dividends),
+        validator_trust=_stored(sums(clipped, scores.row, size)),
+        permit=permit,
+        bonds=_stored_bonds(grown, permit),
+        emission=emission,
+        carried=epoch.emission - sum(emission),
+        validator_emission=judged,
+    )
+
+
+def _fraction(ppm: int) -> int:
+    """Return a dial, which Bittensor keeps as u16."""
+    return (ppm * U16 // PPM << BITS) // U16
+
+
+def _stored(fractions: Int64) -> list[int]:
+    stored: list[int] = (fractions * U16 >> BITS).tolist()
+    return stored
+
+
+def _normalised(numbers: Int64) -> Int64:
+    whole = int(numbers.sum())
+    return divided(numbers, whole) if whole else numbers
+
+
+# Stake.
+
+
+def _stake(epoch: EpochInput) -> list[int]:
+    stake = eligible(epoch)
+    whole = sum(stake)
+    return [(each << BITS) // whole for each in stake] if whole else stake
+
+
+def _next_permits(epoch: EpochInput, stake: Sequence[int]) -> list[bool]:
+    """Permit the most staked, of equals the higher uid, and the owner."""
+    ranked = sorted((i for i, each in enumerate(stake) if each), key=lambda i: (-stake[i], -i))
+    permit = [i == epoch.owner_uid for i in range(len(stake))]
+    for i in ranked[: epoch.hyperparameters.max_permits]:
+        permit[i] = True
+    return permit
+
+
+def _active_stake(epoch: EpochInput, stake: Sequence[int], holders: Sequence[bool]) -> Int64:
+    """Return each uid's part of what permit holders have that set weights within the activity cutoff."""
+    least = epoch.block - epoch.hyperparameters.activity_cutoff
+    return _normalised(
+        integers(
+            each if held and updated >= least else 0
+            for each, held, updated in zip(stake, holders, epoch.last_update, strict=True)
+        )
+    )
+
+
+# Scores, bonds, dividends.
+
+
+def _consensus(active: Int64, scores: Sparse, kappa: int) -> Int64:
+    """Return for each uid the highest score that kappa of the active stake gave or exceeded.
+
+    Rounding may leave less than kappa altogether: then it is the lowest score, a missing one being zero.
+    """
+    voters = active > 0
+    share = _normalised(active)
+    if int(share.sum()) < kappa:
+        share, kappa = voters * integers([1]), max(1, int(voters.sum()))
+    return supported(scores.where(voters[scores.row]), share, kappa, len(active))
+
+
+def _penalised(scores: Int64, clipped: Int64, penalty: int) -> Int64:
+    """Return what scores are worth in bonds: between what was said and what was agreed on."""
+    return scores + multiplied(clipped - scores, penalty)
+
+
+def _bonds(epoch: EpochInput, bonds: Sparse, earning: Sparse) -> Sparse:
+    """Return the moving averages of what judges said."""
+    keep = epoch.hyperparameters.bonds_moving_average_ppm * ONE // PPM
+    last = epoch.last_epoch_block
+    since = last + 1 if last else epoch.block - epoch.tempo
+    known = integers(epoch.registered)[bonds.column] < max(0, since)
+    old, new = union(bonds.valued(bonds.value * known), earning, len(epoch.stake))
+    return old.valued(multiplied((old.value << BITS) // U16, keep) + multiplied(new.value, ONE - keep))
+
+
+def _stored_bonds(bonds: Sparse, permit: Sequence[bool]) -> list[Row]:
+    stored = bonds.valued(bonds.value * U16 >> BITS)
+    return rows_of(stored.where((stored.value > 0) & flags(permit)[stored.row]), len(permit))
+
+
+def _dividends(active: Int64, bonds: Sparse, incentive: Int64) -> Int64:
+    bonds = bonds.where(bonds.value > 0)
+    size = len(active)
+    parts = divided(bonds.value, sums(bonds.value, bonds.column, size)[bonds.column])
+    judged = sums(multiplied(parts, incentive[bonds.column]), bonds.row, size)
+    return _normalised(multiplied(active, judged))
+
+
+# Emission.
+
+
+def _emission(epoch: EpochInput, incentive: Int64, dividends: Int64) -> tuple[int, list[int], list[int]]:
+    """Return, planck, what the owner, each miner and each judge gets."""
+    whole = int(incentive.sum()) + int(dividends.sum())
+    if not whole:
+        return 0, [0] * len(incentive), [0] * len(incentive)
+    cut, rest = without_cut(epoch)
+    mined, judged = (
+        [part * rest >> BITS for part in divided(parts, whole).tolist()] for parts in (incentive, dividends)
+    )
+    return cut, mined, judged

@@ -1,0 +1,306 @@
+"""register, stake, nominate, weights, metagraph: through the command's door, against a node that works."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain import client, connection
+from chain.cli import main
+from chain.keys.pair import Keypair
+from runtime.primitives import ss58
+from tests.chain.commands.stepped_node import SteppedNode, moving, stepped_node
+
+OPEN, SEALED = 2, 3
+"""Subnets: rows of weights are set in the open, and sealed."""
+ASY = 10**12
+NUMBERS = {
+    "tempo": 20, "immunity_period": 0, "freeze_window": 2, "max_uids": 4, "burn_start": ASY, "uid_bond": ASY,
+    "burn_min": ASY // 10, "burn_max": 100 * ASY, "burn_half_life": 1_000, "weights_rate_limit": 0,
+    "vesting_rounds": 0,
+}  # fmt: skip
+
+
+def address(uri: str) -> str:
+    return ss58.encode(Keypair.from_suri(uri, "sr25519").public)
+
+
+ALICE, BOB, CHARLIE, DAVE, EVE = (address(f"//{name}") for name in ("Alice", "Bob", "Charlie", "Dave", "Eve"))
+
+
+def two_markets(config: dict[str, Any]) -> None:
+    """Add two inference subnets with Alice as their judge; eras are short."""
+    config["constants"]["Babe"] |= {"EpochDuration": 4}
+    config["constants"]["Staking"] |= {"SessionsPerEra": 1, "BondingDuration": 1, "SlashDeferDuration": 0}
+    for netuid, sealed in ((OPEN, 0), (SEALED, 1)):
+        numbers = NUMBERS | {"commit_reveal": sealed}
+        config["subnets"][str(netuid)] = {"kind": "Inference", "owner": EVE, "hyperparameters": numbers}
+        config["neurons"][str(netuid)] = [
+            {"hotkey": ALICE, "coldkey": ALICE}, {"hotkey": BOB, "coldkey": CHARLIE},
+        ]  # fmt: skip
+        config["incentive"][str(netuid)] = [0]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedNode]:
+    with stepped_node(tmp_path_factory.mktemp("node"), two_markets) as running:
+        running.step(2)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def connect(node: SteppedNode) -> Iterator[Any]:
+    with moving(node) as connecting:
+        yield connecting
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, connect: Any) -> None:
+    monkeypatch.setattr(client, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "SubstrateInterface", connect)
+
+
+class Shell:
+    """Runs commands."""
+
+    def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._url, self._capsys = url, capsys
+
+    def run(self, command: str, *more: str) -> tuple[int, str, str]:
+        """Return exit code, standard output and standard error."""
+        code = main([*command.split(), *more, "--url", self._url])
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def said(self, command: str, *more: str) -> str:
+        """Return what a command that succeeds prints for people."""
+        code, out, err = self.run(command, *more)
+        assert code == 0, err
+        return out
+
+    def json(self, command: str, *more: str) -> Any:
+        """Return what a command that succeeds prints for machines."""
+        return json.loads(self.said(command, *more, "--json"))
+
+    def refused(self, command: str, *more: str, code: int = 1) -> str:
+        """Return the one line of a command that is refused."""
+        ended, out, err = self.run(command, *more)
+        assert (ended, out, err.count("\n")) == (code, "", 1), (ended, out, err)
+        return err.removeprefix("assay: ").removesuffix("\n")
+
+
+@pytest.fixture
+def shell(node: SteppedNode, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(node.url, capsys)
+
+
+def test_a_hotkey_is_registered_and_shown(shell: Shell, tmp_path: Path) -> None:
+    price = int(shell.json(f"metagraph --netuid {OPEN} --view price")["price"])
+    key = tmp_path / "key"
+    key.write_text("//Dave\n")
+    found = shell.json(f"register --netuid {OPEN} --key-file {key} --hotkey {EVE}")
+    assert found == {
+        "netuid": OPEN, "uid": 2, "hotkey": EVE, "block": found["block"], "burned": str(price),
+    }  # fmt: skip
+    assert shell.refused(f"register --netuid {OPEN} --key //Dave --hotkey {EVE}") == (
+        "Neurons.burned_register was refused: The hotkey has a uid in this subnet already; register another "
+        "hotkey."
+    )
+    dear = shell.refused(f"register --netuid {OPEN} --key //Dave --max-price 0.1")
+    assert dear.startswith(
+        "Neurons.burned_register was refused: The registration price is above max_price; wait until it has "
+        "fallen or raise max_price. It burns 1."
+    )
+    shown = shell.json(f"metagraph --netuid {OPEN}")
+    assert [(each["uid"], each["hotkey"], each["coldkey"]) for each in shown["neurons"]] == [
+        (0, ALICE, ALICE), (1, BOB, CHARLIE), (2, EVE, DAVE),
+    ]  # fmt: skip
+    lines = shell.said(f"metagraph --netuid {OPEN}").splitlines()
+    assert lines[0].startswith(f"subnet {OPEN}   inference   block #")
+    assert lines[0].endswith("3 of 4 uids")
+    assert lines[2].split()[:5] == ["uid", "hotkey", "role", "stake", "ASY"]
+    assert [line.split()[:4] for line in lines[3:5]] == [
+        ["0", f"{ALICE[:6]}…{ALICE[-6:]}", "judge", "10,000.000"],
+        ["1", f"{BOB[:6]}…{BOB[-6:]}", "miner", "0.000"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "first", "titles"),
+    [
+        (
+            "prune",
+            "uids are free: nobody is replaced",
+            ["goes", "uid", "hotkey", "emission", "ASY", "immune"],
+        ),
+        ("price", "ASY are burnt, 1 ASY set aside", ["block", "price", "ASY"]),
+        (
+            "commits",
+            "what opens in an epoch must be opened in it",
+            ["uid", "hotkey", "sealed", "in", "epoch"],
+        ),
+        ("preview", "as if the epoch ran in #", ["uid", "hotkey", "permit", "consensus", "incentive"]),
+    ],
+)
+def test_every_view_has_a_table(shell: Shell, view: str, first: str, titles: list[str]) -> None:
+    lines = shell.said(f"metagraph --netuid {SEALED} --view {view}").splitlines()
+    assert first in lines[0]
+    table = lines[lines.index("") + 1 :]
+    assert table[0].split()[: len(titles)] == titles
+    assert len(table) == {"price": 17, "commits": 1}.get(view, 3 if view == "preview" else len(table))
+
+
+def test_what_there_is_not_is_said(shell: Shell) -> None:
+    assert shell.refused("metagraph --netuid 9") == "there is no subnet 9: give another --netuid"
+    nobody = f"nobody holds uid 77 of subnet {OPEN}: see `assay metagraph`"
+    assert shell.refused(f"metagraph --netuid {OPEN} --uid 77") == nobody
+    assert shell.refused(f"weights show --netuid {OPEN} --uid 77") == nobody
+    assert shell.refused("weights set 1=1 --netuid 9 --key //Alice") == (
+        "there is no subnet 9: give another --netuid"
+    )
+    assert shell.refused("weights set 1=1 --netuid 1 --key //Alice").endswith(
+        "use Verification.commit_scores."
+    )
+    assert "no neuron holds the uids [3]" in shell.refused(f"weights set 3=1 --netuid {SEALED} --key //Alice")
+
+
+def test_weights_are_set_in_the_open(shell: Shell, tmp_path: Path) -> None:
+    row = tmp_path / "row.json"
+    row.write_text('{"1": 0.25}')
+    assert shell.json(f"weights set --file {row} --netuid {OPEN} --key //Alice")["state"] == "set"
+    (shown,) = shell.json(f"weights show --netuid {OPEN}")
+    assert (shown["uid"], shown["hotkey"], shown["weights"]) == (0, ALICE, [[1, 65_535]])
+    assert shell.said(f"weights show --netuid {OPEN}").splitlines()[1].split() == [
+        "0", f"{ALICE[:6]}…{ALICE[-6:]}", "1:65535",
+    ]  # fmt: skip
+    assert f"weights     1:{65_535}" in shell.said(f"metagraph --netuid {OPEN} --uid 0")
+    assert shell.refused(f"weights set 0=1 --netuid {OPEN} --key //Alice") == (
+        "Weights.set_weights was refused: The row weighs the signer's own uid; leave it out."
+    )
+    assert shell.refused(f"weights set 1=1 --netuid {OPEN} --key //Bob").startswith(
+        "Weights.set_weights was refused: The signer holds no validator permit"
+    )
+
+
+def test_sealed_weights_are_opened_in_their_epoch(shell: Shell, tmp_path: Path) -> None:
+    kept = ("--directory", str(tmp_path / "rows"), "--netuid", str(SEALED), "--key", "//Alice")
+    done = shell.json("weights set 1=7", *kept)
+    assert (done["state"], done["revealEpoch"]) == ("revealed", done["epoch"] + 1)
+    (shown,) = shell.json(f"weights show --netuid {SEALED} --uid 0")
+    assert (shown["weights"], shown["commits"]) == ([[1, 65_535]], [])
+    assert list((tmp_path / "rows").glob("*/*")) == []
+    assert "holds nothing that" in shell.refused("weights reveal", *kept)
+
+
+def begin_epoch(shell: Shell, node: SteppedNode) -> None:
+    """Go to the first block after an epoch of the subnet of sealed rows."""
+    found = shell.json(f"metagraph --netuid {SEALED} --view commits")
+    node.step(found["nextEpoch"] - found["block"] + 1)
+
+
+class Interrupter:
+    """A standard error that presses Ctrl-C once a command waits."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        if "Ctrl-C" in text:
+            signal.raise_signal(signal.SIGINT)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_interrupted_wait_is_taken_up_again(
+    shell: Shell, node: SteppedNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ("--directory", str(tmp_path / "rows"), "--netuid", str(SEALED), "--key", "//Alice")
+    begin_epoch(shell, node)
+    terminal = Interrupter()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        assert shell.run("weights set 1=9", *kept)[:2] == (130, "")
+    assert terminal.text.endswith("`assay weights reveal` opens it in its epoch\n")
+    (row,) = (tmp_path / "rows").glob("*/*.json")
+    assert json.loads(row.read_text())["values"] == [9]
+    done = shell.json("weights reveal", *kept)
+    assert done["state"] == "revealed"
+    assert not row.exists()
+
+
+def test_a_row_that_was_never_sent_is_sent_and_opened(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine goes down between the file and the transaction."""
+    kept = ("--directory", str(tmp_path / "rows"), "--netuid", str(SEALED), "--key", "//Alice")
+
+    async def power_cut(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.Chain, "submit", power_cut)
+        assert shell.run("weights set 1=5", *kept)[0] == 130
+    (row,) = (tmp_path / "rows").glob("*/*.json")
+    done = shell.json("weights reveal", *kept)
+    assert done["state"] == "revealed"
+    assert not row.exists()
+
+
+def test_a_row_that_was_not_opened_in_time_is_void(shell: Shell, node: SteppedNode, tmp_path: Path) -> None:
+    kept = ("--directory", str(tmp_path / "rows"), "--netuid", str(SEALED), "--key", "//Alice")
+    begin_epoch(shell, node)
+    sealed = shell.json("weights set 1=3 --no-wait", *kept)
+    assert sealed["state"] == "sealed"
+    (path,) = (tmp_path / "rows").glob("*/*.json")
+    row = path.read_text()
+    path.write_text(json.dumps(json.loads(row) | {"values": [4]}))
+    assert shell.refused("weights reveal", *kept).endswith("no sealed row (it was changed): move it away")
+    path.write_text(row)
+    again = shell.refused("weights set 1=4", *kept)
+    assert again.startswith("Weights.commit_weights was refused: This hotkey has sealed a row in this epoch")
+    node.step(2 * NUMBERS["tempo"])
+    code, out, _ = shell.run("weights reveal --json", *kept)
+    assert (code, json.loads(out)["state"]) == (1, "missed")
+    assert not path.exists()
+
+
+def test_stake_is_bonded_backed_with_unbonded_and_withdrawn(shell: Shell, node: SteppedNode) -> None:
+    dave = ("--key", "//Dave")
+    assert shell.said("stake show", *dave).splitlines()[2] == "bonded      0 ASY, 0 ASY of them active"
+    assert shell.refused(f"nominate {ALICE}", *dave) == (
+        "Staking.nominate was refused: Not a controller account: nothing is bonded by it. Bond first: "
+        "staking.bond."
+    )
+    assert shell.said("stake bond 2000.5", *dave).startswith(
+        "bonded 2,000.5 ASY, 2,000.5 ASY are at stake, block #"
+    )
+    assert shell.json("stake bond 10", *dave)["amount"] == str(10 * ASY)
+    assert shell.refused(f"nominate {EVE}", *dave).startswith(
+        "Staking.nominate was refused: A nomination target"
+    )
+    assert shell.said(f"nominate {ALICE} {BOB}", *dave).startswith(
+        "backing 2 validators from the next election"
+    )
+    shown = shell.json(f"stake show {DAVE}")
+    assert (shown["role"], sorted(shown["nominates"]), shown["active"]) == (
+        "nominator", sorted([ALICE, BOB]), 2_010_500 * ASY // 1000,
+    )  # fmt: skip
+    assert shell.refused("stake withdraw", *dave).startswith("nothing is free yet (it is era ")
+    assert shell.said("nominate --none", *dave).startswith("backing nobody")
+    assert shell.said("stake unbond all", *dave).startswith("unbonding 2,010.5 ASY, free in era ")
+    node.step(12)
+    assert shell.json(f"stake show {DAVE}")["withdrawable"] == 2_010_500 * ASY // 1000
+    assert shell.said("stake withdraw", *dave).startswith("withdrew 2,010.5 ASY, 0 ASY stay bonded, block #")
+    listed = shell.json("nominate --list")
+    assert {each["validator"] for each in listed} == {ALICE, BOB}
+    assert shell.said("nominate --list").splitlines()[0].split()[0] == "validator"
