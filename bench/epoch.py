@@ -2,10 +2,11 @@
 
     python -m bench.epoch [--sizes 256x64 1024x128 4096x512] [--passes 9] [--compare 5000] [--json FILE]
 
-Sizes are miners x judges, dense and with 5 % of the scores. Both sides start from the rows as a chain stores
-them and end with what it stores; they take turns, in CPU time of the one thread that works. The model is
-numpy in float64 on dense matrices, as one writes it who need not agree with anybody to the last bit: what
-exactness and sparse rows cost or save. The two must agree to 3 of 65,535. `hash_ms` is the input's hash.
+Sizes are miners x judges, dense and with 5 % of the scores: most judges score the same miners. Both sides
+start from the rows as a chain stores them and end with what it stores; they take turns, in CPU time of the
+one thread that works. The model is numpy in float64 on dense matrices, as one writes it who need not agree
+with anybody to the last bit: what exactness and sparse rows cost or save. The two must agree to 3 of 65,535.
+`hash_ms` is the input's hash.
 
 Then random subnets are compared with slow models of both functions; all must be equal in every unit.
 """
@@ -83,7 +84,7 @@ def subnet(name: str, miners: int, judges: int, share: float) -> EpochInput:
         emission=10**15,
         hyperparameters=Hyperparameters(max_permits=judges, permit_floor_ppm=0),
     )
-    known = chosen.random((judges, size)) < share
+    known = (chosen.random(size) < share) ^ (chosen.random((judges, size)) < share * (1 - share) / 5)
     first = size - miners  # where there is no room for both, judges are judged too
     for _ in range(WARM_UP + 1):
         rows = [scored(chosen, quality, known[judge], first, judge) for judge in range(judges)]

@@ -222,7 +222,7 @@ class SubnetApi(Bound):
             epoch=incentive.epochs_run(netuid),
             last_epoch=incentive.last_epoch_block(netuid),
             next_epoch=subnets.next_epoch(netuid, now),
-            emission=incentive.pots[netuid] + carried,
+            emission=incentive.waiting(netuid),
             carried_over=carried,
             price=self.runtime.neurons.price_at(netuid, now + 1),
             hyperparameters=subnets.parameters(netuid),

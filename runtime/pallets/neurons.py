@@ -5,8 +5,8 @@ the neuron leaves, less what it was slashed for. A full subnet replaces the neur
 last epoch. Each epoch warns those who may be replaced before the one after next.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol
 
 from runtime.frame.declare import Signed, call, constant, coupled, db, event
@@ -66,6 +66,15 @@ class Identity:
     name: Annotated[str, Bounded(64)]
     url: Url
     description: Annotated[str, Bounded(256)]
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Everybody in a subnet at one moment: neurons by ascending uid, stakes by uid, the owner's uid."""
+
+    listed: list[tuple[int, Neuron]]
+    stakes: dict[int, Balance]
+    owner_uid: int | None
 
 
 @event
@@ -348,13 +357,19 @@ class Neurons(
         """Return all neurons of a subnet, ascending by uid."""
         return sorted(self.neurons.under(netuid), key=lambda entry: entry[0])
 
-    def stakes(self, netuid: int) -> dict[int, Balance]:
-        """Return the stake of every uid, ascending: that of its stash, split evenly over the stash's uids."""
+    def roster(self, netuid: int) -> Roster:
+        """Return everybody with their stakes: that of a stash is split evenly over its uids."""
         listed = self.listed(netuid)
         held: dict[AccountId, int] = {}
         for _, neuron in listed:
             held[neuron.coldkey] = held.get(neuron.coldkey, 0) + 1
-        return {uid: self.staking.stake_of(neuron.coldkey) // held[neuron.coldkey] for uid, neuron in listed}
+        each = {coldkey: self.staking.stake_of(coldkey) // count for coldkey, count in held.items()}
+        stakes = {uid: each[neuron.coldkey] for uid, neuron in listed}
+        return Roster(listed, stakes, self._owner_uid(netuid, listed))
+
+    def stakes(self, netuid: int) -> dict[int, Balance]:
+        """Return the stake of every uid, ascending."""
+        return self.roster(netuid).stakes
 
     def stake_of(self, netuid: int, uid: int) -> Balance:
         """Return the stake of one uid; zero where there is no neuron."""
@@ -362,10 +377,11 @@ class Neurons(
 
     def owner_uid(self, netuid: int) -> int | None:
         """Return the oldest uid of the subnet's owner, which is never replaced and takes the owner's cut."""
+        return self._owner_uid(netuid, self.listed(netuid))
+
+    def _owner_uid(self, netuid: int, listed: Sequence[tuple[int, Neuron]]) -> int | None:
         owner = self.subnets.network(netuid).owner
-        owned = [
-            (neuron.registered_at, uid) for uid, neuron in self.listed(netuid) if neuron.coldkey == owner
-        ]
+        owned = [(neuron.registered_at, uid) for uid, neuron in listed if neuron.coldkey == owner]
         return min(owned)[1] if owned else None
 
     def price(self, netuid: int) -> Balance:
@@ -394,30 +410,36 @@ class Neurons(
 
     def prune_order(self, netuid: int) -> list[int]:
         """Return the uids a newcomer may replace now, first the one to go first."""
+        listed = self.listed(netuid)
+        return self._prune_order(netuid, listed, self._owner_uid(netuid, listed))
+
+    def _prune_order(
+        self, netuid: int, listed: Sequence[tuple[int, Neuron]], immortal: int | None
+    ) -> list[int]:
         now = self.system.number.get()
         immunity = self.subnets.parameters(netuid).immunity_period
-        immortal = self.owner_uid(netuid)
         ranks = [
             (self.earnings.emission_of(netuid, uid), neuron.registered_at, uid)
-            for uid, neuron in self.listed(netuid)
+            for uid, neuron in listed
             if uid != immortal and neuron.registered_at + immunity <= now and not self.holds[netuid, uid]
         ]
         return [uid for _, _, uid in sorted(ranks)]
 
-    def warn(self, netuid: int, since: int) -> None:
+    def warn(self, netuid: int, roster: Roster, since: int) -> None:
         """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go.
 
         Those whose time was near at the last epoch, in block `since`, were warned then.
         """
         chosen, now = self.subnets.parameters(netuid), self.system.number.get()
         following = self.subnets.next_epoch(netuid, now)
-        listed, immortal = self.listed(netuid), self.owner_uid(netuid)
+        listed, immortal = roster.listed, roster.owner_uid
         for uid, neuron in listed:
             ends = neuron.registered_at + chosen.immunity_period
             warned = neuron.registered_at < since and ends < following
             if uid != immortal and now < ends < following + chosen.tempo and not warned:
                 self.deposit(PruneWarning(netuid, uid, neuron.hotkey, ends))
-        order = self.prune_order(netuid) if len(listed) >= chosen.max_uids else []
+        full = len(listed) >= chosen.max_uids
+        order = self._prune_order(netuid, listed, immortal) if full else []
         if order:
             self.deposit(PruneWarning(netuid, order[0], self.keys[netuid, order[0]], now))
 

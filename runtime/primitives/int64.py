@@ -32,6 +32,7 @@ CELLS: Final = 1 << 17
 POSITION: Final = 14
 """bits of a row, of a column and of a place in a row"""
 MOST_ROWS: Final = 1 << POSITION
+EMPTY: Final = Pairs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Sparse:
 
     def where(self, kept: Mask) -> "Sparse":
         """Return these entries alone."""
-        return Sparse(self.row[kept], self.column[kept], self.value[kept])
+        return self if kept.all() else Sparse(self.row[kept], self.column[kept], self.value[kept])
 
     def valued(self, value: Int64) -> "Sparse":
         """Return the same places with other values."""
@@ -92,7 +93,7 @@ def rows_of(entries: Sparse, size: int) -> list[Pairs]:
     assert _within(entries.value, 0, 65535)
     packed = np.stack((entries.column, entries.value), axis=1).astype("<u2").tobytes()
     ends = [PAIR.size * each for each in (*starts(entries.row, size).tolist(), len(entries.row))]
-    return [Pairs.of(packed[begin:end]) for begin, end in pairwise(ends)]
+    return [Pairs.of(packed[begin:end]) if begin < end else EMPTY for begin, end in pairwise(ends)]
 
 
 # Sums and shares.
@@ -229,16 +230,21 @@ def widened(numbers: Int64, most: int) -> Wide:
 def limbs(numbers: Sequence[int]) -> Wide:
     """Return the limbs of Python's integers."""
     places = _places(max(numbers, default=0))
-    return [integers(each >> LIMB * place & LOW for each in numbers) for place in range(places)]
+    return [integers([each >> LIMB * place & LOW for each in numbers]) for place in range(places)]
 
 
-def product(left: Sequence[Int64 | int], right: Sequence[Int64 | int], most: int) -> Wide:
+def picked(number: Wide, kept: Mask) -> Wide:
+    """Return these numbers alone."""
+    return number if kept.all() else [limb[kept] for limb in number]
+
+
+def product(left: Wide, right: Sequence[Int64 | int], most: int) -> Wide:
     """Return the limbs of a product that is at most `most`; a factor of one limb may be below 2^32."""
     assert min(len(left), len(right)) <= 3
     columns: Wide = []
     for place in range(len(left) + len(right) - 1):
         pairs = range(max(0, place - len(right) + 1), min(place + 1, len(left)))
-        column = left[pairs[0]] * right[place - pairs[0]]
+        column: Int64 = left[pairs[0]] * right[place - pairs[0]]
         for i in pairs[1:]:
             column += left[i] * right[place - i]
         columns.append(column)
@@ -294,8 +300,11 @@ def blockwise(size: int, compute: Callable[[slice], Wide]) -> Wide:
 
 def totals(number: Wide, group: Int64, size: int) -> list[int]:
     """Return for each of so many groups what its numbers sum to."""
-    added = [sums(limb, group, size).tolist() for limb in number]
-    return [sum(limb << LIMB * place for place, limb in enumerate(each)) for each in zip(*added, strict=True)]
+    total = [0] * size
+    for place, limb in enumerate(number):
+        added = sums(limb, group, size).tolist()
+        total = [low + (high << LIMB * place) for low, high in zip(total, added, strict=True)]
+    return total
 
 
 def _places(most: int) -> int:

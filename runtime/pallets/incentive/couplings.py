@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from runtime.pallets.incentive.terms import Row
-from runtime.pallets.neurons import Neuron
+from runtime.pallets.neurons import Neuron, Roster
 from runtime.pallets.subnets import Hyperparameters
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.types import AccountId, Balance
@@ -40,15 +40,11 @@ class NeuronsOf(Protocol):
         """Return who holds a uid."""
         ...
 
-    def stakes(self, netuid: int) -> dict[int, Balance]:
-        """Return the stake of every uid."""
+    def roster(self, netuid: int) -> Roster:
+        """Return everybody with their stakes."""
         ...
 
-    def owner_uid(self, netuid: int) -> int | None:
-        """Return the uid of the subnet's owner, if it has one."""
-        ...
-
-    def warn(self, netuid: int, since: int) -> None:
+    def warn(self, netuid: int, roster: Roster, since: int) -> None:
         """Warn who may soon be replaced; the last warnings were in block `since`, 0 for never."""
         ...
 

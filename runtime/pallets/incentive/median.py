@@ -27,6 +27,7 @@ from runtime.primitives.int64 import (
     fractions,
     integers,
     lesser,
+    picked,
     plus,
     product,
     rows_of,
@@ -172,8 +173,8 @@ def _bonds(epoch: EpochInput, bonds: Sparse, scores: Sparse, clipped: Int64) -> 
     by_old, by_new = wide(keep // by_keep * SHARES * full), wide((PPM - keep) // by_keep * U16)
 
     def mean(block: slice) -> Wide:
-        kept = product(by_old, [old.value[block]], most)
-        fresh = product(by_new, widened(new.value[block], SHARES * full), most)
+        kept = product([old.value[block]], by_old, most)
+        fresh = product(widened(new.value[block], SHARES * full), by_new, most)
         return plus(kept, fresh, most)
 
     return Bonds(old, blockwise(len(old.value), mean), whole)
@@ -190,7 +191,7 @@ def _dividends(votes: Sequence[int], consensus: Int64, bonds: Bonds) -> list[int
     size = len(votes)
     counts = flags(share > 0 for share in votes)[bonds.places.row] & (consensus[bonds.places.column] > 0)
     places = bonds.places.where(counts)
-    amount = [limb[counts] for limb in bonds.amount]
+    amount = picked(bonds.amount, counts)
     together = wholes(totals(amount, places.column, size), FINE)
 
     def earned(block: slice) -> Wide:

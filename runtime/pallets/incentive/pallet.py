@@ -19,10 +19,11 @@ from runtime.pallets.incentive.couplings import NeuronsOf, StakingOf, SubnetsOf,
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EmissionVested, EpochRun, Event
 from runtime.pallets.incentive.pots import Pots, reward_of
+from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
-from runtime.pallets.neurons import Neuron
+from runtime.pallets.neurons import Neuron, Roster
 from runtime.pallets.subnets import ASY, PPM, Hyperparameters
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
@@ -134,10 +135,20 @@ class Incentive(Pallet[Event, NoError]):
 
     def allocate(self) -> None:
         """Split what was minted until now among the subnets, by the shares in force."""
-        if self.unallocated.get():
-            netuids = self.subnets.netuids()
-            shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
-            self._pots.allocate(netuids, shares)
+        self._pots.allocate(self._parts())
+
+    def waiting(self, netuid: int) -> Balance:
+        """Return what an epoch could pay now: the pot, what was carried over, and a part of the rest."""
+        return self._pots.waiting(netuid) + self._parts().get(netuid, 0)
+
+    def _parts(self) -> dict[int, Balance]:
+        """Return what of everything unallocated is whose."""
+        unallocated = self.unallocated.get()
+        if not unallocated:
+            return {}
+        netuids = self.subnets.netuids()
+        shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
+        return dict(zip(netuids, apportion(unallocated, shares), strict=True))
 
     def end_round(self, netuid: int) -> None:
         """Count a round of a training subnet that is over."""
@@ -154,9 +165,7 @@ class Incentive(Pallet[Event, NoError]):
         if vesting is None:
             return 0
         left, vested = settle(vesting, self.rounds_ended[netuid])
-        neuron = self.neurons.neuron(netuid, uid)
-        assert neuron is not None, "what vests under a uid is its holder's"
-        self._pay_vested(netuid, neuron.coldkey, vested)
+        self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
         kept = cut(left, part_ppm, PPM)
         burnt = outstanding(left) - outstanding(kept)
         self._put_vesting(netuid, uid, kept)
@@ -219,9 +228,9 @@ class Incentive(Pallet[Event, NoError]):
     def _run_epoch(self, netuid: int, now: int) -> int:
         """Run one subnet's epoch; return how many neurons, sealed rows and schedules it went through."""
         vested = self._vest(netuid)
-        listed = self.neurons.listed(netuid)
-        epoch = self.epoch_input(netuid, now)
-        output = run_epoch(epoch)
+        roster = self.neurons.roster(netuid)
+        epoch = self._input(netuid, now, roster)
+        output, listed = run_epoch(epoch), roster.listed
         self._store(netuid, listed, output)
         paid = sum(self._pay(netuid, uid, neuron, output) for uid, neuron in listed if output.emission[uid])
         carried = epoch.emission - paid
@@ -233,13 +242,15 @@ class Incentive(Pallet[Event, NoError]):
         self.deposit(EpochRun(netuid, epoch.hash(), epoch.emission, paid, carried))
         if carried:
             self.deposit(EmissionCarried(netuid, carried))
-        self.neurons.warn(netuid, since)
+        self.neurons.warn(netuid, roster, since)
         return len(listed) + sealed + vested
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:
         """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake."""
-        seats = dict(self.neurons.listed(netuid))
-        stakes = self.neurons.stakes(netuid)
+        return self._input(netuid, now, self.neurons.roster(netuid))
+
+    def _input(self, netuid: int, now: int, roster: Roster) -> EpochInput:
+        seats, stakes = dict(roster.listed), roster.stakes
         chosen = self.subnets.parameters(netuid)
         sealed = {uid: commits[0].committed_at for uid, commits in self.weights.pending(netuid).items()}
         uids = range(max(seats, default=-1) + 1)
@@ -262,17 +273,22 @@ class Incentive(Pallet[Event, NoError]):
             weights=[self.weights.row(netuid, uid) for uid in uids],
             bonds=[self.bonds[netuid, uid] for uid in uids],
             pending_commit=[sealed.get(uid, 0) for uid in uids],
-            owner_uid=self.neurons.owner_uid(netuid),
-            emission=self._pots.waiting(netuid),
+            owner_uid=roster.owner_uid,
+            emission=self.waiting(netuid),
             hyperparameters=_dials(chosen),
         )
 
     def _store(self, netuid: int, listed: Sequence[tuple[int, Neuron]], output: EpochOutput) -> None:
+        decided = (
+            (self.consensus, output.consensus),
+            (self.incentives, output.incentive),
+            (self.dividends, output.dividends),
+        )
         for uid, _ in listed:
-            self.consensus[netuid, uid] = output.consensus[uid]
-            self.incentives[netuid, uid] = output.incentive[uid]
-            self.dividends[netuid, uid] = output.dividends[uid]
-            self.emission[netuid, uid] = 0
+            for by_uid, values in decided:
+                _put(by_uid, netuid, uid, values[uid])
+            if not output.emission[uid]:
+                _put(self.emission, netuid, uid, 0)
             self._put_bonds(netuid, uid, output.bonds[uid])
             if output.permit[uid]:
                 self.validator_permit[netuid, uid] = True
@@ -290,8 +306,8 @@ class Incentive(Pallet[Event, NoError]):
         if not self._move(neuron.coldkey, at_once):
             incentive, dividend = vesting, shared
         earned = incentive + dividend
+        _put(self.emission, netuid, uid, earned)
         if earned:
-            self.emission[netuid, uid] = earned
             hotkey, coldkey = neuron.hotkey, neuron.coldkey
             self.deposit(EmissionPaid(netuid, uid, hotkey, coldkey, incentive, dividend, shared, vesting))
         return earned
@@ -322,12 +338,11 @@ class Incentive(Pallet[Event, NoError]):
 
     def _vest(self, netuid: int) -> int:
         """Pay what has vested in a subnet since its last epoch; return how many schedules there are."""
-        round, seats = self.rounds_ended[netuid], dict(self.neurons.listed(netuid))
-        count = 0
+        round, count = self.rounds_ended[netuid], 0
         for uid, vesting in self.vesting.under(netuid):
             left, vested = settle(vesting, round)
             self._put_vesting(netuid, uid, left)
-            self._pay_vested(netuid, seats[uid].coldkey, vested)
+            self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
             count += 1
         for coldkey, vesting in self.vesting_of_former.under(netuid):
             left, vested = settle(vesting, round)
@@ -348,14 +363,19 @@ class Incentive(Pallet[Event, NoError]):
 
     def _part_with(self, netuid: int, uid: int) -> None:
         """Let what vests under a uid go on under its coldkey, because the uid will be another's."""
-        vesting, neuron = self.vesting.take(netuid, uid), self.neurons.neuron(netuid, uid)
-        if vesting is None or neuron is None:
+        vesting = self.vesting.take(netuid, uid)
+        if vesting is None:
             return
-        round = self.rounds_ended[netuid]
-        former = self.vesting_of_former.get(netuid, neuron.coldkey) or opened(round)
+        coldkey, round = self._coldkey(netuid, uid), self.rounds_ended[netuid]
+        former = self.vesting_of_former.get(netuid, coldkey) or opened(round)
         (one, vested), (other, more) = settle(vesting, round), settle(former, round)
-        self._put_former(netuid, neuron.coldkey, joined(one, other))
-        self._pay_vested(netuid, neuron.coldkey, vested + more)
+        self._put_former(netuid, coldkey, joined(one, other))
+        self._pay_vested(netuid, coldkey, vested + more)
+
+    def _coldkey(self, netuid: int, uid: int) -> AccountId:
+        neuron = self.neurons.neuron(netuid, uid)
+        assert neuron is not None, "what vests under a uid is its holder's"
+        return neuron.coldkey
 
     def _put_vesting(self, netuid: int, uid: int, vesting: Vesting) -> None:
         if vesting.rates:
@@ -374,6 +394,15 @@ class Incentive(Pallet[Event, NoError]):
             self.bonds[netuid, uid] = row
         else:
             del self.bonds[netuid, uid]
+
+
+def _put(by_uid: DoubleMap[u16, u16, int], netuid: int, uid: int, value: int) -> None:
+    """Write what differs: a uid without an entry has zero."""
+    if value != by_uid[netuid, uid]:
+        if value:
+            by_uid[netuid, uid] = value
+        else:
+            del by_uid[netuid, uid]
 
 
 def _dials(chosen: Hyperparameters) -> Dials:

@@ -5,11 +5,10 @@
 `unallocated` is split among the pots only in blocks that need one of them, so that idle subnets cost nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.frame.storage import Map, Value
-from runtime.pallets.incentive.shares import apportion
 from runtime.primitives.types import Balance
 
 MOST_HALVINGS = 128
@@ -35,13 +34,13 @@ class Pots:
         self.to_consensus.put(self.to_consensus.get() + to_consensus)
         self.unallocated.put(self.unallocated.get() + reward - to_consensus)
 
-    def allocate(self, netuids: Sequence[int], shares: Sequence[int]) -> None:
-        """Split what is unallocated among the pots; without a subnet that has a share it waits."""
-        parts = apportion(self.unallocated.get(), shares)
-        for netuid, part in zip(netuids, parts, strict=True):
+    def allocate(self, parts: Mapping[int, Balance]) -> None:
+        """Put parts of what is unallocated into the pots; without a subnet that has a share it waits."""
+        for netuid, part in parts.items():
             if part:
                 self.pots[netuid] = self.pots[netuid] + part
-        self.unallocated.put(self.unallocated.get() - sum(parts))
+        if parts:
+            self.unallocated.put(self.unallocated.get() - sum(parts.values()))
 
     def waiting(self, netuid: int) -> Balance:
         """Return what is allocated to a subnet and neither earned nor vesting."""

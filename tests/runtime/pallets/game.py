@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
-from runtime.pallets.incentive.messages import EmissionPaid, EpochRun
-from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed
+from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested, EpochRun
+from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed, PruneWarning
 from runtime.pallets.staking.messages import Slashed
 from runtime.pallets.staking.types import Staked, ValidatorPrefs
 from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
@@ -46,7 +46,7 @@ NUMBERS = {
     "uid_bond": 50 * ASY,
     "weights_rate_limit": 2,
     "serving_rate_limit": 3,
-    "vesting_rounds": 0,
+    "vesting_rounds": 3,
 }
 
 
@@ -83,19 +83,20 @@ class Game:
             netuid: {
                 "kind": kind,
                 "owner": hexed(N3),
-                "hyperparameters": NUMBERS
-                | {"commit_reveal": int(netuid == SEALED), "vesting_rounds": 3 * int(netuid == TRAINED)}
-                | numbers,
+                "hyperparameters": NUMBERS | {"commit_reveal": int(netuid == SEALED)} | numbers,
             }
             for netuid, kind in kinds.items()
         }
         sections = {
-            "constants": {"Incentive": {"BlockReward": REWARD}, "Subnets": {"MaxSubnets": MOST_SUBNETS}},
+            "constants": {
+                "Incentive": {"BlockReward": REWARD, "MaxEpochsPerBlock": 1},
+                "Subnets": {"MaxSubnets": MOST_SUBNETS},
+            },
             "subnets": subnets,
             "neurons": dict.fromkeys(kinds, seats),
             "incentive": {netuid: list(range(judges)) for netuid in kinds},
         }
-        self.economy = Economy(stakes, sections=sections)
+        self.economy = Economy(stakes, market=sections)
         self.ext = self.economy.ext
         self.issued = self.economy.issuance() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
@@ -151,13 +152,13 @@ class Game:
         assert self.economy.issuance() == self.issued
         self._count("slash of a stash", offended)
         for event in events:
-            if isinstance(event, NeuronSlashed):
-                self._count("slash of a miner's pay" if event.vesting else "slash of a bond")
-            if isinstance(event, EmissionPaid):
-                self._count("payout to nominators", event.nominators > 0)
             if isinstance(event, EpochRun):
                 assert event.emission == event.paid + event.carried
                 self._count("epoch that paid" if event.paid else "epoch that carried")
+            elif isinstance(event, EmissionVested | PruneWarning | NeuronSlashed):
+                self._count(type(event).__name__)
+            elif isinstance(event, EmissionPaid) and event.nominators:
+                self._count("dividend that was shared")
         self._check_rows()
         self._check_seals(events)
 
@@ -167,6 +168,7 @@ class Game:
         by_uid = (
             neurons.keys, weights.weights, weights.last_update, incentive.consensus, incentive.incentives,
             incentive.dividends, incentive.bonds, incentive.validator_permit, incentive.emission,
+            incentive.vesting, neurons.holds,
         )  # fmt: skip
         for rows in by_uid:
             assert {key for key, _ in rows.items()} <= seats.keys()
@@ -174,7 +176,13 @@ class Game:
         for rows in (neurons.uids, neurons.axons, neurons.identities, weights.weight_commits):
             assert {key for key, _ in rows.items()} <= held
         netuids = set(self.runtime.subnets.netuids())
-        for by_netuid in (incentive.epoch_index, incentive.last_epoch, incentive.pots, neurons.burn):
+        for by_netuid in (
+            incentive.epoch_index,
+            incentive.last_epoch,
+            incentive.pots,
+            neurons.burn,
+            incentive.rounds_ended,
+        ):
             assert set(by_netuid.keys()) <= netuids
         assert set(incentive.epoch_index.keys()) == set(incentive.last_epoch.keys())
 
@@ -261,6 +269,21 @@ class Game:
                 row = [(uid, move.what >> uid & 7) for uid in present if uid != judge]
                 self.runtime.weights.put_row(TRAINED, judge, row, self.ext.number)
 
+            self.runtime.incentive.end_round(TRAINED)
+
+    def punish(self, move: Move) -> None:
+        """Audit somebody: hold, let go, or slash."""
+        netuid = _one(NETUIDS, move.where)
+        listed = self.runtime.neurons.listed(netuid)
+        if listed:
+            uid, neurons = _one(listed, move.who)[0], self.runtime.neurons
+            audits: tuple[Callable[[], Any], ...] = (
+                lambda: neurons.hold(netuid, uid),
+                lambda: neurons.release(netuid, uid),
+                lambda: neurons.slash(netuid, uid, _one((1, 333_333, 1_000_000), move.what >> 2)),
+            )
+            _one(audits, move.what)()
+
     def _set(self, hotkey: AccountId, netuid: int, what: int) -> None:
         uids, values = self._row(netuid, hotkey, what)
         self.attempt(hotkey, "Weights", "set_weights", netuid, uids, values, 0)
@@ -311,19 +334,6 @@ class Game:
             ("payout_stakers", stash, max(0, self.economy.era - 1 - move.where % 2)),
         )
         self.attempt(person, "Staking", *_one(calls, move.what))
-
-    def judge_work(self, move: Move) -> None:
-        """Do what Verification and Training do: end a round, hold a miner, let go of it, slash it."""
-        netuid = _one((TRAINED, TRAINED, *NETUIDS), move.where)
-        listed = self.runtime.neurons.listed(netuid)
-        if netuid == TRAINED and move.what % 3:
-            self.runtime.incentive.end_round(TRAINED)
-        elif listed:
-            uid, part = _one(listed, move.who)[0], _one((1, 300_000, 300_000, 1_000_000), move.where)
-            neurons = self.runtime.neurons
-            _one((neurons.hold, neurons.release, neurons.slash), move.what >> 2)(
-                netuid, uid, *[part] * (move.what // 4 % 3 == 2)
-            )
 
     def offend(self, move: Move) -> None:
         """Be caught at an offence, which takes a part of the stake."""
@@ -379,6 +389,6 @@ DEEDS: tuple[Callable[[Game, Move], None] | None, ...] = (
     None, None, None, None, Game.judge, Game.judge, Game.judge, Game.judge, Game.book, Game.register,
     Game.register, Game.leave, Game.swap, Game.serve, Game.set_openly, Game.seal, Game.unseal, Game.tune,
     Game.rule, Game.spend, Game.stake, Game.stake, Game.stake, Game.offend,
-    Game.judge_work, Game.judge_work,
+    Game.punish,
 )  # fmt: skip
 """What a move may be; None lets blocks pass."""

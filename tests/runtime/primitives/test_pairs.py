@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.primitives.layout import EncodeError
@@ -11,9 +11,11 @@ from runtime.primitives.pairs import Pairs
 from runtime.primitives.scale import Codecs, DecodeError, codec
 from runtime.primitives.shapes import Bounded, u16
 
+FEW = settings(max_examples=40, deadline=None)
 LISTS = st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 65535)), max_size=70)
 
 
+@FEW
 @given(LISTS)
 def test_they_read_like_a_list(pairs: list[tuple[int, int]]) -> None:
     packed = Pairs(pairs)
@@ -23,6 +25,7 @@ def test_they_read_like_a_list(pairs: list[tuple[int, int]]) -> None:
     assert repr(packed) == repr(pairs)
 
 
+@FEW
 @given(LISTS, LISTS)
 def test_they_equal_lists_and_each_other_by_what_they_hold(
     left: list[tuple[int, int]], right: list[tuple[int, int]]
@@ -37,6 +40,7 @@ def test_there_is_none_beyond_the_end() -> None:
         Pairs([(1, 2)])[1]
 
 
+@FEW
 @given(LISTS)
 def test_on_the_wire_they_are_a_sequence_of_tuples(pairs: list[tuple[int, int]]) -> None:
     plain = codec(list[tuple[u16, u16]]).encode(pairs)

@@ -334,7 +334,7 @@ def networks(draw: st.DrawFn) -> EpochInput:
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(networks())
 def test_every_planck_is_paid_or_carried_and_every_output_fits(epoch: EpochInput) -> None:
     outcome = run_epoch(epoch)
@@ -372,7 +372,7 @@ def permuted(epoch: EpochInput, order: list[int]) -> EpochInput:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(networks(), st.data())
 def test_names_do_not_matter_beyond_the_last_unit(epoch: EpochInput, data: st.DataObject) -> None:
     """Remainders and the last permit go by uid; everything else follows the neuron."""
@@ -389,7 +389,7 @@ def test_names_do_not_matter_beyond_the_last_unit(epoch: EpochInput, data: st.Da
         assert len(there.bonds[new]) == len(here.bonds[old])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(1, 1000), min_size=1, max_size=7),
     st.lists(st.integers(1, 1000), min_size=1, max_size=7),

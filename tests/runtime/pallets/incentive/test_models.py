@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.pallets.incentive.terms import EpochInput, EpochOutput
+from runtime.primitives import int64
 from tests.runtime.pallets.incentive import differential
 
 SUBNETS = 120
@@ -14,6 +15,12 @@ def test_random_subnets_come_out_as_the_models_say() -> None:
     seen = differential.campaign(seed=1, epochs=SUBNETS)
     assert (seen["median"], seen["yuma3"]) == (2 * SUBNETS, 2 * SUBNETS)
     assert min(seen["median paid"], seen["yuma3 paid"]) > SUBNETS // 2
+
+
+def test_where_blocks_end_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int64, "BLOCK", 3)
+    monkeypatch.setattr(int64, "CELLS", 16)
+    assert differential.campaign(seed=2, epochs=15)["median paid"] > 0
 
 
 @pytest.mark.parametrize("name", ["median", "yuma3"])

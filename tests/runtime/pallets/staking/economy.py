@@ -50,7 +50,7 @@ class Economy:
         *,
         constants: Any = None,
         election: Any = None,
-        sections: Any = None,
+        market: Any = None,
         **staking: Any,
     ) -> None:
         stashes = [account(f"v{number}") for number in range(len(stakes))]
@@ -63,20 +63,20 @@ class Economy:
             "min_nominator_bond": 10 * ASY,
             "slash_reward_fraction": BILLION // 10,
         }
-        genesis = {
+        genesis: dict[str, Any] = {
             "constants": {
                 "Babe": {"EpochDuration": SESSION, "ExpectedBlockTime": SLOT_MS},
                 "Balances": {"ExistentialDeposit": EXISTENTIAL_DEPOSIT},
                 "Incentive": {"BlockReward": ASY},
                 "ElectionProvider": election or {},
                 "Staking": {"BondingDuration": 3, "SlashDeferDuration": 1, **(constants or {})},
-                **(sections or {}).get("constants", {}),
             },
             "balances": {"balances": [[hexed(who), FUNDS] for who in [*stashes, *people]]},
             "session": {"keys": keys},
             "staking": chosen | staking,
         }
-        genesis |= {name: section for name, section in (sections or {}).items() if name != "constants"}
+        for name, section in (market or {}).items():
+            genesis[name] = genesis.get(name, {}) | section
         self.ext = Externalities(Market, genesis=genesis)
         self.slot = 0
 
@@ -111,15 +111,21 @@ class Economy:
 
     def step(self, author: int | None = None) -> list[Any]:
         """Close the block and open the next; return what its hooks deposited."""
-        runtime = self.runtime
-        office, queued = len(runtime.session.validators.get()), len(runtime.session.queued_keys.get())
-        ready = [each for each in range(min(office, queued)) if not runtime.session.is_disabled(each)]
+        ready = self._ready()
         self.ext.close_block()
         self.slot += 1
         index = ready[self.slot % len(ready)] if author is None else author
         self.ext.open_block((pre_digest_item(SecondaryPlain(index, self.slot)),))
         self.ext.dispatch(Unsigned(), "Timestamp", "set", self.slot * SLOT_MS)
         return self.ext.new_events()
+
+    def _ready(self) -> list[int]:
+        """Return who may author the next block; if in doubt, those who may in this session and the next."""
+        runtime = self.runtime
+        office, queued = len(runtime.session.validators.get()), len(runtime.session.queued_keys.get())
+        able = [each for each in range(office) if not runtime.session.is_disabled(each)]
+        new_session = runtime.babe.epoch_at(self.slot + 1) > runtime.babe.epoch_index.get()
+        return [each for each in able if each < queued] or (list(range(queued)) if new_session else able)
 
     def run_to_era(self, era: int) -> list[Any]:
         """Open blocks until an era is active; return what the hooks of the last one deposited."""
