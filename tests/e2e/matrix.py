@@ -307,8 +307,8 @@ SUBNET = [
     [1, "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"],
 ]
 """Its kind, and uid and hotkey of each neuron."""
-REFUSAL = ["Neurons", "PriceTooHigh", "PriceTooHigh"]
-"""What a registration for nothing is refused with: in words, and as the error that metadata describes."""
+REFUSAL = ["Neurons", "AlreadyRegistered", "AlreadyRegistered"]
+"""What registering a neuron's hotkey again is refused with: in words, and by the metadata."""
 
 
 def runtime_apis(found: Any, facts: Facts) -> None:

@@ -408,7 +408,7 @@ class Program:
         quoted = await self.client.runtime_call("TransactionPaymentCallApi", "query_call_info", length)
         validity = ["External", b"\x08\x04\x00", "0x" + "00" * 32]
         subnet = await self.client.runtime_call("SubnetApi", "metagraph", [1])
-        asked = {"netuid": 1, "hotkey": address, "max_price": 0}
+        asked = {"netuid": 1, "hotkey": subnet["neurons"][0]["hotkey"], "max_price": 0}
         register = await self.client.compose_call("Neurons", "burned_register", asked)
         refusal = await self.client.runtime_call(
             "SubnetApi", "check_call", {"who": address, "call": register}

@@ -362,7 +362,7 @@ const CHECKS = {
       `0x${'00'.repeat(32)}`,
     );
     const subnet = await api.apis.SubnetApi.metagraph(1);
-    const register = api.tx.Neurons.burned_register({ netuid: 1, hotkey: payer.address, max_price: 0n }).decodedCall;
+    const register = api.tx.Neurons.burned_register({ netuid: 1, hotkey: subnet.neurons[0].hotkey, max_price: 0n }).decodedCall;
     const refusal = await api.apis.SubnetApi.check_call(payer.address, register);
     return {
       subnet: [subnet.kind.type, ...subnet.neurons.map((each) => [each.uid, each.hotkey])],

@@ -399,7 +399,7 @@ const CHECKS = {
     const keys = await api.call.sessionKeys.decodeSessionKeys('0x00');
     const validity = await api.call.taggedTransactionQueue.validateTransaction('External', '0x080400', `0x${'00'.repeat(32)}`);
     const subnet = (await api.call.subnetApi.metagraph(1)).unwrap();
-    const register = api.tx.neurons.burnedRegister(1, payer.address, 0).method;
+    const register = api.tx.neurons.burnedRegister(1, subnet.neurons[0].hotkey, 0).method;
     const refusal = (await api.call.subnetApi.checkCall(payer.address, register)).unwrap();
     const { name } = api.registry.findMetaError(refusal.error.asModule);
     return {

@@ -330,7 +330,7 @@ class Program:
     def subnet(self, address: str) -> dict[str, Any]:
         """Ask the methods that need no description."""
         subnet = self.rpc("subnet_metagraph", 1)
-        asked = {"netuid": 1, "hotkey": address, "max_price": 0}
+        asked = {"netuid": 1, "hotkey": subnet["neurons"][0]["hotkey"], "max_price": 0}
         register = self.client.compose_call("Neurons", "burned_register", asked)
         refusal = self.rpc("subnet_checkCall", address, str(register.data))
         return {
