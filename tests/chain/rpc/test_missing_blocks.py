@@ -60,6 +60,13 @@ AT_A_BLOCK: dict[str, list[Any]] = {
     "system_dryRunAt": ["0x00"],
     "payment_queryInfo": ["0x00"],
     "payment_queryFeeDetails": ["0x00"],
+    "subnet_metagraph": [1],
+    "subnet_neuron": [1, 0],
+    "subnet_registrationPrice": [1],
+    "subnet_pruneOrder": [1],
+    "subnet_pendingCommits": [1],
+    "subnet_emissionPreview": [1],
+    "subnet_checkCall": [ACCOUNT, "0x0000"],
 }
 """what comes before the hash of the block"""
 AT_A_HEIGHT = ("archive_v1_hashByHeight", "chain_getBlockHash", "chain_getHead", "grandpa_proveFinality")
