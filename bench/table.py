@@ -304,8 +304,8 @@ ROWS = (
         "soak",
         "half an hour of `assay up` (`make soak`): slots missed, forks, rounds, unpaid ones, MiB grown",
         lambda f: (
-            f"{f['slots_missed']} of {f['slots']}, {f['forks']}, {f['rounds_closed']}, {f['rounds_unpaid']}, at most"
-            f" {max(_grown(each) for each in f['memory_mib'].values()):.0f}"
+            f"{f['slots_missed']} of {f['slots']}, {f['forks']}, {f['rounds_closed']}, {f['rounds_unpaid']},"
+            f" at most {max(_grown(each) for each in f['memory_mib'].values()):.0f}"
         ),
     ),
 )
