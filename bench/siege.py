@@ -161,7 +161,9 @@ class Siege:
             node.rpc("system_addReservedPeer", self.net.address("Alice"))
             eventually(lambda: node.finalized() >= final, "the honest state", MOST_SECONDS)
             seconds = round(time.monotonic() - began, 1)
-            assert node.rpc("chain_getBlockHash", final) == self.victim.rpc("chain_getBlockHash", final)
+            reached = node.finalized()  # what lies below may still be missing
+            eventually(lambda: self.victim.finalized() >= reached, "the same height", PATIENCE)
+            assert node.rpc("chain_getBlockHash", reached) == self.victim.rpc("chain_getBlockHash", reached)
             return {
                 "seconds": seconds,
                 "final": final,

@@ -52,6 +52,11 @@ def _late(figures: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
+def _grown(process: dict[str, float]) -> float:
+    """Return what a process took at the end beyond what it took once settled, MiB."""
+    return process["end"] - process["settled"]
+
+
 def _wrong(figures: dict[str, Any]) -> int:
     """Return how often what was left of a database said something that is not so."""
     return sum(figures[kind]["wrong"] for kind in ("kill", "torn_log", "bit_rot", "full_disk"))
@@ -325,6 +330,27 @@ ROWS = (
         partial(_transport, "round_trip_us_200_b"),
     ),
     Row("warp", "CPU time to join late by warp sync, both nodes together", _late),
+    Row(
+        "full_sync",
+        "full sync between two processes, blocks of a few transfers per second; importing them alone",
+        lambda f: f"{f['blocks_per_second']}; {f['import_blocks_per_second']}",
+    ),
+    Row(
+        "network_load",
+        "four validators under 1,000 transfers a second (missed): final per second, slots missed; CPU each",
+        lambda f: (
+            f"{f['final_per_second_until_the_last']}, {f['slots_missed']} of {f['slots']};"
+            f" {f['cpu_ms_per_transfer_all_nodes']} ms in all four nodes together"
+        ),
+    ),
+    Row(
+        "soak",
+        "half an hour of `assay up` (`make soak`): slots missed, forks, rounds, unpaid ones, MiB grown",
+        lambda f: (
+            f"{f['slots_missed']} of {f['slots']}, {f['forks']}, {f['rounds_closed']}, {f['rounds_unpaid']},"
+            f" at most {max(_grown(each) for each in f['memory_mib'].values()):.0f}"
+        ),
+    ),
 )
 
 

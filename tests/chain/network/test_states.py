@@ -125,6 +125,12 @@ def header_at(store: ChainStore, number: int) -> Header:
     return header
 
 
+def header_of_nobody(store: ChainStore) -> Header:
+    """Return the header of a block #7 whose state no node has."""
+    real = header_at(store, TARGET)
+    return Header(real.parent_hash, 7, real.state_root, real.extrinsics_root, real.digest)
+
+
 def holders(lab: Lab, *names: str) -> Node:
     """Start nodes that have the chain already."""
     tables = grown(BLOCKS)[0]
@@ -256,8 +262,7 @@ def test_whoever_is_silent_does_not_keep_a_target_that_the_others_have_not_got()
     async def script(lab: Lab) -> None:
         node = holders(lab, *HONEST)
         Scripted(lab, "l", node.store, status_of(node))
-        newcomer, target = Newcomer(lab), header_at(node.store, TARGET)
-        unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
+        newcomer, unknown = Newcomer(lab), header_of_nobody(node.store)
         with pytest.raises(TargetGone):
             await newcomer.fetch(unknown, peers=3)
         await newcomer.leave()
@@ -268,8 +273,7 @@ def test_whoever_is_silent_does_not_keep_a_target_that_the_others_have_not_got()
 def test_who_gives_a_key_at_a_time_does_not_keep_a_target_that_the_others_have_not_got() -> None:
     async def script(lab: Lab) -> None:
         node = holders(lab, *HONEST)
-        newcomer, target = Newcomer(lab), header_at(node.store, TARGET)
-        unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
+        newcomer, unknown = Newcomer(lab), header_of_nobody(node.store)
         liar = Dripping(lab, node, lambda request, honest: honest)
         with pytest.raises(TargetGone):
             await newcomer.fetch(unknown, peers=3)
@@ -283,7 +287,7 @@ def test_a_target_that_nobody_has_is_given_up() -> None:
     async def script(lab: Lab) -> None:
         node = holders(lab, *HONEST)
         newcomer, target = Newcomer(lab), header_at(node.store, TARGET)
-        unknown = Header(target.parent_hash, 7, target.state_root, target.extrinsics_root, target.digest)
+        unknown = header_of_nobody(node.store)
         with pytest.raises(TargetGone, match="no peer has the state of #7 any more"):
             await newcomer.fetch(unknown)
         await newcomer.fetch(target)
