@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
+from chain.keys.pair import is_private
 from chain.telemetry.metrics import MetricsServer
 from miners.blobs.addresses import BadAddress
 from miners.blobs.addresses import check as check_address
@@ -132,6 +133,8 @@ def secret_of(key: str, key_file: Path | None) -> str:
     Raises: CannotJoin.
     """
     if key_file is None:
+        if is_private(key):
+            log.warning("--key shows its secret in the list of processes: put it into a file for --key-file")
         return key
     try:
         with key_file.open(encoding="utf-8") as file:

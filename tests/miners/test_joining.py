@@ -73,6 +73,18 @@ def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
         assert str(refused.value) == f"{why}: say with --public-url where others reach this worker"
 
 
+def test_a_secret_on_the_command_line_is_said_unless_everybody_knows_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret_of("//Eve", None)
+    secret_of("//Eve", Path(__file__))
+    assert caplog.messages == []
+    secret_of("0x" + "07" * 32, None)
+    assert caplog.messages == [
+        "--key shows its secret in the list of processes: put it into a file for --key-file"
+    ]
+
+
 async def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
