@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobError, StoreFull
 from miners.commands.miner import Config
 from miners.compressor import Compressor, LostMemory
+from miners.config import start
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.handover import Handover
@@ -251,3 +253,7 @@ def _memory(bench: Bench) -> Compressor:
         log.warning("starting with empty error feedback: %s", problem)
         bench.promises.forget_memory()
         return bench.promises.memory(bench.parameters)
+
+
+if __name__ == "__main__":
+    sys.exit(start("miners", ["miner", *sys.argv[1:]]))

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json as json_format
 import logging
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from chain.keys.pair import SuriError
 from miners.blobs.server import Guard
 from miners.blobs.store import BlobStore
 from miners.commands.provider import Config
+from miners.config import start
 from miners.data import UnusableCorpus, build_corpus, standard_library
 from miners.joining import CannotJoin, ensure_reachable, guard_of, secret_of, serving
 from miners.process import run_until_stopped
@@ -102,3 +104,7 @@ def describe(publication: Publication, as_json: bool) -> str:
         f"📚 data set 0x{publication.root.hex()[:8]}…: {publication.size / 1_000_000:.1f} MB of text in "
         f"{publication.train_shards} + {publication.held_out_shards} shards at {publication.url}"
     )
+
+
+if __name__ == "__main__":
+    sys.exit(start("miners", ["provider", *sys.argv[1:]]))

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.blobs.cache import Cache
 from miners.blobs.errors import BlobError, StoreFull
+from miners.config import start
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
 from miners.joining import JUDGE, CannotJoin, announce, secret_of, workplace
@@ -354,3 +356,7 @@ def _raise_if_ended(late: RoundOver) -> None:
 
 def _hex(content: bytes) -> str:
     return "0x" + content.hex()
+
+
+if __name__ == "__main__":
+    sys.exit(start("validators", ["validator", *sys.argv[1:]]))
