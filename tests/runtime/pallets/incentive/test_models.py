@@ -17,8 +17,8 @@ def test_random_subnets_come_out_as_the_models_say() -> None:
     assert min(seen["median paid"], seen["yuma3 paid"]) > SUBNETS // 2
 
 
-def test_where_blocks_end_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int64, "BLOCK", 3)
+def test_where_bands_end_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int64, "BAND", 3)
     monkeypatch.setattr(int64, "CELLS", 16)
     assert differential.campaign(seed=2, epochs=15)["median paid"] > 0
 
