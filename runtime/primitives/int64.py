@@ -130,7 +130,7 @@ def sums(parts: Iterable[tuple[Int64, Int64]], size: int) -> Int64:
     total, reach = zeros(size), 0
     for values, group in parts:
         if len(values):
-            reach += len(values) * int(max(-np.minimum.reduce(values), np.maximum.reduce(values)))
+            reach += len(values) * max(-int(np.minimum.reduce(values)), int(np.maximum.reduce(values)))
         assert reach <= MOST
         np.add.at(total, group, values)
     return total
@@ -181,7 +181,7 @@ def supported(entries: Sequence[Sparse], weight: Int64, needed: int, size: int) 
     assert _within(weight, 0, MOST // (len(key) or 1))
     first = np.searchsorted(key, np.arange(size + 1, dtype=np.int64) << 33 + POSITION)
     reached = zeros(len(key) + 1)
-    np.cumsum(weight[key & MOST_ROWS - 1], out=reached[1:])
+    np.cumsum(weight.take(key & MOST_ROWS - 1), out=reached[1:])
     place = np.searchsorted(reached, reached[first[:-1]] + needed) - 1  # the first that has enough
     found = place < first[1:]
     answer = zeros(size)
@@ -231,6 +231,7 @@ def divided(left: Int64, right: Int64 | int) -> Int64:
     """Return left * 2^32 / right, rounded down; left is at most right, right at most 2^46 and not zero."""
     assert _within(left, 0, 1 << 46)
     assert _within(right, 1, 1 << 46)
+    assert _within(right - left, 0, 1 << 46)
     high = (left << 16) // right
     rest = (left << 16) - high * right
     return (high << 16) + (rest << 16) // right
@@ -275,11 +276,6 @@ def mixed(left: Int64, by_left: int, right: Int64, by_right: int, most: int) -> 
     one = product(widened(left, most // (by_left or 1)), wide(by_left), most)
     other = product(widened(right, most // (by_right or 1)), wide(by_right), most)
     return _carried(map(np.add, one, other), most)
-
-
-def picked(number: Wide, kept: Mask) -> Wide:
-    """Return these numbers alone."""
-    return number if kept.all() else [limb[kept] for limb in number]
 
 
 def product(left: Wide, right: Sequence[Int64 | int], most: int, dropped: int = 0) -> Wide:

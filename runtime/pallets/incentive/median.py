@@ -21,6 +21,7 @@ from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, R
 from runtime.primitives.int64 import (
     EMPTY,
     Int64,
+    Mask,
     Packed,
     Sparse,
     Wide,
@@ -31,7 +32,6 @@ from runtime.primitives.int64 import (
     integers,
     lesser,
     mixed,
-    picked,
     row_totals,
     rows_of,
     shifted,
@@ -57,6 +57,10 @@ class Bonds:
 
     places: Sparse
     amount: Wide  # by entry
+
+    def where(self, kept: Mask) -> "Bonds":
+        """Return these entries alone."""
+        return self if kept.all() else Bonds(self.places.where(kept), [limb[kept] for limb in self.amount])
 
 
 def median(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
@@ -193,10 +197,7 @@ def _bonds(
 def _dividends(shares: Int64, consensus: Int64, bonds: Sequence[Bonds]) -> list[int]:
     """Return each uid's claim on the validators' part: its stake times its part in the bonds of the paid."""
     size, judges, paid_for = len(shares), shares > 0, consensus > 0
-    counted = []
-    for each in bonds:
-        counts = judges.take(each.places.row) & paid_for.take(each.places.column)
-        counted.append(Bonds(each.places.where(counts), picked(each.amount, counts)))
+    counted = [each.where(judges.take(each.places.row) & paid_for.take(each.places.column)) for each in bonds]
     divisors = wholes(totals(((each.amount, each.places.column) for each in counted), size), FINE)
     claims = [0] * size
     for each in counted:

@@ -61,7 +61,9 @@ def test_a_product_beyond_its_bounds_is_our_mistake(left: list[int], right: list
         int64.multiplied(integers(left), integers(right))
 
 
-@pytest.mark.parametrize(("left", "right"), [([1], [0]), ([1], [(1 << 46) + 1]), ([-1], [1])])
+@pytest.mark.parametrize(
+    ("left", "right"), [([1], [0]), ([1], [(1 << 46) + 1]), ([-1], [1]), ([1 << 40], [1]), ([3, 5], [3, 4])]
+)
 def test_a_quotient_beyond_its_bounds_is_our_mistake(left: list[int], right: list[int]) -> None:
     with pytest.raises(AssertionError):
         int64.divided(integers(left), integers(right))
