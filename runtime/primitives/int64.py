@@ -80,11 +80,12 @@ def packed(rows: Iterable[Row]) -> Packed:
 
 def bands(left: Packed, right: Packed) -> list[list[int]]:
     """Return which rows of two square matrices to take at once; those without entries are left out."""
-    assert len(left) == len(right) <= MOST_ROWS
+    assert len(left) <= MOST_ROWS
     found: list[list[int]] = []
     room = 0
-    for index, filled in enumerate(map(max, map(len, left), map(len, right))):
-        if filled:
+    for index, (one, other) in enumerate(zip(left, right, strict=True)):
+        if one or other:
+            filled = max(len(one), len(other))
             if filled > room or len(found[-1]) * len(left) >= CELLS:
                 found.append([])
                 room = BAND * PAIR.size
@@ -325,7 +326,12 @@ def wholes(numbers: Sequence[int], bits: int) -> Wholes:
     """
     dropped = -(-2 * max(numbers, default=1).bit_length() // LIMB)
     whole = 1 << bits + LIMB * dropped
-    return Wholes(limbs([whole // number + 1 if number else 0 for number in numbers]), dropped, 2 * whole)
+    given = integers(i for i, number in enumerate(numbers) if number)
+    reciprocals = []
+    for limb in limbs([whole // number + 1 for number in numbers if number]):
+        reciprocals.append(zeros(len(numbers)))
+        reciprocals[-1][given] = limb
+    return Wholes(reciprocals, dropped, 2 * whole)
 
 
 def fractions(number: Wide, divisors: Wholes, which: Int64) -> Wide:

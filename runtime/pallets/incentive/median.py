@@ -65,11 +65,11 @@ class Bonds:
 
 def median(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
     """Run an epoch whose input was checked."""
-    size = len(epoch.stake)
-    permit = _next_permits(epoch)
+    stake, size = eligible(epoch), len(epoch.stake)
+    permit = _next_permits(epoch, stake)
     holders = epoch.permit if any(epoch.permit) else permit  # the first epoch of a subnet waits for nobody
     keeps = [held or holds for held, holds in zip(holders, permit, strict=True)]  # one epoch of grace
-    votes = _votes(epoch, holders)
+    votes = _votes(epoch, _capped(epoch, stake, holders))
     uids, shares = bands(weights, bonds), integers(votes)
     said = judgements(epoch, (sparse(weights, band) for band in uids), shares > 0)
     scores = [part.valued(apportion_rows(SHARES, part)) for part in said]
@@ -96,11 +96,10 @@ def median(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
 # Stake.
 
 
-def _next_permits(epoch: EpochInput) -> list[bool]:
+def _next_permits(epoch: EpochInput, stake: Sequence[int]) -> list[bool]:
     """Permit the most staked, as many as each hold the floor of what they hold together; and the owner."""
-    stake = eligible(epoch)
     permit = [i == epoch.owner_uid for i in range(len(stake))]
-    ranked = sorted((i for i in range(len(stake)) if stake[i]), key=lambda i: (-stake[i], -i))
+    ranked = sorted((i for i, each in enumerate(stake) if each), key=lambda i: (-stake[i], -i))
     together = 0
     for i in ranked[: epoch.hyperparameters.max_permits]:
         together += stake[i]
@@ -110,15 +109,15 @@ def _next_permits(epoch: EpochInput) -> list[bool]:
     return permit
 
 
-def _capped(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
+def _capped(epoch: EpochInput, stake: Sequence[int], holders: Sequence[bool]) -> list[int]:
     """Return the permit holders' stake, planck, with no stash above its cap."""
-    stake = [each if held else 0 for each, held in zip(eligible(epoch), holders, strict=True)]
     members: dict[AccountId, list[int]] = {}
-    for i, each in enumerate(stake):
-        if each:
+    for i, (each, held) in enumerate(zip(stake, holders, strict=True)):
+        if each and held:
             members.setdefault(epoch.stash[i], []).append(i)
+    capped = [0] * len(stake)
     if not members:
-        return stake
+        return capped
     numerator, denominator = epoch.hyperparameters.stake_cap_ppm, PPM
     if numerator * len(members) < 2 * PPM:
         numerator, denominator = 2, len(members)
@@ -127,17 +126,18 @@ def _capped(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
     for uids in groups:
         parts = [stake[i] for i in uids]
         if sum(parts) > level:
-            for i, part in zip(uids, apportion(level, parts), strict=True):
-                stake[i] = part
-    return stake
+            parts = apportion(level, parts)
+        for i, part in zip(uids, parts, strict=True):
+            capped[i] = part
+    return capped
 
 
 # Votes.
 
 
-def _votes(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
+def _votes(epoch: EpochInput, stake: Sequence[int]) -> list[int]:
     """Return each uid's share of all permit holders' capped stake if it voted; nobody's without a quorum."""
-    shares = apportion(SHARES, _capped(epoch, holders))
+    shares = apportion(SHARES, stake)
     votes = [share if share and _revealed(epoch, i) else 0 for i, share in enumerate(shares)]
     return votes if 2 * sum(votes) >= SHARES else [0] * len(votes)
 

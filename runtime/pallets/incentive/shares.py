@@ -17,7 +17,9 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
             parts[i], rest[i] = divmod(total * weight, whole)
     missing = total - sum(parts)
     if missing:
-        for i in sorted(range(len(weights)), key=rest.__getitem__, reverse=True)[:missing]:
+        for i in sorted(filter(rest.__getitem__, range(len(rest))), key=rest.__getitem__, reverse=True)[
+            :missing
+        ]:
             parts[i] += 1
     return parts
 
