@@ -199,21 +199,23 @@ def union(left: Sparse, right: Sparse, band: Sequence[int], size: int) -> tuple[
         return left, right.value
     rows, rank = integers(band), zeros(size)
     rank[rows] = np.arange(len(rows))
-    found, cells = (rank.take(each.row) * size + each.column for each in (left, right))
-    place, row, column, other = zeros(len(rows) * size), right.row, right.column, right.value
-    place[cells] = 1
-    alone = found[place.take(found) == 0]
-    if len(alone):
-        before, cells = cells, np.sort(np.concatenate((cells, alone)), kind="stable")
-        place[cells] = np.arange(len(cells))
-        row, other = cells // size, zeros(len(cells))
-        row, column = rows.take(row), cells - row * size
-        other[place.take(before)] = right.value
-    else:
-        place[cells] = np.arange(len(cells))
-    one = zeros(len(cells))
-    one[place.take(found)] = left.value
-    return Sparse(row, column, one), other
+    ours, theirs = (rank.take(each.row) * size + each.column for each in (left, right))
+    place = zeros(len(rows) * size)
+    place[theirs] = 1
+    alone = ours[place.take(ours) == 0]
+    cells = np.sort(np.concatenate((theirs, alone)), kind="stable") if len(alone) else theirs
+    place[cells] = np.arange(len(cells))
+
+    def spread(values: Int64, over: Int64) -> Int64:
+        laid = zeros(len(cells))
+        laid[place.take(over)] = values
+        return laid
+
+    if not len(alone):
+        return Sparse(right.row, right.column, spread(left.value, ours)), right.value
+    row = cells // size
+    wider = Sparse(rows.take(row), cells - row * size, spread(left.value, ours))
+    return wider, spread(right.value, theirs)
 
 
 # Numbers of 32 bits behind the point.
@@ -285,6 +287,7 @@ def product(left: Wide, right: Sequence[Int64 | int], most: int, dropped: int = 
     A factor of one limb may be below 2^32.
     """
     assert min(len(left), len(right)) <= 3
+    assert dropped < len(left) + len(right)
 
     def columns() -> Iterator[Int64]:
         for place in range(len(left) + len(right) - 1):
@@ -336,9 +339,8 @@ def wholes(numbers: Sequence[int], bits: int) -> Wholes:
 
 def fractions(number: Wide, divisors: Wholes, which: Int64) -> Wide:
     """Return number * 2^bits / whole[which], rounded down."""
-    return product(
-        number, [limb.take(which) for limb in divisors.reciprocals], divisors.most, divisors.dropped
-    )
+    reciprocals = [limb.take(which) for limb in divisors.reciprocals]
+    return product(number, reciprocals, divisors.most, divisors.dropped)
 
 
 def totals(parts: Iterable[tuple[Wide, Int64]], size: int) -> list[int]:

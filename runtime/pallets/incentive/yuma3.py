@@ -42,15 +42,10 @@ def yuma3(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
     active = _active_stake(epoch, stake, holders)
     uids = bands(weights, bonds)
     said = judgements(epoch, (sparse(weights, band) for band in uids), flags(holders))
-    scores = [
-        part.valued((part.value << BITS) // sums([(part.value, part.row)], size).take(part.row))
-        for part in said
-    ]
+    scores = [part.valued(_row_shares(part, size)) for part in said]
     consensus = _consensus(active, scores, _fraction(dials.kappa_ppm))
     clipped = [part.valued(lesser(part.value, consensus.take(part.column))) for part in scores]
-    incentive = _normalised(
-        sums(((multiplied(active.take(part.row), part.value), part.column) for part in clipped), size)
-    )
+    incentive = _incentive(active, clipped)
     grown = _bonds(epoch, bonds, uids, scores, clipped)
     dividends = _dividends(active, grown, incentive)
     cut, mined, judged = _emission(epoch, incentive, dividends)
@@ -115,6 +110,11 @@ def _active_stake(epoch: EpochInput, stake: Sequence[int], holders: Sequence[boo
 # Scores, bonds, dividends.
 
 
+def _row_shares(said: Sparse, size: int) -> Int64:
+    whole = sums([(said.value, said.row)], size)
+    return (said.value << BITS) // whole.take(said.row)
+
+
 def _consensus(active: Int64, scores: Sequence[Sparse], kappa: int) -> Int64:
     """Return for each uid the highest score that kappa of the active stake gave or exceeded.
 
@@ -125,11 +125,6 @@ def _consensus(active: Int64, scores: Sequence[Sparse], kappa: int) -> Int64:
     if int(share.sum()) < kappa:
         share, kappa = voters * integers([1]), max(1, int(voters.sum()))
     return supported([part.where(voters.take(part.row)) for part in scores], share, kappa, len(active))
-
-
-def _of_its_row(said: Sparse, size: int) -> Int64:
-    whole = sums([(said.value, said.row)], size)
-    return (said.value << BITS) // whole.take(said.row)
 
 
 def _incentive(active: Int64, clipped: Sequence[Sparse]) -> Int64:
@@ -148,16 +143,15 @@ def _bonds(
     penalty = _fraction(epoch.hyperparameters.bonds_penalty_ppm)
     keep = epoch.hyperparameters.bonds_moving_average_ppm * ONE // PPM
     last = epoch.last_epoch_block
-    since = last + 1 if last else max(0, epoch.block - epoch.tempo)
-
-    known = integers(epoch.registered) < since
+    since = last + 1 if last else epoch.block - epoch.tempo
+    known = integers(epoch.registered) < max(0, since)
 
     def mean(band: Sequence[int], said: Sparse, agreed: Sparse) -> Sparse:
         earning = said.valued(said.value + multiplied(agreed.value - said.value, penalty))
         old = sparse(bonds, band)
-        old, new = union(old.where(known.take(old.column)), earning, band, len(known))
-        grown = multiplied((old.value << BITS) // U16, keep) + multiplied(new, ONE - keep)
-        return old.valued(grown).where(grown > 0)
+        places, new = union(old.where(known.take(old.column)), earning, band, len(known))
+        grown = multiplied((places.value << BITS) // U16, keep) + multiplied(new, ONE - keep)
+        return places.valued(grown).where(grown > 0)
 
     return list(map(mean, uids, scores, clipped))
 
