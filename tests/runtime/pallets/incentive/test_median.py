@@ -257,7 +257,7 @@ def test_the_owner_cut_comes_off_first() -> None:
         ({"stake": [-1, 0]}, "no stake and no emission is below zero"),
         (
             {"weights": [[(1, 65536)], []]},
-            "a pair holds what is no u16",
+            "a pair is not two u16",
         ),
         ({"stash": []}, "every list needs one element for each of 2 uids"),
         ({"weights": [[(2, 1)], []]}, "a row names a uid beyond 1"),
