@@ -154,9 +154,9 @@ def apportion_rows(total: int, entries: Sparse) -> Int64:
     whole = np.repeat(np.add.reduceat(entries.value, first), count)
     parts = scaled // whole
     rest = scaled - parts * whole  # below 2^30: at most 2^14 values of 16 bits
-    place = np.arange(size, dtype=np.int64)
-    row = np.repeat(np.arange(len(first), dtype=np.int64), count)
-    ranked = np.sort((row << LIMB + 1 | (1 << LIMB) - rest) << POSITION | place)
+    place, row = np.arange(size, dtype=np.int64), np.arange(len(first), dtype=np.int64)
+    ranked = np.repeat((row << LIMB + 1 | 1 << LIMB) << POSITION, count) - (rest << POSITION) + place
+    ranked.sort()
     missing = first + total - np.add.reduceat(parts, first)
     parts[ranked[place < np.repeat(missing, count)] & MOST_ROWS - 1] += 1
     return parts
