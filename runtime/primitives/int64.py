@@ -263,9 +263,14 @@ def widened(numbers: Int64, most: int) -> Wide:
 
 def limbs(numbers: Sequence[int]) -> Wide:
     """Return the limbs of Python's integers."""
-    places, both = _places(max(numbers, default=0)), (1 << 2 * LIMB) - 1
-    pairs = [integers([each >> LIMB * place & both for each in numbers]) for place in range(0, places, 2)]
-    return [limb for pair in pairs for limb in (pair & LOW, pair >> LIMB)][:places]
+    places = _places(max(numbers, default=0))
+    joined = b"".join([each.to_bytes(4 * places + 4, "little") for each in numbers])
+    words = np.frombuffer(joined, "<u4").astype(np.int64).reshape(len(numbers), places + 1)
+    found = []
+    for place in range(places):
+        at, down = divmod(LIMB * place, 32)
+        found.append((words[:, at] >> down | (words[:, at + 1] & LOW) << 32 - down) & LOW)
+    return found
 
 
 def mixed(left: Int64, by_left: int, right: Int64, by_right: int, most: int) -> Wide:

@@ -111,23 +111,21 @@ def _next_permits(epoch: EpochInput, stake: Sequence[int]) -> list[bool]:
 
 def _capped(epoch: EpochInput, stake: Sequence[int], holders: Sequence[bool]) -> list[int]:
     """Return the permit holders' stake, planck, with no stash above its cap."""
-    members: dict[AccountId, list[int]] = {}
+    members: dict[AccountId, dict[int, int]] = {}
     for i, (each, held) in enumerate(zip(stake, holders, strict=True)):
         if each and held:
-            members.setdefault(epoch.stash[i], []).append(i)
+            members.setdefault(epoch.stash[i], {})[i] = each
     capped = [0] * len(stake)
     if not members:
         return capped
     numerator, denominator = epoch.hyperparameters.stake_cap_ppm, PPM
     if numerator * len(members) < 2 * PPM:
         numerator, denominator = 2, len(members)
-    groups = members.values()
-    level = water_level([sum(stake[i] for i in uids) for uids in groups], numerator, denominator)
-    for uids in groups:
-        parts = [stake[i] for i in uids]
-        if sum(parts) > level:
-            parts = apportion(level, parts)
-        for i, part in zip(uids, parts, strict=True):
+    amounts = [sum(own.values()) for own in members.values()]
+    level = water_level(amounts, numerator, denominator)
+    for own, together in zip(members.values(), amounts, strict=True):
+        parts = apportion(level, list(own.values())) if together > level else own.values()
+        for i, part in zip(own, parts, strict=True):
             capped[i] = part
     return capped
 
@@ -185,7 +183,7 @@ def _bonds(
     for band, said, agreed in zip(uids, scores, clipped, strict=True):
         earning = said.valued(said.value * (full - lost) + agreed * lost)
         old = sparse(bonds, band)
-        places, new = union(old.where(known.take(old.column)), earning, band, len(keeps))
+        places, new = union(old.valued(old.value * known.take(old.column)), earning, band, len(keeps))
         amount = mixed(places.value, by_old, new, by_new, whole * U16)
         grown.append(Bonds(places, amount))
         parts = shifted(amount, SHARES_BITS) // (whole >> SHARES_BITS)

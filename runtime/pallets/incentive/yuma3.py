@@ -149,7 +149,7 @@ def _bonds(
     def mean(band: Sequence[int], said: Sparse, agreed: Sparse) -> Sparse:
         earning = said.valued(said.value + multiplied(agreed.value - said.value, penalty))
         old = sparse(bonds, band)
-        places, new = union(old.where(known.take(old.column)), earning, band, len(known))
+        places, new = union(old.valued(old.value * known.take(old.column)), earning, band, len(known))
         grown = multiplied((places.value << BITS) // U16, keep) + multiplied(new, ONE - keep)
         return places.valued(grown).where(grown > 0)
 
