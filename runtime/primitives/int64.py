@@ -292,7 +292,6 @@ def product(left: Wide, right: Sequence[Int64 | int], most: int, dropped: int = 
     A factor of one limb may be below 2^32.
     """
     assert min(len(left), len(right)) <= 3
-    assert dropped < len(left) + len(right)
 
     def columns() -> Iterator[Int64]:
         for place in range(len(left) + len(right) - 1):
@@ -382,16 +381,17 @@ def _places(most: int) -> int:
 
 def _carried(columns: Iterable[Int64], most: int, dropped: int = 0) -> Wide:
     """Bring columns that may hold more down to limbs below 2^30, without so many of the lowest."""
-    number, carry = [], zeros(1)
-    for place, column in enumerate(columns):
+    number, carry, count = [], zeros(1), 0
+    for count, column in enumerate(columns, 1):
         column += carry
         carry = column >> LIMB
-        if place >= dropped:
+        if count > dropped:
             column &= LOW
             number.append(column)
-    places = _places(most) - dropped
-    while len(number) < places:
-        number.append(carry & LOW)
+    for place in range(count, _places(most)):
+        if place >= dropped:
+            number.append(carry & LOW)
         carry = carry >> LIMB
-    assert not any(limb.any() for limb in (carry, *number[places:])), "a number exceeds its bound"
-    return number[:places]
+    kept = max(0, _places(most) - dropped)
+    assert not any(limb.any() for limb in (carry, *number[kept:])), "a number exceeds its bound"
+    return number[:kept]
