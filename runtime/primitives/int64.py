@@ -149,10 +149,10 @@ def apportion_rows(total: int, entries: Sparse) -> Int64:
     size = len(entries.value)
     assert size <= MOST_ROWS
     first = _starts(entries.row)
-    count = np.diff(np.concatenate((first, integers([size]))))
+    count = np.concatenate((first[1:], integers([size]))) - first if size else first
     scaled = entries.value * total
     whole = np.repeat(np.add.reduceat(entries.value, first), count)
-    parts = scaled // whole
+    parts: Int64 = scaled // whole
     rest = scaled - parts * whole  # below 2^30: at most 2^14 values of 16 bits
     place, row = np.arange(size, dtype=np.int64), np.arange(len(first), dtype=np.int64)
     ranked = np.repeat((row << LIMB + 1 | 1 << LIMB) << POSITION, count) - (rest << POSITION) + place
