@@ -28,6 +28,8 @@ MOST_UIDS = 1024
 """No subnet may have more uids: an epoch must fit into a block."""
 MOST_BALANCE = 10**24
 """planck; a bound on amounts, far from the edge of u128"""
+LEAST_PRICE = 10
+"""planck; from nothing no price rises, however many register."""
 MOST_BLOCKS = 10**7
 """A bound on durations, in blocks."""
 
@@ -65,7 +67,7 @@ class Hyperparameters:
     tempo: Annotated[u32, Within(2, 50_400)] = 360
     immunity_period: Annotated[u32, Within(0, MOST_BLOCKS)] = 7_200
     activity_cutoff: Annotated[u32, Within(1, MOST_BLOCKS)] = 5_000
-    freeze_window: Annotated[u32, Within(0, 1_000)] = 10
+    freeze_window: Annotated[u32, Within(1, 1_000)] = 10
     max_uids: Annotated[u16, Within(1, MOST_UIDS)] = 256
     max_permits: Annotated[u16, Within(1, 128)] = 64
     kappa_ppm: Annotated[Ppm, Within(PPM // 2, PPM)] = PPM // 2
@@ -74,9 +76,9 @@ class Hyperparameters:
     owner_cut_ppm: Annotated[Ppm, Within(0, 100_000)] = 0
     miners_share_ppm: Annotated[Ppm, Within(0, PPM)] = 600_000
     emission_share: Annotated[u32, Within(0, PPM)] = 1  # of the sum over all subnets
-    burn_start: Annotated[Balance, Within(0, MOST_BALANCE)] = 10 * ASY
-    burn_min: Annotated[Balance, Within(0, MOST_BALANCE)] = ASY
-    burn_max: Annotated[Balance, Within(0, MOST_BALANCE)] = 10_000 * ASY
+    burn_start: Annotated[Balance, Within(LEAST_PRICE, MOST_BALANCE)] = 10 * ASY
+    burn_min: Annotated[Balance, Within(LEAST_PRICE, MOST_BALANCE)] = ASY
+    burn_max: Annotated[Balance, Within(LEAST_PRICE, MOST_BALANCE)] = 10_000 * ASY
     burn_half_life: Annotated[u32, Within(1, MOST_BLOCKS)] = 360
     uid_bond: Annotated[Balance, Within(0, MOST_BALANCE)] = 100 * ASY
     train_window: Annotated[u32, Within(3, 50_400)] = 200
@@ -116,6 +118,11 @@ class Hyperparameters:
     bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
     vesting_rounds: Annotated[u32, Within(0, 1_000)] = 40  # over which what a miner earned becomes its own
     stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
+
+    def longest_round(self) -> int:
+        """Return how many blocks a training round takes when every window runs to its end."""
+        scoring = self.score_commit_window + self.score_reveal_window
+        return self.train_window + self.reveal_window + scoring + self.attest_window
 
 
 class Parameter(enum.Enum):
@@ -178,8 +185,10 @@ class Parameter(enum.Enum):
 
 FIXED = frozenset({"vocabulary", "hidden", "layers", "heads", "feed_forward", "sequence"})
 """A model keeps its shape: these are set when the subnet is created, never after."""
-ROOT_ONLY = frozenset({"emission_share"})
-"""What an owner could use against the other subnets."""
+ROOT_ONLY = frozenset(
+    {"emission_share", "tempo", "max_uids", "max_permits", "stake_cap_ppm", "stake_threshold"}
+)
+"""What an owner could use against other subnets, or to judge alone: shares, work for every block, votes."""
 
 
 @struct("pallet_subnets::types::Setting")
@@ -256,17 +265,27 @@ class Error(PalletError):
         "The chain has as many subnets as it allows; raise MaxSubnets in a runtime upgrade first."
     )
     NotOwner = "Only the subnet's owner or root may do this; sign with the owner's coldkey."
-    OnlyRoot = "Root alone sets this hyperparameter, because it shifts what other subnets are paid; ask root."
+    OnlyRoot = "Root alone sets this hyperparameter: it weighs on others or on who may judge; ask root."
     OutOfBounds = "The value is out of bounds; choose one within those that docs/protocol.md lists."
     Contradiction = (
         "The values contradict each other; keep burn_min <= burn_max, top_k <= chunk, "
-        "warmup_steps <= inner_steps, freeze_window < tempo and hidden a multiple of 2 * heads."
+        "warmup_steps <= inner_steps, freeze_window < tempo <= activity_cutoff, and hidden a multiple of 2 * "
+        "heads."
     )
     FixedAtCreation = "A model keeps its shape; create another subnet for a model of another shape."
-    Frozen = "Nothing changes in the freeze window before an epoch; send this again after the epoch."
+    Frozen = (
+        "Nothing is scheduled in the freeze window before an epoch, or before changes of the last one are in "
+        "force, in the block after it; send this again then."
+    )
     AlreadyPaused = "The subnet is paused already; nothing is left to do."
     NotPaused = "The subnet is not paused; nothing is left to do."
     Paused = "The subnet is paused; wait until root has unpaused it."
+
+
+def create_weight(runtime: Any, kind: Kind, owner: AccountId, settings: list[Setting]) -> Weight:
+    """Return the weight of create: what was minted until now is split among the subnets there are."""
+    subnets = len(runtime.subnets.netuids())
+    return db(reads=5 + 2 * subnets, writes=6 + subnets)
 
 
 class Shares(Protocol):
@@ -315,21 +334,21 @@ class Subnets(
 
     def on_initialize(self, now: int) -> Weight:
         """Bring into force what was scheduled for this block, unless its subnet's epoch is late."""
-        applied, late = 0, [netuid for due, netuid in self.calendar.get() if due < now]
-        for (netuid, parameter), change in self.pending_changes.items():
-            if change.at > now or netuid in late:
-                continue
-            if parameter is Parameter.emission_share:
-                self.incentive.allocate()
+        late = [netuid for due, netuid in self.calendar.get() if due < now]
+        scheduled = list(self.pending_changes.items())
+        due = [entry for entry in scheduled if entry[1].at <= now and entry[0][0] not in late]
+        if any(parameter is Parameter.emission_share for (_, parameter), _ in due):
+            self.incentive.allocate()
+        for (netuid, parameter), change in due:
             self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, change.value)
             del self.pending_changes[netuid, parameter]
             if parameter is Parameter.tempo:
-                self._enter(netuid, now - 1)
+                self._enter(netuid, now - 1 + change.value)
             self.deposit(HyperparameterSet(netuid, parameter, change.value))
-            applied += 1
-        return db(reads=1 + 2 * applied, writes=2 * applied)
+        allocated = 2 * len(self.netuids()) if due else 0
+        return db(reads=2 + len(scheduled) + len(due) + allocated, writes=3 * len(due) + allocated)
 
-    @call(0, weight=db(reads=129, writes=2))
+    @call(0, weight=create_weight)
     def create(
         self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
     ) -> None:
@@ -343,7 +362,7 @@ class Subnets(
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=54, writes=1))
+    @call(1, weight=db(reads=105, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)
@@ -353,6 +372,9 @@ class Subnets(
         now = self.system.number.get()
         epoch = self.next_epoch(netuid, now)
         ensure(epoch - now > self.parameters(netuid).freeze_window, Error.Frozen)
+        # Invariant: what is scheduled in a subnet comes into force at once, so no half of it ever rules.
+        together = all(change.at == epoch + 1 for _, change in self.pending_changes.under(netuid))
+        ensure(together, Error.Frozen)
         self.pending_changes[netuid, name] = Change(value, epoch + 1)
         ensure(contradiction(self._as_scheduled(netuid)) is None, Error.Contradiction)
         self.deposit(HyperparameterScheduled(netuid, name, value, epoch + 1))
@@ -372,12 +394,13 @@ class Subnets(
         self.paused[netuid] = True
         self.deposit(NetworkPaused(netuid))
 
-    @call(4, weight=db(reads=2, writes=1))
+    @call(4, weight=db(reads=4, writes=2))
     def unpause(self, origin: Root, netuid: u16) -> None:
-        """Let a paused subnet work again."""
-        self.parameters(netuid)
+        """Let a paused subnet work again; its next epoch is a tempo away, so that rows can be opened."""
+        tempo = self.parameters(netuid).tempo
         ensure(self.paused[netuid], Error.NotPaused)
         del self.paused[netuid]
+        self._enter(netuid, self.system.number.get() + tempo)
         self.deposit(NetworkUnpaused(netuid))
 
     # What other pallets use.
@@ -436,11 +459,12 @@ class Subnets(
 
         Those that are paused let theirs pass. Who is not taken is due in the next block.
         """
-        due = [netuid for at, netuid in self.calendar.get() if at <= now]
+        due = {netuid: at for at, netuid in self.calendar.get() if at <= now}
         passing = [netuid for netuid in due if self.paused[netuid]]
         taken = [netuid for netuid in due if netuid not in passing][:most]
         for netuid in (*passing, *taken):
-            self._enter(netuid, now)
+            tempo = self.parameters(netuid).tempo
+            self._enter(netuid, now + tempo - (now - due[netuid]) % tempo)
         return taken
 
     def try_state(self) -> None:
@@ -451,8 +475,10 @@ class Subnets(
         assert self.trained.get() == [netuid for netuid in self.netuids() if self.is_training(netuid)]
         assert all(self.exists(netuid) for netuid in self.paused.keys())  # noqa: SIM118
         due = {netuid: at for at, netuid in calendar}
+        scheduled: dict[int, int] = {}
         for (netuid, _), change in self.pending_changes.items():
             assert change.at <= max(due[netuid], self.system.number.get() + 1) + 1
+            assert scheduled.setdefault(netuid, change.at) == change.at
         for netuid in self.netuids():
             assert problem_with(self.parameters(netuid)) is None, netuid
             assert problem_with(self._as_scheduled(netuid)) is None, netuid
@@ -473,20 +499,19 @@ class Subnets(
         now = self.system.number.get()
         self.networks[netuid] = Network(kind, owner, now)
         self.hyperparameters[netuid] = chosen
-        self._enter(netuid, now)
+        self._enter(netuid, first_epoch(now, netuid, chosen.tempo))
         if kind is Kind.Training:
             self.trained.put(sorted([*self.trained.get(), netuid]))
         self.deposit(NetworkAdded(netuid, kind, owner))
 
-    def _enter(self, netuid: int, now: int) -> None:
-        """Write the first epoch after `now` into the calendar."""
+    def _enter(self, netuid: int, epoch: int) -> None:
+        """Write a subnet's next epoch into the calendar."""
         others = [entry for entry in self.calendar.get() if entry[1] != netuid]
-        epoch = epoch_after(now, netuid, self.parameters(netuid).tempo)
         self.calendar.put(sorted([*others, (epoch, netuid)]))
 
 
-def epoch_after(now: int, netuid: int, tempo: int) -> int:
-    """Return the first block after `now` for an epoch; the netuid spreads subnets over blocks."""
+def first_epoch(now: int, netuid: int, tempo: int) -> int:
+    """Return the block after `now` for the first epoch; the netuid spreads subnets over blocks."""
     return now + tempo - (now + netuid) % tempo
 
 
@@ -515,6 +540,7 @@ def contradiction(chosen: Hyperparameters) -> str | None:
         "top_k is above chunk": chosen.top_k <= chosen.chunk,
         "warmup_steps is above inner_steps": chosen.warmup_steps <= chosen.inner_steps,
         "freeze_window is not below tempo": chosen.freeze_window < chosen.tempo,
+        "activity_cutoff is below tempo": chosen.activity_cutoff >= chosen.tempo,
         "hidden is no multiple of 2 * heads": chosen.hidden % (2 * chosen.heads) == 0,
     }
     return next((problem for problem, holds in rules.items() if not holds), None)

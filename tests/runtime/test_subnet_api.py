@@ -92,7 +92,7 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
     chain.build(
         chain.sign(CAROL, call("Neurons", "set_identity", NETUID, HOTKEYS[0], identity)),
         chain.sign(ALICE, call("Neurons", "serve_axon", NETUID, *axon)),
-        chain.sign(BOB, call("Subnets", "set_hyperparameter", NETUID, Parameter.max_uids, 9)),
+        chain.sign(BOB, call("Subnets", "set_hyperparameter", NETUID, Parameter.vesting_rounds, 9)),
     )
     chain.build(chain.sign(ALICE, call("Weights", "set_weights", NETUID, [1], [3], 0)))
     minted = sum((REWARD >> number) - (REWARD >> number) // 5 for number in range(1, 5))
@@ -111,9 +111,9 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
         netuid=NETUID, block=4, kind=Kind.Inference, owner=BOB.account, owner_uid=None, created_at=0,
         paused=False, epoch=0, last_epoch=0, next_epoch=EPOCH, emission=found.emission, carried_over=0,
         price=chain.runtime.neurons.price_at(NETUID, 5), hyperparameters=Hyperparameters(**NUMBERS),
-        pending_changes=[PendingChange(Parameter.max_uids, 9, EPOCH + 1)], neurons=[judge, miner],
+        pending_changes=[PendingChange(Parameter.vesting_rounds, 9, EPOCH + 1)], neurons=[judge, miner],
     )  # fmt: skip
-    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.max_uids] == Change(9, EPOCH + 1)
+    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.vesting_rounds] == Change(9, EPOCH + 1)
     detail = ask(chain, "neuron", NeuronDetail | None, b"\2\0\0\0")
     assert detail == NeuronDetail(NETUID, 4, judge, None, [(1, 65_535)], [], [])
     shown = ask(chain, "neuron", NeuronDetail | None, b"\2\0\1\0")

@@ -15,6 +15,7 @@ from runtime.frame.testing import assert_noop, assert_ok
 from runtime.pallets.subnets import (
     BOUNDS,
     FIXED,
+    ROOT_ONLY,
     Change,
     Error,
     Hyperparameters,
@@ -29,7 +30,7 @@ from runtime.pallets.subnets import (
     Parameter,
     Setting,
     Within,
-    epoch_after,
+    first_epoch,
     problem_with,
 )
 from tests.runtime.pallets.market import ALICE, CAROL, EVE, INFERENCE, NUMBERS, TRAINING, market
@@ -73,7 +74,8 @@ def test_genesis_creates_subnets():
     ("numbers", "sentence"),
     [
         ({"tempo": 1}, "subnet 1: tempo is 1, must be 2 to 50400"),
-        ({"burn_min": 2, "burn_max": 1}, "subnet 1: burn_min is above burn_max"),
+        ({"burn_min": 20, "burn_max": 10}, "subnet 1: burn_min is above burn_max"),
+        ({"activity_cutoff": 359}, "subnet 1: activity_cutoff is below tempo"),
         ({"temper": 1}, r"subnet 1: there are no hyperparameters \['temper'\]"),
     ],
 )
@@ -125,11 +127,26 @@ def test_a_hyperparameter_changes_in_the_block_after_the_next_epoch():
 
 def test_the_last_value_scheduled_counts():
     ext = market()
-    schedule(ext, EVE, Parameter.tempo, 30)
-    schedule(ext, Root(), Parameter.tempo, 40)
+    schedule(ext, EVE, Parameter.top_k, 30)
+    schedule(ext, Root(), Parameter.top_k, 40)
     ext.run_to_block(NEXT_EPOCH + 1)
-    assert ext.runtime.subnets.parameters(TRAINING).tempo == 40
-    assert ext.runtime.subnets.next_epoch(TRAINING, ext.number) == 39
+    assert ext.runtime.subnets.parameters(TRAINING).top_k == 40
+
+
+@pytest.mark.parametrize("tempo", [5, 21, 40])
+def test_another_tempo_cuts_no_epoch_short(tempo):
+    ext = market()
+    schedule(ext, Root(), Parameter.tempo, tempo)
+    ext.run_to_block(NEXT_EPOCH + 1)
+    assert ext.runtime.subnets.next_epoch(TRAINING, ext.number) == NEXT_EPOCH + tempo
+
+
+def test_a_subnet_that_was_paused_has_a_whole_tempo_before_its_epoch():
+    ext = market()
+    assert_ok(ext, Root(), "Subnets", "pause", TRAINING)
+    ext.run_to_block(NEXT_EPOCH - 1)
+    assert_ok(ext, Root(), "Subnets", "unpause", TRAINING)
+    assert ext.runtime.subnets.next_epoch(TRAINING, ext.number) == ext.number + 20
 
 
 def test_nothing_is_scheduled_inside_the_freeze_window():
@@ -141,7 +158,26 @@ def test_nothing_is_scheduled_inside_the_freeze_window():
         call = ("Subnets", "set_hyperparameter", TRAINING, Parameter.top_k, 32)
         assert_noop(ext, EVE, *call, error=Error.Frozen)
     ext.run_to_block(NEXT_EPOCH)
+    assert_noop(ext, EVE, *call, error=Error.Frozen)
+    ext.run_to_block(NEXT_EPOCH + 1)
     schedule(ext, EVE, Parameter.top_k, 32)
+
+
+def test_no_half_of_what_agrees_comes_into_force():
+    """In an epoch's block, what is due in the next one could be put off and leave the rest without it."""
+    ext = market()
+    schedule(ext, EVE, Parameter.chunk, 2_048)
+    schedule(ext, EVE, Parameter.top_k, 2_048)
+    ext.run_to_block(NEXT_EPOCH + 1)
+    schedule(ext, EVE, Parameter.top_k, 64)
+    schedule(ext, EVE, Parameter.chunk, 1_024)
+    ext.run_to_block(NEXT_EPOCH + 20)
+    call = ("Subnets", "set_hyperparameter", TRAINING, Parameter.top_k, 512)
+    assert_noop(ext, EVE, *call, error=Error.Frozen)
+    ext.run_to_block(NEXT_EPOCH + 21)
+    ext.runtime.try_state()
+    numbers = ext.runtime.subnets.parameters(TRAINING)
+    assert (numbers.chunk, numbers.top_k) == (1_024, 64)
 
 
 def test_set_hyperparameter_is_refused():
@@ -152,10 +188,15 @@ def test_set_hyperparameter_is_refused():
 
     refused(ALICE, Parameter.tempo, 30, Error.NotOwner)
     refused(EVE, Parameter.tempo, 30, Error.UnknownSubnet, netuid=7)
-    refused(EVE, Parameter.tempo, 1, Error.OutOfBounds)
+    refused(Root(), Parameter.tempo, 1, Error.OutOfBounds)
     refused(EVE, Parameter.kappa_ppm, 499_999, Error.OutOfBounds)
     refused(EVE, Parameter.owner_cut_ppm, 100_001, Error.OutOfBounds)
-    refused(EVE, Parameter.emission_share, 5, Error.OnlyRoot)
+    for name in sorted(ROOT_ONLY):
+        refused(EVE, Parameter[name], BOUNDS[name].least, Error.OnlyRoot)
+    refused(Root(), Parameter.tempo, 201, Error.Contradiction)
+    refused(EVE, Parameter.activity_cutoff, 19, Error.Contradiction)
+    refused(EVE, Parameter.freeze_window, 0, Error.OutOfBounds)
+    refused(EVE, Parameter.burn_min, 9, Error.OutOfBounds)
     refused(EVE, Parameter.hidden, 256, Error.FixedAtCreation)
     refused(EVE, Parameter.top_k, 5_000, Error.Contradiction)
     refused(EVE, Parameter.freeze_window, 20, Error.Contradiction)
@@ -213,8 +254,8 @@ def test_root_pauses_and_unpauses():
 
 @given(now=st.integers(0, 1 << 32), netuid=st.integers(0, 65_535), tempo=st.integers(2, 50_400))
 def test_epochs_are_a_tempo_apart_and_the_next_is_the_first_after_now(now, netuid, tempo):
-    epoch = epoch_after(now, netuid, tempo)
+    epoch = first_epoch(now, netuid, tempo)
     assert now < epoch <= now + tempo
-    assert epoch_after(epoch - 1, netuid, tempo) == epoch
-    assert epoch_after(epoch, netuid, tempo) == epoch + tempo
-    assert epoch_after(now, netuid + 1, tempo) != epoch
+    assert first_epoch(epoch - 1, netuid, tempo) == epoch
+    assert first_epoch(epoch, netuid, tempo) == epoch + tempo
+    assert first_epoch(now, netuid + 1, tempo) != epoch
