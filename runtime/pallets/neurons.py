@@ -1,8 +1,9 @@
 """Neurons: who works in a subnet, under which uid, and at what price one joins.
 
 A coldkey registers a hotkey: it burns the price of the moment and sets a bond aside, which comes back when
-the neuron leaves, less what it was slashed for. A full subnet replaces the neuron that earned least in the
-last epoch. Each epoch warns those who may be replaced before the one after next.
+the neuron leaves, less what it was slashed for. The hotkey is that coldkey's for good, everywhere: nobody is
+paid for the work of a program that has lost its seat and goes on. A full subnet replaces the neuron that
+earned least in the last epoch. Each epoch warns those who may be replaced before the one after next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,11 @@ from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, storage
 from runtime.frame.traits import BlockNumberProvider, Currency
 from runtime.pallets.subnets import PPM, Hyperparameters, Network
-from runtime.primitives.addresses import may_be_public
+from runtime.primitives.addresses import is_url, may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
 from runtime.primitives.ss58 import account_of
-from runtime.primitives.types import AccountId, Balance, BlockNumber
-from runtime.primitives.urls import is_url
+from runtime.primitives.types import AccountId, Balance, BlockNumber, Weight
 
 PRICE_STEP_PPM = 1_260_000
 """Each registration raises the price by this factor: three of them double it."""
@@ -152,7 +152,7 @@ class Error(PalletError):
     """Why a call about neurons is refused."""
 
     AlreadyRegistered = "The hotkey has a uid in this subnet already; register another hotkey."
-    HotkeyOfAnother = "The hotkey is registered under another coldkey; use a hotkey of your own."
+    HotkeyOfAnother = "The hotkey belongs to another coldkey, which registered it first; make a new hotkey."
     PriceTooHigh = "The registration price is above max_price; wait until it has fallen or raise max_price."
     CannotAfford = (
         "The coldkey's free balance does not cover price and bond; fund it or wait for a lower price."
@@ -164,7 +164,8 @@ class Error(PalletError):
     NotRegistered = "The hotkey has no uid in this subnet; register it with Neurons.burned_register."
     NotColdkey = "The neuron belongs to another coldkey; sign with the coldkey that registered it."
     InvalidUrl = (
-        "The url must be http:// or https:// with a host, printable ASCII without spaces; correct it."
+        "The url must be http:// or https:// with a host, maybe a port, printable ASCII without spaces; "
+        "correct it."
     )
     ServedTooSoon = (
         "The endpoint was changed a moment ago; wait for the subnet's serving_rate_limit (blocks)."
@@ -173,7 +174,17 @@ class Error(PalletError):
         "The url's host is no public address: nobody could reach it from elsewhere; serve a public address "
         "or a full domain name."
     )
+    SwappedTooSoon = (
+        "The hotkey was swapped a moment ago; wait as long as the longest round of the subnet (its windows)."
+    )
     UnderAudit = "The neuron's work is being audited; give it up when the audit has ended."
+
+
+def seat_weight(runtime: Any, netuid: int, *arguments: Any) -> Weight:
+    """Return the weight of a call that may empty a seat: it reads all neurons and all rows about them."""
+    chosen = runtime.subnets.hyperparameters.get(netuid)
+    seats = chosen.max_uids if chosen else 0
+    return db(reads=20 + 6 * seats, writes=25 + 2 * seats)
 
 
 class SubnetsOf(Protocol):
@@ -267,6 +278,8 @@ class Neurons(
     burn: Map[u16, BurnPrice] = storage(hasher=twox_64_concat)
     identities: DoubleMap[u16, AccountId, Identity] = storage(hashers=BY_HOTKEY)
     holds: DoubleMap[u16, u16, u32] = storage(default=0, hashers=BY_UID)
+    swaps: DoubleMap[u16, u16, BlockNumber] = storage(hashers=BY_UID)
+    coldkeys: Map[AccountId, AccountId] = storage()
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Register the neurons of {netuid: [{"hotkey", "coldkey"}, ...]}, uid 0 first, at no price."""
@@ -275,7 +288,7 @@ class Neurons(
                 bond = self.subnets.parameters(netuid).uid_bond
                 self._seat(netuid, uid, account_of(seat["hotkey"]), account_of(seat["coldkey"]), bond)
 
-    @call(0, weight=db(reads=330, writes=80))
+    @call(0, weight=seat_weight)
     def burned_register(self, who: Signed, netuid: u16, hotkey: AccountId, max_price: u128) -> None:
         """Register a hotkey: burn the price (at most max_price planck) and set the bond aside."""
         chosen = self.subnets.ensure_working(netuid)
@@ -290,7 +303,7 @@ class Neurons(
         self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
         self.deposit(NeuronRegistered(netuid, uid, hotkey, coldkey, price))
 
-    @call(1, weight=db(reads=140, writes=80))
+    @call(1, weight=seat_weight)
     def deregister(self, who: Signed, netuid: u16, hotkey: AccountId) -> None:
         """Give a neuron up as its coldkey; the bond comes back, the price does not."""
         uid = self._own(netuid, hotkey, AccountId(who))
@@ -310,18 +323,23 @@ class Neurons(
         self.axons[netuid, hotkey] = Axon(url, protocol, now)
         self.deposit(AxonServed(netuid, hotkey, url))
 
-    @call(3, weight=db(reads=70, writes=8))
+    @call(3, weight=db(reads=13, writes=12))
     def swap_hotkey(self, who: Signed, netuid: u16, hotkey: AccountId, new_hotkey: AccountId) -> None:
         """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay.
 
-        Weights that the old hotkey has sealed are given up: a commitment names the hotkey that opens it.
+        What the old hotkey has sealed, or offered in this round, is given up: it is signed with that key. So
+        that nobody offers a choice of works in one round, a seat changes its key once per longest round.
         """
-        coldkey = AccountId(who)
+        coldkey, now = AccountId(who), self.system.number.get()
         uid = self._own(netuid, hotkey, coldkey)
         self._ensure_new(netuid, new_hotkey, coldkey)
+        before, pause = self.swaps.get(netuid, uid), self.subnets.parameters(netuid).longest_round()
+        ensure(before is None or now >= before + pause, Error.SwappedTooSoon)
         self.weights.forget_commits(netuid, hotkey)
         del self.uids[netuid, hotkey]
         self.uids[netuid, new_hotkey] = uid
+        self.coldkeys[new_hotkey] = coldkey
+        self.swaps[netuid, uid] = now
         self.keys[netuid, uid] = new_hotkey
         self.neurons[netuid, uid] = replace(self.neurons[netuid, uid], hotkey=new_hotkey)
         if axon := self.axons.take(netuid, hotkey):
@@ -479,7 +497,9 @@ class Neurons(
         assert len(seats) == sum(1 for _ in self.uids.items())
         for endpoints in (self.axons, self.identities):
             assert all(place in self.uids for place, _ in endpoints.items())
+        assert all(self.coldkeys[neuron.hotkey] == neuron.coldkey for _, neuron in self.neurons.items())
         assert all(place in seats and holds for place, holds in self.holds.items())
+        assert all(place in seats for place, _ in self.swaps.items())
         for netuid in self.subnets.netuids():
             assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
@@ -487,9 +507,7 @@ class Neurons(
 
     def _ensure_new(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> None:
         ensure((netuid, hotkey) not in self.uids, Error.AlreadyRegistered)
-        for other in self.subnets.netuids():
-            uid = self.uids.get(other, hotkey)
-            ensure(uid is None or self.neurons[other, uid].coldkey == coldkey, Error.HotkeyOfAnother)
+        ensure(self.coldkeys.get(hotkey) in (None, coldkey), Error.HotkeyOfAnother)
 
     def _own(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> int:
         uid = self.uids.get(netuid, hotkey)
@@ -500,10 +518,12 @@ class Neurons(
 
     def _free_uid(self, netuid: int, chosen: Hyperparameters) -> int:
         """Return a uid nobody holds; in a full subnet, make one free."""
+        listed = self.listed(netuid)
+        taken = frozenset(uid for uid, _ in listed)
         for uid in range(chosen.max_uids):
-            if (netuid, uid) not in self.keys:
+            if uid not in taken:
                 return uid
-        order = self.prune_order(netuid)
+        order = self._prune_order(netuid, listed, self._owner_uid(netuid, listed))
         ensure(bool(order), Error.SubnetFull)
         self._remove(netuid, order[0])
         return order[0]
@@ -511,6 +531,7 @@ class Neurons(
     def _seat(self, netuid: int, uid: int, hotkey: AccountId, coldkey: AccountId, bond: Balance) -> None:
         self.currency.reserve(coldkey, bond)
         self.uids[netuid, hotkey] = uid
+        self.coldkeys[hotkey] = coldkey
         self.keys[netuid, uid] = hotkey
         self.neurons[netuid, uid] = Neuron(hotkey, coldkey, self.system.number.get(), bond)
 
@@ -524,6 +545,7 @@ class Neurons(
         del self.axons[netuid, neuron.hotkey]
         del self.identities[netuid, neuron.hotkey]
         del self.holds[netuid, uid]
+        del self.swaps[netuid, uid]
         freed = self.currency.unreserve(neuron.coldkey, neuron.bond)
         self.deposit(NeuronDeregistered(netuid, uid, neuron.hotkey, neuron.coldkey, freed))
 

@@ -1,10 +1,12 @@
 """Neurons: the price of a seat, seats and their replacement, endpoints, keys."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.frame.declare import Root
+from runtime.frame.declare import READ, WRITE, Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
 from runtime.pallets import subnets
@@ -95,6 +97,59 @@ def test_a_hotkey_has_one_coldkey_everywhere():
     call = ("Neurons", "burned_register", INFERENCE, HOT_CAROL, RICH)
     assert_noop(ext, DAVE, *call, error=Error.HotkeyOfAnother)
     assert_ok(ext, CAROL, *call)
+
+
+def test_nobody_takes_over_the_hotkey_of_a_neuron_that_has_lost_its_seat():
+    """Its program may go on under that key, and whoever held the seat would be paid for its work."""
+    ext = market()
+    assert_ok(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_ALICE)
+    assert_ok(ext, ALICE, "Neurons", "deregister", INFERENCE, HOT_ALICE)
+    call = ("Neurons", "burned_register", TRAINING, HOT_ALICE, RICH)
+    assert_noop(ext, CAROL, *call, error=Error.HotkeyOfAnother)
+    register(ext, CAROL, HOT_CAROL)
+    swap = ("Neurons", "swap_hotkey", TRAINING, HOT_CAROL, HOT_ALICE)
+    assert_noop(ext, CAROL, *swap, error=Error.HotkeyOfAnother)
+    assert_ok(ext, ALICE, *call)
+
+
+def test_a_swapped_hotkey_stays_its_coldkeys():
+    ext = market()
+    assert_ok(ext, BOB, "Neurons", "swap_hotkey", TRAINING, HOT_BOB, HOT_CAROL)
+    call = ("Neurons", "burned_register", TRAINING, HOT_BOB, RICH)
+    assert_noop(ext, DAVE, *call, error=Error.HotkeyOfAnother)
+    assert_ok(ext, BOB, *call)
+
+
+def test_a_seat_changes_its_key_once_per_longest_round():
+    """A miner that commits under one key, then under another, could offer the work that suits the judges."""
+    ext = market()
+    swap = ("Neurons", "swap_hotkey", TRAINING)
+    assert_ok(ext, BOB, *swap, HOT_BOB, HOT_CAROL)
+    longest = ext.runtime.subnets.parameters(TRAINING).longest_round()
+    assert longest == 200 + 10 + 40 + 10 + 10
+    assert_noop(ext, BOB, *swap, HOT_CAROL, HOT_BOB, error=Error.SwappedTooSoon)
+    ext.run_to_block(longest)
+    assert_noop(ext, BOB, *swap, HOT_CAROL, HOT_BOB, error=Error.SwappedTooSoon)
+    ext.run_to_block(longest + 1)
+    assert_ok(ext, BOB, *swap, HOT_CAROL, HOT_BOB)
+    assert_ok(ext, BOB, "Neurons", "deregister", TRAINING, HOT_BOB)
+    ext.runtime.try_state()
+
+
+def test_the_weight_of_a_seat_that_changes_hands_grows_with_the_subnet():
+    ext = market()
+    weighed = {}
+    for seats in (4, 1_024):
+        numbers = replace(ext.runtime.subnets.parameters(TRAINING), max_uids=seats)
+        ext.runtime.subnets.hyperparameters[TRAINING] = numbers
+        calls = [
+            ext.runtime.call("Neurons", "burned_register", TRAINING, HOT_CAROL, RICH),
+            ext.runtime.call("Neurons", "deregister", TRAINING, HOT_CAROL),
+        ]
+        weighed[seats] = [ext.runtime.info(call).weight.ref_time for call in calls]
+    assert weighed == {seats: [(6 * seats + 20) * READ + (2 * seats + 25) * WRITE] * 2 for seats in weighed}
+    unknown = ext.runtime.call("Neurons", "deregister", 9, HOT_CAROL)
+    assert ext.runtime.info(unknown).weight.ref_time == 20 * READ + 25 * WRITE
 
 
 def test_the_price_rises_per_registration_and_falls_with_time():

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.neurons import AxonServed, Error, PruneWarning
 from runtime.pallets.subnets import Error as SubnetsError
@@ -123,15 +124,15 @@ def test_a_full_subnet_of_its_owner_takes_nobody_however_old_it_is():
     ],
 )
 def test_a_hyperparameter_out_of_bounds_is_refused(parameter: Parameter, value: int, error: Any):
-    ext = market()
-    assert_noop(ext, EVE, "Subnets", "set_hyperparameter", TRAINING, parameter, value, error=error)
+    call = ("Subnets", "set_hyperparameter", TRAINING, parameter, value)
+    assert_noop(market(), Root(), *call, error=error)
 
 
 def test_every_number_is_frozen_before_an_epoch():
     ext = market()
     ext.run_to_block(EPOCH - 2)
-    for parameter in (Parameter.burn_min, Parameter.uid_bond, Parameter.vesting_rounds, Parameter.consensus):
-        call = ("Subnets", "set_hyperparameter", TRAINING, parameter, 1)
+    for parameter in (Parameter.burn_min, Parameter.uid_bond, Parameter.vesting_rounds):
+        call = ("Subnets", "set_hyperparameter", TRAINING, parameter, 10)
         assert_noop(ext, EVE, *call, error=SubnetsError.Frozen)
 
 
