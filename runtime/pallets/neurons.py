@@ -19,7 +19,7 @@ from runtime.primitives.addresses import may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
 from runtime.primitives.ss58 import account_of
-from runtime.primitives.types import AccountId, Balance, BlockNumber
+from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm
 from runtime.primitives.urls import is_url
 
 PRICE_STEP_PPM = 1_260_000
@@ -443,26 +443,33 @@ class Neurons(
         if order:
             self.deposit(PruneWarning(netuid, order[0], self.keys[netuid, order[0]], now))
 
-    # What happens to who does wrong: the doors for Verification.
+    # What happens to who does wrong: the doors for Verification. A uid and the block it was taken in name a
+    # neuron; where another holds the uid by now, nothing happens to it.
 
-    def hold(self, netuid: int, uid: int) -> None:
+    def hold(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
         """Keep a neuron from leaving and from being replaced until its work is judged; holds add up."""
-        self.holds[netuid, uid] = self.holds[netuid, uid] + 1
+        if self.registered_at(netuid, uid) == registered_at:
+            self.holds[netuid, uid] = self.holds[netuid, uid] + 1
 
-    def release(self, netuid: int, uid: int) -> None:
-        """Take one hold back, if the neuron that it was for is still there."""
-        left = max(self.holds[netuid, uid] - 1, 0)
+    def release(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
+        """Take one hold back."""
+        left = self.holds[netuid, uid] - 1
+        if self.registered_at(netuid, uid) != registered_at or left < 0:
+            return
         if left:
             self.holds[netuid, uid] = left
         else:
             del self.holds[netuid, uid]
 
-    def slash(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+    def slash(self, netuid: int, uid: int, registered_at: BlockNumber, part_ppm: Ppm) -> Balance:
         """Burn a part of a neuron's bond and of what has not vested, rounded up; return how much.
 
         Who has lost its whole bond loses its seat, too.
         """
-        neuron = self.neurons[netuid, uid]
+        neuron = self.neurons.get(netuid, uid)
+        if neuron is None or neuron.registered_at != registered_at:
+            return 0
+        assert part_ppm <= PPM, f"a slash of {part_ppm} ppm"
         bond = self.currency.burn_reserved(neuron.coldkey, -(-neuron.bond * part_ppm // PPM))
         vesting = self.earnings.burn_vesting(netuid, uid, part_ppm)
         self.neurons[netuid, uid] = replace(neuron, bond=neuron.bond - bond)
@@ -472,7 +479,7 @@ class Neurons(
         return bond + vesting
 
     def try_state(self) -> None:
-        """Uids, keys and neurons say the same; nothing else is kept of who has no uid."""
+        """Uids, keys and neurons say the same; nothing else is kept of who has no uid; bonds are set aside."""
         seats = {(netuid, uid): neuron.hotkey for (netuid, uid), neuron in self.neurons.items()}
         assert dict(self.keys.items()) == seats
         assert {(netuid, hotkey): uid for (netuid, uid), hotkey in seats.items()} == dict(self.uids.items())
@@ -480,6 +487,11 @@ class Neurons(
         for endpoints in (self.axons, self.identities):
             assert all(place in self.uids for place, _ in endpoints.items())
         assert all(place in seats and holds for place, holds in self.holds.items())
+        bonds: dict[AccountId, Balance] = {}
+        for _, neuron in self.neurons.items():
+            bonds[neuron.coldkey] = bonds.get(neuron.coldkey, 0) + neuron.bond
+        for coldkey, bond in bonds.items():
+            assert self.currency.reserved(coldkey) >= bond, coldkey.hex()
         for netuid in self.subnets.netuids():
             assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
