@@ -1,8 +1,9 @@
 """Subnets: one market for one kind of work each, its owner, and the numbers that rule it.
 
 A number changes in two steps: `set_hyperparameter` schedules it, and it comes into force in the block after
-the subnet's next epoch. Inside the freeze window before an epoch nothing can be scheduled. When epochs are is
-written in one calendar, so that a block looks at those that are due and at no other subnet.
+the subnet's next epoch. Inside the freeze window before an epoch, and in the epoch's block, nothing can be
+scheduled. When epochs are is written in one calendar, so that a block looks at those that are due and at no
+other subnet.
 """
 
 import enum
@@ -28,8 +29,14 @@ MOST_UIDS = 1024
 """No subnet may have more uids: an epoch must fit into a block."""
 MOST_BALANCE = 10**24
 """planck; a bound on amounts, far from the edge of u128"""
+MOST_SUBNETS = 128
+"""No chain may have more subnets: emission is allocated to all of them in one block."""
 MOST_BLOCKS = 10**7
 """A bound on durations, in blocks."""
+
+
+ALLOCATION = db(reads=2 + 2 * MOST_SUBNETS, writes=1 + MOST_SUBNETS)
+"""The weight of Incentive.allocate at most."""
 
 
 class Kind(enum.Enum):
@@ -263,7 +270,10 @@ class Error(PalletError):
         "warmup_steps <= inner_steps, freeze_window < tempo and hidden a multiple of 2 * heads."
     )
     FixedAtCreation = "A model keeps its shape; create another subnet for a model of another shape."
-    Frozen = "Nothing changes in the freeze window before an epoch; send this again after the epoch."
+    Frozen = (
+        "Nothing is scheduled in the freeze window before an epoch, nor in the epoch's block; send this again "
+        "after the epoch."
+    )
     AlreadyPaused = "The subnet is paused already; nothing is left to do."
     NotPaused = "The subnet is not paused; nothing is left to do."
     Paused = "The subnet is paused; wait until root has unpaused it."
@@ -293,13 +303,14 @@ class Subnets(
     system: BlockNumberProvider = coupled()
     incentive: Shares = coupled()
 
-    max_subnets: u16 = constant(128)
+    max_subnets: u16 = constant(MOST_SUBNETS)
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)
     hyperparameters: Map[u16, Hyperparameters] = storage(hasher=twox_64_concat)
     pending_changes: DoubleMap[u16, Parameter, Change] = storage(hasher=twox_64_concat)
     paused: Map[u16, bool] = storage(default=False, hasher=twox_64_concat)
     calendar: Value[list[tuple[BlockNumber, u16]]] = storage(default=[])  # (next epoch, netuid), ascending
+    epochs_ended: Value[list[u16]] = storage(default=[])  # in the last block
     trained: Value[list[u16]] = storage(default=[])
 
     def genesis(self, config: Mapping[str, Any]) -> None:
@@ -314,22 +325,26 @@ class Subnets(
             self._add(netuid, Kind[section["kind"]], owner, Hyperparameters(**chosen))
 
     def on_initialize(self, now: int) -> Weight:
-        """Bring into force what was scheduled for this block, unless its subnet's epoch is late."""
-        applied, late = 0, [netuid for due, netuid in self.calendar.get() if due < now]
-        for (netuid, parameter), change in self.pending_changes.items():
-            if change.at > now or netuid in late:
-                continue
-            if parameter is Parameter.emission_share:
-                self.incentive.allocate()
-            self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, change.value)
-            del self.pending_changes[netuid, parameter]
-            if parameter is Parameter.tempo:
-                self._enter(netuid, now - 1)
-            self.deposit(HyperparameterSet(netuid, parameter, change.value))
-            applied += 1
-        return db(reads=1 + 2 * applied, writes=2 * applied)
+        """Bring into force what was scheduled for after the epochs that ended in the last block."""
+        weight = db(reads=1, writes=1)
+        for netuid in self.epochs_ended.get():
+            for parameter, change in self.pending_changes.under(netuid):
+                weight += self._apply(netuid, parameter, change.value, now)
+        self.epochs_ended.kill()
+        return weight
 
-    @call(0, weight=db(reads=129, writes=2))
+    def _apply(self, netuid: int, parameter: Parameter, value: int, now: int) -> Weight:
+        shares_change = parameter is Parameter.emission_share
+        if shares_change:
+            self.incentive.allocate()
+        self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, value)
+        del self.pending_changes[netuid, parameter]
+        if parameter is Parameter.tempo:
+            self._enter(netuid, now - 1)
+        self.deposit(HyperparameterSet(netuid, parameter, value))
+        return db(reads=3, writes=3) + (ALLOCATION if shares_change else Weight())
+
+    @call(0, weight=ALLOCATION + db(reads=2, writes=5))
     def create(
         self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
     ) -> None:
@@ -343,7 +358,7 @@ class Subnets(
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=54, writes=1))
+    @call(1, weight=db(reads=55, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)
@@ -352,7 +367,8 @@ class Subnets(
         ensure(in_bounds(name, value), Error.OutOfBounds)
         now = self.system.number.get()
         epoch = self.next_epoch(netuid, now)
-        ensure(epoch - now > self.parameters(netuid).freeze_window, Error.Frozen)
+        frozen = epoch - now <= self.parameters(netuid).freeze_window
+        ensure(not frozen and netuid not in self.epochs_ended.get(), Error.Frozen)
         self.pending_changes[netuid, name] = Change(value, epoch + 1)
         ensure(contradiction(self._as_scheduled(netuid)) is None, Error.Contradiction)
         self.deposit(HyperparameterScheduled(netuid, name, value, epoch + 1))
@@ -441,6 +457,8 @@ class Subnets(
         taken = [netuid for netuid in due if netuid not in passing][:most]
         for netuid in (*passing, *taken):
             self._enter(netuid, now)
+        if due:
+            self.epochs_ended.put([*passing, *taken])
         return taken
 
     def try_state(self) -> None:
@@ -452,7 +470,9 @@ class Subnets(
         assert all(self.exists(netuid) for netuid in self.paused.keys())  # noqa: SIM118
         due = {netuid: at for at, netuid in calendar}
         for (netuid, _), change in self.pending_changes.items():
-            assert change.at <= max(due[netuid], self.system.number.get() + 1) + 1
+            now = self.system.number.get()
+            assert change.at <= max(due[netuid], now + 1) + 1
+            assert change.at > now or due[netuid] <= now or netuid in self.epochs_ended.get()
         for netuid in self.netuids():
             assert problem_with(self.parameters(netuid)) is None, netuid
             assert problem_with(self._as_scheduled(netuid)) is None, netuid
@@ -473,15 +493,22 @@ class Subnets(
         now = self.system.number.get()
         self.networks[netuid] = Network(kind, owner, now)
         self.hyperparameters[netuid] = chosen
-        self._enter(netuid, now)
+        self._put_epoch(netuid, epoch_after(now, netuid, chosen.tempo))
         if kind is Kind.Training:
             self.trained.put(sorted([*self.trained.get(), netuid]))
         self.deposit(NetworkAdded(netuid, kind, owner))
 
-    def _enter(self, netuid: int, now: int) -> None:
-        """Write the first epoch after `now` into the calendar."""
+    def _enter(self, netuid: int, last: int) -> None:
+        """Write the epoch after one in block `last` into the calendar.
+
+        Where that one was late, or the tempo is another since, it is half a tempo later at least: judges get
+        time to reveal their rows.
+        """
+        tempo = self.parameters(netuid).tempo
+        self._put_epoch(netuid, epoch_after(last + (tempo - 1) // 2, netuid, tempo))
+
+    def _put_epoch(self, netuid: int, epoch: int) -> None:
         others = [entry for entry in self.calendar.get() if entry[1] != netuid]
-        epoch = epoch_after(now, netuid, self.parameters(netuid).tempo)
         self.calendar.put(sorted([*others, (epoch, netuid)]))
 
 

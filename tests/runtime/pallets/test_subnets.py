@@ -136,11 +136,11 @@ def test_nothing_is_scheduled_inside_the_freeze_window():
     ext = market()
     ext.run_to_block(NEXT_EPOCH - 3)
     schedule(ext, EVE, Parameter.top_k, 64)
-    for frozen in (NEXT_EPOCH - 2, NEXT_EPOCH - 1):
+    for frozen in (NEXT_EPOCH - 2, NEXT_EPOCH - 1, NEXT_EPOCH):
         ext.run_to_block(frozen)
         call = ("Subnets", "set_hyperparameter", TRAINING, Parameter.top_k, 32)
         assert_noop(ext, EVE, *call, error=Error.Frozen)
-    ext.run_to_block(NEXT_EPOCH)
+    ext.run_to_block(NEXT_EPOCH + 1)
     schedule(ext, EVE, Parameter.top_k, 32)
 
 
