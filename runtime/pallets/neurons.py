@@ -479,7 +479,7 @@ class Neurons(
         return bond + vesting
 
     def try_state(self) -> None:
-        """Uids, keys and neurons say the same; nothing else is kept of who has no uid; bonds are set aside."""
+        """Uids, keys and neurons say the same; nothing is kept of who has no uid; bonds are set aside."""
         seats = {(netuid, uid): neuron.hotkey for (netuid, uid), neuron in self.neurons.items()}
         assert dict(self.keys.items()) == seats
         assert {(netuid, hotkey): uid for (netuid, uid), hotkey in seats.items()} == dict(self.uids.items())

@@ -121,7 +121,7 @@ class Hyperparameters:
     commit_reveal: Annotated[u8, Within(0, 1)] = 1  # 1: rows are committed, then revealed; 0: set in the open
     reveal_period: Annotated[u32, Within(1, 10)] = 1  # epochs from a commit to its reveal
     bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
-    vesting_rounds: Annotated[u32, Within(0, 1_000)] = 40  # over which what a miner earned becomes its own
+    vesting_rounds: Annotated[u32, Within(0, 100)] = 40  # over which what a miner earned becomes its own
     stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
 
 
@@ -271,8 +271,8 @@ class Error(PalletError):
     )
     FixedAtCreation = "A model keeps its shape; create another subnet for a model of another shape."
     Frozen = (
-        "Nothing is scheduled in the freeze window before an epoch, nor in the epoch's block; send this again "
-        "after the epoch."
+        "Nothing is scheduled in the freeze window before an epoch, nor in the epoch's block; send this "
+        "again after it."
     )
     AlreadyPaused = "The subnet is paused already; nothing is left to do."
     NotPaused = "The subnet is not paused; nothing is left to do."
