@@ -20,7 +20,7 @@ from runtime.primitives.addresses import is_url, may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
 from runtime.primitives.ss58 import account_of
-from runtime.primitives.types import AccountId, Balance, BlockNumber, Weight
+from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm, Weight
 
 PRICE_STEP_PPM = 1_260_000
 """Each registration raises the price by this factor: three of them double it."""
@@ -461,26 +461,33 @@ class Neurons(
         if order:
             self.deposit(PruneWarning(netuid, order[0], self.keys[netuid, order[0]], now))
 
-    # What happens to who does wrong: the doors for Verification.
+    # What happens to who does wrong: the doors for Verification. A uid and the block it was taken in name a
+    # neuron; where another holds the uid by now, nothing happens to it.
 
-    def hold(self, netuid: int, uid: int) -> None:
+    def hold(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
         """Keep a neuron from leaving and from being replaced until its work is judged; holds add up."""
-        self.holds[netuid, uid] = self.holds[netuid, uid] + 1
+        if self.registered_at(netuid, uid) == registered_at:
+            self.holds[netuid, uid] = self.holds[netuid, uid] + 1
 
-    def release(self, netuid: int, uid: int) -> None:
-        """Take one hold back, if the neuron that it was for is still there."""
-        left = max(self.holds[netuid, uid] - 1, 0)
+    def release(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
+        """Take one hold back."""
+        left = self.holds[netuid, uid] - 1
+        if self.registered_at(netuid, uid) != registered_at or left < 0:
+            return
         if left:
             self.holds[netuid, uid] = left
         else:
             del self.holds[netuid, uid]
 
-    def slash(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+    def slash(self, netuid: int, uid: int, registered_at: BlockNumber, part_ppm: Ppm) -> Balance:
         """Burn a part of a neuron's bond and of what has not vested, rounded up; return how much.
 
         Who has lost its whole bond loses its seat, too.
         """
-        neuron = self.neurons[netuid, uid]
+        neuron = self.neurons.get(netuid, uid)
+        if neuron is None or neuron.registered_at != registered_at:
+            return 0
+        assert part_ppm <= PPM, f"a slash of {part_ppm} ppm"
         bond = self.currency.burn_reserved(neuron.coldkey, -(-neuron.bond * part_ppm // PPM))
         vesting = self.earnings.burn_vesting(netuid, uid, part_ppm)
         self.neurons[netuid, uid] = replace(neuron, bond=neuron.bond - bond)
@@ -490,16 +497,22 @@ class Neurons(
         return bond + vesting
 
     def try_state(self) -> None:
-        """Uids, keys and neurons say the same; nothing else is kept of who has no uid."""
+        """Uids, keys and neurons say the same; nothing is kept of who has no uid; bonds are set aside."""
         seats = {(netuid, uid): neuron.hotkey for (netuid, uid), neuron in self.neurons.items()}
         assert dict(self.keys.items()) == seats
         assert {(netuid, hotkey): uid for (netuid, uid), hotkey in seats.items()} == dict(self.uids.items())
         assert len(seats) == sum(1 for _ in self.uids.items())
         for endpoints in (self.axons, self.identities):
             assert all(place in self.uids for place, _ in endpoints.items())
-        assert all(self.coldkeys[neuron.hotkey] == neuron.coldkey for _, neuron in self.neurons.items())
+        for _, neuron in self.neurons.items():
+            assert self.coldkeys[neuron.hotkey] in (neuron.coldkey, neuron.hotkey)
         assert all(place in seats and holds for place, holds in self.holds.items())
         assert all(place in seats for place, _ in self.swaps.items())
+        bonds: dict[AccountId, Balance] = {}
+        for _, neuron in self.neurons.items():
+            bonds[neuron.coldkey] = bonds.get(neuron.coldkey, 0) + neuron.bond
+        for coldkey, bond in bonds.items():
+            assert self.currency.reserved(coldkey) >= bond, coldkey.hex()
         for netuid in self.subnets.netuids():
             assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
@@ -507,7 +520,8 @@ class Neurons(
 
     def _ensure_new(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> None:
         ensure((netuid, hotkey) not in self.uids, Error.AlreadyRegistered)
-        ensure(self.coldkeys.get(hotkey) in (None, coldkey), Error.HotkeyOfAnother)
+        own = hotkey == coldkey or self.coldkeys.get(hotkey) in (None, coldkey)
+        ensure(own, Error.HotkeyOfAnother)
 
     def _own(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> int:
         uid = self.uids.get(netuid, hotkey)

@@ -1,8 +1,9 @@
 """Subnets: one market for one kind of work each, its owner, and the numbers that rule it.
 
 A number changes in two steps: `set_hyperparameter` schedules it, and it comes into force in the block after
-the subnet's next epoch. Inside the freeze window before an epoch nothing can be scheduled. When epochs are is
-written in one calendar, so that a block looks at those that are due and at no other subnet.
+the subnet's next epoch. Inside the freeze window before an epoch, and in the epoch's block, nothing can be
+scheduled. When epochs are is written in one calendar, so that a block looks at those that are due and at no
+other subnet.
 """
 
 import enum
@@ -30,8 +31,14 @@ MOST_BALANCE = 10**24
 """planck; a bound on amounts, far from the edge of u128"""
 LEAST_PRICE = 10
 """planck; from nothing no price rises, however many register."""
+MOST_SUBNETS = 128
+"""No chain may have more subnets: emission is allocated to all of them in one block."""
 MOST_BLOCKS = 10**7
 """A bound on durations, in blocks."""
+
+
+ALLOCATION = db(reads=2 + 2 * MOST_SUBNETS, writes=1 + MOST_SUBNETS)
+"""The weight of Incentive.allocate at most."""
 
 
 class Kind(enum.Enum):
@@ -116,7 +123,7 @@ class Hyperparameters:
     commit_reveal: Annotated[u8, Within(0, 1)] = 1  # 1: rows are committed, then revealed; 0: set in the open
     reveal_period: Annotated[u32, Within(1, 10)] = 1  # epochs from a commit to its reveal
     bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
-    vesting_rounds: Annotated[u32, Within(0, 1_000)] = 40  # over which what a miner earned becomes its own
+    vesting_rounds: Annotated[u32, Within(0, 100)] = 40  # over which what a miner earned becomes its own
     stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
 
     def longest_round(self) -> int:
@@ -274,18 +281,12 @@ class Error(PalletError):
     )
     FixedAtCreation = "A model keeps its shape; create another subnet for a model of another shape."
     Frozen = (
-        "Nothing is scheduled in the freeze window before an epoch, or before changes of the last one are in "
-        "force, in the block after it; send this again then."
+        "Nothing is scheduled in the freeze window before an epoch, nor in the epoch's block; send this "
+        "again after it."
     )
     AlreadyPaused = "The subnet is paused already; nothing is left to do."
     NotPaused = "The subnet is not paused; nothing is left to do."
     Paused = "The subnet is paused; wait until root has unpaused it."
-
-
-def create_weight(runtime: Any, kind: Kind, owner: AccountId, settings: list[Setting]) -> Weight:
-    """Return the weight of create: what was minted until now is split among the subnets there are."""
-    subnets = len(runtime.subnets.netuids())
-    return db(reads=5 + 2 * subnets, writes=6 + subnets)
 
 
 class Shares(Protocol):
@@ -312,13 +313,14 @@ class Subnets(
     system: BlockNumberProvider = coupled()
     incentive: Shares = coupled()
 
-    max_subnets: u16 = constant(128)
+    max_subnets: u16 = constant(MOST_SUBNETS)
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)
     hyperparameters: Map[u16, Hyperparameters] = storage(hasher=twox_64_concat)
     pending_changes: DoubleMap[u16, Parameter, Change] = storage(hasher=twox_64_concat)
     paused: Map[u16, bool] = storage(default=False, hasher=twox_64_concat)
     calendar: Value[list[tuple[BlockNumber, u16]]] = storage(default=[])  # (next epoch, netuid), ascending
+    epochs_ended: Value[list[u16]] = storage(default=[])  # in the last block
     trained: Value[list[u16]] = storage(default=[])
 
     def genesis(self, config: Mapping[str, Any]) -> None:
@@ -333,22 +335,26 @@ class Subnets(
             self._add(netuid, Kind[section["kind"]], owner, Hyperparameters(**chosen))
 
     def on_initialize(self, now: int) -> Weight:
-        """Bring into force what was scheduled for this block, unless its subnet's epoch is late."""
-        late = [netuid for due, netuid in self.calendar.get() if due < now]
-        scheduled = list(self.pending_changes.items())
-        due = [entry for entry in scheduled if entry[1].at <= now and entry[0][0] not in late]
-        if any(parameter is Parameter.emission_share for (_, parameter), _ in due):
-            self.incentive.allocate()
-        for (netuid, parameter), change in due:
-            self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, change.value)
-            del self.pending_changes[netuid, parameter]
-            if parameter is Parameter.tempo:
-                self._enter(netuid, now - 1 + change.value)
-            self.deposit(HyperparameterSet(netuid, parameter, change.value))
-        allocated = 2 * len(self.netuids()) if due else 0
-        return db(reads=2 + len(scheduled) + len(due) + allocated, writes=3 * len(due) + allocated)
+        """Bring into force what was scheduled for after the epochs that ended in the last block."""
+        weight = db(reads=1, writes=1)
+        for netuid in self.epochs_ended.get():
+            for parameter, change in self.pending_changes.under(netuid):
+                weight += self._apply(netuid, parameter, change.value, now)
+        self.epochs_ended.kill()
+        return weight
 
-    @call(0, weight=create_weight)
+    def _apply(self, netuid: int, parameter: Parameter, value: int, now: int) -> Weight:
+        shares_change = parameter is Parameter.emission_share
+        if shares_change:
+            self.incentive.allocate()
+        self.hyperparameters[netuid] = _with(self.hyperparameters[netuid], parameter, value)
+        del self.pending_changes[netuid, parameter]
+        if parameter is Parameter.tempo:
+            self._enter(netuid, now - 1)
+        self.deposit(HyperparameterSet(netuid, parameter, value))
+        return db(reads=3, writes=3) + (ALLOCATION if shares_change else Weight())
+
+    @call(0, weight=ALLOCATION + db(reads=2, writes=5))
     def create(
         self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
     ) -> None:
@@ -362,7 +368,7 @@ class Subnets(
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=105, writes=1))
+    @call(1, weight=db(reads=56, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)
@@ -371,10 +377,8 @@ class Subnets(
         ensure(in_bounds(name, value), Error.OutOfBounds)
         now = self.system.number.get()
         epoch = self.next_epoch(netuid, now)
-        ensure(epoch - now > self.parameters(netuid).freeze_window, Error.Frozen)
-        # Invariant: what is scheduled in a subnet comes into force at once, so no half of it ever rules.
-        together = all(change.at == epoch + 1 for _, change in self.pending_changes.under(netuid))
-        ensure(together, Error.Frozen)
+        frozen = epoch - now <= self.parameters(netuid).freeze_window
+        ensure(not frozen and netuid not in self.epochs_ended.get(), Error.Frozen)
         self.pending_changes[netuid, name] = Change(value, epoch + 1)
         ensure(contradiction(self._as_scheduled(netuid)) is None, Error.Contradiction)
         self.deposit(HyperparameterScheduled(netuid, name, value, epoch + 1))
@@ -396,11 +400,11 @@ class Subnets(
 
     @call(4, weight=db(reads=4, writes=2))
     def unpause(self, origin: Root, netuid: u16) -> None:
-        """Let a paused subnet work again; its next epoch is a tempo away, so that rows can be opened."""
-        tempo = self.parameters(netuid).tempo
+        """Let a paused subnet work again; its next epoch leaves judges time to open their rows."""
+        self.parameters(netuid)
         ensure(self.paused[netuid], Error.NotPaused)
         del self.paused[netuid]
-        self._enter(netuid, self.system.number.get() + tempo)
+        self._enter(netuid, self.system.number.get())
         self.deposit(NetworkUnpaused(netuid))
 
     # What other pallets use.
@@ -459,12 +463,13 @@ class Subnets(
 
         Those that are paused let theirs pass. Who is not taken is due in the next block.
         """
-        due = {netuid: at for at, netuid in self.calendar.get() if at <= now}
+        due = [netuid for at, netuid in self.calendar.get() if at <= now]
         passing = [netuid for netuid in due if self.paused[netuid]]
         taken = [netuid for netuid in due if netuid not in passing][:most]
         for netuid in (*passing, *taken):
-            tempo = self.parameters(netuid).tempo
-            self._enter(netuid, now + tempo - (now - due[netuid]) % tempo)
+            self._enter(netuid, now)
+        if due:
+            self.epochs_ended.put([*passing, *taken])
         return taken
 
     def try_state(self) -> None:
@@ -475,10 +480,10 @@ class Subnets(
         assert self.trained.get() == [netuid for netuid in self.netuids() if self.is_training(netuid)]
         assert all(self.exists(netuid) for netuid in self.paused.keys())  # noqa: SIM118
         due = {netuid: at for at, netuid in calendar}
-        scheduled: dict[int, int] = {}
         for (netuid, _), change in self.pending_changes.items():
-            assert change.at <= max(due[netuid], self.system.number.get() + 1) + 1
-            assert scheduled.setdefault(netuid, change.at) == change.at
+            now = self.system.number.get()
+            assert change.at <= max(due[netuid], now + 1) + 1
+            assert change.at > now or due[netuid] <= now or netuid in self.epochs_ended.get()
         for netuid in self.netuids():
             assert problem_with(self.parameters(netuid)) is None, netuid
             assert problem_with(self._as_scheduled(netuid)) is None, netuid
@@ -499,19 +504,27 @@ class Subnets(
         now = self.system.number.get()
         self.networks[netuid] = Network(kind, owner, now)
         self.hyperparameters[netuid] = chosen
-        self._enter(netuid, first_epoch(now, netuid, chosen.tempo))
+        self._put_epoch(netuid, epoch_after(now, netuid, chosen.tempo))
         if kind is Kind.Training:
             self.trained.put(sorted([*self.trained.get(), netuid]))
         self.deposit(NetworkAdded(netuid, kind, owner))
 
-    def _enter(self, netuid: int, epoch: int) -> None:
-        """Write a subnet's next epoch into the calendar."""
+    def _enter(self, netuid: int, last: int) -> None:
+        """Write the epoch after one in block `last` into the calendar.
+
+        Where that one was late, or the tempo is another since, it is half a tempo later at least: judges get
+        time to reveal their rows.
+        """
+        tempo = self.parameters(netuid).tempo
+        self._put_epoch(netuid, epoch_after(last + (tempo - 1) // 2, netuid, tempo))
+
+    def _put_epoch(self, netuid: int, epoch: int) -> None:
         others = [entry for entry in self.calendar.get() if entry[1] != netuid]
         self.calendar.put(sorted([*others, (epoch, netuid)]))
 
 
-def first_epoch(now: int, netuid: int, tempo: int) -> int:
-    """Return the block after `now` for the first epoch; the netuid spreads subnets over blocks."""
+def epoch_after(now: int, netuid: int, tempo: int) -> int:
+    """Return the first block after `now` for an epoch; the netuid spreads subnets over blocks."""
     return now + tempo - (now + netuid) % tempo
 
 

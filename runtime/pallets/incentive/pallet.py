@@ -135,20 +135,15 @@ class Incentive(Pallet[Event, NoError]):
 
     def allocate(self) -> None:
         """Split what was minted until now among the subnets, by the shares in force."""
-        self._pots.allocate(self._parts())
+        unallocated = self.unallocated.get()
+        if unallocated:
+            netuids = self.subnets.netuids()
+            shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
+            self._pots.allocate(dict(zip(netuids, apportion(unallocated, shares), strict=True)))
 
     def waiting(self, netuid: int) -> Balance:
-        """Return what an epoch could pay now: the pot, what was carried over, and a part of the rest."""
-        return self._pots.waiting(netuid) + self._parts().get(netuid, 0)
-
-    def _parts(self) -> dict[int, Balance]:
-        """Return what of everything unallocated is whose."""
-        unallocated = self.unallocated.get()
-        if not unallocated:
-            return {}
-        netuids = self.subnets.netuids()
-        shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
-        return dict(zip(netuids, apportion(unallocated, shares), strict=True))
+        """Return what an epoch could pay now, of what is allocated: the pot, and what was carried over."""
+        return self._pots.waiting(netuid)
 
     def end_round(self, netuid: int) -> None:
         """Count a round of a training subnet that is over."""
@@ -256,8 +251,9 @@ class Incentive(Pallet[Event, NoError]):
         uids = range(max(seats, default=-1) + 1)
         updated = [self.weights.updated_at(netuid, uid) for uid in uids]
         permit = [self.validator_permit[netuid, uid] for uid in uids]
-        if chosen.commit_reveal and CONSENSUS[chosen.consensus] == "yuma3":
-            # Where rows are sealed, one that was opened earlier counts no more; median sees to it itself.
+        count_once = chosen.commit_reveal or self.subnets.is_training(netuid)
+        if count_once and CONSENSUS[chosen.consensus] == "yuma3":
+            # Rows that were sealed or come from rounds are for one epoch; median sees to it itself.
             since = self.last_epoch[netuid]
             permit = [held and opened >= since for held, opened in zip(permit, updated, strict=True)]
         return EpochInput(

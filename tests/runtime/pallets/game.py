@@ -159,8 +159,16 @@ class Game:
                 self._count(type(event).__name__)
             elif isinstance(event, EmissionPaid) and event.nominators:
                 self._count("dividend that was shared")
+        self._check_bonds()
         self._check_rows()
         self._check_seals(events)
+
+    def _check_bonds(self) -> None:
+        """Nothing is set aside but the bonds of those who hold a uid."""
+        bonds = dict.fromkeys(self.coldkeys, 0)
+        for _, neuron in self.runtime.neurons.neurons.items():
+            bonds[neuron.coldkey] += neuron.bond
+        assert {who: self.runtime.balances.reserved(who) for who in bonds} == bonds
 
     def _check_rows(self) -> None:
         neurons, weights, incentive = self.runtime.neurons, self.runtime.weights, self.runtime.incentive
@@ -276,11 +284,12 @@ class Game:
         netuid = _one(NETUIDS, move.where)
         listed = self.runtime.neurons.listed(netuid)
         if listed:
-            uid, neurons = _one(listed, move.who)[0], self.runtime.neurons
+            (uid, neuron), neurons = _one(listed, move.who), self.runtime.neurons
+            seat = netuid, uid, neuron.registered_at - (move.what % 7 == 6)
             audits: tuple[Callable[[], Any], ...] = (
-                lambda: neurons.hold(netuid, uid),
-                lambda: neurons.release(netuid, uid),
-                lambda: neurons.slash(netuid, uid, _one((1, 333_333, 1_000_000), move.what >> 2)),
+                lambda: neurons.hold(*seat),
+                lambda: neurons.release(*seat),
+                lambda: neurons.slash(*seat, _one((1, 333_333, 1_000_000), move.what >> 2)),
             )
             _one(audits, move.what)()
 

@@ -92,32 +92,84 @@ def test_the_next_epoch_of_a_late_subnet_is_the_next_block_and_it_is_frozen():
 def test_a_paused_subnet_lets_its_epochs_pass():
     ext = crowd()
     assert_ok(ext, Root(), "Subnets", "pause", 21)
-    assert run(ext, 30) == {19: [1, 41], 20: [61, 81]}
+    assert run(ext, 29) == {19: [1, 41], 20: [61, 81]}
     assert_ok(ext, Root(), "Subnets", "unpause", 21)
-    assert run(ext, 50) == {39: [1, 41], 40: [61, 81], 50: [21]}
+    assert run(ext, 40) == {39: [1, 21], 40: [41, 61]}
     assert ext.runtime.incentive.epochs_run(21) == 1
+
+
+def test_after_a_pause_judges_have_half_a_tempo():
+    ext = crowd()
+    assert_ok(ext, Root(), "Subnets", "pause", 21)
+    ext.run_to_block(30)
+    assert_ok(ext, Root(), "Subnets", "unpause", 21)
+    assert ext.runtime.subnets.next_epoch(21, 30) == 59  # 39 is nine blocks away
 
 
 def test_another_tempo_moves_the_next_epoch():
     ext = crowd()
     ext.run_to_block(10)
     assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 41, Parameter.tempo, 10)
-    assert run(ext, 45)[30] == [41]  # the epoch in block 19 came a block late
-    assert ext.runtime.subnets.next_epoch(41, 45) == 50
+    assert run(ext, 45)[29] == [41]
+    assert ext.runtime.subnets.next_epoch(41, 45) == 49
     assert_noop(ext, EVE, "Subnets", "set_hyperparameter", 7, Parameter.tempo, 9, error=Error.UnknownSubnet)
+
+
+def touched(ext: Externalities) -> int:
+    """Return how many entries of the state the hooks of the next block read or write."""
+    ext.close_block()
+    ext.open_block()
+    read = len(ext.overlay._read)
+    ext.close_block()
+    return read + len(ext.overlay.changes)
 
 
 def test_idle_subnets_cost_a_block_nothing():
     def changed(count: int) -> int:
         subnets = {netuid: subnet() for netuid in range(1, count + 1)}
-        ext = market(subnets=subnets, neurons={}, incentive={}, constants={"Subnets": {"MaxSubnets": 128}})
-        ext.close_block()
-        ext.open_block()  # block 2: the first epoch of 128 subnets is in block 12
-        read = len(ext.overlay._read)
-        ext.close_block()
-        return read + len(ext.overlay.changes)
+        # block 2: the first epoch of 128 subnets is in block 12
+        return touched(market(subnets=subnets, neurons={}, incentive={}))
 
     assert changed(8) == changed(1)
+
+
+def test_what_is_scheduled_costs_nothing_before_its_time():
+    def changed(count: int) -> int:
+        ext = market()
+        for parameter in list(Parameter)[:count]:
+            value = getattr(ext.runtime.subnets.parameters(1), parameter.name)
+            assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 1, parameter, value)
+        return touched(ext)
+
+    assert changed(30) == changed(0)
+
+
+def test_judges_have_half_a_tempo_at_least():
+    """Two crowds keep each other waiting; tempos change as well."""
+    tempos = {1: 8, 9: 8, 17: 8, 25: 8, 2: 2, 3: 2, 4: 2}
+    ext = market(
+        subnets={netuid: subnet(tempo=tempo, freeze_window=1) for netuid, tempo in tempos.items()},
+        neurons={},
+        incentive={},
+        constants={"Incentive": {"MaxEpochsPerBlock": 1}},
+    )
+    last: dict[int, int] = {}
+    late = 0
+    while ext.number < 60:
+        ext.run_to_block(ext.number + 1)
+        ext.runtime.try_state()
+        for netuid in ran(ext):
+            pause = ext.number - last.get(netuid, -99)
+            assert pause >= tempos[netuid] // 2
+            late += pause < tempos[netuid]
+            last[netuid] = ext.number
+    assert late, "no epoch was ever late"
+
+
+def test_a_shorter_tempo_leaves_the_judges_time():
+    ext = market(subnets={1: subnet()}, neurons={}, incentive={})
+    assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 1, Parameter.tempo, 7)
+    assert list(run(ext, 40)) == [FIRST, 27, 34]  # 20 would be the first multiple
 
 
 def test_a_change_of_shares_counts_from_the_block_it_is_made_in():

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,8 +199,9 @@ def test_what_nobody_earned_is_carried_over_and_paid_later():
     ext.runtime.try_state()
 
 
-def test_rows_of_an_earlier_epoch_pay_nobody_again():
-    ext = alone()
+@pytest.mark.parametrize("chosen", [{}, {"consensus": 1}, {"consensus": 1, "commit_reveal": 1}])
+def test_rows_of_an_earlier_epoch_pay_nobody_again(chosen):
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": NUMBERS | chosen}})
     judged(ext)
     ext.run_to_block(EPOCH + 20)
     assert epoch_events(ext)[-1] == EmissionCarried(TRAINING, 20 * ASY * 4 // 5)

@@ -112,6 +112,14 @@ def test_nobody_takes_over_the_hotkey_of_a_neuron_that_has_lost_its_seat():
     assert_ok(ext, ALICE, *call)
 
 
+def test_an_account_is_always_its_own_hotkey():
+    ext = market()
+    register(ext, DAVE, CAROL, netuid=INFERENCE)
+    assert_noop(ext, EVE, "Neurons", "burned_register", TRAINING, CAROL, RICH, error=Error.HotkeyOfAnother)
+    register(ext, CAROL, CAROL)
+    ext.runtime.try_state()
+
+
 def test_a_swapped_hotkey_stays_its_coldkeys():
     ext = market()
     assert_ok(ext, BOB, "Neurons", "swap_hotkey", TRAINING, HOT_BOB, HOT_CAROL)

@@ -29,7 +29,8 @@ from tests.runtime.pallets.market import (
 
 ROUNDS = 4
 EPOCH, TEMPO = 19, 20
-MINER = 2
+MINER, SEATED = 2, 1
+"""Carol's uid, and the block it was taken in."""
 BOND = 500 * ASY
 RICH = 10**30
 amounts = st.integers(0, 10**20)
@@ -163,7 +164,7 @@ def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
     incentive.end_round(TRAINING)
     held = incentive.vesting_of(TRAINING, MINER)
     issued, free = balances.total_issuance.get(), balances.free(CAROL)
-    burnt = ext.runtime.neurons.slash(TRAINING, MINER, part)
+    burnt = ext.runtime.neurons.slash(TRAINING, MINER, SEATED, part)
     bond, unvested = -(-BOND * part // PPM), held * 3 // 4
     assert 0 <= burnt - bond - unvested * part // PPM <= ROUNDS
     assert balances.total_issuance.get() == issued - burnt
@@ -178,9 +179,9 @@ def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
 def test_who_has_lost_its_whole_bond_has_lost_its_seat():
     ext = vesting_market()
     run(ext, EPOCH)
-    ext.runtime.neurons.hold(TRAINING, MINER)
+    ext.runtime.neurons.hold(TRAINING, MINER, SEATED)
     held = ext.runtime.incentive.vesting_of(TRAINING, MINER)
-    assert ext.runtime.neurons.slash(TRAINING, MINER, PPM) == BOND + held > BOND
+    assert ext.runtime.neurons.slash(TRAINING, MINER, SEATED, PPM) == BOND + held > BOND
     assert ext.runtime.neurons.neuron(TRAINING, MINER) is None
     assert NeuronDeregistered(TRAINING, MINER, HOT_CAROL, CAROL, 0) in ext.new_events()
     assert ext.runtime.balances.reserved(CAROL) == BOND  # that of the other subnet
@@ -190,17 +191,38 @@ def test_who_has_lost_its_whole_bond_has_lost_its_seat():
 def test_nobody_leaves_while_its_work_is_judged():
     ext = vesting_market()
     neurons = ext.runtime.neurons
-    neurons.hold(TRAINING, MINER)
-    neurons.hold(TRAINING, MINER)
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.hold(TRAINING, MINER, SEATED)
     leave = ("Neurons", "deregister", TRAINING, HOT_CAROL)
     assert_noop(ext, CAROL, *leave, error=Error.UnderAudit)
     assert_ok(ext, CAROL, "Neurons", "swap_hotkey", TRAINING, HOT_CAROL, ALICE)
     ext.run_to_block(40)  # past the immunity period of 30 blocks
     neurons = ext.runtime.neurons
     assert neurons.prune_order(TRAINING) == [0, 1, 3]
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert MINER not in neurons.prune_order(TRAINING)
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert neurons.prune_order(TRAINING) == [0, 1, MINER, 3]
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, ALICE)
+
+
+def test_what_was_noted_of_a_neuron_does_not_befall_who_holds_its_uid_next():
+    ext = vesting_market()
+    neurons = ext.runtime.neurons
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.hold(TRAINING, MINER, SEATED)
+    ext.run_to_block(5)
+    ext.runtime.neurons.slash(TRAINING, MINER, SEATED, PPM)
+    assert_ok(ext, ALICE, "Neurons", "burned_register", TRAINING, HOT_EVE, RICH)
+    neurons = ext.runtime.neurons
+    assert neurons.uid_of(TRAINING, HOT_EVE) == MINER
+    neurons.hold(TRAINING, MINER, 5)
+    neurons.release(TRAINING, MINER, SEATED)
+    assert neurons.slash(TRAINING, MINER, SEATED, PPM) == 0
+    assert_noop(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_EVE, error=Error.UnderAudit)
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.release(TRAINING, MINER, 5)
+    assert_ok(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_EVE)
+    assert ext.runtime.neurons.slash(TRAINING, MINER, 5, PPM) == 0
+    ext.runtime.try_state()
