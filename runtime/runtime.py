@@ -117,7 +117,7 @@ class AssayRuntime(Runtime):
         currency=balances,
         staking=staking,
         earnings="incentive",
-        hygiene=("weights", "incentive"),
+        hygiene=("weights", "incentive", "verification"),
         weights="weights",
     )
     weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")

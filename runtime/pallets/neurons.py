@@ -184,7 +184,7 @@ def seat_weight(runtime: Any, netuid: int, *arguments: Any) -> Weight:
     """Return the weight of a call that may empty a seat: it reads all neurons and all rows about them."""
     chosen = runtime.subnets.hyperparameters.get(netuid)
     seats = chosen.max_uids if chosen else 0
-    return db(reads=20 + 6 * seats, writes=25 + 2 * seats)
+    return db(reads=20 + 6 * seats, writes=25 + 3 * seats)
 
 
 class SubnetsOf(Protocol):

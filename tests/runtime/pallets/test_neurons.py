@@ -155,7 +155,7 @@ def test_the_weight_of_a_seat_that_changes_hands_grows_with_the_subnet():
             ext.runtime.call("Neurons", "deregister", TRAINING, HOT_CAROL),
         ]
         weighed[seats] = [ext.runtime.info(call).weight.ref_time for call in calls]
-    assert weighed == {seats: [(6 * seats + 20) * READ + (2 * seats + 25) * WRITE] * 2 for seats in weighed}
+    assert weighed == {seats: [(6 * seats + 20) * READ + (3 * seats + 25) * WRITE] * 2 for seats in weighed}
     unknown = ext.runtime.call("Neurons", "deregister", 9, HOT_CAROL)
     assert ext.runtime.info(unknown).weight.ref_time == 20 * READ + 25 * WRITE
 
