@@ -28,6 +28,7 @@ from miners.config import parser_of
 from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
+from runtime.pallets import neurons, subnets, weights
 from runtime.pallets.free_calls import NUMBERS
 from runtime.pallets.subnets import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
@@ -213,6 +214,18 @@ def refusals() -> str:
     return "\n".join(lines)
 
 
+def errors() -> str:
+    """Return why the calls of the market are refused, and what to do then."""
+    rows = ["| error | cause | remedy |", "|---|---|---|"]
+    for module in (subnets, neurons, weights):
+        for error in module.Error:
+            cause, _, remedy = error.value.partition("; ")
+            assert remedy, f"{error} does not say what to do"
+            place = module.__name__.rpartition(".")[2].capitalize()
+            rows.append(f"| `{place}.{error.name}` | {cause} | {remedy.removesuffix('.')} |")
+    return "\n".join(rows)
+
+
 def void_reasons() -> str:
     """Return why a round may be void."""
     return ", ".join(f"`{reason.name}` {reason.value}" for reason in VoidReason)
@@ -320,6 +333,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "channels": channels,
     "clients": matrix.table,
     "commands": commands,
+    "errors": errors,
     "faults": faults,
     "key_types": key_types,
     "metrics": metrics,
