@@ -27,7 +27,8 @@ from bench.attacks import U16, UNCAPPED, Floats, Market, Say, incentives, play, 
 from bench.record import finish, parser
 from runtime.frame.testing import assert_ok
 from runtime.pallets.incentive.terms import CONSENSUS
-from runtime.pallets.subnets import ASY, Hyperparameters, Kind
+from runtime.pallets.subnets.numbers import ASY, Hyperparameters
+from runtime.pallets.subnets.types import Kind
 from tests.runtime.pallets.market import ALICE, BOB, market, text
 
 STAKES = (0.2, 0.4, 0.45, 0.49, 0.5, 0.51, 0.6)

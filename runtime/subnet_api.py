@@ -13,8 +13,9 @@ from runtime.frame.declare import SignedOrigin
 from runtime.frame.errors import DispatchError, DispatchErrorKind, PalletError
 from runtime.native import Bound
 from runtime.pallets.incentive.epoch import run_epoch
-from runtime.pallets.neurons import Axon, Identity, Neuron
-from runtime.pallets.subnets import MOST_UIDS, Hyperparameters, Kind, Parameter
+from runtime.pallets.neurons.types import Axon, Identity, Neuron
+from runtime.pallets.subnets.numbers import MOST_UIDS, Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Kind
 from runtime.pallets.weights import Row, WeightCommit
 from runtime.primitives.header import Digest
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u128

@@ -19,7 +19,7 @@ from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, storage
 from runtime.frame.traits import BlockNumberProvider
-from runtime.pallets.subnets import BOUNDS, MOST_UIDS, Hyperparameters
+from runtime.pallets.subnets.numbers import BOUNDS, MOST_UIDS, Hyperparameters
 from runtime.primitives.commitments import Listed, Salt, weights_commitment
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.pairs import Pairs

@@ -28,9 +28,8 @@ from miners.config import parser_of
 from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
-from runtime.pallets import neurons, subnets, weights
 from runtime.pallets.free_calls import NUMBERS
-from runtime.pallets.subnets import BOUNDS, Hyperparameters
+from runtime.pallets.subnets.numbers import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
@@ -217,12 +216,12 @@ def refusals() -> str:
 def errors() -> str:
     """Return why the calls of the market are refused, and what to do then."""
     rows = ["| error | cause | remedy |", "|---|---|---|"]
-    for module in (subnets, neurons, weights):
-        for error in module.Error:
+    for name in ("subnets", "neurons", "weights"):
+        spec = spec_of(type(AssayRuntime.declared[name]))
+        for error in spec.error or ():
             cause, _, remedy = error.value.partition("; ")
             assert remedy, f"{error} does not say what to do"
-            place = module.__name__.rpartition(".")[2].capitalize()
-            rows.append(f"| `{place}.{error.name}` | {cause} | {remedy.removesuffix('.')} |")
+            rows.append(f"| `{spec.name}.{error.name}` | {cause} | {remedy.removesuffix('.')} |")
     return "\n".join(rows)
 
 

@@ -8,8 +8,10 @@ from runtime.apis import NATIVE, answer
 from runtime.frame.api import ApiTrap
 from runtime.frame.base import Call, RuntimeCall
 from runtime.pallets.incentive.pallet import EmissionPaid, EpochRun
-from runtime.pallets.neurons import Axon, Identity, NeuronDeregistered, NeuronRegistered
-from runtime.pallets.subnets import Change, Hyperparameters, Kind, Parameter
+from runtime.pallets.neurons.messages import NeuronDeregistered, NeuronRegistered
+from runtime.pallets.neurons.types import Axon, Identity
+from runtime.pallets.subnets.numbers import Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Change, Kind
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.scale import codec

@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from runtime.pallets.incentive.terms import Row
-from runtime.pallets.neurons import Neuron, Roster
-from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.neurons.types import Neuron, Roster
+from runtime.pallets.subnets.numbers import Hyperparameters
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.types import AccountId, Balance
 

@@ -23,8 +23,8 @@ from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
 from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
-from runtime.pallets.neurons import Neuron, Roster
-from runtime.pallets.subnets import ASY, PPM, Hyperparameters
+from runtime.pallets.neurons.types import Neuron, Roster
+from runtime.pallets.subnets.numbers import ASY, PPM, Hyperparameters
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import u16, u32

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested, EpochRun
-from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed, PruneWarning
+from runtime.pallets.neurons.messages import NeuronRegistered, NeuronSlashed, PruneWarning
 from runtime.pallets.staking.messages import Slashed
 from runtime.pallets.staking.types import Staked, ValidatorPrefs
-from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
+from runtime.pallets.subnets.numbers import BOUNDS, Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Kind, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.types import AccountId

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.incentive.messages import EpochRun
-from runtime.pallets.subnets import Error, HyperparameterSet, Kind, Parameter
+from runtime.pallets.subnets.messages import Error, HyperparameterSet
+from runtime.pallets.subnets.numbers import Parameter
+from runtime.pallets.subnets.types import Kind
 from tests.runtime.pallets.market import ASY, EVE, NUMBERS, market, text
 
 TEMPO = 20

@@ -13,7 +13,8 @@ from runtime.frame.testing import assert_ok
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EpochRun
 from runtime.pallets.incentive.terms import EpochInput
-from runtime.pallets.subnets import Kind, Parameter
+from runtime.pallets.subnets.numbers import Parameter
+from runtime.pallets.subnets.types import Kind
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec

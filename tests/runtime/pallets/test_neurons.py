@@ -9,20 +9,17 @@ from hypothesis import strategies as st
 from runtime.frame.declare import READ, WRITE, Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets import subnets
-from runtime.pallets.neurons import (
-    Axon,
+from runtime.pallets.neurons.messages import (
     AxonServed,
-    BurnPrice,
     Error,
     HotkeySwapped,
-    Identity,
     IdentitySet,
-    Neuron,
     NeuronDeregistered,
     NeuronRegistered,
-    decayed,
 )
+from runtime.pallets.neurons.price import decayed
+from runtime.pallets.neurons.types import Axon, BurnPrice, Identity, Neuron
+from runtime.pallets.subnets import messages as subnets
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
     ALICE,

@@ -6,9 +6,9 @@ import pytest
 
 from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
-from runtime.pallets.neurons import AxonServed, Error, PruneWarning
-from runtime.pallets.subnets import Error as SubnetsError
-from runtime.pallets.subnets import Parameter
+from runtime.pallets.neurons.messages import AxonServed, Error, PruneWarning
+from runtime.pallets.subnets.messages import Error as SubnetsError
+from runtime.pallets.subnets.numbers import Parameter
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
     ALICE,

@@ -12,27 +12,26 @@ from miners.parameters import TrainingParameters
 from runtime.frame.declare import Root
 from runtime.frame.errors import BadOrigin, DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets.subnets import (
-    BOUNDS,
-    FIXED,
-    ROOT_ONLY,
-    Change,
+from runtime.pallets.subnets.messages import (
     Error,
-    Hyperparameters,
     HyperparameterScheduled,
     HyperparameterSet,
-    Kind,
-    Network,
     NetworkAdded,
     NetworkPaused,
     NetworkUnpaused,
     OwnerSet,
+)
+from runtime.pallets.subnets.numbers import (
+    BOUNDS,
+    FIXED,
+    ROOT_ONLY,
+    Hyperparameters,
     Parameter,
-    Setting,
     Within,
-    epoch_after,
     problem_with,
 )
+from runtime.pallets.subnets.pallet import epoch_after
+from runtime.pallets.subnets.types import Change, Kind, Network, Setting
 from tests.runtime.pallets.market import ALICE, CAROL, EVE, INFERENCE, NUMBERS, TRAINING, market
 
 NEXT_EPOCH = 19

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested
 from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
-from runtime.pallets.neurons import Error, NeuronDeregistered, NeuronSlashed
-from runtime.pallets.subnets import PPM
+from runtime.pallets.neurons.messages import Error, NeuronDeregistered, NeuronSlashed
+from runtime.pallets.subnets.numbers import PPM
 from tests.runtime.pallets.market import (
     ALICE,
     ASY,

@@ -6,9 +6,9 @@ import pytest
 
 from runtime.frame.declare import Root
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets import subnets
 from runtime.pallets.incentive.pallet import EpochRun
-from runtime.pallets.subnets import Parameter
+from runtime.pallets.subnets import messages as subnets
+from runtime.pallets.subnets.numbers import Parameter
 from runtime.pallets.weights import (
     MOST_COMMITS,
     Error,

@@ -7,177 +7,37 @@ earned least in the last epoch. Each epoch warns those who may be replaced befor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from runtime.frame.declare import Signed, call, constant, coupled, db, event
-from runtime.frame.errors import PalletError, ensure, refuse
+from runtime.frame.declare import Signed, call, constant, coupled, db
+from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, storage
 from runtime.frame.traits import BlockNumberProvider, Currency
-from runtime.pallets.subnets import PPM, Hyperparameters, Network
+from runtime.pallets.neurons.couplings import Earnings, Hygiene, Sealed, Stakes, SubnetsOf
+from runtime.pallets.neurons.messages import (
+    AxonServed,
+    Error,
+    Event,
+    HotkeySwapped,
+    IdentitySet,
+    NeuronDeregistered,
+    NeuronRegistered,
+    NeuronSlashed,
+    PruneWarning,
+)
+from runtime.pallets.neurons.price import clamped, decayed, raised
+from runtime.pallets.neurons.types import Axon, BurnPrice, Identity, Neuron, Roster, Url
+from runtime.pallets.subnets.numbers import PPM, Hyperparameters
 from runtime.primitives.addresses import is_url, may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
-from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
+from runtime.primitives.shapes import u16, u32, u128
 from runtime.primitives.ss58 import account_of
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm, Weight
 
-PRICE_STEP_PPM = 1_260_000
-"""Each registration raises the price by this factor: three of them double it."""
-MOST_HALVINGS = 128
-"""No price of u128 survives more."""
-
-Url = Annotated[str, Bounded(128)]
 BY_UID = (twox_64_concat, twox_64_concat)
 BY_HOTKEY = (twox_64_concat, blake2_128_concat)
-
-
-@struct("pallet_neurons::types::Neuron")
-class Neuron:
-    """A seat in a subnet."""
-
-    hotkey: AccountId
-    coldkey: AccountId
-    registered_at: BlockNumber
-    bond: Balance
-
-
-@struct("pallet_neurons::types::Axon")
-class Axon:
-    """Where a neuron answers, and the version of the protocol it speaks there."""
-
-    url: Url
-    protocol: u16
-    served_at: BlockNumber
-
-
-@struct("pallet_neurons::types::BurnPrice")
-class BurnPrice:
-    """The registration price as it was right after the last registration."""
-
-    price: Balance
-    updated_at: BlockNumber
-
-
-@struct("pallet_neurons::types::Identity")
-class Identity:
-    """What a neuron says about itself; nobody checks it."""
-
-    name: Annotated[str, Bounded(64)]
-    url: Url
-    description: Annotated[str, Bounded(256)]
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """Everybody in a subnet at one moment: neurons by ascending uid, stakes by uid, the owner's uid."""
-
-    listed: list[tuple[int, Neuron]]
-    stakes: dict[int, Balance]
-    owner_uid: int | None
-
-
-@event
-class NeuronRegistered:
-    """A hotkey took a uid."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    burned: u128
-
-
-@event
-class NeuronDeregistered:
-    """A neuron left or was replaced; its bond is free again."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    bond: u128
-
-
-@event
-class PruneWarning:
-    """From block `prunable_at` on, a newcomer to the full subnet may replace this neuron."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    prunable_at: BlockNumber
-
-
-@event
-class NeuronSlashed:
-    """A neuron has done wrong: this much of its bond, and of what had not vested, was burnt."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    bond: u128
-    vesting: u128
-
-
-@event
-class AxonServed:
-    """A neuron announced where it answers."""
-
-    netuid: u16
-    hotkey: AccountId
-    url: Url
-
-
-@event
-class HotkeySwapped:
-    """A neuron goes on under another hotkey, with uid, bond and history."""
-
-    netuid: u16
-    uid: u16
-    old: AccountId
-    new: AccountId
-
-
-@event
-class IdentitySet:
-    """A neuron said who it is."""
-
-    netuid: u16
-    hotkey: AccountId
-
-
-class Error(PalletError):
-    """Why a call about neurons is refused."""
-
-    AlreadyRegistered = "The hotkey has a uid in this subnet already; register another hotkey."
-    HotkeyOfAnother = "The hotkey belongs to another coldkey, which registered it first; make a new hotkey."
-    PriceTooHigh = "The registration price is above max_price; wait until it has fallen or raise max_price."
-    CannotAfford = (
-        "The coldkey's free balance does not cover price and bond; fund it or wait for a lower price."
-    )
-    SubnetFull = (
-        "All uids are taken, and every neuron is immune, the owner's or under audit; try again when an "
-        "immunity period has ended, which Neurons.Neurons and immunity_period tell."
-    )
-    NotRegistered = "The hotkey has no uid in this subnet; register it with Neurons.burned_register."
-    NotColdkey = "The neuron belongs to another coldkey; sign with the coldkey that registered it."
-    InvalidUrl = (
-        "The url must be http:// or https:// with a host, maybe a port, printable ASCII without spaces; "
-        "correct it."
-    )
-    ServedTooSoon = (
-        "The endpoint was changed a moment ago; wait for the subnet's serving_rate_limit (blocks)."
-    )
-    PrivateAddress = (
-        "The url's host is no public address: nobody could reach it from elsewhere; serve a public address "
-        "or a full domain name."
-    )
-    SwappedTooSoon = (
-        "The hotkey was swapped a moment ago; wait as long as the longest round of the subnet (its windows)."
-    )
-    UnderAudit = "The neuron's work is being audited; give it up when the audit has ended."
 
 
 def seat_weight(runtime: Any, netuid: int, *arguments: Any) -> Weight:
@@ -187,78 +47,7 @@ def seat_weight(runtime: Any, netuid: int, *arguments: Any) -> Weight:
     return db(reads=20 + 6 * seats, writes=25 + 3 * seats)
 
 
-class SubnetsOf(Protocol):
-    """What is asked of the Subnets pallet."""
-
-    def parameters(self, netuid: int) -> Hyperparameters:
-        """Return the numbers in force. Raises: DispatchError."""
-        ...
-
-    def ensure_working(self, netuid: int) -> Hyperparameters:
-        """Return the numbers in force of a subnet that is not paused. Raises: DispatchError."""
-        ...
-
-    def network(self, netuid: int) -> Network:
-        """Return kind and owner. Raises: DispatchError."""
-        ...
-
-    def netuids(self) -> list[int]:
-        """Return all subnets, ascending."""
-        ...
-
-    def next_epoch(self, netuid: int, now: int) -> int:
-        """Return the block of the first epoch after `now`."""
-        ...
-
-
-class Stakes(Protocol):
-    """What is asked of the Staking pallet."""
-
-    def stake_of(self, stash: AccountId) -> Balance:
-        """Return the stake behind a stash."""
-        ...
-
-
-class Earnings(Protocol):
-    """What is asked of the Incentive pallet."""
-
-    def emission_of(self, netuid: int, uid: int) -> Balance:
-        """Return what a neuron earned in the last epoch."""
-        ...
-
-    def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:
-        """Burn a part of what a neuron has earned and not got yet; return how much."""
-        ...
-
-
-class Hygiene(Protocol):
-    """A pallet that keeps something under a uid."""
-
-    def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
-        """Remove everything about a neuron that is leaving."""
-        ...
-
-
-class Sealed(Protocol):
-    """What is asked of the Weights pallet."""
-
-    def forget_commits(self, netuid: int, hotkey: AccountId) -> None:
-        """Give up what a hotkey has sealed, because nobody can open it any more."""
-        ...
-
-
-class Neurons(
-    Pallet[
-        NeuronRegistered
-        | NeuronDeregistered
-        | AxonServed
-        | HotkeySwapped
-        | IdentitySet
-        | PruneWarning
-        | NeuronSlashed,
-        Error,
-    ]
-):
+class Neurons(Pallet[Event, Error]):
     """Hotkeys, coldkeys and uids of every subnet; registration, endpoints and identities."""
 
     system: BlockNumberProvider = coupled()
@@ -299,7 +88,7 @@ class Neurons(
         ensure(self.currency.usable(coldkey) >= price + chosen.uid_bond, Error.CannotAfford)
         uid = self._free_uid(netuid, chosen)
         self.currency.burn(coldkey, price)
-        self.burn[netuid] = BurnPrice(_raised(price, chosen), self.system.number.get())
+        self.burn[netuid] = BurnPrice(raised(price, chosen), self.system.number.get())
         self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
         self.deposit(NeuronRegistered(netuid, uid, hotkey, coldkey, price))
 
@@ -416,15 +205,15 @@ class Neurons(
         """
         chosen, last = self.subnets.parameters(netuid), self.burn.get(netuid)
         if last is None:
-            return _clamped(chosen.burn_start, chosen)
-        return _clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
+            return clamped(chosen.burn_start, chosen)
+        return clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
 
     def price_after(self, netuid: int, block: int) -> Balance:
         """Return what the next registration burns when one comes in this block or a later one.
 
         Raises: DispatchError.
         """
-        return _raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
+        return raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
 
     def prune_order(self, netuid: int) -> list[int]:
         """Return the uids a newcomer may replace now, first the one to go first."""
@@ -514,7 +303,7 @@ class Neurons(
         for coldkey, bond in bonds.items():
             assert self.currency.reserved(coldkey) >= bond, coldkey.hex()
         for netuid in self.subnets.netuids():
-            assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
+            assert clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
     # Seats.
 
@@ -562,18 +351,3 @@ class Neurons(
         del self.swaps[netuid, uid]
         freed = self.currency.unreserve(neuron.coldkey, neuron.bond)
         self.deposit(NeuronDeregistered(netuid, uid, neuron.hotkey, neuron.coldkey, freed))
-
-
-def decayed(price: Balance, elapsed: int, half_life: int) -> Balance:
-    """Return a price after so many blocks: halved every half-life, on a straight line in between."""
-    halvings, rest = divmod(elapsed, half_life)
-    halved = price >> min(halvings, MOST_HALVINGS)
-    return halved - halved * rest // (2 * half_life)
-
-
-def _raised(price: Balance, chosen: Hyperparameters) -> Balance:
-    return _clamped(price * PRICE_STEP_PPM // PPM, chosen)
-
-
-def _clamped(price: Balance, chosen: Hyperparameters) -> Balance:
-    return min(max(price, chosen.burn_min), chosen.burn_max)
