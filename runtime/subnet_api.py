@@ -211,7 +211,7 @@ class SubnetApi(Bound):
         incentive.allocate()  # in this view alone: what is minted already belongs to somebody
         network, now = subnets.network(netuid), self._now()
         changes = sorted(subnets.pending_changes.under(netuid), key=lambda entry: entry[0].value)
-        carried = incentive.carried_over[netuid]
+        at, carried = subnets.changes_at(netuid, now), incentive.carried_over[netuid]
         return Metagraph(
             netuid=netuid,
             block=now,
@@ -227,7 +227,7 @@ class SubnetApi(Bound):
             carried_over=carried,
             price=self.runtime.neurons.price_at(netuid, now + 1),
             hyperparameters=subnets.parameters(netuid),
-            pending_changes=[PendingChange(name, change.value, change.at) for name, change in changes],
+            pending_changes=[PendingChange(name, value, at) for name, value in changes],
             neurons=self._neurons(netuid),
         )
 

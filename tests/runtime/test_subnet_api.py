@@ -11,7 +11,7 @@ from runtime.pallets.incentive.pallet import EmissionPaid, EpochRun
 from runtime.pallets.neurons.messages import NeuronDeregistered, NeuronRegistered
 from runtime.pallets.neurons.types import Axon, Identity
 from runtime.pallets.subnets.numbers import Hyperparameters, Parameter
-from runtime.pallets.subnets.types import Change, Kind
+from runtime.pallets.subnets.types import Kind
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.scale import codec
@@ -115,7 +115,7 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
         price=chain.runtime.neurons.price_at(NETUID, 5), hyperparameters=Hyperparameters(**NUMBERS),
         pending_changes=[PendingChange(Parameter.vesting_rounds, 9, EPOCH + 1)], neurons=[judge, miner],
     )  # fmt: skip
-    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.vesting_rounds] == Change(9, EPOCH + 1)
+    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.vesting_rounds] == 9
     detail = ask(chain, "neuron", NeuronDetail | None, b"\2\0\0\0")
     assert detail == NeuronDetail(NETUID, 4, judge, None, [(1, 65_535)], [], [])
     shown = ask(chain, "neuron", NeuronDetail | None, b"\2\0\1\0")

@@ -99,7 +99,7 @@ class Neurons(Pallet[Event, Error]):
         ensure(not self.holds[netuid, uid], Error.UnderAudit)
         self._remove(netuid, uid)
 
-    @call(2, weight=db(reads=3, writes=1))
+    @call(2, weight=db(reads=4, writes=1))
     def serve_axon(self, who: Signed, netuid: u16, url: Url, protocol: u16) -> None:
         """Announce as a hotkey where this neuron answers."""
         hotkey = AccountId(who)
@@ -177,10 +177,6 @@ class Neurons(Pallet[Event, Error]):
     def stakes(self, netuid: int) -> dict[int, Balance]:
         """Return the stake of every uid, ascending."""
         return self.roster(netuid).stakes
-
-    def stake_of(self, netuid: int, uid: int) -> Balance:
-        """Return the stake of one uid; zero where there is no neuron."""
-        return self.stakes(netuid).get(uid, 0)
 
     def owner_uid(self, netuid: int) -> int | None:
         """Return the oldest uid of the subnet's owner, which is never replaced and takes the owner's cut."""

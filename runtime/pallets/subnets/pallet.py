@@ -35,7 +35,7 @@ from runtime.pallets.subnets.numbers import (
     problem_with,
     with_value,
 )
-from runtime.pallets.subnets.types import Change, Kind, Network, Setting
+from runtime.pallets.subnets.types import Kind, Network, Setting
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.shapes import Bounded, u16, u128
 from runtime.primitives.ss58 import account_of
@@ -65,7 +65,7 @@ class Subnets(Pallet[Event, Error]):
 
     networks: Map[u16, Network] = storage(hasher=twox_64_concat)
     hyperparameters: Map[u16, Hyperparameters] = storage(hasher=twox_64_concat)
-    pending_changes: DoubleMap[u16, Parameter, Change] = storage(hasher=twox_64_concat)
+    pending_changes: DoubleMap[u16, Parameter, u128] = storage(hasher=twox_64_concat)
     paused: Map[u16, bool] = storage(default=False, hasher=twox_64_concat)
     calendar: Value[list[tuple[BlockNumber, u16]]] = storage(default=[])  # (next epoch, netuid), ascending
     epochs_ended: Value[list[u16]] = storage(default=[])  # in the last block
@@ -86,8 +86,8 @@ class Subnets(Pallet[Event, Error]):
         """Bring into force what was scheduled for after the epochs that ended in the last block."""
         weight = db(reads=1, writes=1)
         for netuid in self.epochs_ended.get():
-            for parameter, change in self.pending_changes.under(netuid):
-                weight += self._apply(netuid, parameter, change.value, now)
+            for parameter, value in self.pending_changes.under(netuid):
+                weight += self._apply(netuid, parameter, value, now)
         self.epochs_ended.kill()
         return weight
 
@@ -127,7 +127,7 @@ class Subnets(Pallet[Event, Error]):
         epoch = self.next_epoch(netuid, now)
         frozen = epoch - now <= self.parameters(netuid).freeze_window
         ensure(not frozen and netuid not in self.epochs_ended.get(), Error.Frozen)
-        self.pending_changes[netuid, name] = Change(value, epoch + 1)
+        self.pending_changes[netuid, name] = value
         ensure(contradiction(self._as_scheduled(netuid)) is None, Error.Contradiction)
         self.deposit(HyperparameterScheduled(netuid, name, value, epoch + 1))
 
@@ -206,6 +206,10 @@ class Subnets(Pallet[Event, Error]):
         due = next((due for due, listed in self.calendar.get() if listed == netuid), None)
         return refuse(Error.UnknownSubnet) if due is None else max(due, now + 1)
 
+    def changes_at(self, netuid: int, now: int) -> int:
+        """Return the block in which what is scheduled comes into force; a late epoch delays it."""
+        return now + 1 if netuid in self.epochs_ended.get() else self.next_epoch(netuid, now) + 1
+
     def take_due(self, now: int, most: int) -> list[int]:
         """Take so many subnets whose epoch is due, those that have waited longest first.
 
@@ -227,11 +231,7 @@ class Subnets(Pallet[Event, Error]):
         assert self.netuids() == sorted(self.hyperparameters.keys()) == sorted(self.networks.keys())
         assert self.trained.get() == [netuid for netuid in self.netuids() if self.is_training(netuid)]
         assert all(self.exists(netuid) for netuid in self.paused.keys())  # noqa: SIM118
-        due = {netuid: at for at, netuid in calendar}
-        for (netuid, _), change in self.pending_changes.items():
-            now = self.system.number.get()
-            assert change.at <= max(due[netuid], now + 1) + 1
-            assert change.at > now or due[netuid] <= now or netuid in self.epochs_ended.get()
+        assert all(self.exists(netuid) for (netuid, _), _ in self.pending_changes.items())
         for netuid in self.netuids():
             assert problem_with(self.parameters(netuid)) is None, netuid
             assert problem_with(self._as_scheduled(netuid)) is None, netuid
@@ -243,8 +243,8 @@ class Subnets(Pallet[Event, Error]):
 
     def _as_scheduled(self, netuid: int) -> Hyperparameters:
         chosen = self.parameters(netuid)
-        for parameter, change in self.pending_changes.under(netuid):
-            chosen = with_value(chosen, parameter, change.value)
+        for parameter, value in self.pending_changes.under(netuid):
+            chosen = with_value(chosen, parameter, value)
         return chosen
 
     def _add(self, netuid: int, kind: Kind, owner: AccountId, chosen: Hyperparameters) -> None:

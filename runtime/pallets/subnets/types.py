@@ -31,11 +31,3 @@ class Setting:
 
     parameter: Parameter
     value: u128
-
-
-@struct("pallet_subnets::types::Change")
-class Change:
-    """A scheduled value, and the block in which it comes into force."""
-
-    value: u128
-    at: BlockNumber

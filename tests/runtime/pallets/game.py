@@ -177,7 +177,7 @@ class Game:
         by_uid = (
             neurons.keys, weights.weights, weights.last_update, incentive.consensus, incentive.incentives,
             incentive.dividends, incentive.bonds, incentive.validator_permit, incentive.emission,
-            incentive.vesting, neurons.holds,
+            incentive.vesting, neurons.holds, neurons.swaps,
         )  # fmt: skip
         for rows in by_uid:
             assert {key for key, _ in rows.items()} <= seats.keys()

@@ -108,6 +108,20 @@ def test_after_a_pause_judges_have_half_a_tempo():
     assert ext.runtime.subnets.next_epoch(21, 30) == 59  # 39 is nine blocks away
 
 
+def test_what_was_scheduled_waits_for_the_epoch_after_a_pause():
+    ext = crowd()
+    assert_ok(ext, EVE, "Subnets", "set_hyperparameter", 21, Parameter.kappa_ppm, 600_000)
+    assert_ok(ext, Root(), "Subnets", "pause", 21)
+    ext.run_to_block(11)
+    assert_ok(ext, Root(), "Subnets", "unpause", 21)
+    ext.run_to_block(39)
+    ext.runtime.try_state()
+    assert ext.runtime.subnets.changes_at(21, 39) == 40
+    assert ext.runtime.subnets.parameters(21).kappa_ppm == 500_000
+    ext.run_to_block(40)
+    assert ext.runtime.subnets.parameters(21).kappa_ppm == 600_000
+
+
 def test_another_tempo_moves_the_next_epoch():
     ext = crowd()
     ext.run_to_block(10)

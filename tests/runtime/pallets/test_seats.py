@@ -8,7 +8,7 @@ from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.neurons.messages import AxonServed, Error, PruneWarning
 from runtime.pallets.subnets.messages import Error as SubnetsError
-from runtime.pallets.subnets.numbers import Parameter
+from runtime.pallets.subnets.numbers import LEAST_PRICE, Parameter
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
     ALICE,
@@ -70,6 +70,27 @@ def test_a_price_that_has_jumped_is_not_paid():
     assert ext.runtime.neurons.price(TRAINING) == spiked // 2
     assert_ok(ext, CAROL, "Neurons", "burned_register", TRAINING, HOT_CAROL, spiked // 2)
     assert ext.runtime.balances.free(CAROL) == FUNDS - spiked // 2 - BOND
+
+
+def test_the_price_stays_within_bounds_that_move():
+    ext = with_numbers(burn_start=100 * ASY, burn_max=110 * ASY)
+    register(ext, CAROL, HOT_CAROL)
+    assert ext.runtime.neurons.price(TRAINING) == 110 * ASY
+    assert_ok(ext, EVE, "Subnets", "set_hyperparameter", TRAINING, Parameter.burn_max, 50 * ASY)
+    ext.run_to_block(EPOCH + 1)
+    assert ext.runtime.neurons.price(TRAINING) == 50 * ASY
+    register(ext, DAVE, HOT_DAVE)
+    assert ext.runtime.neurons.price(TRAINING) == 50 * ASY
+    ext.runtime.try_state()
+
+
+def test_no_price_is_too_small_to_rise():
+    ext = with_numbers(burn_start=LEAST_PRICE, burn_min=LEAST_PRICE)
+    prices = []
+    for hotkey in (HOT_CAROL, HOT_DAVE):
+        prices.append(ext.runtime.neurons.price(TRAINING))
+        register(ext, CAROL, hotkey)
+    assert [*prices, ext.runtime.neurons.price(TRAINING)] == [10, 12, 15]
 
 
 def test_price_and_bond_must_be_there_to_the_planck():

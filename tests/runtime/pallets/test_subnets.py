@@ -31,7 +31,7 @@ from runtime.pallets.subnets.numbers import (
     problem_with,
 )
 from runtime.pallets.subnets.pallet import epoch_after
-from runtime.pallets.subnets.types import Change, Kind, Network, Setting
+from runtime.pallets.subnets.types import Kind, Network, Setting
 from tests.runtime.pallets.market import ALICE, CAROL, EVE, INFERENCE, NUMBERS, TRAINING, market
 
 NEXT_EPOCH = 19
@@ -110,12 +110,13 @@ def test_there_are_only_so_many_subnets():
 def test_a_hyperparameter_changes_in_the_block_after_the_next_epoch():
     ext = market()
     schedule(ext, EVE, Parameter.kappa_ppm, 600_000)
-    change = Change(600_000, NEXT_EPOCH + 1)
     assert ext.new_events()[-1] == HyperparameterScheduled(
         TRAINING, Parameter.kappa_ppm, 600_000, NEXT_EPOCH + 1
     )
-    assert ext.runtime.subnets.pending_changes[TRAINING, Parameter.kappa_ppm] == change
+    assert ext.runtime.subnets.pending_changes[TRAINING, Parameter.kappa_ppm] == 600_000
+    assert ext.runtime.subnets.changes_at(TRAINING, ext.number) == NEXT_EPOCH + 1
     ext.run_to_block(NEXT_EPOCH)
+    assert ext.runtime.subnets.changes_at(TRAINING, ext.number) == NEXT_EPOCH + 1
     assert ext.runtime.subnets.parameters(TRAINING).kappa_ppm == 500_000
     ext.run_to_block(NEXT_EPOCH + 1)
     assert HyperparameterSet(TRAINING, Parameter.kappa_ppm, 600_000) in ext.new_events()

@@ -106,6 +106,17 @@ def test_a_row_opens_in_its_epoch_not_before_not_after():
     assert [sealed.epoch for sealed in commits(ext)] == [3]
 
 
+@pytest.mark.parametrize("block", [18, 37])
+def test_a_row_opens_from_the_block_of_an_epoch_to_the_last_before_the_next(block):
+    ext = sealed_market()
+    ballot = Ballot(HOT_ALICE)
+    seal(ext, ballot)
+    ext.run_to_block(17)
+    refused(ext, ballot, Error.TooEarly)
+    ext.run_to_block(block)
+    unseal(ext, ballot)
+
+
 def test_only_what_was_sealed_opens_and_only_for_its_hotkey():
     ext = sealed_market()
     ballot = Ballot(HOT_ALICE)
