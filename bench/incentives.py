@@ -246,7 +246,7 @@ def registrations() -> Table:
 def registered(pace: int) -> dict[str, float]:
     """Register in the real pallet, with the live network's numbers but room for all and no epoch between."""
     live = Hyperparameters()
-    roomy = {"max_uids": 1024, "tempo": 50_400}
+    roomy = {"max_uids": 1024, "tempo": 50_400, "activity_cutoff": 50_400}
     subnet = {"kind": Kind.Inference.name, "owner": text(ALICE), "hyperparameters": roomy}
     fortune = 10**32
     rich = {"balances": [[text(who), fortune] for who in (ALICE, BOB)]}

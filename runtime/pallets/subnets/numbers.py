@@ -33,7 +33,7 @@ class Within:
 class Hyperparameters:
     """The numbers that rule a subnet; blocks and planck; the defaults are the live network's."""
 
-    tempo: Annotated[u32, Within(2, 50_400)] = 360
+    tempo: Annotated[u32, Within(3, 50_400)] = 360
     immunity_period: Annotated[u32, Within(0, MOST_BLOCKS)] = 7_200
     activity_cutoff: Annotated[u32, Within(1, MOST_BLOCKS)] = 5_000
     freeze_window: Annotated[u32, Within(1, 1_000)] = 10
@@ -184,7 +184,7 @@ def contradiction(chosen: Hyperparameters) -> str | None:
         "burn_min is above burn_max": chosen.burn_min <= chosen.burn_max,
         "top_k is above chunk": chosen.top_k <= chosen.chunk,
         "warmup_steps is above inner_steps": chosen.warmup_steps <= chosen.inner_steps,
-        "freeze_window is not below tempo": chosen.freeze_window < chosen.tempo,
+        "freeze_window is above half the tempo": 2 * chosen.freeze_window <= chosen.tempo,
         "activity_cutoff is below tempo": chosen.activity_cutoff >= chosen.tempo,
         "hidden is no multiple of 2 * heads": chosen.hidden % (2 * chosen.heads) == 0,
     }

@@ -216,7 +216,9 @@ class Game:
 
     def register(self, move: Move) -> None:
         """Take a seat, sometimes for too little money or under somebody else's key."""
-        coldkey, hotkey = _one(self.coldkeys, move.who), _one(self.hotkeys, move.what)
+        hotkey = _one(self.hotkeys, move.what)
+        owner = self.runtime.neurons.coldkeys.get(hotkey)
+        coldkey = owner if owner and move.who % 4 else _one(self.coldkeys, move.who)
         price = ASY if move.what % 7 == 0 else RICH
         self.attempt(coldkey, "Neurons", "burned_register", _one(NETUIDS, move.where), hotkey, price)
 

@@ -72,7 +72,7 @@ def test_genesis_creates_subnets():
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ({"tempo": 1}, "subnet 1: tempo is 1, must be 2 to 50400"),
+        ({"tempo": 1}, "subnet 1: tempo is 1, must be 3 to 50400"),
         ({"burn_min": 20, "burn_max": 10}, "subnet 1: burn_min is above burn_max"),
         ({"activity_cutoff": 359}, "subnet 1: activity_cutoff is below tempo"),
         ({"temper": 1}, r"subnet 1: there are no hyperparameters \['temper'\]"),
@@ -162,6 +162,19 @@ def test_no_half_of_what_agrees_comes_into_force():
     assert (numbers.chunk, numbers.top_k) == (1_024, 64)
 
 
+@pytest.mark.parametrize(("tempo", "window"), [(3, 1), (4, 2), (20, 10)])
+def test_no_freeze_window_lasts_for_ever(tempo, window):
+    """An owner who froze all blocks of a tempo would lock root out."""
+    numbers = NUMBERS | {"tempo": tempo, "freeze_window": window}
+    section = {"kind": "Training", "owner": "0x" + EVE.hex(), "hyperparameters": numbers}
+    ext = market(subnets={TRAINING: section}, neurons={}, incentive={})
+    while not ext.runtime.subnets.epochs_ended.get():
+        ext.run_to_block(ext.number + 1)
+    ext.run_to_block(ext.number + 1)
+    schedule(ext, Root(), Parameter.kappa_ppm, 600_000)
+    ext.runtime.try_state()
+
+
 def test_set_hyperparameter_is_refused():
     ext = market()
 
@@ -181,7 +194,7 @@ def test_set_hyperparameter_is_refused():
     refused(EVE, Parameter.burn_min, 9, Error.OutOfBounds)
     refused(EVE, Parameter.hidden, 256, Error.FixedAtCreation)
     refused(EVE, Parameter.top_k, 5_000, Error.Contradiction)
-    refused(EVE, Parameter.freeze_window, 20, Error.Contradiction)
+    refused(EVE, Parameter.freeze_window, 11, Error.Contradiction)
 
 
 def test_no_value_beyond_its_bounds_is_scheduled():
