@@ -98,6 +98,8 @@ class Game:
         }
         self.economy = Economy(stakes, market=sections)
         self.ext = self.economy.ext
+        self.economy.nominator(N0, 900, self.stashes[0])
+        self.economy.nominator(N1, 700, self.stashes[0], self.stashes[-1])
         self.issued = self.economy.issuance() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
         self.sealed: set[tuple[int, AccountId, int]] = set()
