@@ -592,7 +592,7 @@ class Staking(Pallet[Event, Error]):
         self._bonds.check()
         self._roles.check()
         self._history.check()
-        stashes = {*self.validators.keys(), *self.nominators.keys(), *self.commissions.keys()}
-        assert stashes <= {*self.ledger.keys()}
+        acting = {*self.validators.keys(), *self.nominators.keys(), *self.commissions.keys()}
+        assert acting <= {*self.ledger.keys()}
         held, owed = self.currency.free(self.reward_account), self._history.owed()
         assert held >= self.pot_endowment + owed, f"{held} in the reward account, {owed} unclaimed"

@@ -351,9 +351,12 @@ class Game:
         self.economy.offend(_one(self.stashes, move.where), 1 + move.what % 30, N3)
 
     def spend(self, move: Move) -> None:
-        """Give nearly everything away that can be spent."""
+        """Give much away or, rarely, all that can be spent."""
         source, dest = _one(self.coldkeys, move.who), _one(self.coldkeys, move.what)
-        self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        if move.where % 4:
+            self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        else:
+            self.attempt(source, "Balances", "transfer_all", dest, False)
 
     def _hotkey(self, netuid: int, who: int) -> AccountId:
         """Return a hotkey, more often than not one that may judge."""
