@@ -161,6 +161,9 @@ class Game:
                 self._count(type(event).__name__)
             elif isinstance(event, EmissionPaid) and event.nominators:
                 self._count("dividend that was shared")
+        staking = self.runtime.staking
+        owed = staking.pot_endowment + sum(staking.eras_unclaimed_reward.values())
+        assert self.runtime.balances.free(staking.reward_account) == owed
         self._check_bonds()
         self._check_rows()
         self._check_seals(events)
