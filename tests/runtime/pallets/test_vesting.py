@@ -169,6 +169,23 @@ def test_who_leaves_goes_on_being_paid_and_the_next_holder_is_not():
     assert list(ext.runtime.incentive.vesting_of_former.items()) == []
 
 
+def test_who_gives_up_two_uids_goes_on_being_paid_for_both():
+    ext = vesting_market()
+    assert_ok(ext, DAVE, "Neurons", "deregister", TRAINING, HOT_DAVE)
+    assert_ok(ext, CAROL, "Neurons", "burned_register", TRAINING, HOT_EVE, RICH)
+    ext.run_to_block(EPOCH - 1)
+    for judge in (0, 1):
+        ext.runtime.weights.put_row(TRAINING, judge, [(MINER, 3), (3, 1)], EPOCH - 1)
+    ext.run_to_block(EPOCH)
+    earned = [paid(ext.new_events(), uid).vesting for uid in (MINER, 3)]
+    assert min(earned) > 0
+    for hotkey in (HOT_CAROL, HOT_EVE):
+        assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, hotkey)
+    run(ext, EPOCH + TEMPO, rounds=ROUNDS)
+    assert EmissionVested(TRAINING, CAROL, sum(earned)) in ext.new_events()
+    assert list(ext.runtime.incentive.vesting_of_former.items()) == []
+
+
 @pytest.mark.parametrize("part", [1, 333_333, PPM - 1])
 def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
     ext = vesting_market()
