@@ -218,11 +218,11 @@ class Incentive(Pallet[Event, NoError]):
         vested = self._vest(netuid)
         roster = self.neurons.roster(netuid)
         epoch = self._input(netuid, now, roster)
-        output, rounds, paid = run_epoch(epoch), self._vesting_rounds(netuid), 0
+        output, verdicts, rounds, paid = run_epoch(epoch), self._verdicts, self._vesting_rounds(netuid), 0
         for uid, neuron in roster.listed:
-            self._verdicts.store(netuid, uid, output)
+            verdicts.store(netuid, uid, output)
             earned = self._pay(netuid, uid, neuron, output, rounds) if output.emission[uid] else 0
-            self._verdicts.store_emission(netuid, uid, earned)
+            verdicts.store_emission(netuid, uid, earned)
             paid += earned
         carried = epoch.emission - paid
         self._pots.close(netuid, carried)

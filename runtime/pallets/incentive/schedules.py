@@ -32,7 +32,7 @@ class Schedules:
         return outstanding(vesting) if vesting else 0
 
     def grant(self, netuid: int, uid: int, amount: Balance, rounds: int) -> Balance:
-        """Let an amount vest over so many rounds; return how much does: the rest is too little."""
+        """Let an amount vest over so many rounds; return how much does: a multiple of them."""
         before = self.of_uids.get(netuid, uid) or opened(self.rounds[netuid])
         vesting, held = grant(before, amount, rounds)
         self._put(self.of_uids, netuid, uid, vesting)
@@ -41,16 +41,15 @@ class Schedules:
 
     def settle(self, netuid: int, uid: int) -> Balance:
         """Take what has vested out of a neuron's schedule; return how much."""
-        return self._settle(self.of_uids, netuid, uid)
+        return self._settle(self.of_uids, netuid, uid, self.of_uids.get(netuid, uid))
 
     def settle_uids(self, netuid: int) -> list[tuple[int, Balance]]:
         """Take what has vested out of all neurons' schedules; return who gets how much."""
-        return [(uid, self.settle(netuid, uid)) for uid, _ in self.of_uids.under(netuid)]
+        return self._settle_all(self.of_uids, netuid)
 
     def settle_former(self, netuid: int) -> list[tuple[AccountId, Balance]]:
         """Take what has vested out of the schedules of those who have left; return who gets how much."""
-        former = [coldkey for coldkey, _ in self.of_former.under(netuid)]
-        return [(coldkey, self._settle(self.of_former, netuid, coldkey)) for coldkey in former]
+        return self._settle_all(self.of_former, netuid)
 
     def cut(self, netuid: int, uid: int, part: Ppm, whole: int) -> Balance:
         """Take part / whole of a settled schedule away, rounded up; return how much."""
@@ -67,7 +66,8 @@ class Schedules:
         """Let what vests under a uid go on under its coldkey; return what had vested of both."""
         if (netuid, uid) not in self.of_uids:
             return 0
-        vested = self.settle(netuid, uid) + self._settle(self.of_former, netuid, coldkey)
+        former = self.of_former.get(netuid, coldkey)
+        vested = self.settle(netuid, uid) + self._settle(self.of_former, netuid, coldkey, former)
         left = self.of_uids.take(netuid, uid)
         if left is not None:
             former = self.of_former.get(netuid, coldkey) or opened(left.settled)
@@ -83,11 +83,16 @@ class Schedules:
             assert all(until > vesting.settled and rate for until, rate in vesting.rates)
             assert vesting.settled <= self.rounds[netuid]
 
-    def _settle(self, schedules: DoubleMap[int, K, Vesting], netuid: int, key: K) -> Balance:
-        before = schedules.get(netuid, key)
-        if before is None:
+    def _settle_all(self, schedules: DoubleMap[int, K, Vesting], netuid: int) -> list[tuple[K, Balance]]:
+        return [(key, self._settle(schedules, netuid, key, each)) for key, each in schedules.under(netuid)]
+
+    def _settle(
+        self, schedules: DoubleMap[int, K, Vesting], netuid: int, key: K, before: Vesting | None
+    ) -> Balance:
+        round = self.rounds[netuid]
+        if before is None or before.settled == round:
             return 0
-        left, vested = settle(before, self.rounds[netuid])
+        left, vested = settle(before, round)
         self._put(schedules, netuid, key, left)
         self._add(-vested)
         return vested
