@@ -99,6 +99,8 @@ class Game:
         }
         self.economy = Economy(stakes, market=sections)
         self.ext = self.economy.ext
+        self.economy.nominator(N0, 900, self.stashes[0])
+        self.economy.nominator(N1, 700, self.stashes[0], self.stashes[-1])
         self.issued = self.economy.issuance() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
         self.sealed: set[tuple[int, AccountId, int]] = set()
@@ -160,6 +162,9 @@ class Game:
                 self._count(type(event).__name__)
             elif isinstance(event, EmissionPaid) and event.nominators:
                 self._count("dividend that was shared")
+        staking = self.runtime.staking
+        owed = staking.pot_endowment + sum(staking.eras_unclaimed_reward.values())
+        assert self.runtime.balances.free(staking.reward_account) == owed
         self._check_bonds()
         self._check_rows()
         self._check_seals(events)
@@ -352,9 +357,12 @@ class Game:
         self.economy.offend(_one(self.stashes, move.where), 1 + move.what % 30, N3)
 
     def spend(self, move: Move) -> None:
-        """Give nearly everything away that can be spent."""
+        """Give much away or, rarely, all that can be spent."""
         source, dest = _one(self.coldkeys, move.who), _one(self.coldkeys, move.what)
-        self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        if move.where % 4:
+            self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        else:
+            self.attempt(source, "Balances", "transfer_all", dest, False)
 
     def _hotkey(self, netuid: int, who: int) -> AccountId:
         """Return a hotkey, more often than not one that may judge."""

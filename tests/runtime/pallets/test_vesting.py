@@ -75,11 +75,11 @@ def test_two_schedules_are_paid_as_one(one: list[tuple[int, int, int]], other: l
         assert settle(both, round)[1] == settle(filled(one), round)[1] + settle(filled(other), round)[1]
 
 
-def vesting_market(**constants: Any) -> Externalities:
+def vesting_market(uid_bond: int = BOND, **constants: Any) -> Externalities:
     """Return a market in which Carol mines as uid 2, judged in every block; Dave has a seat, too."""
     config = genesis()
     for section in config["subnets"].values():
-        section["hyperparameters"] = NUMBERS | {"vesting_rounds": ROUNDS}
+        section["hyperparameters"] = NUMBERS | {"vesting_rounds": ROUNDS, "uid_bond": uid_bond}
     ext = market(**config, constants=constants)
     for netuid in (TRAINING, INFERENCE):
         for coldkey, hotkey in ((CAROL, HOT_CAROL), (DAVE, HOT_DAVE)):
@@ -124,6 +124,19 @@ def test_a_miner_gets_what_it_earned_over_the_rounds_that_follow():
     assert EmissionVested(TRAINING, CAROL, rate + second // ROUNDS * ROUNDS) in ext.new_events()
 
 
+def test_what_vests_for_an_account_that_is_gone_goes_back_to_the_subnet():
+    ext = vesting_market(uid_bond=0, Incentive={"BlockReward": 1000})
+    held = paid(run(ext, EPOCH), MINER).vesting
+    assert_ok(ext, CAROL, "Balances", "transfer_all", ALICE, False)
+    assert held == ext.runtime.incentive.vesting_of(TRAINING, MINER) > 0 == ext.runtime.balances.free(CAROL)
+    for _ in range(ROUNDS):
+        ext.runtime.incentive.end_round(TRAINING)
+    assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, HOT_CAROL)
+    assert ext.runtime.incentive.carried_over[TRAINING] == held
+    assert ext.runtime.balances.free(CAROL) == 0
+    ext.runtime.try_state()
+
+
 def test_nothing_vests_where_there_are_no_rounds():
     ext = vesting_market()
     run(ext, EPOCH)
@@ -153,6 +166,23 @@ def test_who_leaves_goes_on_being_paid_and_the_next_holder_is_not():
     assert ext.runtime.incentive.vesting_of(TRAINING, MINER) == 0
     run(ext, EPOCH + TEMPO, rounds=ROUNDS)
     assert EmissionVested(TRAINING, CAROL, 3 * rate) in ext.new_events()
+    assert list(ext.runtime.incentive.vesting_of_former.items()) == []
+
+
+def test_who_gives_up_two_uids_goes_on_being_paid_for_both():
+    ext = vesting_market()
+    assert_ok(ext, DAVE, "Neurons", "deregister", TRAINING, HOT_DAVE)
+    assert_ok(ext, CAROL, "Neurons", "burned_register", TRAINING, HOT_EVE, RICH)
+    ext.run_to_block(EPOCH - 1)
+    for judge in (0, 1):
+        ext.runtime.weights.put_row(TRAINING, judge, [(MINER, 3), (3, 1)], EPOCH - 1)
+    ext.run_to_block(EPOCH)
+    earned = [paid(ext.new_events(), uid).vesting for uid in (MINER, 3)]
+    assert min(earned) > 0
+    for hotkey in (HOT_CAROL, HOT_EVE):
+        assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, hotkey)
+    run(ext, EPOCH + TEMPO, rounds=ROUNDS)
+    assert EmissionVested(TRAINING, CAROL, sum(earned)) in ext.new_events()
     assert list(ext.runtime.incentive.vesting_of_former.items()) == []
 
 

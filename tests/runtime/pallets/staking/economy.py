@@ -125,7 +125,9 @@ class Economy:
         if babe.epoch_at(self.slot + 1) <= babe.epoch_index.get():
             return [each for each in range(len(session.validators.get())) if not session.is_disabled(each)]
         queued, disabled = session.queued_keys.get(), dict(session.disabled_since.get())
-        return [place for place, (stash, _) in enumerate(queued) if stash not in disabled]
+        return [place for place, (stash, _) in enumerate(queued) if stash not in disabled] or list(
+            range(len(queued))
+        )
 
     def run_to_era(self, era: int) -> list[Any]:
         """Open blocks until an era is active; return what the hooks of the last one deposited."""
