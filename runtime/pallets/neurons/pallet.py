@@ -73,9 +73,14 @@ class Neurons(Pallet[Event, Error]):
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Register the neurons of {netuid: [{"hotkey", "coldkey"}, ...]}, uid 0 first, at no price."""
         for netuid, seats in sorted((int(netuid), seats) for netuid, seats in config.items()):
+            chosen = self.subnets.parameters(netuid)
+            problem = f"subnet {netuid}: {len(seats)} neurons, max_uids is {chosen.max_uids}"
+            assert len(seats) <= chosen.max_uids, problem
             for uid, seat in enumerate(seats):
-                bond = self.subnets.parameters(netuid).uid_bond
-                self._seat(netuid, uid, account_of(seat["hotkey"]), account_of(seat["coldkey"]), bond)
+                hotkey, coldkey = account_of(seat["hotkey"]), account_of(seat["coldkey"])
+                new = (netuid, hotkey) not in self.uids and self._may_own(coldkey, hotkey)
+                assert new, f"subnet {netuid}: hotkey {seat['hotkey']} is somebody's already"
+                self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
 
     @call(0, weight=seat_weight)
     def burned_register(self, who: Signed, netuid: u16, hotkey: AccountId, max_price: u128) -> None:
@@ -305,8 +310,10 @@ class Neurons(Pallet[Event, Error]):
 
     def _ensure_new(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> None:
         ensure((netuid, hotkey) not in self.uids, Error.AlreadyRegistered)
-        own = hotkey == coldkey or self.coldkeys.get(hotkey) in (None, coldkey)
-        ensure(own, Error.HotkeyOfAnother)
+        ensure(self._may_own(coldkey, hotkey), Error.HotkeyOfAnother)
+
+    def _may_own(self, coldkey: AccountId, hotkey: AccountId) -> bool:
+        return hotkey == coldkey or self.coldkeys.get(hotkey) in (None, coldkey)
 
     def _own(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> int:
         uid = self.uids.get(netuid, hotkey)

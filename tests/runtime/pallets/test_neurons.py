@@ -37,6 +37,7 @@ from tests.runtime.pallets.market import (
     INFERENCE,
     TRAINING,
     market,
+    text,
 )
 
 BOND = 500 * ASY
@@ -59,6 +60,19 @@ def test_genesis_seats_come_with_a_bond_but_without_a_price():
     assert neurons.price(TRAINING) == ASY
     assert (neurons.uid_of(TRAINING, HOT_BOB), neurons.uid_of(TRAINING, HOT_CAROL)) == (1, None)
     assert (neurons.registered_at(TRAINING, 1), neurons.registered_at(TRAINING, 2)) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("seats", "sentence"),
+    [
+        ([(HOT_ALICE, ALICE)] * 2, f"subnet 1: hotkey {text(HOT_ALICE)} is somebody's already"),
+        ([(HOT_ALICE, ALICE)] * 5, "subnet 1: 5 neurons, max_uids is 4"),
+    ],
+)
+def test_a_genesis_with_wrong_seats_is_refused_with_a_sentence(seats, sentence):
+    listed = [{"hotkey": text(hotkey), "coldkey": text(coldkey)} for hotkey, coldkey in seats]
+    with pytest.raises(AssertionError, match=sentence):
+        market(neurons={TRAINING: listed})
 
 
 def test_registration_burns_the_price_and_reserves_the_bond():
