@@ -44,8 +44,8 @@ class NeuronsOf(Protocol):
         """Return everybody with their stakes."""
         ...
 
-    def warn(self, netuid: int, roster: Roster, since: int) -> None:
-        """Warn who may soon be replaced; the last warnings were in block `since`, 0 for never."""
+    def warn(self, netuid: int, roster: Roster) -> None:
+        """Warn who may soon be replaced."""
         ...
 
 

@@ -226,14 +226,14 @@ class Incentive(Pallet[Event, NoError]):
             paid += earned
         carried = epoch.emission - paid
         self._pots.close(netuid, carried)
-        since, index = self.last_epoch[netuid], self.epoch_index[netuid]
+        index = self.epoch_index[netuid]
         self.last_epoch[netuid] = now
         sealed = self.weights.end_epoch(netuid, index)
         self.epoch_index[netuid] = index + 1
         self.deposit(EpochRun(netuid, epoch.hash(), epoch.emission, paid, carried))
         if carried:
             self.deposit(EmissionCarried(netuid, carried))
-        self.neurons.warn(netuid, roster, since)
+        self.neurons.warn(netuid, roster)
         return len(roster.listed) + sealed + vested
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:

@@ -233,18 +233,14 @@ class Neurons(Pallet[Event, Error]):
         ]
         return [uid for _, _, uid in sorted(ranks)]
 
-    def warn(self, netuid: int, roster: Roster, since: int) -> None:
-        """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go.
-
-        Those whose time was near at the last epoch, in block `since`, were warned then.
-        """
+    def warn(self, netuid: int, roster: Roster) -> None:
+        """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go."""
         chosen, now = self.subnets.parameters(netuid), self.system.number.get()
-        following = self.subnets.next_epoch(netuid, now)
+        after_next = self.subnets.next_epoch(netuid, now) + chosen.tempo
         listed, immortal = roster.listed, roster.owner_uid
         for uid, neuron in listed:
             ends = neuron.registered_at + chosen.immunity_period
-            warned = neuron.registered_at < since and ends < following
-            if uid != immortal and now < ends < following + chosen.tempo and not warned:
+            if uid != immortal and now < ends < after_next:
                 self.deposit(PruneWarning(netuid, uid, neuron.hotkey, ends))
         full = len(listed) >= chosen.max_uids
         order = self._prune_order(netuid, listed, immortal) if full else []

@@ -184,13 +184,13 @@ def warnings(ext: Externalities, until: int) -> dict[int, list[tuple[int, int]]]
     return found
 
 
-def test_who_loses_its_immunity_is_warned_once_and_before():
+def test_who_loses_its_immunity_is_warned_at_the_epochs_before():
     ext = market()
     register(ext, EVE, HOT_EVE)  # as uid 2: the owner's neuron is never replaced
     ext.run_to_block(10)
     register(ext, CAROL, HOT_CAROL)
     # At the epoch in block 19 the next ones will be in blocks 39 and 59.
-    assert warnings(ext, 38) == {19: [(0, 30), (1, 30), (3, 40)]}
+    assert warnings(ext, 58) == {19: [(0, 30), (1, 30), (3, 40)], 39: [(3, 40), (0, 39)]}
 
 
 def test_who_came_after_an_epoch_is_warned_at_the_next():
