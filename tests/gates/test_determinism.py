@@ -42,11 +42,11 @@ EXACT_NUMPY = frozenset(
         "flatnonzero",
         "frombuffer",
         "int64",
+        "maximum",
         "minimum",
         "repeat",
         "searchsorted",
         "sort",
-        "stack",
         "zeros",
     }
 )
