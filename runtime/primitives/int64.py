@@ -149,10 +149,10 @@ def apportion_rows(total: int, entries: Sparse) -> Int64:
     size = len(entries.value)
     assert size <= MOST_ROWS
     first = _starts(entries.row)
-    count = np.diff(np.concatenate((first, integers([size]))))
+    count = np.concatenate((first[1:], integers([size]))) - first if size else first
     scaled = entries.value * total
     whole = np.repeat(np.add.reduceat(entries.value, first), count)
-    parts = scaled // whole
+    parts: Int64 = scaled // whole
     rest = scaled - parts * whole  # below 2^30: at most 2^14 values of 16 bits
     place, row = np.arange(size, dtype=np.int64), np.arange(len(first), dtype=np.int64)
     ranked = np.repeat((row << LIMB + 1 | 1 << LIMB) << POSITION, count) - (rest << POSITION) + place
@@ -292,7 +292,6 @@ def product(left: Wide, right: Sequence[Int64 | int], most: int, dropped: int = 
     A factor of one limb may be below 2^32.
     """
     assert min(len(left), len(right)) <= 3
-    assert dropped < len(left) + len(right)
 
     def columns() -> Iterator[Int64]:
         for place in range(len(left) + len(right) - 1):
@@ -382,16 +381,17 @@ def _places(most: int) -> int:
 
 def _carried(columns: Iterable[Int64], most: int, dropped: int = 0) -> Wide:
     """Bring columns that may hold more down to limbs below 2^30, without so many of the lowest."""
-    number, carry = [], zeros(1)
-    for place, column in enumerate(columns):
+    number, carry, count = [], zeros(1), 0
+    for count, column in enumerate(columns, 1):
         column += carry
         carry = column >> LIMB
-        if place >= dropped:
+        if count > dropped:
             column &= LOW
             number.append(column)
-    places = _places(most) - dropped
-    while len(number) < places:
-        number.append(carry & LOW)
+    for place in range(count, _places(most)):
+        if place >= dropped:
+            number.append(carry & LOW)
         carry = carry >> LIMB
-    assert not any(limb.any() for limb in (carry, *number[places:])), "a number exceeds its bound"
-    return number[:places]
+    kept = max(0, _places(most) - dropped)
+    assert not any(limb.any() for limb in (carry, *number[kept:])), "a number exceeds its bound"
+    return number[:kept]

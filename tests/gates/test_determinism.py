@@ -38,7 +38,6 @@ EXACT_NUMPY = frozenset(
         "bool_",
         "concatenate",
         "cumsum",
-        "diff",
         "flatnonzero",
         "frombuffer",
         "int64",
