@@ -151,6 +151,14 @@ def test_an_epoch_stores_what_it_decided():
     assert dict(incentive.pots.items()) == {}
 
 
+def test_who_has_too_little_stake_loses_its_permit():
+    numbers = NUMBERS | {"stake_threshold": 4001 * ASY}
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": numbers}})
+    assert ext.runtime.incentive.permitted(TRAINING) == [0, 1]
+    ext.run_to_block(EPOCH)
+    assert ext.runtime.incentive.permitted(TRAINING) == []
+
+
 def test_a_subnet_may_choose_yuma3_which_pays_half_for_mining_and_half_for_judging():
     yuma = {**NUMBERS, "consensus": 1, "bonds_penalty_ppm": 250_000, "stake_threshold": 7}
     ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": yuma}})

@@ -181,7 +181,9 @@ def test_who_gives_up_two_uids_goes_on_being_paid_for_both():
     assert min(earned) > 0
     for hotkey in (HOT_CAROL, HOT_EVE):
         assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, hotkey)
-    run(ext, EPOCH + TEMPO, rounds=ROUNDS)
+    for _ in range(ROUNDS):
+        ext.runtime.incentive.end_round(TRAINING)
+    ext.run_to_block(EPOCH + TEMPO)
     assert EmissionVested(TRAINING, CAROL, sum(earned)) in ext.new_events()
     assert list(ext.runtime.incentive.vesting_of_former.items()) == []
 
