@@ -97,11 +97,19 @@ def median(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
 
 
 def _next_permits(epoch: EpochInput, stake: Sequence[int]) -> list[bool]:
-    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner."""
+    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner.
+
+    A stash has its second permit after the first of every other, so that its uids crowd nobody out.
+    """
     permit = [i == epoch.owner_uid for i in range(len(stake))]
     ranked = sorted((i for i, each in enumerate(stake) if each), key=lambda i: (-stake[i], -i))
+    turn: dict[int, int] = {}
+    held: dict[AccountId, int] = {}
+    for i in ranked:
+        held[epoch.stash[i]] = turn[i] = held.get(epoch.stash[i], 0) + 1
+    seated = sorted(ranked, key=lambda i: turn[i])[: epoch.hyperparameters.max_permits]
     together = 0
-    for i in ranked[: epoch.hyperparameters.max_permits]:
+    for i in sorted(seated, key=lambda i: (-stake[i], -i)):
         together += stake[i]
         if stake[i] * PPM < together * epoch.hyperparameters.permit_floor_ppm:
             break

@@ -67,11 +67,20 @@ def _eligible(epoch: EpochInput) -> list[int]:
 
 
 def _next_permits(epoch: EpochInput) -> list[bool]:
-    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner."""
+    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner.
+
+    A stash has its second permit after the first of every other.
+    """
     stake, dials = _eligible(epoch), epoch.hyperparameters
-    ranked = sorted((i for i, each in enumerate(stake) if each), key=lambda i: (stake[i], i), reverse=True)
-    for count in range(min(len(ranked), dials.max_permits), -1, -1):
-        chosen = {*ranked[:count]}
+
+    def before(i: int) -> int:
+        others = (j for j, other in enumerate(epoch.stash) if other == epoch.stash[i])
+        return sum((stake[j], j) > (stake[i], i) for j in others)
+
+    staked = [i for i, each in enumerate(stake) if each]
+    seated = sorted(staked, key=lambda i: (before(i), -stake[i], -i))[: dials.max_permits]
+    for count in range(len(seated), -1, -1):
+        chosen = {*sorted(seated, key=lambda i: (stake[i], i), reverse=True)[:count]}
         together = sum(stake[i] for i in chosen)
         if all(stake[i] * PPM >= together * dials.permit_floor_ppm for i in chosen):
             break

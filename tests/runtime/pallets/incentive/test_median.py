@@ -201,6 +201,13 @@ def test_permits_go_to_the_most_staked_and_of_equals_to_the_higher_uid() -> None
     assert outcome.permit == [False, True, True, False]
 
 
+def test_the_uids_of_one_stash_crowd_nobody_out() -> None:
+    dials = Hyperparameters(max_permits=4)
+    stashes = [stash(0)] * 4 + [stash(number) for number in (4, 5, 6)]
+    outcome = run_epoch(network([100] * 4 + [60, 50, 0], {}, stash=stashes, hyperparameters=dials))
+    assert outcome.permit == [False, False, True, True, True, True, False]
+
+
 def test_a_permit_takes_a_hundredth_of_what_the_holders_have() -> None:
     assert run_epoch(network([990, 10, 9], {})).permit == [True, True, False]
     assert run_epoch(network([991, 10], {})).permit == [True, False]
