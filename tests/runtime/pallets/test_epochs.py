@@ -187,6 +187,15 @@ def test_a_change_of_shares_counts_from_the_block_it_is_made_in():
     assert waiting == {1: 19 * MINTED // 2 + 6 * MINTED * 3 // 4, 2: 19 * MINTED // 2 + 6 * MINTED // 4}
 
 
+def test_a_change_of_shares_of_a_paused_subnet_counts_from_its_block_too():
+    ext = market(subnets={1: subnet(), 2: subnet(tempo=50)}, neurons={}, incentive={})
+    assert_ok(ext, Root(), "Subnets", "pause", 1)
+    assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 1, Parameter.emission_share, 3)
+    ext.run_to_block(20)  # no epoch ran; the change is made in block 20
+    ext.runtime.incentive.allocate()
+    assert ext.runtime.incentive.pots[1] == 19 * MINTED // 2 + MINTED * 3 // 4
+
+
 def test_a_new_subnet_has_no_share_in_what_was_minted_before():
     ext = market(subnets={1: subnet()}, neurons={}, incentive={})
     ext.run_to_block(5)
