@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from chain.commands.failure import USAGE, Failure, of_files
+from chain.commands.failure import USAGE, Failure, of_files, printable
 from chain.version import VERSION
 
 COMMANDS = {
@@ -45,6 +46,8 @@ PROGRAMS = {
 }
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
 INTERRUPTED = 130
+READER_GONE = 141
+"""as of a program that SIGPIPE ended: whoever read our output has had enough"""
 HERE = Path(__file__).resolve().parent.parent
 DESCRIPTION = """A proof-of-stake chain that pays miners for AI work which judges have checked.
 
@@ -66,6 +69,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that know no `…`
     try:
         _refuse_shadowed_rooms()
         if given and given[0] in PROGRAMS:
@@ -73,11 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and given[0] in COMMANDS:
             command = load(given[0])
             code: int = command.run(_parsed(_parser({given[0]: command}), given))
+            sys.stdout.flush()
             return code
         _parser({}).parse_args(given)  # explains itself, or what is wrong
     except Failure as failure:
-        print(f"assay: {failure}", file=sys.stderr)
+        print(f"assay: {printable(str(failure))}", file=sys.stderr)
         return failure.code
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what the interpreter still flushes
+        return READER_GONE
     except OSError as problem:
         told = of_files(problem)
         if told is None:

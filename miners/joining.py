@@ -312,18 +312,11 @@ async def register(chain: Chain, netuid: int, max_price: int) -> int:
     if uid is not None:
         return uid
     try:
-        await chain.submit(
-            "Neurons.burned_register", netuid=netuid, hotkey=chain.address, max_price=max_price
-        )
+        uid = (await chain.register(netuid, chain.address, max_price)).uid
     except Refused as refused:
         raise CannotJoin(
             f"{chain.address} could not be registered in subnet {netuid}: {_with_remedy(chain, refused)}"
         ) from refused
-    uid = await chain.uid(netuid)
-    if uid is None:
-        raise CannotJoin(
-            f"{chain.address} was registered in subnet {netuid} and replaced at once; start again"
-        )
     log.info("registered %s in subnet %d as uid %d", chain.address, netuid, uid)
     return uid
 

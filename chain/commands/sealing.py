@@ -6,6 +6,7 @@ Whatever happens in between, `open_rows` finds on the chain how far a row has co
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,25 +17,31 @@ from chain.commands.failure import Failure
 from chain.commands.sealed import SealedRow, SealedRows
 
 U16_MAX = 65_535
-FINE = ("NotCommitted", "CommitmentMismatch")
-"""What opening a row is refused with before it is sealed, where nothing is wrong with the row itself."""
+NOT_SEALED = ("NotCommitted", "CommitmentMismatch")
+"""What opening a row is refused with before it is sealed, or once it is open."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row: "set", "sealed", "unsent", "revealed", or "missed"."""
+    """What became of a row: "set", "sealed", "unsent", "replaced", "revealed", "refused" or "missed"."""
 
     state: str
     block: int | None = None
     epoch: int | None = None
     reveal_epoch: int | None = None
+    why: str | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Say whether somebody has to look at it."""
+        return self.state in ("refused", "missed")
 
     def to_json(self, netuid: int) -> str:
         """Return one JSON object."""
         shown = {"netuid": netuid, "state": self.state, "block": self.block, "epoch": self.epoch}
-        return json.dumps(shown | {"revealEpoch": self.reveal_epoch})
+        return json.dumps(shown | {"revealEpoch": self.reveal_epoch, "why": self.why})
 
     def text(self, netuid: int) -> str:
         """Return one sentence."""
@@ -46,9 +53,13 @@ class Outcome:
                 return f"{row} opens in epoch {self.reveal_epoch}: `assay weights reveal` does it then"
             case "unsent":
                 return f"{row} is not on the chain yet: `assay weights reveal` goes on with it"
+            case "replaced":
+                return f"{row} is not sent: this hotkey has sealed another one since"
             case "revealed":
                 return f"{row} is open, block #{self.block}"
-        return f"{row} counts for nothing: the chain did not take it, or it was not opened in its epoch"
+            case "refused":
+                return f"{row} stays on disk, for `assay weights reveal` in its epoch: {self.why}"
+        return f"{row} counts for nothing: the chain took it too late, or it was not opened in its epoch"
 
 
 async def check_row(chain: Chain, sealed: SealedRow) -> None:
@@ -59,23 +70,28 @@ async def check_row(chain: Chain, sealed: SealedRow) -> None:
     try:
         await chain.check("Weights.reveal_weights", **sealed.opening())
     except Refused as refused:
-        if refused.name not in FINE:
+        if refused.name not in NOT_SEALED:
             raise
 
 
 async def seal(chain: Chain, rows: SealedRows, sealed: SealedRow) -> Outcome:
-    """Commit to a row whose salt is on disk by then.
+    """Commit to a row whose salt is on disk by then; who comes more than an epoch late has missed it.
 
-    Raises: Refused, Failure.
+    Raises: Refused.
     """
     asked = {"netuid": sealed.netuid, "commitment": sealed.commitment}
     await chain.check("Weights.commit_weights", **asked)
     rows.put(sealed)
-    receipt = await chain.submit("Weights.commit_weights", **asked)
+    try:
+        receipt = await chain.submit("Weights.commit_weights", **asked)
+    except Refused as refused:
+        if not refused.code:  # by a final block, so no other one will take it
+            rows.remove(sealed)
+        raise
     made = next(values for name, values in receipt.events if name == "Weights.WeightsCommitted")
     if made["epoch"] > sealed.epoch + 1:
         rows.remove(sealed)
-        raise Failure("a block took the row more than an epoch late, so it cannot be opened: set it again")
+        return Outcome("missed", receipt.block.number, sealed.epoch)
     return Outcome("sealed", receipt.block.number, made["epoch"], made["reveal_epoch"])
 
 
@@ -84,7 +100,9 @@ async def open_rows(
 ) -> list[Outcome]:
     """Open each row in its epoch, and send what a crash kept from being sent; `waits` until all is done.
 
-    Raises: Failure, Refused.
+    A row that is refused keeps no other one from being opened.
+
+    Raises: Failure.
     """
     done: list[Outcome] = []
     screen, netuid, waiting = Screen(), waiting[0].netuid, list(waiting)
@@ -99,7 +117,10 @@ async def open_rows(
             for commit in judge["commits"]
         }
         for sealed in list(waiting):
-            outcome = await _advance(chain, rows, sealed, listed.get(sealed.commitment), pending["epoch"])
+            try:
+                outcome = await _advance(chain, rows, sealed, listed, pending["epoch"])
+            except Refused as refused:
+                outcome = Outcome("refused", None, sealed.epoch, why=str(refused))
             if outcome is not None:
                 done.append(outcome)
                 waiting.remove(sealed)
@@ -117,26 +138,39 @@ def _as_it_stands(sealed: SealedRow, commit: Json | None) -> Outcome:
 
 
 async def _advance(
-    chain: Chain, rows: SealedRows, sealed: SealedRow, commit: Json | None, epoch: int
+    chain: Chain, rows: SealedRows, sealed: SealedRow, listed: Mapping[str, Json], epoch: int
 ) -> Outcome | None:
     """Do what can be done about a row now; return what became of it, None while it has to wait."""
+    commit = listed.get(sealed.commitment)
     if commit is None:
-        return await _recover(chain, rows, sealed, epoch)
+        return await _recover(chain, rows, sealed, [each["epoch"] for each in listed.values()], epoch)
     if commit["revealEpoch"] != epoch:
         return None
-    await chain.check("Weights.reveal_weights", **sealed.opening())
-    receipt = await chain.submit("Weights.reveal_weights", **sealed.opening())
+    try:
+        await chain.check("Weights.reveal_weights", **sealed.opening())
+        receipt = await chain.submit("Weights.reveal_weights", **sealed.opening())
+    except Refused as refused:
+        if refused.name in (*NOT_SEALED, "TooLate"):  # a block that is not final yet has decided: wait for it
+            return None
+        raise
     rows.remove(sealed)
     return Outcome("revealed", receipt.block.number, commit["epoch"], commit["revealEpoch"])
 
 
-async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, epoch: int) -> Outcome | None:
+async def _recover(
+    chain: Chain, rows: SealedRows, sealed: SealedRow, others: list[int], epoch: int
+) -> Outcome | None:
     """Go on with a row that is not sealed on the final chain: unsent, on its way, open already, or too late.
 
-    A row is forgotten only when no block can make it count any more.
+    `others` are the epochs of the rows that are. A row is forgotten only when no block can make it count.
     """
+    if epoch < sealed.epoch:
+        return None  # the final chain is behind the block for which it was made
     since = await _open_since(chain, sealed) if epoch > sealed.epoch else None
     if since is None and epoch <= sealed.epoch + 1:  # where the chain still takes its commitment
+        if others and max(others) >= sealed.epoch:
+            rows.remove(sealed)
+            return Outcome("replaced", None, sealed.epoch)
         try:
             await seal(chain, rows, sealed)
         except Refused as refused:
@@ -173,11 +207,10 @@ class Screen:
         """Show how long it takes until the first row opens."""
         epochs = [listed[each.commitment]["revealEpoch"] for each in waiting if each.commitment in listed]
         opens = f"sealed, opens in epoch {min(epochs)}" if epochs else "on its way to the chain"
-        text = (
-            f"{opens}; now epoch {pending['epoch']} until #{pending['nextEpoch']}, block "
-            f"#{pending['block']}; Ctrl-C loses nothing"
-        )
+        left = pending["nextEpoch"] - pending["block"]
+        text = f"{opens}; epoch {pending['epoch']} ends in {left} blocks; Ctrl-C loses nothing"
         if sys.stderr.isatty():
+            text = text[: shutil.get_terminal_size().columns - 1]
             print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
         elif not self._width:
             print(text, file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ Bonded stake earns nothing by itself: validate with it, or back validators with 
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from chain.client import Chain, Head
@@ -20,16 +20,15 @@ from chain.commands.talk import (
     asy,
     describe_key,
     describe_node,
+    looking,
     planck,
-    secret,
+    show,
     signing,
     talk,
 )
 
 REWARDS = {"staked": "Staked", "stash": "Stash", "none": "None"}
 """Where rewards go, by the words of --rewards."""
-NOBODY = "//nobody"
-"""A key that signs nothing: to look needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Stake:
 
     account: str
     free: int  # bonded ones included
+    spendable: int
     bonded: int  # what is unlocking included
     active: int
     unlocking: list[dict[str, int]]  # {"value", "era"}: free once that era is active
@@ -64,18 +64,18 @@ def describe(parser: argparse.ArgumentParser) -> None:
     unbond = verbs.add_parser("unbond", help="begin to free stake")
     unbond.add_argument("amount", metavar="ASY|all", help="how much")
     withdraw = verbs.add_parser("withdraw", help="take what is free again")
-    show = verbs.add_parser("show", help="show what an account has at stake")
-    show.add_argument("account", metavar="ADDRESS", nargs="?", help="[that of the key]")
-    for verb in (bond, unbond, withdraw, show):
+    look = verbs.add_parser("show", help="show what an account has at stake")
+    look.add_argument("account", metavar="ADDRESS", nargs="?", help="[that of the key]")
+    for verb in (bond, unbond, withdraw, look):
         describe_node(verb, netuid=False)
-        describe_key(verb, "the stash", required=verb is not show)
+        describe_key(verb, "the stash", required=verb is not look)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Do what the verb says."""
     if parsed.verb == "show":
         found = talk(_show(parsed))
-        print(json.dumps(asdict(found)) if parsed.json else _text(found))
+        show(json.dumps(_json(found)) if parsed.json else _text(found))
         return 0
     amount = None
     if parsed.verb != "withdraw" and parsed.amount != "all":
@@ -136,10 +136,9 @@ def _ensure_withdrawable(now: Stake) -> None:
 
 async def _show(parsed: argparse.Namespace) -> Stake:
     who = None if parsed.account is None else address(parsed.account, "the account")
-    key = secret(parsed)
-    if who is None and key is None:
+    if who is None and parsed.key is None and parsed.key_file is None:
         raise Failure("name an account, or give --key", USAGE)
-    async with Chain.connect(parsed.url, key or NOBODY) as chain:
+    async with looking(parsed) as chain:
         return await stake_of(chain, who or chain.address)
 
 
@@ -158,9 +157,11 @@ async def stake_of(chain: Chain, account: str, at: Head | None = None) -> Stake:
     overview = await ask("Staking.ErasStakersOverview", era, account)
     unlocking = [dict(each) for each in ledger["unlocking"]] if ledger else []
     payee = await ask("Staking.Payee", account) if ledger else None
+    balance = (await ask("System.Account", account))["data"]
     return Stake(
         account=account,
-        free=(await ask("System.Account", account))["data"]["free"],
+        free=balance["free"],
+        spendable=balance["free"] - balance["frozen"],
         bonded=ledger["total"] if ledger else 0,
         active=ledger["active"] if ledger else 0,
         unlocking=unlocking,
@@ -174,10 +175,29 @@ async def stake_of(chain: Chain, account: str, at: Head | None = None) -> Stake:
     )
 
 
+def _json(found: Stake) -> dict[str, Any]:
+    """Return it as JavaScript can hold it: amounts are decimal strings of planck."""
+    return {
+        "account": found.account,
+        "free": str(found.free),
+        "spendable": str(found.spendable),
+        "bonded": str(found.bonded),
+        "active": str(found.active),
+        "unlocking": [{"value": str(each["value"]), "era": each["era"]} for each in found.unlocking],
+        "withdrawable": str(found.withdrawable),
+        "role": found.role,
+        "commissionPpb": found.commission_ppb,
+        "nominates": found.nominates,
+        "rewards": found.rewards,
+        "backing": str(found.backing),
+        "era": found.era,
+    }
+
+
 def _text(found: Stake) -> str:
     lines = [
         f"account     {found.account}",
-        f"free        {asy(found.free)} ASY, bonded ones included",
+        f"free        {asy(found.free)} ASY, {asy(found.spendable)} of them to spend",
         f"bonded      {asy(found.bonded)} ASY, {asy(found.active)} ASY of them active",
     ]
     for each in found.unlocking:

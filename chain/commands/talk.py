@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
+import logging
 import re
+import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -11,8 +14,8 @@ from typing import Any, TypeVar
 
 from chain.client import Chain, Refused
 from chain.commands import password as passwords
-from chain.commands.failure import UNREACHABLE, USAGE, Failure
-from chain.connection import Connection, NodeFailure, Unreachable, serves_subnets
+from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
+from chain.connection import ODD_ANSWERS, Connection, NodeFailure, Unreachable, brief, serves_subnets
 from chain.keys.pair import MAX_SURI, SuriError, with_password
 from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
 from runtime.primitives import ss58
@@ -21,10 +24,16 @@ DEFAULT_URL = "ws://127.0.0.1:9944"
 LAST_NETUID = 65_535
 PLANCK = 10**12
 """planck per ASY"""
+NOBODY = "//nobody"
+"""A key that signs nothing: to look needs none."""
 MOST_ASY = 1_000_000_000
 """no chain of this kind has more; more would not fit a call either"""
 SHORT = 6
 """characters shown of either end of an address"""
+BAR = 12
+"""cells of the longest bar"""
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+U16_MAX = 65_535
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
@@ -128,29 +137,38 @@ def planck(text: str, flag: str) -> int:
 
 
 def talk(work: Coroutine[Any, Any, T]) -> T:
-    """Run what talks to a node.
+    """Run what talks to a node, and makes sense of what it says.
 
     Raises: Failure.
     """
+    logging.basicConfig(format="assay: %(message)s")
+    logging.getLogger("client").setLevel(logging.INFO)
     try:
         return asyncio.run(work)
     except Unreachable as problem:
         raise Failure(str(problem), UNREACHABLE) from problem
-    except (Refused, NodeFailure, SuriError) as problem:
+    except SuriError as problem:
+        raise Failure(str(problem), USAGE) from problem
+    except (Refused, NodeFailure) as problem:
         raise Failure(str(problem)) from problem
+    except (*ODD_ANSWERS, ArithmeticError) as problem:
+        what = f"{type(problem).__name__}: {brief(problem)}"
+        raise Failure(
+            f"the node's answer makes no sense to this version of assay ({what}): update one of the two, or "
+            "give another node with --url"
+        ) from problem
 
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[Ask]:
-    """Connect without a key, to a node that knows the subnet_ methods.
+    """Connect without a key, to a node that knows the subnet_ methods; who falls silent is given up.
 
     Raises: Unreachable, WrongChain.
     """
-    connection = Connection(url)
+    connection = Connection(url, gives_up=True)
 
     async def ask(method: str, *parameters: Any) -> Any:
-        found = await connection.ask(lambda node: node.rpc_request(method, list(parameters)))
-        return found["result"]
+        return await connection.ask(lambda node: node.rpc_request(method, list(parameters))["result"])
 
     try:
         await connection.open(recognises=serves_subnets)
@@ -169,6 +187,16 @@ async def signing(parsed: argparse.Namespace) -> AsyncIterator[Chain]:
         yield chain
 
 
+@asynccontextmanager
+async def looking(parsed: argparse.Namespace) -> AsyncIterator[Chain]:
+    """Connect as the key that the flags name, or as nobody, to look; a node that falls silent is given up.
+
+    Raises: Failure, SuriError, Unreachable, WrongChain.
+    """
+    async with Chain.connect(parsed.url, secret(parsed) or NOBODY, gives_up=True) as chain:
+        yield chain
+
+
 # Showing.
 
 
@@ -184,20 +212,45 @@ def rounded(amount: int | str) -> str:
     return f"{int(amount) / PLANCK:,.3f}"
 
 
+def percent(share: int) -> str:
+    """Return a share of 65,535 in percent, for tables."""
+    return f"{100 * share / U16_MAX:.2f}"
+
+
+def bar(part: int, most: int) -> str:
+    """Return a bar as long as `part` of `most`, the longest one."""
+    eighths = -(-8 * BAR * part // most) if most else 0
+    return (EIGHTHS[8] * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()
+
+
+def show(text: str) -> None:
+    """Print lines, whoever wrote what is in them."""
+    print("\n".join(map(printable, text.split("\n"))))
+
+
 def short(text: str) -> str:
     """Return both ends of an address."""
     return text if len(text) <= 2 * SHORT + 1 else f"{text[:SHORT]}…{text[-SHORT:]}"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under titles; a title that starts with `<` heads a column of words, others are numbers."""
+    """Return rows under titles; a title that starts with `<` heads a column of words, others are numbers.
+
+    The columns that matter least come last: those that a terminal has no room for are left out, and named.
+    """
     heads = [title.removeprefix("<") for title in titles]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    columns = [[head, *map(printable, column)] for head, *column in zip(heads, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sum(widths) + 2 * len(widths)
+    shown = max(
+        2, sum(1 for count in range(1, len(widths) + 1) if sum(widths[:count]) + 2 * count - 2 <= room)
+    )
     lines = [
         "  ".join(
             cell.ljust(width) if title.startswith("<") else cell.rjust(width)
-            for title, cell, width in zip(titles, row, widths, strict=True)
+            for title, cell, width in zip(titles[:shown], row, widths, strict=False)
         ).rstrip()
-        for row in [heads, *rows]
+        for row in zip(*columns, strict=True)
     ]
-    return "\n".join(lines)
+    left = ", ".join(filter(None, heads[shown:]))
+    return "\n".join([*lines, f"(more in a wider terminal, or a file: {left})"] if left else lines)

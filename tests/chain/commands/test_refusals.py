@@ -119,7 +119,7 @@ def test_who_does_not_answer_has_a_code_of_its_own(command: str, capsys: pytest.
 
 
 def test_a_key_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["register", "--key", "not a SURI"]) == 1
+    assert main(["register", "--key", "not a SURI"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("assay: --key names no key: ")
 
