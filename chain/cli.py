@@ -1,6 +1,6 @@
 """The `assay` command: one verb per job; programs of other rooms start as `python -m ...`.
 
-Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted.
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted, 141 nobody reads on.
 This module imports next to nothing: a command is loaded when it is its turn.
 """
 
@@ -23,10 +23,10 @@ COMMANDS = {
     "up": "start a local network and show it work",
     "node": "run a node",
     "register": "register a hotkey in a subnet",
-    "stake": "bond stake, unbond it, withdraw it, show it",
+    "stake": "bond stake, unbond and withdraw it, have rewards paid, show it",
     "nominate": "back validators with bonded stake",
     "weights": "show and set what a judge thinks neurons are worth",
-    "metagraph": "show a subnet and its neurons",
+    "metagraph": "show subnets and their neurons",
     "key": "make, show and store keys",
     "init-guard": "let keys whose record is lost sign again, after a silence",
     "build-spec": "print a chain specification",
@@ -47,7 +47,7 @@ PROGRAMS = {
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
 INTERRUPTED = 130
 READER_GONE = 141
-"""as of a program that SIGPIPE ended: whoever read our output has had enough"""
+"""as of a program that SIGPIPE ended"""
 HERE = Path(__file__).resolve().parent.parent
 DESCRIPTION = """A proof-of-stake chain that pays miners for AI work which judges have checked.
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -27,6 +26,8 @@ log = logging.getLogger("client")
 
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
+PLANCK = 10**12
+"""planck per ASY"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
 RESEND_BLOCKS = 6
@@ -552,16 +553,18 @@ def _advice(refused: Refused, quote: Mapping[str, Any] | None) -> str:
     """Return what a subnet's price and places have to do with a registration that was refused."""
     if quote and refused.name in ("PriceTooHigh", "CannotAfford"):
         now, later = quote["price"], quote["curve"][1]
-        falls = f" ({_asy(later['price'])} in block #{later['block']})" if later["price"] != now else ""
-        return f" It burns {_asy(now)} ASY now{falls} and sets {_asy(quote['bond'])} ASY aside."
+        falls = f" ({asy(later['price'])} in block #{later['block']})" if later["price"] != now else ""
+        return f" It burns {asy(now)} ASY now{falls} and sets {asy(quote['bond'])} ASY aside."
     if quote and refused.name == "SubnetFull" and quote["opensAt"] is not None:
         return f" The first immunity ends in block #{quote['opensAt']}; now is #{quote['block']}."
     return ""
 
 
-def _asy(planck: str) -> str:
-    """Return planck as ASY."""
-    return f"{Decimal(planck) / 10**12:,f}"
+def asy(amount: int | str) -> str:
+    """Return planck as ASY, without superfluous zeros."""
+    whole, rest = divmod(int(amount), PLANCK)
+    decimals = f"{rest:012d}".rstrip("0")
+    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
 def _round(number: int, found: Mapping[str, Any]) -> Round:

@@ -1,6 +1,7 @@
 """Show a subnet: its neurons, who goes next, what a place costs, what is sealed, what the epoch would pay.
 
 assay metagraph --netuid 1
+assay metagraph --view subnets         which there are, what a place costs, what their epochs have to pay
 assay metagraph --uid 3                one neuron, with its rows of weights and bonds
 assay metagraph --view prune           whom newcomers replace, and how long others are immune
 assay metagraph --view price           what a registration costs now and later
@@ -17,9 +18,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from chain.client import asy
 from chain.commands.failure import USAGE, Failure, printable
 from chain.commands.talk import (
-    asy,
     bar,
     check_netuid,
     describe_node,
@@ -30,6 +31,7 @@ from chain.commands.talk import (
     show,
     table,
     talk,
+    there_is_no,
 )
 
 LAST_UID = 65_535
@@ -56,16 +58,42 @@ def run(parsed: argparse.Namespace) -> int:
 
 async def _shown(parsed: argparse.Namespace) -> str:
     method, told = ("subnet_neuron", _neuron) if parsed.uid is not None else VIEWS[parsed.view]
+    about = (
+        [] if told is _networks else [parsed.netuid] if parsed.uid is None else [parsed.netuid, parsed.uid]
+    )
     async with reading(parsed.url) as ask:
-        found: Json | None = await ask(method, parsed.netuid, *([] if parsed.uid is None else [parsed.uid]))
+        found = await ask(method, *about)
         if found is not None:
             return json.dumps(found) if parsed.json else told(found)
         if parsed.uid is not None and await ask("subnet_pendingCommits", parsed.netuid) is not None:
             raise Failure(f"nobody holds uid {parsed.uid} of subnet {parsed.netuid}: see `assay metagraph`")
-        raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+        raise Failure(there_is_no(parsed.netuid))
 
 
 # Views.
+
+
+def _networks(found: list[Json]) -> str:
+    whole = sum(each["emissionShare"] for each in found)
+    titles = ("netuid", "<kind", "price ASY", "bond ASY", "% of the mint", "<", "waiting ASY", "epoch",
+              "next in block", "uids", "<owner")  # fmt: skip
+    rows = [
+        (
+            str(each["netuid"]),
+            each["kind"].lower() + (", paused" if each["paused"] else ""),
+            rounded(each["price"]),
+            asy(each["bond"]),
+            f"{100 * each['emissionShare'] / (whole or 1):.1f}",
+            bar(each["emissionShare"], whole),
+            rounded(each["emission"]),
+            str(each["epoch"]),
+            f"#{each['nextEpoch']}",
+            str(each["maxUids"]),
+            short(each["owner"]),
+        )
+        for each in found
+    ]
+    return table(titles, rows)
 
 
 def _neurons(found: Json) -> str:
@@ -213,7 +241,8 @@ def _preview(found: Json) -> str:
     return "\n".join([head, "", table(titles, rows)])
 
 
-VIEWS: dict[str, tuple[str, Callable[[Json], str]]] = {
+VIEWS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "subnets": ("subnet_networks", _networks),
     "neurons": ("subnet_metagraph", _neurons),
     "prune": ("subnet_pruneOrder", _prune),
     "price": ("subnet_registrationPrice", _price),

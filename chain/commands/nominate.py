@@ -11,10 +11,10 @@ import argparse
 import json
 from typing import Any
 
+from chain.client import asy
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,
-    asy,
     bar,
     describe_key,
     describe_node,

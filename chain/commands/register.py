@@ -9,7 +9,8 @@ import argparse
 import json
 from typing import Any
 
-from chain.commands.talk import address, asy, check_netuid, describe_key, describe_node, planck, signing, talk
+from chain.client import asy
+from chain.commands.talk import address, check_netuid, describe_key, describe_node, planck, signing, talk
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from chain.client import Chain, Refused
 from chain.commands.failure import Failure
 from chain.commands.sealed import SealedRow, SealedRows
+from chain.commands.talk import there_is_no
 
 U16_MAX = 65_535
 NOT_SEALED = ("NotCommitted", "CommitmentMismatch")
@@ -109,7 +110,7 @@ async def open_rows(
     async for head in chain.finalized():
         pending = await chain.rpc("subnet_pendingCommits", netuid, head.hash)
         if pending is None:
-            raise Failure(f"there is no subnet {netuid} on this chain")
+            raise Failure(there_is_no(netuid))
         listed = {
             commit["commitment"]: commit
             for judge in pending["judges"]

@@ -1,8 +1,11 @@
-"""Bond stake, unbond it, withdraw what is free again, and show it.
+"""Bond stake, unbond it, withdraw what is free again, have rewards paid out, and show it all.
 
 assay stake bond 5000 --key //Dave     lock 5,000 ASY up; again, to add to them
 assay stake unbond 300 --key //Dave    begin to free 300 ASY; `all` frees everything
 assay stake withdraw --key //Dave      take what is free by now
+assay stake payout 5Grwva...utQY --key //Dave
+                                       pay a validator and who backs it for the eras that are over: anybody
+                                       may; what nobody asks for during HistoryDepth eras is lost
 assay stake show 5Grwva...utQY         what an account has at stake; with --key, its own
 
 Bonded stake earns nothing by itself: validate with it, or back validators with `assay nominate`.
@@ -13,11 +16,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Head
+from chain.client import Chain, Head, Refused, asy
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,
-    asy,
     describe_key,
     describe_node,
     looking,
@@ -64,9 +66,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
     unbond = verbs.add_parser("unbond", help="begin to free stake")
     unbond.add_argument("amount", metavar="ASY|all", help="how much")
     withdraw = verbs.add_parser("withdraw", help="take what is free again")
+    payout = verbs.add_parser("payout", help="have the rewards of past eras paid out")
+    payout.add_argument("validator", metavar="ADDRESS", help="stash of the validator")
     look = verbs.add_parser("show", help="show what an account has at stake")
     look.add_argument("account", metavar="ADDRESS", nargs="?", help="[that of the key]")
-    for verb in (bond, unbond, withdraw, look):
+    for verb in (bond, unbond, withdraw, payout, look):
         describe_node(verb, netuid=False)
         describe_key(verb, "the stash", required=verb is not look)
 
@@ -76,6 +80,9 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.verb == "show":
         found = talk(_show(parsed))
         show(json.dumps(_json(found)) if parsed.json else _text(found))
+        return 0
+    if parsed.verb == "payout":
+        talk(_pay(parsed, address(parsed.validator, "the validator")))
         return 0
     amount = None
     if parsed.verb != "withdraw" and parsed.amount != "all":
@@ -132,6 +139,37 @@ def _ensure_withdrawable(now: Stake) -> None:
         when = [f"{asy(each['value'])} ASY in era {each['era']}" for each in now.unlocking]
         why = ", ".join(when) if when else "nothing is unlocking; `assay stake unbond` begins it"
         raise Failure(f"nothing is free yet (it is era {now.era}): {why}")
+
+
+async def _pay(parsed: argparse.Namespace, validator: str) -> None:
+    """Have what is unclaimed of a validator's eras paid out, oldest first; says so of each as it is final."""
+    async with signing(parsed) as chain:
+        paid = 0
+        for era in sorted(era for era, _ in await chain.query_map("Staking.ErasValidatorReward")):
+            asked = {"validator_stash": validator, "era": era}
+            while await _is_unclaimed(chain, asked):
+                receipt = await chain.submit("Staking.payout_stakers", **asked)
+                rewards = [values["amount"] for name, values in receipt.events if name == "Staking.Rewarded"]
+                shown = {"era": era, "amount": str(sum(rewards)), "accounts": len(rewards)}
+                text = f"era {era}: {asy(sum(rewards))} ASY for {len(rewards)} accounts"
+                block = receipt.block.number
+                show(json.dumps(shown | {"block": block}) if parsed.json else f"{text}, block #{block}")
+                paid += 1
+        if not paid:
+            raise Failure(
+                f"nothing is left to pay out for {validator}: it validated in no era that is unclaimed"
+            )
+
+
+async def _is_unclaimed(chain: Chain, asked: dict[str, Any]) -> bool:
+    """Say whether a page of rewards is left; a claimed one and an era without this validator are refused."""
+    try:
+        await chain.check("Staking.payout_stakers", **asked)
+    except Refused as refused:
+        if refused.name not in ("AlreadyClaimed", "InvalidEraToReward"):
+            raise
+        return False
+    return True
 
 
 async def _show(parsed: argparse.Namespace) -> Stake:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chain.client import Chain, Refused
+from chain.client import PLANCK, Chain, Refused
 from chain.commands import password as passwords
 from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
 from chain.connection import ODD_ANSWERS, Connection, NodeFailure, Unreachable, brief, serves_subnets
@@ -22,8 +22,6 @@ from runtime.primitives import ss58
 
 DEFAULT_URL = "ws://127.0.0.1:9944"
 LAST_NETUID = 65_535
-PLANCK = 10**12
-"""planck per ASY"""
 NOBODY = "//nobody"
 """A key that signs nothing: to look needs none."""
 MOST_ASY = 1_000_000_000
@@ -71,6 +69,11 @@ def check_netuid(netuid: int) -> None:
     """
     if not 0 <= netuid <= LAST_NETUID:
         raise Failure(f"--netuid is {netuid}, must be 0 to {LAST_NETUID}", USAGE)
+
+
+def there_is_no(netuid: int) -> str:
+    """Say that a subnet does not exist, and where to look for one that does."""
+    return f"there is no subnet {netuid}: `assay metagraph --view subnets` lists them, --netuid chooses one"
 
 
 def secret(parsed: argparse.Namespace) -> str | None:
@@ -142,7 +145,6 @@ def talk(work: Coroutine[Any, Any, T]) -> T:
     Raises: Failure.
     """
     logging.basicConfig(format="assay: %(message)s")
-    logging.getLogger("client").setLevel(logging.INFO)
     try:
         return asyncio.run(work)
     except Unreachable as problem:
@@ -200,13 +202,6 @@ async def looking(parsed: argparse.Namespace) -> AsyncIterator[Chain]:
 # Showing.
 
 
-def asy(amount: int | str) -> str:
-    """Return planck as ASY, without superfluous zeros."""
-    whole, rest = divmod(int(amount), PLANCK)
-    decimals = f"{rest:012d}".rstrip("0")
-    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
-
-
 def rounded(amount: int | str) -> str:
     """Return planck as ASY with three decimals, for tables."""
     return f"{int(amount) / PLANCK:,.3f}"
@@ -225,7 +220,7 @@ def bar(part: int, most: int) -> str:
 
 def show(text: str) -> None:
     """Print lines, whoever wrote what is in them."""
-    print("\n".join(map(printable, text.split("\n"))))
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def short(text: str) -> str:

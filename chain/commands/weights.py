@@ -34,6 +34,7 @@ from chain.commands.talk import (
     show,
     signing,
     talk,
+    there_is_no,
 )
 from chain.env_real import RealRng
 
@@ -170,7 +171,7 @@ async def _rows(parsed: argparse.Namespace) -> list[Json]:
         at = await ask("chain_getBlockHash")
         found = await ask("subnet_metagraph", parsed.netuid, at)
         if found is None:
-            raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+            raise Failure(there_is_no(parsed.netuid))
         judges = [each["uid"] for each in found["neurons"] if each["validatorPermit"] or each["lastUpdate"]]
         if parsed.uid is not None:
             judges = [each["uid"] for each in found["neurons"] if each["uid"] == parsed.uid]
@@ -199,7 +200,7 @@ async def _set(parsed: argparse.Namespace, row: dict[int, int]) -> list[Outcome]
     async with signing(parsed) as chain:
         found = await chain.rpc("subnet_metagraph", parsed.netuid)
         if found is None:
-            raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+            raise Failure(there_is_no(parsed.netuid))
         numbers = found["hyperparameters"]
         version = int(numbers["weightsVersion"])
         if not numbers["commitReveal"]:

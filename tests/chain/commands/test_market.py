@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -156,14 +157,47 @@ def test_every_view_has_a_table(shell: Shell, view: str, first: str, titles: lis
     assert len(table) == {"price": 17, "commits": 1}.get(view, 3 if view == "preview" else len(table))
 
 
+class Terminal(StringIO):
+    """Somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_narrow_terminal_gets_the_columns_that_fit(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setenv("COLUMNS", "60")
+        patch.setattr(sys, "stdout", terminal)
+        assert shell.run(f"metagraph --netuid {OPEN}")[0] == 0
+    *table, left = terminal.getvalue().splitlines()[3:]
+    assert table[0].split() == ["uid", "hotkey", "role", "stake", "ASY", "emission", "ASY"]
+    assert max(map(len, table)) <= 60
+    assert left.startswith("(more in a wider terminal, or a file: incentive %, dividends %, ")
+
+
+def test_a_terminal_that_knows_few_letters_gets_others(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", TextIOWrapper(written, encoding="ascii"))
+        assert shell.run(f"metagraph --netuid {OPEN}")[0] == 0
+        assert f"{ALICE[:6]}?{ALICE[-6:]}".encode() in written.getvalue()
+
+
+def test_all_subnets_are_listed(shell: Shell) -> None:
+    assert [each["netuid"] for each in shell.json("metagraph --view subnets")] == [1, OPEN, SEALED]
+    titles, training, *_ = shell.said("metagraph --view subnets").splitlines()
+    assert titles.split()[:4] == ["netuid", "kind", "price", "ASY"]
+    assert training.split()[:3] == ["1", "training", "1.000"]
+
+
 def test_what_there_is_not_is_said(shell: Shell) -> None:
-    assert shell.refused("metagraph --netuid 9") == "there is no subnet 9: give another --netuid"
+    no_subnet = "there is no subnet 9: `assay metagraph --view subnets` lists them, --netuid chooses one"
+    assert shell.refused("metagraph --netuid 9") == no_subnet
     nobody = f"nobody holds uid 77 of subnet {OPEN}: see `assay metagraph`"
     assert shell.refused(f"metagraph --netuid {OPEN} --uid 77") == nobody
     assert shell.refused(f"weights show --netuid {OPEN} --uid 77") == nobody
-    assert shell.refused("weights set 1=1 --netuid 9 --key //Alice") == (
-        "there is no subnet 9: give another --netuid"
-    )
+    assert shell.refused("weights set 1=1 --netuid 9 --key //Alice") == no_subnet
     assert shell.refused("weights set 1=1 --netuid 1 --key //Alice").endswith(
         "use Verification.commit_scores."
     )
@@ -378,6 +412,10 @@ def test_stake_is_bonded_backed_with_unbonded_and_withdrawn(shell: Shell, node: 
     node.step(12)
     assert shell.json(f"stake show {DAVE}")["withdrawable"] == str(2_010_500 * ASY // 1000)
     assert shell.said("stake withdraw", *dave).startswith("withdrew 2,010.5 ASY, 0 ASY stay bonded, block #")
+    first, *_ = shell.said(f"stake payout {ALICE}", *dave).splitlines()
+    assert first.startswith("era 0: ")
+    assert " ASY for 1 accounts, block #" in first
+    assert shell.refused(f"stake payout {EVE}", *dave).startswith(f"nothing is left to pay out for {EVE}: ")
     listed = shell.json("nominate --list")
     assert {each["validator"] for each in listed} == {ALICE, BOB}
     assert shell.said("nominate --list").splitlines()[0].split()[0] == "validator"

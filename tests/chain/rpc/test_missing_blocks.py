@@ -60,6 +60,7 @@ AT_A_BLOCK: dict[str, list[Any]] = {
     "system_dryRunAt": ["0x00"],
     "payment_queryInfo": ["0x00"],
     "payment_queryFeeDetails": ["0x00"],
+    "subnet_networks": [],
     "subnet_metagraph": [1],
     "subnet_neuron": [1, 0],
     "subnet_registrationPrice": [1],

@@ -47,6 +47,13 @@ async def test_the_metagraph_in_one_call(served):
 
 
 async def test_the_other_views(served):
+    (network,) = await served.call("subnet_networks")
+    assert network.pop("owner").startswith("5")
+    assert network == {
+        "netuid": 1, "kind": "Training", "paused": False, "maxUids": 256, "price": str(ASY),
+        "bond": str(500 * ASY), "emissionShare": 1, "emission": str(ASY * 8 // 10), "epoch": 0,
+        "nextEpoch": 19,
+    }  # fmt: skip
     detail = await served.call("subnet_neuron", 1, 0, None)
     assert detail == {
         "netuid": 1, "block": 1, "neuron": JUDGE, "identity": None, "weights": [], "bonds": [], "commits": [],
