@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Refused
+from chain.client import Chain, Head, Refused
 from chain.commands.failure import Failure
 from chain.commands.sealed import SealedRow, SealedRows
 from chain.commands.talk import there_is_no
@@ -63,6 +63,15 @@ class Outcome:
         return f"{row} counts for nothing: the chain took it too late, or it was not opened in its epoch"
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the final chain says as of a block: the subnet's epoch, and this hotkey's commits by commitment."""
+
+    at: Head
+    epoch: int
+    commits: Mapping[str, Json]
+
+
 async def check_row(chain: Chain, sealed: SealedRow) -> None:
     """Refuse now what could not be opened later.
 
@@ -111,15 +120,16 @@ async def open_rows(
         pending = await chain.rpc("subnet_pendingCommits", netuid, head.hash)
         if pending is None:
             raise Failure(there_is_no(netuid))
-        listed = {
+        commits = {
             commit["commitment"]: commit
             for judge in pending["judges"]
             if judge["hotkey"] == chain.address
             for commit in judge["commits"]
         }
+        view = View(head, pending["epoch"], commits)
         for sealed in list(waiting):
             try:
-                outcome = await _advance(chain, rows, sealed, listed, pending["epoch"])
+                outcome = await _advance(chain, rows, sealed, view)
             except Refused as refused:
                 outcome = Outcome("refused", None, sealed.epoch, why=str(refused))
             if outcome is not None:
@@ -127,9 +137,9 @@ async def open_rows(
                 waiting.remove(sealed)
         if not waiting or not waits:
             break
-        screen.show(waiting, listed, pending)
+        screen.show(waiting, commits, pending)
     screen.clear()
-    return done + [_as_it_stands(each, listed.get(each.commitment)) for each in waiting]
+    return done + [_as_it_stands(each, commits.get(each.commitment)) for each in waiting]
 
 
 def _as_it_stands(sealed: SealedRow, commit: Json | None) -> Outcome:
@@ -138,14 +148,12 @@ def _as_it_stands(sealed: SealedRow, commit: Json | None) -> Outcome:
     return Outcome("sealed", commit["committedAt"], commit["epoch"], commit["revealEpoch"])
 
 
-async def _advance(
-    chain: Chain, rows: SealedRows, sealed: SealedRow, listed: Mapping[str, Json], epoch: int
-) -> Outcome | None:
+async def _advance(chain: Chain, rows: SealedRows, sealed: SealedRow, view: View) -> Outcome | None:
     """Do what can be done about a row now; return what became of it, None while it has to wait."""
-    commit = listed.get(sealed.commitment)
+    commit = view.commits.get(sealed.commitment)
     if commit is None:
-        return await _recover(chain, rows, sealed, [each["epoch"] for each in listed.values()], epoch)
-    if commit["revealEpoch"] != epoch:
+        return await _recover(chain, rows, sealed, view)
+    if commit["revealEpoch"] != view.epoch:
         return None
     try:
         await chain.check("Weights.reveal_weights", **sealed.opening())
@@ -158,18 +166,16 @@ async def _advance(
     return Outcome("revealed", receipt.block.number, commit["epoch"], commit["revealEpoch"])
 
 
-async def _recover(
-    chain: Chain, rows: SealedRows, sealed: SealedRow, others: list[int], epoch: int
-) -> Outcome | None:
+async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, view: View) -> Outcome | None:
     """Go on with a row that is not sealed on the final chain: unsent, on its way, open already, or too late.
 
-    `others` are the epochs of the rows that are. A row is forgotten only when no block can make it count.
+    A row is forgotten only when no block can make it count any more, or a later one took its place.
     """
-    if epoch < sealed.epoch:
+    if view.epoch < sealed.epoch:
         return None  # the final chain is behind the block for which it was made
-    since = await _open_since(chain, sealed) if epoch > sealed.epoch else None
-    if since is None and epoch <= sealed.epoch + 1:  # where the chain still takes its commitment
-        if others and max(others) >= sealed.epoch:
+    since = await _open_since(chain, sealed, view.at) if view.epoch > sealed.epoch else None
+    if since is None and view.epoch <= sealed.epoch + 1:  # where the chain still takes its commitment
+        if any(other["epoch"] >= sealed.epoch for other in view.commits.values()):
             rows.remove(sealed)
             return Outcome("replaced", None, sealed.epoch)
         try:
@@ -182,11 +188,11 @@ async def _recover(
     return Outcome("missed" if since is None else "revealed", since, sealed.epoch)
 
 
-async def _open_since(chain: Chain, sealed: SealedRow) -> int | None:
+async def _open_since(chain: Chain, sealed: SealedRow, at: Head) -> int | None:
     """Return the block of this epoch that put this row in force; it may have lost entries since."""
-    uid = await chain.uid(sealed.netuid)
-    found = None if uid is None else await chain.rpc("subnet_neuron", sealed.netuid, uid)
-    began = await chain.query("Incentive.LastEpoch", sealed.netuid)
+    uid = await chain.query("Neurons.Uids", sealed.netuid, chain.address, at=at)
+    found = None if uid is None else await chain.rpc("subnet_neuron", sealed.netuid, uid, at.hash)
+    began = await chain.query("Incentive.LastEpoch", sealed.netuid, at=at)
     if found is None or not found["weights"] or found["neuron"]["lastUpdate"] < began:
         return None
     values = dict(zip(sealed.uids, sealed.values, strict=True))
