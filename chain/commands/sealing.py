@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the final chain says as of a block: the subnet's epoch, and this hotkey's commits by commitment."""
+    """What the final chain says: the epoch of a subnet, and what this hotkey has sealed, by commitment."""
 
     at: Head
     epoch: int
