@@ -44,6 +44,8 @@ PROGRAMS = {
     "validator": ("validators.validator", "judge the miners' updates, beside a node"),
     "provider": ("miners.provider", "serve the training text by hash"),
 }
+BTCLI = {"--wallet": "--key or --key-file", "--subtensor": "--url", "--network": "--url"}
+"""Flags of Bittensor's command, by how they begin, and ours."""
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
 INTERRUPTED = 130
 READER_GONE = 141
@@ -113,7 +115,9 @@ def _parsed(parser: Parser, given: Sequence[str]) -> argparse.Namespace:
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         parser.prog = f"{parser.prog} {given[0]}"
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        ours = [flag for theirs, flag in BTCLI.items() if any(each.startswith(theirs) for each in unknown)]
+        hint = f" (btcli's; here it is {' and '.join(ours)})" if ours else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return parsed
 
 

@@ -67,6 +67,17 @@ def test_a_usage_error_is_one_line(
     assert line.startswith(f"assay: {said}")
 
 
+def test_who_comes_from_btcli_is_told_our_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["register", "--key", "//A", "--wallet.name", "x", "--subtensor.network", "local"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.endswith(
+        "--wallet.name x --subtensor.network local (btcli's; here it is --key or --key-file and --url). "
+        "Try `assay register --help`."
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["[1, 2]", "{}", '{"1": {"2": 3}}', '{"1": null}', "3", '[["1", "2"]]', "{nonsense", "[" * 20_000]
 )
