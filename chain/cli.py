@@ -115,9 +115,11 @@ def _parsed(parser: Parser, given: Sequence[str]) -> argparse.Namespace:
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         parser.prog = f"{parser.prog} {given[0]}"
+        flags = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        what = " ".join(flags) or f"{len(unknown)} words too many (a phrase wants quotes)"  # and stays secret
         ours = [flag for theirs, flag in BTCLI.items() if any(each.startswith(theirs) for each in unknown)]
         hint = f" (btcli's; here it is {' and '.join(ours)})" if ours else ""
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        parser.error(f"unrecognized arguments: {what}{hint}")
     return parsed
 
 

@@ -73,8 +73,18 @@ def test_who_comes_from_btcli_is_told_our_flags(capsys: pytest.CaptureFixture[st
     (line,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     assert line.endswith(
-        "--wallet.name x --subtensor.network local (btcli's; here it is --key or --key-file and --url). "
+        "--wallet.name --subtensor.network (btcli's; here it is --key or --key-file and --url). "
         "Try `assay register --help`."
+    )
+
+
+def test_a_phrase_without_quotes_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["register", "--key", *("bottom", "drive", "obey")])
+    assert (ended.value.code, capsys.readouterr().err) == (
+        2,
+        "assay register: unrecognized arguments: 2 words too many (a phrase wants quotes). "
+        "Try `assay register --help`.\n",
     )
 
 
