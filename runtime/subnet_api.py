@@ -111,6 +111,25 @@ class NeuronDetail:
     commits: list[WeightCommit]
 
 
+@struct("assay_runtime::subnets::JudgeRow")
+class JudgeRow:
+    """What a judge thinks of the others, and since which block."""
+
+    uid: u16
+    hotkey: AccountId
+    last_update: BlockNumber
+    weights: Row
+
+
+@struct("assay_runtime::subnets::WeightRows")
+class WeightRows:
+    """All rows of weights in force, ascending by uid."""
+
+    netuid: u16
+    block: BlockNumber
+    rows: Annotated[list[JudgeRow], Bounded(MOST_UIDS)]
+
+
 @struct("assay_runtime::subnets::PricePoint")
 class PricePoint:
     """What a registration would cost in a block if nobody registered before."""
@@ -281,6 +300,18 @@ class SubnetApi(Bound):
             weights=self.runtime.weights.row(netuid, uid),
             bonds=self.runtime.incentive.bonds[netuid, uid],
             commits=self.runtime.weights.pending(netuid).get(uid, []),
+        )
+
+    def weights(self, netuid: u16) -> WeightRows | None:
+        """Return all rows of weights in force."""
+        if not self.runtime.subnets.exists(netuid):
+            return None
+        hotkeys, weights = self.runtime.neurons.keys, self.runtime.weights
+        rows = sorted(weights.weights.under(netuid), key=lambda entry: entry[0])
+        return WeightRows(
+            netuid,
+            self._now(),
+            [JudgeRow(uid, hotkeys[netuid, uid], weights.updated_at(netuid, uid), row) for uid, row in rows],
         )
 
     def registration_price(self, netuid: u16) -> RegistrationPrice | None:

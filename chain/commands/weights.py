@@ -148,12 +148,19 @@ def _in_file(name: str) -> list[tuple[str, str]]:
 
 
 def _show(parsed: argparse.Namespace) -> int:
-    show(talk(_rows_shown(parsed)))
+    show(talk(_shown(parsed)))
     return 0
 
 
-async def _rows_shown(parsed: argparse.Namespace) -> str:
-    rows = await _rows(parsed)
+async def _shown(parsed: argparse.Namespace) -> str:
+    """Return the rows of all judges, or of one."""
+    async with reading(parsed.url) as ask:
+        found = await ask("subnet_weights", parsed.netuid)
+    if found is None:
+        raise Failure(there_is_no(parsed.netuid))
+    rows = [row for row in found["rows"] if parsed.uid in (None, row["uid"])]
+    if not rows and parsed.uid is not None:
+        raise Failure(f"uid {parsed.uid} has no row in subnet {parsed.netuid}: leave --uid out to see all")
     if parsed.json:
         return json.dumps(rows)
     lines = [f"{row['uid']:>5}  {short(row['hotkey'])}  {_shares(row['weights'])}" for row in rows]
@@ -163,34 +170,6 @@ async def _rows_shown(parsed: argparse.Namespace) -> str:
 def _shares(row: list[list[int]]) -> str:
     whole = sum(value for _, value in row)
     return "  ".join(f"{uid}:{100 * value / whole:.2f}" for uid, value in row) or "-"
-
-
-async def _rows(parsed: argparse.Namespace) -> list[Json]:
-    """Return the rows of one judge, or of all who hold a permit or have ever set weights, as of one block."""
-    async with reading(parsed.url) as ask:
-        at = await ask("chain_getBlockHash")
-        found = await ask("subnet_metagraph", parsed.netuid, at)
-        if found is None:
-            raise Failure(there_is_no(parsed.netuid))
-        judges = [each["uid"] for each in found["neurons"] if each["validatorPermit"] or each["lastUpdate"]]
-        if parsed.uid is not None:
-            judges = [each["uid"] for each in found["neurons"] if each["uid"] == parsed.uid]
-            if not judges:
-                raise Failure(
-                    f"nobody holds uid {parsed.uid} of subnet {parsed.netuid}: see `assay metagraph`"
-                )
-        details = [await ask("subnet_neuron", parsed.netuid, uid, at) for uid in judges]
-        return [
-            {
-                "uid": each["neuron"]["uid"],
-                "hotkey": each["neuron"]["hotkey"],
-                "lastUpdate": each["neuron"]["lastUpdate"],
-                "weights": each["weights"],
-                "commits": each["commits"],
-            }
-            for each in details
-            if each is not None
-        ]
 
 
 # Setting.

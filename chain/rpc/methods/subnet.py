@@ -51,6 +51,7 @@ METHODS: dict[str, Handler] = {
     "subnet_networks": _method("networks", list[subnet_api.NetworkInfo]),
     "subnet_metagraph": _method("metagraph", subnet_api.Metagraph | None, "netuid"),
     "subnet_neuron": _method("neuron", subnet_api.NeuronDetail | None, "netuid", "uid"),
+    "subnet_weights": _method("weights", subnet_api.WeightRows | None, "netuid"),
     "subnet_registrationPrice": _method("registration_price", subnet_api.RegistrationPrice | None, "netuid"),
     "subnet_pruneOrder": _method("prune_order", subnet_api.PruneOrder | None, "netuid"),
     "subnet_pendingCommits": _method("pending_commits", subnet_api.PendingCommits | None, "netuid"),

@@ -63,6 +63,7 @@ AT_A_BLOCK: dict[str, list[Any]] = {
     "subnet_networks": [],
     "subnet_metagraph": [1],
     "subnet_neuron": [1, 0],
+    "subnet_weights": [1],
     "subnet_registrationPrice": [1],
     "subnet_pruneOrder": [1],
     "subnet_pendingCommits": [1],

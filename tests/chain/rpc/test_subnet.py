@@ -58,6 +58,7 @@ async def test_the_other_views(served):
     assert detail == {
         "netuid": 1, "block": 1, "neuron": JUDGE, "identity": None, "weights": [], "bonds": [], "commits": [],
     }  # fmt: skip
+    assert await served.call("subnet_weights", 1) == {"netuid": 1, "block": 1, "rows": []}
     price = await served.call("subnet_registrationPrice", 1)
     assert price["curve"][0] == {"block": 2, "price": str(ASY)}
     assert (len(price.pop("curve")), price) == (
@@ -102,7 +103,16 @@ async def test_a_call_is_checked_before_anybody_pays(served):
 
 
 @pytest.mark.parametrize(
-    "name", ["metagraph", "neuron", "registrationPrice", "pruneOrder", "pendingCommits", "emissionPreview"]
+    "name",
+    [
+        "metagraph",
+        "neuron",
+        "weights",
+        "registrationPrice",
+        "pruneOrder",
+        "pendingCommits",
+        "emissionPreview",
+    ],
 )
 async def test_a_subnet_there_is_not_is_null(served, name):
     assert await served.call(f"subnet_{name}", 9, *([0] if name == "neuron" else [])) is None
