@@ -34,6 +34,8 @@ RESEND_BLOCKS = 6
 """final blocks without a transaction before it is sent again: a pool that has dropped it then says why"""
 UPGRADE_PAUSE = 1.0
 """seconds until a call is signed again; the block after a switch of runtimes may have to come first"""
+CANNOT_PAY = "pay some fees"
+"""What the pool says of an account without money."""
 ALREADY_IMPORTED = 1013
 """JSON-RPC code: the pool holds the transaction"""
 
@@ -545,8 +547,10 @@ def _failed(call: str, node: SubstrateInterface, error: Any) -> Refused:
 def _refused(call: str, refused: SubstrateRequestException) -> Refused:
     """Read the node's JSON-RPC error object."""
     details = refused.args[0] if refused.args and isinstance(refused.args[0], Mapping) else {}
-    text = details.get("data") or details.get("message") or str(refused)
-    return Refused(call, details.get("message", "Refused"), str(text), details.get("code", 0))
+    text = str(details.get("data") or details.get("message") or refused)
+    if CANNOT_PAY in text:
+        text = "the account that signs has too little money for the fee; send it some ASY"
+    return Refused(call, details.get("message", "Refused"), text, details.get("code", 0))
 
 
 def _advice(refused: Refused, quote: Mapping[str, Any] | None) -> str:
