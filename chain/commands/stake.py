@@ -13,10 +13,11 @@ Bonded stake earns nothing by itself: validate with it, or back validators with 
 
 import argparse
 import json
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Head, Refused, asy
+from chain.client import Chain, Head, Receipt, Refused, asy
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,
@@ -31,6 +32,8 @@ from chain.commands.talk import (
 
 REWARDS = {"staked": "Staked", "stash": "Stash", "none": "None"}
 """Where rewards go, by the words of --rewards."""
+BATCH = 8
+"""payouts in a transaction, well within a block"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,32 +147,53 @@ def _ensure_withdrawable(now: Stake) -> None:
 async def _pay(parsed: argparse.Namespace, validator: str) -> None:
     """Have what is unclaimed of a validator's eras paid out, oldest first; says so of each as it is final."""
     async with signing(parsed) as chain:
-        paid = 0
-        for era in sorted(era for era, _ in await chain.query_map("Staking.ErasValidatorReward")):
-            asked = {"validator_stash": validator, "era": era}
-            while await _is_unclaimed(chain, asked):
-                receipt = await chain.submit("Staking.payout_stakers", **asked)
-                rewards = [values["amount"] for name, values in receipt.events if name == "Staking.Rewarded"]
-                shown = {"era": era, "amount": str(sum(rewards)), "accounts": len(rewards)}
-                text = f"era {era}: {asy(sum(rewards))} ASY for {len(rewards)} accounts"
-                block = receipt.block.number
-                show(json.dumps(shown | {"block": block}) if parsed.json else f"{text}, block #{block}")
-                paid += 1
-        if not paid:
+        ended = deque(sorted(era for era, _ in await chain.query_map("Staking.ErasValidatorReward")))
+        if not (batch := await _unclaimed(chain, validator, ended)):
             raise Failure(
                 f"nothing is left to pay out for {validator}: it validated in no era that is unclaimed"
             )
+        while batch:
+            receipt = await chain.submit(
+                "Utility.force_batch", calls=[_payout(validator, era) for era in batch]
+            )
+            paid = _paid(receipt)
+            for era, amounts in paid.items():
+                shown = {"era": era, "amount": str(sum(amounts)), "accounts": len(amounts)}
+                text = f"era {era}: {asy(sum(amounts))} ASY for {len(amounts)} accounts"
+                block = receipt.block.number
+                show(json.dumps(shown | {"block": block}) if parsed.json else f"{text}, block #{block}")
+            ended.extendleft(reversed(batch) if paid else ())  # an era has a page for every 64 nominators
+            batch = await _unclaimed(chain, validator, ended)
 
 
-async def _is_unclaimed(chain: Chain, asked: dict[str, Any]) -> bool:
-    """Say whether a page of rewards is left; a claimed one and an era without this validator are refused."""
-    try:
-        await chain.check("Staking.payout_stakers", **asked)
-    except Refused as refused:
-        if refused.name not in ("AlreadyClaimed", "InvalidEraToReward"):
-            raise
-        return False
-    return True
+def _payout(validator: str, era: int) -> dict[str, Any]:
+    asked = {"validator_stash": validator, "era": era}
+    return {"call_module": "Staking", "call_function": "payout_stakers", "call_args": asked}
+
+
+def _paid(receipt: Receipt) -> dict[int, list[int]]:
+    """Return what was paid, by era."""
+    paid: dict[int, list[int]] = {}
+    for name, values in receipt.events:
+        if name == "Staking.PayoutStarted":
+            amounts = paid.setdefault(values["era_index"], [])
+        elif name == "Staking.Rewarded":
+            amounts.append(values["amount"])
+    return paid
+
+
+async def _unclaimed(chain: Chain, validator: str, ended: deque[int]) -> list[int]:
+    """Take the next eras with something to pay out; others are claimed, too old, or had no such validator."""
+    found: list[int] = []
+    while ended and len(found) < BATCH:
+        era = ended.popleft()
+        try:
+            await chain.check("Staking.payout_stakers", validator_stash=validator, era=era)
+            found.append(era)
+        except Refused as refused:
+            if refused.name not in ("AlreadyClaimed", "InvalidEraToReward"):
+                raise
+    return found
 
 
 async def _show(parsed: argparse.Namespace) -> Stake:
