@@ -143,10 +143,10 @@ def name_of(command: list[str]) -> str | None:
     """Return what a process is in the network."""
     if "-m" not in command:
         return None
-    module = command[command.index("-m") + 1]
-    if module == "chain":
+    room, program = command[command.index("-m") + 1 :][:2]
+    if room == "chain":
         return f"node {Path(command[command.index('--base-path') + 1]).name.removeprefix('node-')}"
-    role = {"validators.validator": "judge", "miners.miner": "miner", "miners.provider": "provider"}[module]
+    role = "judge" if program == "validator" else program
     return role if role == "provider" else f"{role} {command[command.index('--key') + 1]}"
 
 

@@ -351,6 +351,23 @@ ROWS = (
             f" at most {max(_grown(each) for each in f['memory_mib'].values()):.0f}"
         ),
     ),
+    Row(
+        "siege",
+        "14 attacks on a node (`make siege`): slots missed, most MiB, an honest peer's worst wait in ms",
+        lambda f: (
+            f"{f['all']['missed_attacked']} of {f['all']['slots_attacked']}, {f['all']['rss_peak_mib']},"
+            f" {f['all']['honest_worst_ms']:,}"
+        ),
+    ),
+    Row(
+        "siege",
+        "a newcomer in fast and in warp sync: seconds at rest, and with slow liars as its first guides",
+        lambda f: ", ".join(
+            f"{f['newcomers'][f'{way}_{guides}']['seconds']:.0f} ({way})"
+            for way in ("fast", "warp")
+            for guides in ("rest", "slow_guides")
+        ),
+    ),
 )
 
 

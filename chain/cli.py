@@ -40,10 +40,11 @@ COMMANDS = {
     "purge-chain": "delete a node's database, not its keys",
 }
 PROGRAMS = {
-    "miner": ("miners.miner", "train on what the chain assigns, publish updates, get paid"),
-    "validator": ("validators.validator", "judge the miners' updates, beside a node"),
-    "provider": ("miners.provider", "serve the training text by hash"),
+    "miner": ("miners", "train on what the chain assigns, publish updates, get paid"),
+    "validator": ("validators", "judge the miners' updates, beside a node"),
+    "provider": ("miners", "serve the training text by hash"),
 }
+"""the room of each, which has a module of its name, and its flags in `commands`"""
 BTCLI = {"--wallet": "--key or --key-file", "--subtensor": "--url", "--network": "--url"}
 """Flags of Bittensor's command, by how they begin, and ours."""
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _refuse_shadowed_rooms()
         if given and given[0] in PROGRAMS:
-            return _start_program(PROGRAMS[given[0]][0], given[1:])
+            return _start_program(PROGRAMS[given[0]][0], given)
         if given and given[0] in COMMANDS:
             command = load(given[0])
             code: int = command.run(_parsed(_parser({given[0]: command}), given))
@@ -145,11 +146,11 @@ def _parser(loaded: dict[str, ModuleType]) -> Parser:
     return parser
 
 
-def _start_program(module: str, arguments: list[str]) -> int:
+def _start_program(room: str, arguments: list[str]) -> int:
     """Become another room's program."""
     if find_spec("torch") is None:
         raise Failure("this program needs torch: pip install '.[ai]' in its repository")
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", room, *arguments])
 
 
 def _refuse_shadowed_rooms() -> None:

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable, Iterator
 
 from chain.common.errors import RuntimeMissing
+from chain.common.hashes import short
 from chain.common.notifications import ImportNotification
 from chain.env import Clock
 from chain.executor import Executor, Upgrade
 from chain.storage.store import ChainStore
-from chain.telemetry.logs import short
 from runtime.primitives.manifest import CODE_KEY
 
 log = logging.getLogger("runtime")

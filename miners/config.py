@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -22,6 +23,17 @@ C = TypeVar("C")
 
 USAGE_ERROR = 2
 """Exit code of a wrong command line."""
+
+
+def start(room: str, arguments: Sequence[str]) -> int:
+    """Run a program of a room, which the first argument names, and return its exit code.
+
+    Its flags are read first: what does the work takes seconds to load.
+    """
+    name, *flags = arguments
+    config = parse(import_module(f"{room}.commands.{name}").Config, flags)
+    code: int = import_module(f"{room}.{name}").run(config)
+    return code
 
 
 def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
+from chain.keys.pair import is_private
 from chain.telemetry.metrics import MetricsServer
 from miners.blobs.addresses import BadAddress
 from miners.blobs.addresses import check as check_address
@@ -30,6 +31,7 @@ from miners.parameters import TrainingParameters
 from miners.replica import Replica
 from miners.roster import Roster
 from miners.shelf import Shelf
+from miners.site import Site
 
 log = logging.getLogger("joining")
 
@@ -40,12 +42,6 @@ LOCK_FILE = "lock"
 PARTIALS = "partial"
 EVERYWHERE = ("0.0.0.0", "::")
 JUDGE = "judge"
-LAST_PORT = 65_535
-LAST_NETUID = 65_535
-MOST_THREADS = 1_024
-MOST_GIB = 1_000_000
-MOST_URL = 128
-"""bytes; Neurons takes no longer one"""
 MAX_SECRET = 512
 """characters of a secret URI: a phrase of 24 words, derivations and a password"""
 SERVED_TOO_SOON = "ServedTooSoon"
@@ -55,19 +51,6 @@ ANNOUNCE_PAUSE_SECONDS = 2.0
 
 class CannotJoin(Exception):
     """This worker cannot take part; one line says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a worker keeps and serves its blobs, as its operator says."""
-
-    directory: Path | None  # a temporary one if not given
-    host: str  # to listen on
-    port: int  # to listen on; 0 takes a free one
-    public_url: str | None = None  # announced instead of host and port
-    quota: float = 10.0  # GiB of payloads on disk
-    prometheus_port: int | None = None  # for metrics; 0 takes a free one, None serves none
-    prometheus_external: bool = False  # on all interfaces instead of 127.0.0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +131,8 @@ def secret_of(key: str, key_file: Path | None) -> str:
     Raises: CannotJoin.
     """
     if key_file is None:
+        if is_private(key):
+            log.warning("--key shows its secret in the list of processes: put it into a file for --key-file")
         return key
     try:
         with key_file.open(encoding="utf-8") as file:
@@ -157,31 +142,6 @@ def secret_of(key: str, key_file: Path | None) -> str:
     if not text or len(text) > MAX_SECRET:
         raise CannotJoin(f"--key-file {key_file} must hold a secret URI of 1 to {MAX_SECRET} characters")
     return text
-
-
-def check_site(site: Site) -> None:
-    """Refuse a quota or an address that make no sense.
-
-    Raises: ValueError.
-    """
-    if not 0 < site.quota <= MOST_GIB:
-        raise ValueError(f"--blob-quota is {site.quota:g}, must be above 0 and at most {MOST_GIB} GiB")
-    check_public_url(site.public_url)
-
-
-def check_public_url(url: str | None) -> None:
-    """Refuse an address that the chain would not take: of the web, with a host, printable, short.
-
-    Raises: ValueError.
-    """
-    if url is None:
-        return
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0]
-    is_plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MOST_URL
-    is_web = scheme in ("http", "https") and bool(host.partition(":")[0]) and "@" not in host
-    if not (is_plain and is_web):
-        raise ValueError(f"--public-url is {url!r}, must be http:// or https:// and a host")
 
 
 def ensure_reachable(url: str, *, is_live: bool) -> None:
@@ -195,21 +155,6 @@ def ensure_reachable(url: str, *, is_live: bool) -> None:
             raise BadAddress(f"{url} is every address of this machine")
     except BadAddress as problem:
         raise CannotJoin(f"{problem}: say with --public-url where others reach this worker") from problem
-
-
-def check_numbers(netuid: int, port: int, threads: int, prometheus_port: int | None = None) -> None:
-    """Refuse flags that make no sense.
-
-    Raises: ValueError.
-    """
-    for flag, number, least, most in (
-        ("--netuid", netuid, 0, LAST_NETUID),
-        ("--port", port, 0, LAST_PORT),
-        ("--threads", threads, 1, MOST_THREADS),
-        ("--prometheus-port", prometheus_port or 0, 0, LAST_PORT),
-    ):
-        if not least <= number <= most:
-            raise ValueError(f"{flag} is {number}, must be {least} to {most}")
 
 
 @contextmanager

@@ -1,11 +1,5 @@
-"""Train on the text the chain assigns, publish the update, get paid.
-
-assay miner --key //Miner3                          join the local network
-assay miner --key-file PATH --url ws://HOST:PORT    with a key that no list of processes shows
-
-One assignment is one paid unit of work.
-"""
-# Reads top to bottom: main -> mine_forever -> mine -> prepare -> work.
+"""The miner: trains on the text the chain assigns, publishes the update, gets paid."""
+# Reads top to bottom: run -> main -> mine_forever -> mine -> prepare -> work.
 
 import asyncio
 import logging
@@ -14,7 +8,6 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
@@ -23,27 +16,18 @@ from miners.attacks import ATTACKS, Attack
 from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobError, StoreFull
+from miners.commands.miner import Config
 from miners.compressor import Compressor, LostMemory
-from miners.config import parse
+from miners.config import start
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.handover import Handover
-from miners.joining import (
-    PLANCK,
-    CannotJoin,
-    Site,
-    announce,
-    check_numbers,
-    check_site,
-    register,
-    secret_of,
-    workplace,
-)
+from miners.joining import PLANCK, CannotJoin, announce, register, secret_of, workplace
 from miners.metrics import WorkerMetrics, follow
 from miners.model import TrainingDiverged, train
 from miners.parameters import TrainingParameters
 from miners.payload import encode, shape_of
-from miners.process import run, set_up_logging, together
+from miners.process import run_until_stopped, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
@@ -56,45 +40,6 @@ log = logging.getLogger("miner")
 SALT_SIZE = 32
 """bytes"""
 HONEST = Attack.name
-MOST_ASY = 1_000_000_000
-"""no chain of this kind has more"""
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Every knob an operator may turn; what is trained, and how, is the subnet's to say."""
-
-    url: str = "ws://127.0.0.1:9944"  # node to talk to
-    key: str = "//Miner1"  # secret URI of the hotkey
-    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
-    netuid: int = 1  # subnet to work in
-    max_price: float = 5.0  # ASY; do not register above this burn
-    device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
-    threads: int = 1  # CPU threads of torch
-    directory: Path | None = None  # where model and blobs are kept; a temporary directory if not given
-    host: str = "127.0.0.1"  # address to serve blobs on
-    port: int = 0  # port to serve blobs on; 0 takes a free one
-    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
-    blob_quota: float = 10.0  # GiB of disk for payloads
-    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
-    prometheus_external: bool = False  # serve metrics on all interfaces
-    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
-    cheat: str = HONEST  # how to cheat, to see the judges at work: nan, garbage, noise, ...
-
-    def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
-        check_site(self.site())
-        if not 0 <= self.max_price <= MOST_ASY:
-            raise ValueError(f"--max-price is {self.max_price}, must be 0 to {MOST_ASY}")
-        if self.cheat not in ATTACKS:
-            raise ValueError(f"--cheat is {self.cheat!r}, must be one of {', '.join(ATTACKS)}")
-
-    def site(self) -> Site:
-        """Return where this worker keeps and serves its blobs."""
-        return Site(
-            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
-            self.prometheus_external,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +57,11 @@ class Bench:
     handover: Handover
     metrics: WorkerMetrics
     attack: Attack  # the honest one changes nothing
+
+
+def run(config: Config) -> int:
+    """Work until told to stop, and return the exit code."""
+    return run_until_stopped("miner", main(config), (CannotJoin, NodeFailure, SuriError, OSError))
 
 
 async def main(config: Config) -> None:
@@ -306,5 +256,4 @@ def _memory(bench: Bench) -> Compressor:
 
 
 if __name__ == "__main__":
-    set_up_logging()
-    sys.exit(run("miner", main(parse(Config)), (CannotJoin, NodeFailure, SuriError, OSError)))
+    sys.exit(start("miners", ["miner", *sys.argv[1:]]))

@@ -24,8 +24,11 @@ def set_up_logging() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def run(name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...]) -> int:
-    """Run a program until it ends, fails or is told to stop, and return its exit code."""
+def run_until_stopped(
+    name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...]
+) -> int:
+    """Run a program, with its log, until it ends, fails or is told to stop, and return its exit code."""
+    set_up_logging()
     try:
         asyncio.run(_until_stopped(program))
     except failures as problem:

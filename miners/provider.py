@@ -1,10 +1,5 @@
-"""Cut the Python standard library's own source into shards, serve them by hash, name their root on chain.
-
-assay provider --port 8100 --url ws://127.0.0.1:9944 --key //Provider
-
-Whoever reads the shards checks their hashes and need not trust this program.
-"""
-# Reads top to bottom: main -> publish -> register.
+"""The data provider: serves the text to train on by hash, and names its root on chain."""
+# Reads top to bottom: run -> main -> publish -> register.
 
 import asyncio
 import contextlib
@@ -22,42 +17,13 @@ from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.blobs.server import Guard
 from miners.blobs.store import BlobStore
-from miners.config import parse
+from miners.commands.provider import Config
+from miners.config import start
 from miners.data import UnusableCorpus, build_corpus, standard_library
-from miners.joining import (
-    CannotJoin,
-    check_numbers,
-    check_public_url,
-    ensure_reachable,
-    guard_of,
-    secret_of,
-    serving,
-)
-from miners.process import run, set_up_logging
+from miners.joining import CannotJoin, ensure_reachable, guard_of, secret_of, serving
+from miners.process import run_until_stopped
 
 log = logging.getLogger("provider")
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Every knob an operator may turn."""
-
-    source: Path | None = None  # directory whose *.py files are the text; the standard library if not given
-    directory: Path | None = None  # where shards are kept; a temporary directory if not given
-    host: str = "127.0.0.1"  # address to listen on
-    port: int = 8100  # port to listen on; 0 takes a free one
-    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
-    json: bool = False  # print the status line as JSON
-    url: str = "ws://127.0.0.1:9944"  # node to talk to
-    key: str = "//Provider"  # secret URI of the subnet's owner
-    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
-    netuid: int = 1  # subnet the text is for
-    offline: bool = False  # serve only; name nothing on chain
-    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
-
-    def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, threads=1)
-        check_public_url(self.public_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +35,12 @@ class Publication:
     train_shards: int
     held_out_shards: int
     size: int  # bytes of text
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop, and return the exit code."""
+    failures = (UnusableCorpus, CannotJoin, NodeFailure, SuriError, Refused, OSError)
+    return run_until_stopped("provider", main(config), failures)
 
 
 async def main(config: Config) -> None:
@@ -135,6 +107,4 @@ def describe(publication: Publication, as_json: bool) -> str:
 
 
 if __name__ == "__main__":
-    set_up_logging()
-    failures = (UnusableCorpus, CannotJoin, NodeFailure, SuriError, Refused, OSError)
-    sys.exit(run("provider", main(parse(Config)), failures))
+    sys.exit(start("miners", ["provider", *sys.argv[1:]]))

@@ -1,10 +1,5 @@
-"""Check the miners' work and score it; the node beside this process secures the chain.
-
-assay validator --url ws://127.0.0.1:9944 --key //Alice
-
-Scores are committed before they are revealed, so no judge can copy another's.
-"""
-# Reads top to bottom: main -> judge_forever -> judge -> seal -> measure -> open_scores -> attest.
+"""The judge: checks the miners' work and scores it, beside the node that secures the chain."""
+# Reads top to bottom: run -> main -> judge_forever -> judge -> seal -> measure -> open_scores -> attest.
 
 import asyncio
 import logging
@@ -12,35 +7,25 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.blobs.cache import Cache
 from miners.blobs.errors import BlobError, StoreFull
-from miners.config import parse
+from miners.config import start
 from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
 from miners.device import use_device
-from miners.joining import (
-    JUDGE,
-    CannotJoin,
-    Site,
-    announce,
-    check_numbers,
-    check_site,
-    secret_of,
-    workplace,
-)
+from miners.joining import JUDGE, CannotJoin, announce, secret_of, workplace
 from miners.metrics import WorkerMetrics, follow
 from miners.model import loss
 from miners.parameters import TrainingParameters
-from miners.process import run, set_up_logging, together
+from miners.process import run_until_stopped, together
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
 from miners.shelf import Shelf
 from miners.weights import MasterWeights
+from validators.commands.validator import Config
 from validators.envelope import Envelope, Sealed
 from validators.inspection import Candidate, inspect
 from validators.journal import Journal
@@ -64,38 +49,6 @@ RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Every knob an operator may turn; what is judged, and how, is the subnet's to say."""
-
-    url: str = "ws://127.0.0.1:9944"  # node to talk to
-    key: str = "//Alice"  # secret URI of the hotkey
-    key_file: Path | None = None  # file with that secret in its first line; nobody else can see it there
-    netuid: int = 1  # subnet to judge
-    device: str = "auto"  # cpu, cuda, or auto: a GPU when there is one
-    threads: int = 1  # CPU threads of torch
-    directory: Path | None = None  # where model, blobs and journal are kept; temporary if not given
-    host: str = "127.0.0.1"  # address to serve mirrored blobs on
-    port: int = 0  # port to serve mirrored blobs on; 0 takes a free one
-    public_url: str | None = None  # where others reach that port; http://HOST:PORT if not given
-    blobs: Literal["recent", "archive"] = "recent"  # archive keeps what did not enter the model, too
-    blob_quota: float = 100.0  # GiB of disk for payloads
-    prometheus_port: int | None = None  # serve metrics on this port of 127.0.0.1; 0 takes a free one
-    prometheus_external: bool = False  # serve metrics on all interfaces
-    wait: bool = False  # wait for a node that does not answer yet, instead of ending with code 3
-
-    def __post_init__(self) -> None:
-        check_numbers(self.netuid, self.port, self.threads, self.prometheus_port)
-        check_site(self.site())
-
-    def site(self) -> Site:
-        """Return where this worker keeps and serves its blobs."""
-        return Site(
-            self.directory, self.host, self.port, self.public_url, self.blob_quota, self.prometheus_port,
-            self.prometheus_external,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
     """What a judge works with."""
 
@@ -110,6 +63,11 @@ class Bench:
     mirror: Mirror
     metrics: WorkerMetrics
     slot_seconds: float
+
+
+def run(config: Config) -> int:
+    """Judge until told to stop, and return the exit code."""
+    return run_until_stopped("validator", main(config), (CannotJoin, NodeFailure, SuriError, OSError))
 
 
 async def main(config: Config) -> None:
@@ -401,5 +359,4 @@ def _hex(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    set_up_logging()
-    sys.exit(run("validator", main(parse(Config)), (CannotJoin, NodeFailure, SuriError, OSError)))
+    sys.exit(start("validators", ["validator", *sys.argv[1:]]))

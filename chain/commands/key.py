@@ -1,12 +1,13 @@
 """Make, show and store keys: generate, inspect, insert, import; and node keys.
 
 assay key generate                     a new sr25519 key with its phrase
-assay key inspect //Alice              public key and address of a secret
+assay key inspect                      public key and address of a secret, which is asked for
 assay key inspect 5Grwva...utQY        public key of an address
-assay key insert --key-type babe --suri "phrase" --chain local   a session key for a node's keystore
+assay key insert --key-type babe --suri babe.json --chain local   a session key for a node's keystore
 assay key import account.json          the secret in an export of polkadot.js
 assay key generate-node-key --file node-key    for `assay node --node-key-file`
 
+Others on this machine see what stands on a command line: no place for a secret that not everybody knows.
 A password is part of the secret, as in subkey: the phrase alone opens nothing then. The keystore keeps
 phrases without it, so the node must be given the same password. Off development chains insert wants one.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from chain.commands import password as passwords
+from chain.commands import secret
 from chain.commands.failure import USAGE, Failure
 from chain.commands.places import DEFAULT_BASE
 from chain.consensus.guard import Guard
@@ -52,10 +54,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     generate = verbs.add_parser("generate", help="make a new key")
     inspect = verbs.add_parser("inspect", help="show a key")
-    inspect.add_argument("uri", help="secret URI, 0x seed, or SS58 address")
+    inspect.add_argument("uri", nargs="?", help=f"SS58 address, {secret.HELP}")
     insert = verbs.add_parser("insert", help="put a session key into a node's keystore")
     insert.add_argument("--key-type", required=True, choices=[each.decode() for each in KEY_KINDS])
-    insert.add_argument("--suri", required=True, help="secret URI of the key")
+    insert.add_argument("--suri", metavar="URI|FILE", help=secret.HELP)
     insert.add_argument("--chain", metavar="ID|FILE", default="local", help="dev, local, or a specification")
     insert.add_argument(
         "-d", "--base-path", type=Path, default=DEFAULT_BASE, metavar="PATH", help=f"[{DEFAULT_BASE}]"
@@ -96,14 +98,13 @@ def _generate(parsed: argparse.Namespace) -> Shown:
 
 
 def _inspect(parsed: argparse.Namespace) -> Shown:
-    if not parsed.uri:
-        raise Failure("an empty secret URI names no key", USAGE)
-    account = _address(parsed.uri)
+    account = None if parsed.uri is None else _address(parsed.uri)
     if account is not None:
         return {"publicKeyUri": parsed.uri, **_public(account, account)}
-    suri = _unlocked(parsed.uri, passwords.read(parsed))
-    name = "secretPhrase" if " " in parsed.uri and plain_seed(parsed.uri) else "secretKeyUri"
-    return {name: parsed.uri, **_secret(suri, cast("KeyKind", parsed.scheme))}
+    uri = secret.read(parsed.uri)
+    suri = _unlocked(uri, passwords.read(parsed))
+    name = "secretPhrase" if " " in uri and plain_seed(uri) else "secretKeyUri"
+    return {name: uri, **_secret(suri, cast("KeyKind", parsed.scheme))}
 
 
 def _insert(parsed: argparse.Namespace) -> Shown:
@@ -115,6 +116,7 @@ def _insert(parsed: argparse.Namespace) -> Shown:
             "--password-filename",
             USAGE,
         )
+    suri = secret.read(parsed.suri)
     home = spec.home(parsed.base_path)
     try:
         guard = Guard.open(RealDisk(home / "guard"))
@@ -123,7 +125,7 @@ def _insert(parsed: argparse.Namespace) -> Shown:
     try:
         disk = RealDisk(parsed.keystore_path or home / "keystore")
         keys = SessionKeys(Keystore(disk, password), guard, RealRng())
-        public = keys.insert(parsed.key_type.encode(), parsed.suri)
+        public = keys.insert(parsed.key_type.encode(), suri)
     except KeystoreError as problem:
         raise Failure(str(problem)) from problem
     finally:
@@ -133,16 +135,16 @@ def _insert(parsed: argparse.Namespace) -> Shown:
 
 def _generate_node_key(parsed: argparse.Namespace) -> None:
     """Print a new secret key, or write it to a file; the peer id goes to standard error, as in Substrate."""
-    secret = RealRng().token(32)
+    made = RealRng().token(32)
     if parsed.file is None:
-        print(secret.hex())
+        print(made.hex())
     elif parsed.file.exists():
         raise Failure(
             f"{parsed.file} exists already, and a node may be known by it: name another file", USAGE
         )
     else:
-        RealDisk(parsed.file.absolute().parent).replace(parsed.file.name, secret.hex().encode())
-    print(peer_id(parse_node_key(secret, "the new key").public), file=sys.stderr)
+        RealDisk(parsed.file.absolute().parent).replace(parsed.file.name, made.hex().encode())
+    print(peer_id(parse_node_key(made, "the new key").public), file=sys.stderr)
 
 
 def _inspect_node_key(parsed: argparse.Namespace) -> None:

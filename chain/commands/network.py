@@ -43,6 +43,12 @@ PACE = {"tempo": 10, "train_window": 30, "score_commit_window": 20}
 programs with torch share few cores, and a phase ends once all are done"""
 LOG_TAIL = 400
 """bytes of a dead process's last log line that are shown"""
+PROGRAMS = {
+    "provider": ("miners", "provider"),
+    "judge": ("validators", "validator"),
+    "miner": ("miners", "miner"),
+}
+"""room and name of what works, by role"""
 READY = {
     "node": "Running JSON-RPC server",
     "provider": "data set 0x",
@@ -176,11 +182,11 @@ class Network:
 def members(ports: Ports, validators: Sequence[str], miners: Sequence[str], home: Path) -> list[Member]:
     """Return the processes of a local network, the nodes first; each keeps its data below `home`."""
 
-    def worker(name: str, role: str, module: str, key: str, at: int, port: int) -> Member:
+    def worker(name: str, role: str, key: str, at: int, port: int) -> Member:
         own = ("--key", key, "--directory", str(home / name), "--port", str(port), "--wait")
         is_late = role == "judge" and at > 0  # the first judge measures the loss before round 1
         niceness = LATE_NICENESS if is_late else WORKER_NICENESS
-        return Member(name, role, ("-m", module, "--url", ports.url(at), *own), niceness)
+        return Member(name, role, ("-m", *PROGRAMS[role], "--url", ports.url(at), *own), niceness)
 
     names = [f"node-{name.lower()}" for name in validators]
     reached = [
@@ -198,17 +204,14 @@ def members(ports: Ports, validators: Sequence[str], miners: Sequence[str], home
         )
         for at, (name, validator) in enumerate(zip(names, validators, strict=True))
     ]  # fmt: skip
-    provider = worker("provider", "provider", "miners.provider", "//Provider", 0, ports.provider)
+    provider = worker("provider", "provider", "//Provider", 0, ports.provider)
     roles = [
-        *(
-            (f"judge-{key.lower()}", "judge", "validators.validator", key, at)
-            for at, key in enumerate(validators)
-        ),
-        *((key.lower(), "miner", "miners.miner", key, at % len(validators)) for at, key in enumerate(miners)),
+        *((f"judge-{key.lower()}", "judge", key, at) for at, key in enumerate(validators)),
+        *((key.lower(), "miner", key, at % len(validators)) for at, key in enumerate(miners)),
     ]
     workers = [
-        worker(name, role, module, f"//{key}", at, ports.workers + place)
-        for place, (name, role, module, key, at) in enumerate(roles)
+        worker(name, role, f"//{key}", at, ports.workers + place)
+        for place, (name, role, key, at) in enumerate(roles)
     ]
     return [*nodes, provider, *workers]
 

@@ -22,7 +22,7 @@ def describe(parser: argparse._ActionsContainer) -> None:
 def read(parsed: argparse.Namespace) -> str | None:
     """Return the password the flags speak of, or None without flags."""
     if parsed.password_interactive:
-        return _checked(getpass.getpass("Key password: "))
+        return _checked(ask("Key password: "))
     if parsed.password_filename is None:
         return None
     try:
@@ -31,6 +31,14 @@ def read(parsed: argparse.Namespace) -> str | None:
     except (OSError, UnicodeDecodeError) as problem:
         raise Failure(f"cannot read the password file: {problem}", USAGE) from problem
     return _checked(text.removesuffix("\n").removesuffix("\r"))
+
+
+def ask(prompt: str) -> str:
+    """Return what is typed, unseen; nothing where input ends."""
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        return ""
 
 
 def _checked(password: str) -> str:

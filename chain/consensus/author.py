@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from chain.common.hashes import short
 from chain.consensus.clock_watch import ClockWatch
 from chain.consensus.guard import Guard, KeySilent
 from chain.consensus.guard_records import GuardError
 from chain.consensus.slots import BUILD_SHARE, Epoch, SlotTimer, claim, pre_hash, slot_at, slot_start_ms
 from chain.env import Clock
 from chain.keys.pair import Keypair
-from chain.telemetry.logs import short
 from runtime.frame.errors import InvalidDigest, RuntimeTrap
 from runtime.frame.executive import Executed, Execution
 from runtime.frame.state import Changes

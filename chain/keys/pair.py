@@ -21,6 +21,8 @@ DEV_PHRASE = "bottom drive obey lake curtain smoke basket hold race lonely fit w
 """The phrase everybody knows; a URI that starts with a junction derives from it."""
 MAX_SURI = 1024
 """characters; 24 words and a few junctions are far below"""
+SHORTEST = 47
+"""characters of twelve words; a seed has 66"""
 
 KeyKind = Literal["sr25519", "ed25519", "ecdsa"]
 
@@ -101,6 +103,12 @@ class Keypair:
 def new_phrase() -> str:
     """Return twelve random English BIP-39 words."""
     return str(bip39.bip39_generate(12, "en"))
+
+
+def is_private(suri: str) -> bool:
+    """Say whether a secret URI has a password, a phrase or a seed that not everybody knows."""
+    root = suri.partition("/")[0].strip()
+    return "///" in suri or (root != DEV_PHRASE and len(root) >= SHORTEST)
 
 
 def with_password(suri: str, password: str) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from chain.common.errors import RuntimeMissing, StateDiscarded, SubmitError, UnknownBlock
+from chain.common.hashes import short
 from chain.common.notifications import ImportNotification
 from chain.executor import Executor
 from chain.storage.store import ChainStore
-from chain.telemetry.logs import short
 from runtime.frame.state import State
 from runtime.primitives.babe import EquivocationProof, pre_digest_of
 from runtime.primitives.grandpa import EquivocationProof as VoteEquivocation

@@ -17,12 +17,12 @@ from chain.checkpoints import Checkpoint
 from chain.common.block_data import HEADERS, BlockData
 from chain.common.errors import SyncRefused
 from chain.common.faults import Fault
+from chain.common.hashes import short
 from chain.env import Clock
 from chain.sync.ascent import AGAIN, LOOK_EVERY, Ascent, Peers, Record, Standing
 from chain.sync.state_sync import TargetGone
 from chain.sync.trust import Trust, check_age
 from chain.sync.warp import TrustedPoint, WarpError, voters_after
-from chain.telemetry.logs import short
 from runtime.primitives.header import Header
 from runtime.primitives.types import Hash
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from chain.checkpoints import Checkpoints
 from chain.common.errors import BlockFlaw, ExcessBlock, InvalidBlock, UnknownBlock
+from chain.common.hashes import short
 from chain.common.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.consensus.clock_watch import WHOLE, ClockWatch
 from chain.consensus.slots import check_begun, pre_digest_slot, pre_hash, slot_at, verify_header
@@ -18,7 +19,6 @@ from chain.executor import Executor
 from chain.storage.store import ChainStore
 from chain.sync.authority_sets import AuthoritySets
 from chain.sync.seals import Seals
-from chain.telemetry.logs import short
 from runtime.frame.executive import BlockFault, BlockRejected, Executed
 from runtime.frame.state import Changes
 from runtime.primitives.babe import is_primary_header, pre_digest_of

@@ -5,6 +5,7 @@ much is left.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ class Pieces:
     def __init__(self, missing: Sequence[Span]) -> None:
         self.fetched = 0  # bytes
         self._waiting = [Piece(span) for span in missing]
-        self._taken: list[Piece] = []
+        self._taken: Counter[Piece] = Counter()  # how many have one
         self._marks = [b""]  # keys in order
         self._places = {b"": 0.0}  # which part of the state lies below a mark, about
 
@@ -43,17 +44,28 @@ class Pieces:
         if middle is not None:
             self._waiting.append(replace(piece, span=Span(middle, piece.span.end)))
             piece = replace(piece, span=Span(piece.span.start, middle))
-        self._taken.append(piece)
+        self._taken[piece] = 1
         return piece
 
+    def take_too(self, piece: Piece) -> None:
+        """Let one more have a taken piece: whoever is first will do."""
+        self._taken[piece] += 1
+
+    def takers(self, piece: Piece) -> int:
+        """Return how many have a piece; 0 for one that is there."""
+        return self._taken[piece]
+
     def give_back(self, piece: Piece) -> None:
-        """Let somebody else take a piece."""
-        self._taken.remove(piece)
-        self._waiting.append(piece)
+        """Let somebody else take a piece, unless it is there, or others have it still."""
+        if piece in self._taken:
+            self._taken[piece] -= 1
+            if not self._taken[piece]:
+                del self._taken[piece]
+                self._waiting.append(piece)
 
     def got(self, piece: Piece, until: bytes | None, shown: Shown, size: int) -> None:
         """Note that a taken piece is there up to a key (None: all of it), in so many bytes."""
-        self._taken.remove(piece)
+        del self._taken[piece]
         self.fetched += size
         start, end = piece.span.start, piece.span.end if until is None else until
         covered = (shown.place if until is not None else self._place(end)) - self._place(start)

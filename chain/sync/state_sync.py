@@ -3,6 +3,7 @@
     pieces    what is missing, cut at keys that proofs have shown to be there: one for each request
     answer    proven against the root of the target's header, then written (chain/storage/restore.py)
     liars     pay, and their piece goes to somebody else; who is slow or has nothing is left alone for a while
+    late      whoever has nothing to do is asked, too, so that nobody holds up the last piece
 
 What is written stays: after a restart only what is missing is fetched. A target whose state nobody has any
 more is TargetGone; the state of another one is fetched from its beginning.
@@ -35,6 +36,10 @@ PER_PEER = 2
 """requests to one peer at once: one is on its way while the other is answered"""
 PATIENCE = 20.0
 """seconds a peer may take to answer"""
+LATE = 2.0
+"""seconds after which somebody who has nothing to do is asked, too; twice as many until the next one"""
+MAX_TAKERS = 3
+"""of one piece"""
 REST = 1.0
 """seconds a peer is left alone after a fault; doubled by every further one until it answers well"""
 MAX_REST = 32.0
@@ -96,7 +101,7 @@ class _Asked:
 
     peer: str
     piece: Piece
-    overdue: float
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ class StateSync:
     def tick(self) -> None:
         """Do what is due: answers that never came, peers that have rested."""
         now = self._clock.monotonic()
-        for number in [each for each, asked in self._asked.items() if asked.overdue <= now]:
+        for number in [each for each, asked in self._asked.items() if asked.since + PATIENCE <= now]:
             asked = self._asked.pop(number, None)
             if asked is not None:  # whoever is blamed may leave with its other requests
                 self._pieces.give_back(asked.piece)
@@ -200,24 +205,39 @@ class StateSync:
         for depth in range(PER_PEER):
             takers = [name for name in able if self._peers[name].asked <= depth]
             for place, name in enumerate(takers):
-                if not self._ask_for_piece(name, len(takers) - place, now):
+                piece = self._pieces.take(len(takers) - place)
+                if piece is None:
+                    self._ask_for_late_ones([each for each in able if not self._peers[each].asked], now)
                     return
+                self._ask_for(name, piece, now)
 
-    def _ask_for_piece(self, name: str, takers: int, now: float) -> bool:
-        """Ask a peer for a piece; False when there is none left to ask for."""
-        piece = self._pieces.take(takers)
-        if piece is None:
-            return False
+    def _ask_for_late_ones(self, idle: list[str], now: float) -> None:
+        """Ask for what others are late with: the longest first."""
+        for name in idle:
+            late = [asked for asked in self._asked.values() if self._is_late(asked, now)]
+            if not late:
+                return
+            piece = min(late, key=lambda asked: asked.since).piece
+            self._pieces.take_too(piece)
+            self._ask_for(name, piece, now)
+
+    def _is_late(self, asked: _Asked, now: float) -> bool:
+        takers = self._pieces.takers(asked.piece)
+        return 0 < takers < MAX_TAKERS and asked.since + LATE * takers <= now
+
+    def _ask_for(self, name: str, piece: Piece, now: float) -> None:
+        """Ask a peer for a piece."""
         number = self._exchange.request(name, self._block, piece.span.start, piece.span.end)
         if number is None:
             self._pieces.give_back(piece)
         else:
-            self._asked[number] = _Asked(name, piece, now + PATIENCE)
+            self._asked[number] = _Asked(name, piece, now)
             self._peers[name].asked += 1
-        return True
 
     async def _take(self, asked: _Asked, encoded: bytes) -> None:
-        """Keep an answer, if it is one."""
+        """Keep an answer, if it is one, and if nobody else was quicker."""
+        if not self._pieces.takers(asked.piece):
+            return
         try:
             kept = await aside(partial(self._keep, asked.piece, encoded))
         except (ProofError, DecodeError) as problem:

@@ -2,11 +2,11 @@
 
 import logging
 
+from chain.common.hashes import short
 from chain.env import Clock
 from chain.network.service import Network
 from chain.storage.store import ChainStore
 from chain.sync.service import Sync
-from chain.telemetry.logs import short
 
 log = logging.getLogger("node")
 

@@ -118,12 +118,6 @@ def _parse(patterns: str) -> dict[str, int]:
     return levels
 
 
-def short(block: bytes) -> str:
-    """Return a hash as logs show it."""
-    text = block.hex()
-    return f"0x{text[:4]}…{text[-4:]}"
-
-
 def _is_ours(record: logging.LogRecord) -> bool:
     """Say whether a web server's complaint is about us: a stranger's malformed HTTP must not fill the log."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -34,11 +34,20 @@ class Cache:
         return blob
 
     def put(self, blob: bytes) -> None:
-        """Store a blob; a disk that does not take it is said, and the blob is fetched again next time."""
+        """Store a blob; one that is not taken is said, and fetched again next time."""
         try:
             self._store.put(blob)
-        except (StoreFull, OSError) as problem:
-            log.warning("a blob is not kept in %s: %s", self._directory, problem)
+        except StoreFull:  # not the quota of payloads, which has a flag
+            log.warning(
+                "a blob of %d bytes is not kept in %s, which takes %.2f GiB in all, and is fetched every "
+                "time: its provider has to cut smaller ones",
+                len(blob), self._directory, self._quota.most / GIB,
+            )  # fmt: skip
+        except OSError as problem:
+            log.warning(
+                "a blob is not kept in %s (%s), and is fetched every time: make room on that disk",
+                self._directory, problem.strerror or problem,
+            )  # fmt: skip
 
     def _make_room(self) -> bool:
         """Delete what was used least recently; say whether there was anything."""

@@ -81,6 +81,14 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: str, line: 
     assert ending(capsys, *arguments.split()) == (USAGE, line)
 
 
+def test_a_development_authority_has_no_password(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("pass word\n")
+    code, said = ending(capsys, "node", "--dev", "--password-filename", str(tmp_path / "password"))
+    assert (code, said) == (
+        USAGE, "assay: --alice is a key without password; leave the password flags out"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

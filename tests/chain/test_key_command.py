@@ -1,5 +1,6 @@
 """`assay key`: what subkey prints, what a keystore gets, what an export of polkadot.js holds."""
 
+import io
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 
 from chain.cli import main
 from chain.commands import password as passwords
+from chain.commands.secret import WARNING
 from chain.consensus.guard import Guard
 from chain.consensus.guard_records import SlotRecord
 from chain.env_real import RealDisk
 from chain.keys.keystore import BABE_KEY, Keystore
-from chain.keys.pair import DEV_PHRASE, Keypair
+from chain.keys.pair import DEV_PHRASE, Keypair, new_phrase
 from tests.chain.exports import export
 
 ALICE = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"
@@ -106,6 +108,92 @@ def test_a_password_may_be_typed(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr("getpass.getpass", lambda prompt: "typed")
     found = shown(capsys, "inspect", "//Alice", "--password-interactive")
     assert found["publicKey"] == "0x" + Keypair.from_suri("//Alice///typed", "sr25519").public.hex()
+
+
+def insert(tmp_path: Path) -> list[str]:
+    """Return a command line that lacks the secret."""
+    return ["insert", "--key-type", "babe", "--chain", "dev", "-d", str(tmp_path / "base")]
+
+
+@pytest.fixture
+def phrase() -> str:
+    return new_phrase()
+
+
+def test_a_secret_that_is_left_out_is_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phrase: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or phrase)
+    found = shown(capsys, *insert(tmp_path))
+    assert found["publicKey"] == "0x" + Keypair.from_suri(phrase, "ed25519").public.hex()
+    assert shown(capsys, "inspect")["secretPhrase"] == phrase
+    assert asked == ["Secret URI: "] * 2
+
+
+def test_a_secret_may_be_piped(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phrase: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{phrase}\nand more\n"))
+    found = shown(capsys, *insert(tmp_path))
+    assert found["publicKey"] == "0x" + Keypair.from_suri(phrase, "ed25519").public.hex()
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert refused(capsys, "inspect") == "an empty secret URI names no key"
+
+
+def test_nothing_typed_is_no_secret_and_no_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", ended)
+    assert refused(capsys, "inspect") == "an empty secret URI names no key"
+    line = "a password has 1 to 4096 characters"
+    assert refused(capsys, "generate", "--password-interactive") == line
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_secret_may_lie_in_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, secret_file: str, as_json: bool
+) -> None:
+    path, password = tmp_path / "secret", ("--password-filename", secret_file)
+    made = shown(capsys, "generate", "--scheme", "ed25519", *password)
+    path.write_text(json.dumps(made) if as_json else f"{made['secretPhrase']} \nanything else\n")
+    assert shown(capsys, *insert(tmp_path), "--suri", str(path), *password)["publicKey"] == made["publicKey"]
+    assert shown(capsys, "inspect", str(path), "--scheme", "ed25519", *password) == made
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "an empty secret URI names no key"),
+        (b"\xff", "cannot read the secret's file: 'utf-8' codec can't decode"),
+        (b"x" * 1025, "{} must begin with a secret URI of at most 1024 characters"),
+        (b"{", "{} is cut off: give what `assay key generate --json` has printed"),
+        (b'{"encoded": "x"}', "{} has no secretPhrase: give what `assay key generate --json` has printed"),
+        (b'{"secretPhrase": 1}', "{} has no secretPhrase: give what `assay key generate --json` has printed"),
+    ],
+)
+def test_a_file_that_holds_no_secret(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes, line: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    assert refused(capsys, "inspect", str(path)).startswith(line.format(path))
+
+
+def test_a_secret_on_the_command_line_is_loud_unless_everybody_knows_it(
+    capsys: pytest.CaptureFixture[str], phrase: str
+) -> None:
+    for uri in (phrase, f"{phrase}//stash", "0x" + "07" * 32, "//Alice///password"):
+        assert main(["key", "inspect", uri]) == 0
+        assert capsys.readouterr().err == WARNING + "\n"
+    for uri in ("//Alice", DEV_PHRASE, DEV_PHRASE + "//Alice", ALICE_ADDRESS):
+        assert main(["key", "inspect", uri]) == 0
+        assert capsys.readouterr().err == ""
 
 
 def live_chain(tmp_path: Path) -> str:
@@ -206,12 +294,3 @@ def test_files_that_cannot_be_read(capsys: pytest.CaptureFixture[str], tmp_path:
     assert refused(capsys, "import", missing).startswith("cannot read the export: [Errno 2]")
     flags = ("--password-filename", missing)
     assert refused(capsys, "generate", *flags).startswith("cannot read the password file: [Errno 2]")
-
-
-def test_a_development_authority_has_no_password(
-    capsys: pytest.CaptureFixture[str], secret_file: str
-) -> None:
-    assert main(["node", "--dev", "--password-filename", secret_file]) == USAGE
-    assert capsys.readouterr().err == (
-        "assay: --alice is a key without password; leave the password flags out\n"
-    )

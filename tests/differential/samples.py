@@ -19,6 +19,7 @@ from runtime.frame.metadata import v14, v15
 from runtime.frame.pallet import spec_of
 from runtime.primitives.era import MortalEra
 from runtime.primitives.header import Header
+from runtime.primitives.pairs import Pairs
 from runtime.primitives.shapes import fields_of
 from runtime.runtime import EXTENSIONS, AssayRuntime
 from tests.runtime.bench import Chain
@@ -132,7 +133,7 @@ def integers(value: Any) -> list[int]:
         case dict():
             is_ours = any(not isinstance(key, str) for key in value)
             return integers(sorted(value.items()) if is_ours else list(value.values()))
-        case list() | tuple():
+        case list() | tuple() | Pairs():
             return [each for part in value for each in integers(part)]
     return integers([getattr(value, name) for name in getattr(value, "__dataclass_fields__", {})])
 

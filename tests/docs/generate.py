@@ -22,8 +22,8 @@ from chain.rpc.policy import UNSAFE
 from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
 from chain.telemetry.metrics import Metrics, Reading
-from miners import miner, provider
 from miners.blobs.server import Traffic
+from miners.commands import miner, provider
 from miners.config import parser_of
 from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
@@ -33,7 +33,7 @@ from runtime.pallets.subnets import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
-from validators import validator
+from validators.commands import validator
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {"miner": miner.Config, "validator": validator.Config, "provider": provider.Config}

@@ -17,11 +17,11 @@ import yaml
 from chain.commands import node
 from chain.commands.network import WORKER_ENVIRONMENT
 from chain.keys.node import parse_node_key, peer_id
-from miners import miner, provider
+from miners.commands import miner, provider
 from miners.config import parser_of
 from tests.docs.pages import ROOT
 from tests.e2e.process import flags_of, free_ports, running, write_spec
-from validators import validator
+from validators.commands import validator
 
 PACKAGING = ROOT / "packaging"
 UNITS = {"node": "node", "judge": "validator", "miner": "miner", "provider": "provider"}

@@ -40,12 +40,6 @@ class Host:
         found = {name: self._of(file, key) for name, (file, key) in names.items()}
         return {f"{name}_{self.number}": value for name, value in (found | {"PEER": self.said}).items()}
 
-    def phrases(self) -> dict[str, str]:
-        """Return what replaces the names of this host's phrases."""
-        return {
-            f"{name} PHRASE": self._of(f"{name.lower()}.json", "secretPhrase") for name in ("BABE", "GRANDPA")
-        }
-
     def _of(self, file: str, key: str) -> str:
         found: str = json.loads((self.home / file).read_text())[key]
         return found
@@ -107,7 +101,7 @@ def test_three_hosts_make_a_chain(tmp_path: Path) -> None:
     shell(2, hosts[0].home, values)
     for host in hosts:
         (host.home / "chain.json").write_text((hosts[0].home / "chain.json").read_text())
-        shell(3, host.home, host.phrases())
+        shell(3, host.home, {})
     with started(hosts[0], ports) as a, started(hosts[1], ports) as b, started(hosts[2], ports) as c:
         nodes = (a, b, c)
         eventually(lambda: a.rpc("system_health")["peers"] == 2, "three that know each other", PATIENCE)

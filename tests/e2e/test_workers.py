@@ -51,9 +51,9 @@ def small_chain(spec: dict[str, Any]) -> None:
 class Worker:
     """A miner, judge or provider in its own process and directory."""
 
-    def __init__(self, home: Path, name: str, module: str, *flags: str) -> None:
+    def __init__(self, home: Path, name: str, program: str, *flags: str) -> None:
         self.log = home / f"{name}.log"
-        self._command = [sys.executable, "-m", module, *flags, "--directory", str(home / name)]
+        self._command = [sys.executable, "-m", *program.split(), *flags, "--directory", str(home / name)]
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -103,12 +103,12 @@ class Net:
         url = ("--url", f"ws://127.0.0.1:{self.port}")
         text = str(Path(standard_text.__file__).parent)
         self.provider = Worker(
-            home, "provider", "miners.provider", *url, "--key", "//Provider", "--port", "0", "--source", text
+            home, "provider", "chain provider", *url, "--key", "//Provider", "--port", "0", "--source", text
         )
         self.miner = Worker(home, "miner", "miners.miner", *url, "--key", "//Miner1")
-        self.cheat = Worker(home, "cheat", "miners.miner", *url, "--key", "//Miner2", "--cheat", "nan")
+        self.cheat = Worker(home, "cheat", "chain miner", *url, "--key", "//Miner2", "--cheat", "nan")
         self.alice = Worker(home, "alice", "validators.validator", *url, "--key", "//Alice")
-        self.bob = Worker(home, "bob", "validators.validator", *url, "--key", "//Bob")
+        self.bob = Worker(home, "bob", "chain validator", *url, "--key", "//Bob")
         self.workers = [self.provider, self.miner, self.cheat, self.alice, self.bob]
 
     def restart_node(self, *flags: str) -> None:
@@ -247,7 +247,7 @@ def test_a_worker_ends_at_once_when_it_is_told_to(net: Net) -> None:
 
 def test_a_judge_that_begins_when_all_miners_have_left_gets_the_whole_model(net: Net) -> None:
     flags = ("--url", f"ws://127.0.0.1:{net.port}", "--key", "//Bob")
-    net.bob = Worker(net.home, "bob-again", "validators.validator", *flags)
+    net.bob = Worker(net.home, "bob-again", "chain validator", *flags)
     net.workers.append(net.bob)
     net.bob.start()
     state = net.home / "bob-again" / "mirror.json"
@@ -318,7 +318,7 @@ def test_a_worker_that_is_told_to_waits_for_its_node(tmp_path: Path) -> None:
     port = free_ports(1)
     flags = ("--url", f"ws://127.0.0.1:{port}", "--port", "0", "--wait")
     text = str(Path(standard_text.__file__).parent)
-    provider = Worker(tmp_path, "provider", "miners.provider", *flags, "--source", text)
+    provider = Worker(tmp_path, "provider", "chain provider", *flags, "--source", text)
     provider.start()
     try:
         said = f"no node answers at ws://127.0.0.1:{port} yet ("

@@ -1,9 +1,12 @@
 """Each attack does what its name says, and the honest checks see it."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from miners.attacks import ATTACKS, Attack
+from miners.commands.miner import Cheat
 from miners.layout import ModelConfig, parameters_of
 from miners.parameters import TrainingParameters
 from miners.payload import MalformedPayload, compress, decode, encode, shape_of
@@ -21,8 +24,8 @@ OTHER = encode(compress(-DELTA, SHAPE))
 
 
 def test_the_names_are_those_of_cheat() -> None:
-    names = "honest noise sign_flip copy stale nan oversized garbage mismatch"
-    assert " ".join(ATTACKS) == names
+    assert tuple(ATTACKS) == get_args(Cheat)
+    assert all(name == attack.name for name, attack in ATTACKS.items())
 
 
 def test_the_honest_miner_changes_nothing() -> None:

@@ -9,29 +9,12 @@ from miners.blobs.store import BlobStore
 from miners.joining import (
     CHAIN_FILE,
     CannotJoin,
-    Site,
     bind,
-    check_numbers,
-    check_site,
     claim,
     ensure_reachable,
     secret_of,
     serving,
 )
-
-
-@pytest.mark.parametrize(
-    ("numbers", "said"),
-    [
-        ((-1, 0, 1), "--netuid is -1, must be 0 to 65535"),
-        ((1, 65_536, 1), "--port is 65536, must be 0 to 65535"),
-        ((1, 0, 0), "--threads is 0, must be 1 to 1024"),
-    ],
-)
-def test_numbers_that_make_no_sense_are_refused(numbers: tuple[int, int, int], said: str) -> None:
-    with pytest.raises(ValueError) as refused:
-        check_numbers(*numbers)
-    assert str(refused.value) == said
 
 
 def test_a_directory_serves_one_process(tmp_path: Path) -> None:
@@ -73,34 +56,6 @@ def test_a_directory_belongs_to_one_subnet_of_one_chain(tmp_path: Path) -> None:
         bind(tmp_path, b"\x11" * 32, 1)
 
 
-@pytest.mark.parametrize(
-    ("site", "said"),
-    [
-        (Site(None, "", 0, quota=0), "--blob-quota is 0, must be above 0 and at most 1000000 GiB"),
-        (
-            Site(None, "", 0, quota=float("nan")),
-            "--blob-quota is nan, must be above 0 and at most 1000000 GiB",
-        ),
-        *(
-            (Site(None, "", 0, url), f"--public-url is {url!r}, must be http:// or https:// and a host")
-            for url in (
-                "",
-                "judge.example",
-                "ftp://judge",
-                "http://",
-                "http://:80",
-                "http://a@b",
-                "http://a b",
-            )
-        ),
-    ],
-)
-def test_a_site_that_makes_no_sense_is_refused(site: Site, said: str) -> None:
-    with pytest.raises(ValueError) as refused:
-        check_site(site)
-    assert str(refused.value) == said
-
-
 def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
     ensure_reachable("http://127.0.0.1:8101", is_live=False)
     ensure_reachable("https://judge.example/blobs", is_live=True)
@@ -116,6 +71,18 @@ def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
         with pytest.raises(CannotJoin) as refused:
             ensure_reachable(url, is_live=is_live)
         assert str(refused.value) == f"{why}: say with --public-url where others reach this worker"
+
+
+def test_a_secret_on_the_command_line_is_said_unless_everybody_knows_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret_of("//Eve", None)
+    secret_of("//Eve", Path(__file__))
+    assert caplog.messages == []
+    secret_of("0x" + "07" * 32, None)
+    assert caplog.messages == [
+        "--key shows its secret in the list of processes: put it into a file for --key-file"
+    ]
 
 
 async def test_a_taken_port_is_said(tmp_path: Path) -> None:

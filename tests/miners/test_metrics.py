@@ -8,9 +8,10 @@ from urllib.request import urlopen
 import pytest
 
 from miners.blobs.server import Traffic
-from miners.joining import CannotJoin, Site, measured
+from miners.joining import CannotJoin, measured
 from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
+from miners.site import Site
 
 
 def samples(page: str) -> dict[str, float]:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from miners.blobs.client import BlobClient, Source
+from miners.commands.provider import Config
 from miners.data import build_corpus
-from miners.provider import Config, Publication, describe, publish
+from miners.provider import Publication, describe, publish
 from miners.shards import ShardClient
 
 

@@ -115,15 +115,15 @@ class Admission:
     def _unprotected(self, links: list[Link]) -> list[Link]:
         """Return those that nothing speaks for, in the order they came."""
         first = {group_of(link.ip): link for link in reversed(links)}
-        kept = {first[group].peer for group in sorted(first, key=self._rank)[:KEPT_GROUPS]}
-        links = [link for link in links if link.peer not in kept]
+        placed = [first[group] for group in sorted(first, key=self._rank)]
         near = sorted((link for link in links if link.fastest < math.inf), key=lambda link: link.fastest)
-        kept = {link.peer for link in near[:KEPT_NEAR]}
-        links = [link for link in links if link.peer not in kept]
-        useful = sorted((link.thanked, link.peer) for link in links if link.thanked is not None)
-        kept = {peer for _, peer in useful[-KEPT_USEFUL:]}
-        links = [link for link in links if link.peer not in kept]
-        return links[len(links) // 2 :]
+        useful = [link for link in links if link.thanked is not None]
+        useful.sort(key=lambda link: link.thanked or 0.0, reverse=True)
+        kept: set[str] = set()
+        for ranked, places in ((placed, KEPT_GROUPS), (near, KEPT_NEAR), (useful, KEPT_USEFUL)):
+            kept.update([link.peer for link in ranked if link.peer not in kept][:places])
+        rest = [link for link in links if link.peer not in kept]
+        return rest[len(rest) // 2 :]
 
     def _rank(self, group: str) -> bytes:
         return blake2b(group.encode(), key=self._secret, digest_size=8).digest()

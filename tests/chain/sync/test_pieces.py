@@ -52,13 +52,21 @@ def test_the_pieces_are_what_is_missing(seed: int, limit: int) -> None:
         piece = found.take(rng.randrange(1, 6))
         if piece is not None:
             taken.append(piece)
+        if rng.random() < 0.3:
+            taken.append(rng.choice(taken))
+            found.take_too(taken[-1])
         if piece is None or rng.random() < 0.5:
             one = taken.pop(rng.randrange(len(taken)))
             if rng.random() < 0.2:
                 found.give_back(one)
             else:
                 missing = without(missing, give(found, one, limit))
-        spans = [each.span for each in (*found._waiting, *taken)]
+                taken, late = [each for each in taken if each != one], taken.count(one)
+                assert found.takers(one) == 0
+                for _ in range(late):
+                    found.give_back(one)
+        assert all(found.takers(each) == taken.count(each) for each in taken)
+        spans = [each.span for each in (*found._waiting, *set(taken))]
         assert joined(spans) == joined(missing)
     assert found.take(1) is None
     assert found.fetched == SIZE

@@ -1,5 +1,6 @@
 """What can be fetched again stays as long as there is room."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -33,5 +34,21 @@ def test_what_does_not_fit_at_all_costs_nothing_that_is_there(
     cache.put(BLOBS[0])
     cache.put(bytes(801))
     assert cache.get(DIGESTS[0]) == BLOBS[0]
-    (line,) = caplog.messages
-    assert line.startswith(f"a blob is not kept in {tmp_path}: the quota of ")
+    assert caplog.messages == [
+        f"a blob of 801 bytes is not kept in {tmp_path}, which takes 0.00 GiB in all, and is fetched every "
+        "time: its provider has to cut smaller ones"
+    ]
+
+
+def test_a_disk_that_takes_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    Cache(tmp_path).put(BLOBS[0])
+    assert caplog.messages == [
+        f"a blob is not kept in {tmp_path} (No space left on device), and is fetched every time: "
+        "make room on that disk"
+    ]

@@ -1,0 +1,1 @@
+"""The command line of the judge: read before what does the work is loaded."""
