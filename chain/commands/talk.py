@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from chain.client import PLANCK, Chain, Refused
 from chain.commands import password as passwords
+from chain.commands import secret as secrets
 from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
 from chain.connection import ODD_ANSWERS, Connection, NodeFailure, Unreachable, brief, serves_subnets
 from chain.keys.pair import MAX_SURI, SuriError, with_password
@@ -54,10 +55,11 @@ def describe_node(parser: argparse.ArgumentParser, *, netuid: bool = True) -> No
 def describe_key(parser: argparse.ArgumentParser, signer: str, *, required: bool = True) -> None:
     """Add the flags that name a key; `signer` says whose."""
     given = parser.add_mutually_exclusive_group(required=required)
-    given.add_argument("--key", metavar="URI", help=f"secret URI of {signer}")
+    given.add_argument("--key", metavar="URI|FILE", help=f"secret URI of {signer}, or a file with it")
     given.add_argument(
         "--key-file", type=Path, metavar="PATH",
-        help="file with that secret in its first line, or an export of polkadot.js",
+        help="file with it in its first line, as `assay key generate --json` prints it, or as polkadot.js "
+        "exports it",
     )  # fmt: skip
     passwords.describe(parser)
 
@@ -83,7 +85,7 @@ def secret(parsed: argparse.Namespace) -> str | None:
     """
     password = passwords.read(parsed)
     if parsed.key_file is None:
-        return _unlocked(parsed.key, password) if parsed.key is not None else None
+        return _unlocked(secrets.read(parsed.key), password) if parsed.key is not None else None
     try:
         with parsed.key_file.open(encoding="utf-8") as file:
             text = file.read(MAX_SIZE + 1)
@@ -94,6 +96,8 @@ def secret(parsed: argparse.Namespace) -> str | None:
         if not 0 < len(first) <= MAX_SURI:
             raise Failure(f"--key-file {parsed.key_file} must begin with a secret URI", USAGE)
         return _unlocked(first, password)
+    if '"encoded"' not in text:
+        return _unlocked(secrets.in_json(str(parsed.key_file), text), password)
     if password is None:
         raise Failure("an export has a password: give --password-interactive or --password-filename", USAGE)
     try:

@@ -104,6 +104,7 @@ def test_a_row_in_a_file_is_one_object(text: str, tmp_path: Path, capsys: pytest
     [
         ("//Alice\nnotes\n", (), 3, "no node answers at ws://127.0.0.1:1 "),
         ("", (), 2, "--key-file {} must begin with a secret URI"),
+        ('{"secretKeyUri": "//Alice"}', (), 3, "no node answers at ws://127.0.0.1:1 "),
         ('{"encoded": "x"}', (), 2, "an export has a password: give --password-interactive or"),
         ('{"encoded": "x"}', ("--password-filename", "{}"), 2, "--key-file {}: "),
         ("0x" + 64 * "1", ("--password-filename", "{}"), 2, "a password goes with a phrase, not with a seed"),
