@@ -27,7 +27,8 @@ from bench.attacks import U16, UNCAPPED, Floats, Market, Say, incentives, play, 
 from bench.record import finish, parser
 from runtime.frame.testing import assert_ok
 from runtime.pallets.incentive.terms import CONSENSUS
-from runtime.pallets.subnets import ASY, Hyperparameters, Kind
+from runtime.pallets.subnets.numbers import ASY, Hyperparameters
+from runtime.pallets.subnets.types import Kind
 from tests.runtime.pallets.market import ALICE, BOB, market, text
 
 STAKES = (0.2, 0.4, 0.45, 0.49, 0.5, 0.51, 0.6)
@@ -245,7 +246,7 @@ def registrations() -> Table:
 def registered(pace: int) -> dict[str, float]:
     """Register in the real pallet, with the live network's numbers but room for all and no epoch between."""
     live = Hyperparameters()
-    roomy = {"max_uids": 1024, "tempo": 50_400}
+    roomy = {"max_uids": 1024, "tempo": 50_400, "activity_cutoff": 50_400}
     subnet = {"kind": Kind.Inference.name, "owner": text(ALICE), "hyperparameters": roomy}
     fortune = 10**32
     rich = {"balances": [[text(who), fortune] for who in (ALICE, BOB)]}

@@ -73,7 +73,7 @@ def genesis(world: World) -> dict[str, Any]:
     people = [hexed(account(number)) for number in range(world.neurons)]
     numbers = {
         "tempo": world.tempo, "max_uids": world.neurons, "max_permits": world.judges, "uid_bond": 0,
-        "commit_reveal": 0, "freeze_window": 0,
+        "commit_reveal": 0, "freeze_window": 1,
     }  # fmt: skip
     section = {"kind": "Inference", "owner": people[0], "hyperparameters": numbers}
     return {

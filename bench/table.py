@@ -368,6 +368,14 @@ ROWS = (
             for guides in ("rest", "slow_guides")
         ),
     ),
+    Row(
+        "hosts",
+        "four hosts, 20 cuts and 20 kills (`make hosts`): seconds until finality is back, median and worst",
+        lambda f: "; ".join(
+            f"{f[way]['median_seconds']:.1f}, {f[way]['worst_seconds']:.1f} ({way})"
+            for way in ("cuts", "kills")
+        ),
+    ),
 )
 
 

@@ -253,6 +253,9 @@ async def register(chain: Chain, netuid: int, max_price: int) -> int:
     """
     uid = await chain.uid(netuid)
     if uid is not None:
+        neuron = await chain.query("Neurons.Neurons", netuid, uid)
+        if neuron and neuron["coldkey"] != chain.address:
+            log.info("uid %d earns for %s: if that is no coldkey of yours, stop", uid, neuron["coldkey"])
         return uid
     try:
         uid = (await chain.register(netuid, chain.address, max_price)).uid

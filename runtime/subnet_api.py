@@ -13,8 +13,9 @@ from runtime.frame.declare import SignedOrigin
 from runtime.frame.errors import DispatchError, DispatchErrorKind, PalletError
 from runtime.native import Bound
 from runtime.pallets.incentive.epoch import run_epoch
-from runtime.pallets.neurons import Axon, Identity, Neuron
-from runtime.pallets.subnets import MOST_UIDS, Hyperparameters, Kind, Parameter
+from runtime.pallets.neurons.types import Axon, Identity, Neuron
+from runtime.pallets.subnets.numbers import MOST_UIDS, Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Kind
 from runtime.pallets.weights import Row, WeightCommit
 from runtime.primitives.header import Digest
 from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
@@ -267,7 +268,7 @@ class SubnetApi(Bound):
         incentive.allocate()
         network, now = subnets.network(netuid), self._now()
         changes = sorted(subnets.pending_changes.under(netuid), key=lambda entry: entry[0].value)
-        carried = incentive.carried_over[netuid]
+        at, carried = subnets.changes_at(netuid, now), incentive.carried_over[netuid]
         return Metagraph(
             netuid=netuid,
             block=now,
@@ -283,7 +284,7 @@ class SubnetApi(Bound):
             carried_over=carried,
             price=self.runtime.neurons.price_at(netuid, now + 1),
             hyperparameters=subnets.parameters(netuid),
-            pending_changes=[PendingChange(name, change.value, change.at) for name, change in changes],
+            pending_changes=[PendingChange(name, value, at) for name, value in changes],
             neurons=self._neurons(netuid),
         )
 

@@ -46,8 +46,24 @@ class Digests(Protocol):
         ...
 
 
-class Currency(Protocol):
-    """The native token, in planck. Source: FRAME's Currency and ReservableCurrency."""
+class Reserves(Protocol):
+    """Deposits in the native token, in planck. Source: FRAME's ReservableCurrency."""
+
+    def reserve(self, who: AccountId, value: Balance) -> None:
+        """Set usable money aside. Raises: DispatchError."""
+        ...
+
+    def unreserve(self, who: AccountId, value: Balance) -> Balance:
+        """Free what was set aside, as far as there is any; return the amount freed."""
+        ...
+
+    def reserved(self, who: AccountId) -> Balance:
+        """Return what is set aside."""
+        ...
+
+
+class Currency(Reserves, Protocol):
+    """The native token, in planck. Source: FRAME's Currency."""
 
     def free(self, who: AccountId) -> Balance:
         """Return the free balance, locked or not."""
@@ -69,34 +85,10 @@ class Currency(Protocol):
         """Destroy usable money of an account. Raises: DispatchError."""
         ...
 
-    def reserve(self, who: AccountId, value: Balance) -> None:
-        """Set usable money aside. Raises: DispatchError."""
-        ...
-
-    def unreserve(self, who: AccountId, value: Balance) -> Balance:
-        """Free what was set aside, as far as there is any; return the amount freed."""
-        ...
-
     def burn_reserved(self, who: AccountId, value: Balance) -> Balance:
         """Destroy what was set aside, as far as there is any; return the amount burnt."""
         ...
 
     def set_lock(self, identifier: bytes, who: AccountId, amount: Balance) -> None:
         """Keep an amount from being spent; zero lifts the lock. `identifier` has 8 bytes."""
-        ...
-
-
-class Reserves(Protocol):
-    """Deposits in the native token, in planck. Source: FRAME's ReservableCurrency."""
-
-    def reserve(self, who: AccountId, value: Balance) -> None:
-        """Set usable money aside. Raises: DispatchError."""
-        ...
-
-    def unreserve(self, who: AccountId, value: Balance) -> Balance:
-        """Free what was set aside, as far as there is any; return the amount freed."""
-        ...
-
-    def reserved(self, who: AccountId) -> Balance:
-        """Return what is set aside."""
         ...

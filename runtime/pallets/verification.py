@@ -51,11 +51,6 @@ class NeuronOf(Protocol):
         """The key that acts."""
         ...
 
-    @property
-    def registered_at(self) -> BlockNumber:
-        """The block it came in."""
-        ...
-
 
 class NeuronsOf(Protocol):
     """Who is in a subnet."""
@@ -99,10 +94,9 @@ class RowsOf(Protocol):
 
 @struct("pallet_verification::types::Points")
 class Points:
-    """What a judge gave a uid in this epoch; `registered_at` tells the uid's holders apart."""
+    """What a judge gave a uid in this epoch."""
 
     uid: u16
-    registered_at: BlockNumber
     points: u64
 
 
@@ -111,7 +105,6 @@ class Tally:
     """A judge's running sum since the epoch in block `since`."""
 
     since: BlockNumber
-    registered_at: BlockNumber
     points: list[Points]
 
 
@@ -244,55 +237,46 @@ class Verification(Pallet[ScoresCommitted | ScoresRevealed, Error]):
         since = self.incentive.last_epoch_block(netuid)
         groups = self._groups(netuid, round)
         for judge, scores in self.revealed(netuid, round):
-            tally = self._tally(netuid, judge, since)
-            points = {(entry.uid, entry.registered_at): entry.points for entry in tally.points}
+            tally = self.tallies.get(netuid, judge)
+            current = tally.points if tally and tally.since == since else []
+            points = {entry.uid: entry.points for entry in current}
             given = {score.uid: score.score for score in scores}
             for group in groups:
-                shares = apportion(given.get(group[0][0], 0), [1] * len(group))
-                for key, share in zip(group, shares, strict=True):
+                shares = apportion(given.get(group[0], 0), [1] * len(group))
+                for uid, share in zip(group, shares, strict=True):
                     if share:
-                        points[key] = points.get(key, 0) + share
-            summed = [Points(uid, registered, total) for (uid, registered), total in sorted(points.items())]
-            self.tallies[netuid, judge] = Tally(since, tally.registered_at, summed)
-            self.weights.put_row(netuid, judge, [(entry.uid, entry.points) for entry in summed], now)
+                        points[uid] = points.get(uid, 0) + share
+            row = sorted(points.items())
+            self.tallies[netuid, judge] = Tally(since, [Points(uid, total) for uid, total in row])
+            self.weights.put_row(netuid, judge, row, now)
 
-    def _groups(self, netuid: int, round: int) -> list[list[tuple[int, int]]]:
-        """Return (uid, registered_at) of who revealed the same payload, the first to commit first.
+    def _groups(self, netuid: int, round: int) -> list[list[int]]:
+        """Return the uids of who revealed the same payload, the first to commit first.
 
         Where that one has left the subnet, nobody earns anything with its payload.
         """
         found = []
         for alike in self.model_updates.alike(netuid, round):
-            members = [self._member(netuid, update.miner) for update in alike]
-            if members[0] is not None:
-                found.append([member for member in members if member is not None])
+            uids = [self.neurons.uid_of(netuid, update.miner) for update in alike]
+            if uids[0] is not None:
+                found.append([uid for uid in uids if uid is not None])
         return found
 
-    def _member(self, netuid: int, miner: AccountId) -> tuple[int, int] | None:
-        uid = self.neurons.uid_of(netuid, miner)
-        neuron = None if uid is None else self.neurons.neuron(netuid, uid)
-        return None if uid is None or neuron is None else (uid, neuron.registered_at)
-
-    def _tally(self, netuid: int, judge: int, since: int) -> Tally:
-        """Return the judge's tally of this epoch, without those who have left the subnet."""
-        neuron = self.neurons.neuron(netuid, judge)
-        assert neuron is not None, "a judge that revealed holds its uid"
-        empty = Tally(since, neuron.registered_at, [])
-        tally = self.tallies.get(netuid, judge) or empty
-        if (tally.since, tally.registered_at) != (since, neuron.registered_at):
-            return empty
-        return Tally(since, tally.registered_at, [e for e in tally.points if self._is_current(netuid, e)])
-
-    def _is_current(self, netuid: int, entry: Points) -> bool:
-        neuron = self.neurons.neuron(netuid, entry.uid)
-        return neuron is not None and neuron.registered_at == entry.registered_at
+    def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
+        """Remove what a neuron that is leaving has given in this epoch, and what it was given."""
+        del self.tallies[netuid, uid]
+        for judge, tally in self.tallies.under(netuid):
+            kept = [entry for entry in tally.points if entry.uid != uid]
+            if len(kept) < len(tally.points):
+                self.tallies[netuid, judge] = Tally(tally.since, kept)
 
     def try_state(self) -> None:
-        """Only sealed scores are opened; lists keep their bounds; tallies name each uid once."""
+        """Only sealed scores are opened; lists keep their bounds; tallies name those who are there, once."""
         for (netuid, round, judge), scores in self.scores.under():
             assert (netuid, round, judge) in self.score_commits
             assert judge not in [score.uid for score in scores]
             assert sum(score.score for score in scores) <= PPM
-        for _, tally in self.tallies.items():
+        for (netuid, judge), tally in self.tallies.items():
             uids = [entry.uid for entry in tally.points]
             assert len(frozenset(uids)) == len(uids)
+            assert all(self.neurons.neuron(netuid, uid) is not None for uid in [judge, *uids])

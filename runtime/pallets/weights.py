@@ -19,7 +19,7 @@ from runtime.frame.errors import PalletError, ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, storage
 from runtime.frame.traits import BlockNumberProvider
-from runtime.pallets.subnets import BOUNDS, MOST_UIDS, Hyperparameters
+from runtime.pallets.subnets.numbers import BOUNDS, MOST_UIDS, Hyperparameters
 from runtime.primitives.commitments import Listed, Salt, weights_commitment
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.pairs import Pairs
@@ -102,7 +102,10 @@ class Error(PalletError):
         "This subnet takes sealed rows only (commit_reveal is 1); use commit_weights, later reveal_weights."
     )
     CommitRevealDisabled = "This subnet takes rows in the open (commit_reveal is 0); use set_weights."
-    AlreadyCommitted = "This hotkey has sealed a row in this epoch; seal the next one after the epoch."
+    AlreadyCommitted = (
+        "This hotkey has sealed a row in this epoch, or one that opens with it; seal the next one after the "
+        "epoch."
+    )
     NotCommitted = (
         "This hotkey has sealed no row that is still to be opened; seal one with commit_weights, and open it "
         "reveal_period epochs later. A hotkey that replaced another starts anew."
@@ -233,8 +236,11 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         chosen, uid = self._judge(hotkey, netuid)
         ensure(bool(chosen.commit_reveal), Error.CommitRevealDisabled)
         ensure(self.incentive.is_permitted(netuid, uid), Error.NoPermit)
-        epochs = [sealed.epoch for sealed in self.weight_commits[netuid, hotkey]]
-        ensure(self.incentive.epochs_run(netuid) not in epochs, Error.AlreadyCommitted)
+        now = self.incentive.epochs_run(netuid)
+        due = now + chosen.reveal_period
+        for sealed in self.weight_commits[netuid, hotkey]:
+            # Two rows to open in one epoch would be a choice, made when those of others are public.
+            ensure(now != sealed.epoch and due != sealed.reveal_epoch, Error.AlreadyCommitted)
         return chosen
 
     def check_reveal_weights(
@@ -338,6 +344,7 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
             assert not self.subnets.is_training(netuid)
             epochs, now = [sealed.epoch for sealed in commits], self.incentive.epochs_run(netuid)
             assert epochs == sorted(set(epochs))
+            assert len(commits) == len({sealed.reveal_epoch for sealed in commits})
             assert epochs[-1] <= now
             assert all(sealed.epoch < sealed.reveal_epoch >= now - 1 for sealed in commits)
 

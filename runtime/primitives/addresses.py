@@ -1,4 +1,4 @@
-"""Which network addresses lead to the public Internet; the same everywhere, whatever Python's own lists say.
+"""Which text is a web address, and which address leads to the public Internet; the same on every node.
 
 Sources: the IANA registries of special-purpose IPv4 and IPv6 addresses; RFC 6890, 6761, 6762, 8375.
 """
@@ -6,6 +6,9 @@ Sources: the IANA registries of special-purpose IPv4 and IPv6 addresses; RFC 689
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+URL = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[0-9a-zA-Z._-]+)(?::([0-9]{1,5}))?(?:[/?#][!-~]*)?")
+"""Host and port; a name in other letters is written in punycode, credentials have no place on a chain."""
+MOST_PORT = 65_535
 PRIVATE_4 = tuple(
     (int(IPv4Address(first)), length)
     for first, length in (
@@ -44,16 +47,30 @@ def is_public(text: str) -> bool:
     return _within(number, GLOBAL_6, 128) and not any(_within(number, network, 128) for network in PRIVATE_6)
 
 
+def is_url(url: str) -> bool:
+    """Say whether text is a web address that programs may follow."""
+    return _host(url) is not None
+
+
 def may_be_public(url: str) -> bool:
     """Say whether the host of a web address is on the public Internet, or a name that may lead there."""
-    host = re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0].lower()
+    host = _host(url)
+    if host is None:
+        return False
     if host.startswith("["):
-        return is_public(host[1:].partition("]")[0])
-    name = host.partition(":")[0].removesuffix(".")
+        return is_public(host[1:-1])
+    name = host.lower().removesuffix(".")
     if NUMBER.fullmatch(name.rpartition(".")[2]):
         return is_public(name)
     below = any(f".{name}".endswith(f".{local}") for local in LOCAL_NAMES)
     return NAME.fullmatch(name) is not None and not below
+
+
+def _host(url: str) -> str | None:
+    found = URL.fullmatch(url)
+    if found is None or not 1 <= int(found[2] or 1) <= MOST_PORT:
+        return None
+    return found[1]
 
 
 def _wrapped(number: int) -> int | None:

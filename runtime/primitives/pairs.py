@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import starmap
 from typing import overload
 
 PAIR = struct.Struct("<HH")
@@ -17,12 +17,11 @@ class Pairs(Sequence[tuple[int, int]]):
     """Both numbers of each pair, u16 little-endian."""
 
     def __init__(self, pairs: Iterable[tuple[int, int]] = ()) -> None:
-        """Pack pairs. Raises: ValueError for a number that is no u16."""
-        flat = list(chain.from_iterable(pairs))
+        """Pack pairs. Raises: ValueError for what is no two u16."""
         try:
-            self.packed = struct.pack(f"<{len(flat)}H", *flat)
+            self.packed = b"".join(starmap(PAIR.pack, pairs))
         except struct.error as problem:
-            raise ValueError("a pair holds what is no u16") from problem
+            raise ValueError("a pair is not two u16") from problem
 
     @classmethod
     def of(cls, packed: bytes) -> "Pairs":

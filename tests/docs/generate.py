@@ -29,7 +29,7 @@ from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from runtime.frame.pallet import spec_of
 from runtime.pallets.free_calls import NUMBERS
-from runtime.pallets.subnets import BOUNDS, Hyperparameters
+from runtime.pallets.subnets.numbers import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
@@ -213,6 +213,18 @@ def refusals() -> str:
     return "\n".join(lines)
 
 
+def errors() -> str:
+    """Return why the calls of the market are refused, and what to do then."""
+    rows = ["| error | cause | remedy |", "|---|---|---|"]
+    for name in ("subnets", "neurons", "weights"):
+        spec = spec_of(type(AssayRuntime.declared[name]))
+        for error in spec.error or ():
+            cause, _, remedy = error.value.partition("; ")
+            assert remedy, f"{error} does not say what to do"
+            rows.append(f"| `{spec.name}.{error.name}` | {cause} | {remedy.removesuffix('.')} |")
+    return "\n".join(rows)
+
+
 def void_reasons() -> str:
     """Return why a round may be void."""
     return ", ".join(f"`{reason.name}` {reason.value}" for reason in VoidReason)
@@ -320,6 +332,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "channels": channels,
     "clients": matrix.table,
     "commands": commands,
+    "errors": errors,
     "faults": faults,
     "key_types": key_types,
     "metrics": metrics,

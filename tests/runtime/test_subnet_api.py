@@ -8,8 +8,10 @@ from runtime.apis import NATIVE, answer
 from runtime.frame.api import ApiTrap
 from runtime.frame.base import Call, RuntimeCall
 from runtime.pallets.incentive.pallet import EmissionPaid, EpochRun
-from runtime.pallets.neurons import Axon, Identity, NeuronDeregistered, NeuronRegistered
-from runtime.pallets.subnets import Change, Hyperparameters, Kind, Parameter
+from runtime.pallets.neurons.messages import NeuronDeregistered, NeuronRegistered
+from runtime.pallets.neurons.types import Axon, Identity
+from runtime.pallets.subnets.numbers import Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Kind
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.scale import codec
@@ -95,7 +97,7 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
     chain.build(
         chain.sign(CAROL, call("Neurons", "set_identity", NETUID, HOTKEYS[0], identity)),
         chain.sign(ALICE, call("Neurons", "serve_axon", NETUID, *axon)),
-        chain.sign(BOB, call("Subnets", "set_hyperparameter", NETUID, Parameter.max_uids, 9)),
+        chain.sign(BOB, call("Subnets", "set_hyperparameter", NETUID, Parameter.vesting_rounds, 9)),
     )
     chain.build(chain.sign(ALICE, call("Weights", "set_weights", NETUID, [1], [3], 0)))
     minted = sum((REWARD >> number) - (REWARD >> number) // 5 for number in range(1, 5))
@@ -114,9 +116,9 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
         netuid=NETUID, block=4, kind=Kind.Inference, owner=BOB.account, owner_uid=None, created_at=0,
         paused=False, epoch=0, last_epoch=0, next_epoch=EPOCH, emission=found.emission, carried_over=0,
         price=chain.runtime.neurons.price_at(NETUID, 5), hyperparameters=Hyperparameters(**NUMBERS),
-        pending_changes=[PendingChange(Parameter.max_uids, 9, EPOCH + 1)], neurons=[judge, miner],
+        pending_changes=[PendingChange(Parameter.vesting_rounds, 9, EPOCH + 1)], neurons=[judge, miner],
     )  # fmt: skip
-    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.max_uids] == Change(9, EPOCH + 1)
+    assert chain.runtime.subnets.pending_changes[NETUID, Parameter.vesting_rounds] == 9
     detail = ask(chain, "neuron", NeuronDetail | None, b"\2\0\0\0")
     assert detail == NeuronDetail(NETUID, 4, judge, None, [(1, 65_535)], [], [])
     rows = ask(chain, "weights", WeightRows | None)

@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from runtime.pallets.incentive.terms import Row
-from runtime.pallets.neurons import Neuron, Roster
-from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.neurons.types import Neuron, Roster
+from runtime.pallets.subnets.numbers import Hyperparameters
 from runtime.pallets.weights import WeightCommit
 from runtime.primitives.types import AccountId, Balance
 
@@ -44,8 +44,8 @@ class NeuronsOf(Protocol):
         """Return everybody with their stakes."""
         ...
 
-    def warn(self, netuid: int, roster: Roster, since: int) -> None:
-        """Warn who may soon be replaced; the last warnings were in block `since`, 0 for never."""
+    def warn(self, netuid: int, roster: Roster) -> None:
+        """Warn who may soon be replaced."""
         ...
 
 

@@ -10,11 +10,11 @@ from typing import Final
 from runtime.pallets.incentive.median import median
 from runtime.pallets.incentive.terms import PPM, EpochInput, EpochOutput
 from runtime.pallets.incentive.yuma3 import yuma3
-from runtime.primitives.int64 import MOST_ROWS, Sparse, sparse
+from runtime.primitives.int64 import MOST_ROWS, Packed, packed
 
 MAX_OWNER_CUT: Final = 100_000
 """ppm"""
-FUNCTIONS: Final[Mapping[str, Callable[[EpochInput, Sparse, Sparse], EpochOutput]]] = {
+FUNCTIONS: Final[Mapping[str, Callable[[EpochInput, Packed, Packed], EpochOutput]]] = {
     "median": median,
     "yuma3": yuma3,
 }
@@ -27,7 +27,7 @@ def run_epoch(epoch: EpochInput) -> EpochOutput:
     Raises: ValueError for an input no pallet should build.
     """
     _check(epoch)
-    return FUNCTIONS[epoch.consensus](epoch, sparse(epoch.weights), sparse(epoch.bonds))
+    return FUNCTIONS[epoch.consensus](epoch, packed(epoch.weights), packed(epoch.bonds))
 
 
 def _check(epoch: EpochInput) -> None:

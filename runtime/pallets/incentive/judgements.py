@@ -1,6 +1,6 @@
 """What both functions of an epoch do alike: which scores count, what is stored, who is paid first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.incentive.terms import PPM, EpochInput
@@ -13,17 +13,21 @@ def eligible(epoch: EpochInput) -> list[int]:
     return [stake if stake >= least or i == epoch.owner_uid else 0 for i, stake in enumerate(epoch.stake)]
 
 
-def judgements(epoch: EpochInput, weights: Sparse, judges: Mask) -> Sparse:
+def judgements(epoch: EpochInput, weights: Iterable[Sparse], judges: Mask) -> list[Sparse]:
     """Return the judges' scores, without those of themselves and of neurons younger than the judgement."""
-    since = integers(
+    registered = integers(epoch.registered)
+    since = judges * integers(
         min(updated, committed + 1) if committed else updated
         for updated, committed in zip(epoch.last_update, epoch.pending_commit, strict=True)
     )
-    young = integers(epoch.registered)[weights.column] >= since[weights.row]
-    itself = weights.row == weights.column
-    if epoch.owner_uid is not None:
-        itself &= weights.row != epoch.owner_uid
-    return weights.where(judges[weights.row] & (weights.value > 0) & ~young & ~itself)
+
+    def counted(said: Sparse) -> Sparse:
+        others = said.row != said.column
+        if epoch.owner_uid is not None:
+            others |= said.row == epoch.owner_uid
+        return said.where(others & (said.value > 0) & (registered.take(said.column) < since.take(said.row)))
+
+    return list(map(counted, weights))
 
 
 def without_cut(epoch: EpochInput) -> tuple[int, int]:

@@ -12,33 +12,35 @@ stake-weighted median itself as the incentive.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
+from operator import mul
 from typing import Final
 
 from runtime.pallets.incentive.judgements import eligible, judgements, paid, without_cut
 from runtime.pallets.incentive.shares import apportion, water_level
 from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, Row
 from runtime.primitives.int64 import (
+    EMPTY,
     Int64,
+    Mask,
+    Packed,
     Sparse,
     Wide,
     apportion_rows,
-    blockwise,
+    bands,
     flags,
     fractions,
     integers,
     lesser,
-    picked,
-    plus,
-    product,
+    mixed,
+    row_totals,
     rows_of,
     shifted,
+    sparse,
     sums,
     supported,
     totals,
     union,
     wholes,
-    wide,
-    widened,
 )
 from runtime.primitives.types import AccountId
 
@@ -51,36 +53,40 @@ FINE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Bonds:
-    """Each judge's moving averages of what it said."""
+    """Judges' moving averages of what they said."""
 
     places: Sparse
-    amount: Wide  # parts of `whole`, by entry
-    whole: int
+    amount: Wide  # by entry
+
+    def where(self, kept: Mask) -> "Bonds":
+        """Return these entries alone."""
+        return self if kept.all() else Bonds(self.places.where(kept), [limb[kept] for limb in self.amount])
 
 
-def median(epoch: EpochInput, weights: Sparse, bonds: Sparse) -> EpochOutput:
+def median(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
     """Run an epoch whose input was checked."""
-    size = len(epoch.stake)
-    permit = _next_permits(epoch)
+    stake, size = eligible(epoch), len(epoch.stake)
+    permit = _next_permits(epoch, stake)
     holders = epoch.permit if any(epoch.permit) else permit  # the first epoch of a subnet waits for nobody
-    votes = _votes(epoch, holders)
-    said = judgements(epoch, weights, flags(share > 0 for share in votes))
-    scores = said.valued(apportion_rows(SHARES, said, size))
-    consensus = _consensus(epoch, votes, scores)
-    clipped = lesser(scores.value, consensus[scores.column])
-    grown = _bonds(epoch, bonds, scores, clipped)
-    dividends = _dividends(votes, consensus, grown)
     keeps = [held or holds for held, holds in zip(holders, permit, strict=True)]  # one epoch of grace
-    incentive = consensus.tolist()
+    votes = _votes(epoch, _capped(epoch, stake, holders))
+    uids, shares = bands(weights, bonds), integers(votes)
+    said = judgements(epoch, (sparse(weights, band) for band in uids), shares > 0)
+    scores = [part.valued(apportion_rows(SHARES, part)) for part in said]
+    consensus = _consensus(epoch, shares, scores)
+    clipped = [lesser(part.value, consensus.take(part.column)) for part in scores]
+    trust = sums(zip(clipped, (part.row for part in scores), strict=True), size)
+    grown, stored = _bonds(epoch, bonds, uids, scores, clipped, keeps)
+    incentive, dividends = consensus.tolist(), _dividends(shares, consensus, grown)
     cut, mined, judged = _emission(epoch, incentive, dividends)
     emission = paid(epoch, cut, mined, judged)
     return EpochOutput(
         consensus=(consensus * U16 >> SHARES_BITS).tolist(),
         incentive=_portions(incentive),
         dividends=_portions(dividends),
-        validator_trust=(sums(clipped, scores.row, size) * U16 >> SHARES_BITS).tolist(),
+        validator_trust=(trust * U16 >> SHARES_BITS).tolist(),
         permit=permit,
-        bonds=_stored(grown, keeps),
+        bonds=stored,
         emission=emission,
         carried=epoch.emission - sum(emission),
         validator_emission=judged,
@@ -90,13 +96,20 @@ def median(epoch: EpochInput, weights: Sparse, bonds: Sparse) -> EpochOutput:
 # Stake.
 
 
-def _next_permits(epoch: EpochInput) -> list[bool]:
-    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner."""
-    stake = eligible(epoch)
+def _next_permits(epoch: EpochInput, stake: Sequence[int]) -> list[bool]:
+    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner.
+
+    A stash has its second permit after the first of every other, so that its uids crowd nobody out.
+    """
     permit = [i == epoch.owner_uid for i in range(len(stake))]
-    ranked = sorted((i for i in range(len(stake)) if stake[i]), key=lambda i: (-stake[i], -i))
+    ranked = sorted((i for i, each in enumerate(stake) if each), key=lambda i: (-stake[i], -i))
+    turn: dict[int, int] = {}
+    held: dict[AccountId, int] = {}
+    for i in ranked:
+        held[epoch.stash[i]] = turn[i] = held.get(epoch.stash[i], 0) + 1
+    seated = sorted(ranked, key=lambda i: turn[i])[: epoch.hyperparameters.max_permits]
     together = 0
-    for i in ranked[: epoch.hyperparameters.max_permits]:
+    for i in sorted(seated, key=lambda i: (-stake[i], -i)):
         together += stake[i]
         if stake[i] * PPM < together * epoch.hyperparameters.permit_floor_ppm:
             break
@@ -104,34 +117,33 @@ def _next_permits(epoch: EpochInput) -> list[bool]:
     return permit
 
 
-def _capped(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
+def _capped(epoch: EpochInput, stake: Sequence[int], holders: Sequence[bool]) -> list[int]:
     """Return the permit holders' stake, planck, with no stash above its cap."""
-    stake = [each if held else 0 for each, held in zip(eligible(epoch), holders, strict=True)]
-    members: dict[AccountId, list[int]] = {}
-    for i, each in enumerate(stake):
-        if each:
-            members.setdefault(epoch.stash[i], []).append(i)
+    members: dict[AccountId, dict[int, int]] = {}
+    for i, (each, held) in enumerate(zip(stake, holders, strict=True)):
+        if each and held:
+            members.setdefault(epoch.stash[i], {})[i] = each
+    capped = [0] * len(stake)
     if not members:
-        return stake
+        return capped
     numerator, denominator = epoch.hyperparameters.stake_cap_ppm, PPM
     if numerator * len(members) < 2 * PPM:
         numerator, denominator = 2, len(members)
-    groups = [members[stash] for stash in sorted(members)]
-    level = water_level([sum(stake[i] for i in uids) for uids in groups], numerator, denominator)
-    for uids in groups:
-        parts = [stake[i] for i in uids]
-        if sum(parts) > level:
-            for i, part in zip(uids, apportion(level, parts), strict=True):
-                stake[i] = part
-    return stake
+    amounts = [sum(own.values()) for own in members.values()]
+    level = water_level(amounts, numerator, denominator)
+    for own, together in zip(members.values(), amounts, strict=True):
+        parts = apportion(level, list(own.values())) if together > level else own.values()
+        for i, part in zip(own, parts, strict=True):
+            capped[i] = part
+    return capped
 
 
 # Votes.
 
 
-def _votes(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
+def _votes(epoch: EpochInput, stake: Sequence[int]) -> list[int]:
     """Return each uid's share of all permit holders' capped stake if it voted; nobody's without a quorum."""
-    shares = apportion(SHARES, _capped(epoch, holders))
+    shares = apportion(SHARES, stake)
     votes = [share if share and _revealed(epoch, i) else 0 for i, share in enumerate(shares)]
     return votes if 2 * sum(votes) >= SHARES else [0] * len(votes)
 
@@ -143,64 +155,63 @@ def _revealed(epoch: EpochInput, i: int) -> bool:
     return epoch.last_update[i] >= since and active
 
 
-def _consensus(epoch: EpochInput, votes: Sequence[int], scores: Sparse) -> Int64:
+def _consensus(epoch: EpochInput, shares: Int64, scores: Sequence[Sparse]) -> Int64:
     """Return for each uid the highest score that strictly more than kappa of the voting stake gave at least.
 
     The margin of one share per voter outweighs what rounding to shares can add, so a tie never wins.
     """
-    voters = sum(share > 0 for share in votes)
-    needed = sum(votes) * epoch.hyperparameters.kappa_ppm + voters * PPM
-    return supported(scores, integers(votes), max(1, -(-needed // PPM)), len(votes))
+    voters = int((shares > 0).sum())
+    needed = int(shares.sum()) * epoch.hyperparameters.kappa_ppm + voters * PPM
+    return supported(scores, shares, max(1, -(-needed // PPM)), len(shares))
 
 
 # Bonds and dividends.
 
 
-def _bonds(epoch: EpochInput, bonds: Sparse, scores: Sparse, clipped: Int64) -> Bonds:
-    """Return what of the bonds is kept, plus what the scores earn: a new one takes time to grow.
+def _bonds(
+    epoch: EpochInput,
+    bonds: Packed,
+    uids: Sequence[Sequence[int]],
+    scores: Sequence[Sparse],
+    clipped: Sequence[Int64],
+    keeps: Sequence[bool],
+) -> tuple[list[Bonds], list[Row]]:
+    """Return what is kept of the bonds plus what the scores earn, so new ones grow slowly; and as stored.
 
     Of the scores, what exceeds the consensus earns less by the penalty. Common factors of the dials are left
     out: all that counts is what part of a bond somebody has.
     """
     keep, penalty = epoch.hyperparameters.bonds_moving_average_ppm, epoch.hyperparameters.bonds_penalty_ppm
     by_keep, by_penalty = gcd(keep, PPM), gcd(penalty, PPM)
-    full = PPM // by_penalty
-    earning = scores.value * full - (scores.value - clipped) * (penalty // by_penalty)
-    known = integers(epoch.registered)[bonds.column] < max(1, epoch.last_epoch_block)
-    old, new = union(bonds.valued(bonds.value * known), scores.valued(earning), len(epoch.stake))
+    full, lost = PPM // by_penalty, penalty // by_penalty
     whole = SHARES * full * (PPM // by_keep)
-    most = whole * U16
-    by_old, by_new = wide(keep // by_keep * SHARES * full), wide((PPM - keep) // by_keep * U16)
-
-    def mean(block: slice) -> Wide:
-        kept = product([old.value[block]], by_old, most)
-        fresh = product(widened(new.value[block], SHARES * full), by_new, most)
-        return plus(kept, fresh, most)
-
-    return Bonds(old, blockwise(len(old.value), mean), whole)
-
-
-def _stored(bonds: Bonds, keeps: Sequence[bool]) -> list[Row]:
-    amount = shifted(bonds.amount, SHARES_BITS) // (bonds.whole >> SHARES_BITS)
-    kept = flags(keeps)[bonds.places.row] & (amount > 0)
-    return rows_of(bonds.places.valued(amount).where(kept), len(keeps))
+    by_old, by_new = keep // by_keep * SHARES * full, (PPM - keep) // by_keep * U16
+    kept, grown, stored = flags(keeps), [], [EMPTY] * len(keeps)
+    known = integers(epoch.registered) < max(1, epoch.last_epoch_block)
+    for band, said, agreed in zip(uids, scores, clipped, strict=True):
+        earning = said.valued(said.value * (full - lost) + agreed * lost)
+        old = sparse(bonds, band)
+        places, new = union(old.valued(old.value * known.take(old.column)), earning, band, len(keeps))
+        amount = mixed(places.value, by_old, new, by_new, whole * U16)
+        grown.append(Bonds(places, amount))
+        parts = shifted(amount, SHARES_BITS) // (whole >> SHARES_BITS)
+        for uid, row in rows_of(places.valued(parts * kept.take(places.row))):
+            stored[uid] = row
+    return grown, stored
 
 
-def _dividends(votes: Sequence[int], consensus: Int64, bonds: Bonds) -> list[int]:
+def _dividends(shares: Int64, consensus: Int64, bonds: Sequence[Bonds]) -> list[int]:
     """Return each uid's claim on the validators' part: its stake times its part in the bonds of the paid."""
-    size = len(votes)
-    counts = flags(share > 0 for share in votes)[bonds.places.row] & (consensus[bonds.places.column] > 0)
-    places = bonds.places.where(counts)
-    amount = picked(bonds.amount, counts)
-    together = wholes(totals(amount, places.column, size), FINE)
-
-    def earned(block: slice) -> Wide:
-        column = places.column[block]
-        parts = fractions([limb[block] for limb in amount], together, column)
-        return product(parts, [consensus[column]], SHARES << FINE + 1)
-
-    claims = totals(blockwise(len(places.column), earned), places.row, size)
-    return [share * claim for share, claim in zip(votes, claims, strict=True)]
+    size, judges, paid_for = len(shares), shares > 0, consensus > 0
+    counted = [each.where(judges.take(each.places.row) & paid_for.take(each.places.column)) for each in bonds]
+    divisors = wholes(totals(((each.amount, each.places.column) for each in counted), size), FINE)
+    claims = [0] * size
+    for each in counted:
+        column = each.places.column
+        parts = fractions(each.amount, divisors, column)
+        for uid, claim in row_totals(parts, consensus.take(column), each.places.row).items():
+            claims[uid] = claim
+    return list(map(mul, shares.tolist(), claims))
 
 
 # Emission.

@@ -4,10 +4,13 @@
     every tempo   pot + carried over -> run_epoch -> coldkeys, nominators, vesting; the rest is carried over
 
 So many epochs run in one block; those that have waited longest first, the others in the next block. Minted =
-paid + carried + what went into the consensus pot, to the planck, in every block.
+paid + burned + carried + what went into the consensus pot, to the planck, in every block.
+
+The money lies in `pots`, what vests of it in `schedules`; `verdicts` are what epochs decide. This file says
+when what happens, and pays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runtime.frame.declare import constant, coupled, db
@@ -19,12 +22,14 @@ from runtime.pallets.incentive.couplings import NeuronsOf, StakingOf, SubnetsOf,
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EmissionVested, EpochRun, Event
 from runtime.pallets.incentive.pots import Pots, reward_of
+from runtime.pallets.incentive.schedules import Schedules
 from runtime.pallets.incentive.shares import apportion
 from runtime.pallets.incentive.terms import CONSENSUS, EpochInput, EpochOutput, Row
 from runtime.pallets.incentive.terms import Hyperparameters as Dials
-from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
-from runtime.pallets.neurons import Neuron, Roster
-from runtime.pallets.subnets import ASY, PPM, Hyperparameters
+from runtime.pallets.incentive.verdicts import Verdicts
+from runtime.pallets.incentive.vesting import Vesting
+from runtime.pallets.neurons.types import Neuron, Roster
+from runtime.pallets.subnets.numbers import ASY, PPM, Hyperparameters
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
 from runtime.primitives.shapes import u16, u32
@@ -93,10 +98,7 @@ class Incentive(Pallet[Event, NoError]):
         if due:
             self.allocate()
         judged = sum(self._run_epoch(netuid, now) for netuid in due)
-        if due:
-            self._pots.check()
-        held, owed = self.currency.free(self.subnet_pot), self._pots.owed()
-        assert held >= owed + self.pot_endowment, f"{held} in the subnets' pot, {owed} minted and not paid"
+        self._check_pots(to_the_planck=bool(due))
         pots = len(self.subnets.netuids()) if due else 0
         return db(reads=12 + 3 * pots + 14 * judged, writes=8 + pots + 11 * judged)
 
@@ -135,77 +137,46 @@ class Incentive(Pallet[Event, NoError]):
 
     def allocate(self) -> None:
         """Split what was minted until now among the subnets, by the shares in force."""
-        self._pots.allocate(self._parts())
+        unallocated = self.unallocated.get()
+        if unallocated:
+            netuids = self.subnets.netuids()
+            shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
+            self._pots.allocate(dict(zip(netuids, apportion(unallocated, shares), strict=True)))
 
     def waiting(self, netuid: int) -> Balance:
-        """Return what an epoch could pay now: the pot, what was carried over, and a part of the rest."""
-        return self._pots.waiting(netuid) + self._parts().get(netuid, 0)
-
-    def _parts(self) -> dict[int, Balance]:
-        """Return what of everything unallocated is whose."""
-        unallocated = self.unallocated.get()
-        if not unallocated:
-            return {}
-        netuids = self.subnets.netuids()
-        shares = [self.subnets.parameters(netuid).emission_share for netuid in netuids]
-        return dict(zip(netuids, apportion(unallocated, shares), strict=True))
+        """Return what an epoch could pay now, of what is allocated: the pot, and what was carried over."""
+        return self._pots.waiting(netuid)
 
     def end_round(self, netuid: int) -> None:
         """Count a round of a training subnet that is over."""
-        self.rounds_ended[netuid] = self.rounds_ended[netuid] + 1
+        self._schedules.end_round(netuid)
 
     def vesting_of(self, netuid: int, uid: int) -> Balance:
         """Return what a neuron has earned and its coldkey has not got yet."""
-        vesting = self.vesting.get(netuid, uid)
-        return outstanding(vesting) if vesting else 0
+        return self._schedules.held(netuid, uid)
 
-    def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+    def burn_vesting(self, netuid: int, uid: int, part_ppm: Ppm) -> Balance:
         """Burn a part of what has not vested yet, rounded up; return how much."""
-        vesting = self.vesting.get(netuid, uid)
-        if vesting is None:
-            return 0
-        left, vested = settle(vesting, self.rounds_ended[netuid])
-        self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
-        kept = cut(left, part_ppm, PPM)
-        burnt = outstanding(left) - outstanding(kept)
-        self._put_vesting(netuid, uid, kept)
+        self._pay_vested(netuid, self._coldkey(netuid, uid), self._schedules.settle(netuid, uid))
+        burnt = self._schedules.cut(netuid, uid, part_ppm, PPM)
         if burnt:
-            self._pots.hold(-burnt)
-            self.burned.put(self.burned.get() + burnt)
+            self._pots.note_burned(burnt)
             self.currency.burn(self.subnet_pot, burnt)
         return burnt
 
     def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
         """Remove permit, bonds and scores of a neuron that is leaving; what it has earned goes on vesting."""
-        self._part_with(netuid, uid)
-        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission):
-            del by_uid[netuid, uid]
-        del self.validator_permit[netuid, uid]
-        del self.bonds[netuid, uid]
-        for judge, row in self.bonds.under(netuid):
-            kept = [entry for entry in row if entry[0] != uid]
-            if len(kept) < len(row):
-                self._put_bonds(netuid, judge, Row(kept))
+        coldkey = self._coldkey(netuid, uid)
+        self._pay_vested(netuid, coldkey, self._schedules.leave(netuid, uid, coldkey))
+        self._verdicts.forget(netuid, uid)
 
     def try_state(self) -> None:
         """Nothing was lost or made; what an epoch decided is about neurons that exist."""
-        self._pots.check()
-        held, owed = self.currency.free(self.subnet_pot), self._pots.owed()
-        assert held >= owed + self.pot_endowment, f"{held} in the subnets' pot, {owed} minted and not paid"
+        self._check_pots()
+        self._schedules.check()
         seats = {(netuid, uid) for netuid in self.subnets.netuids() for uid, _ in self.neurons.listed(netuid)}
-        for place, permit in self.validator_permit.items():
-            assert permit, place
-            assert place in seats, place
-        for (netuid, uid), row in self.bonds.items():
-            assert {(netuid, uid), *((netuid, each) for each, _ in row)} <= seats
-        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission, self.vesting):
-            assert all(place in seats for place, _ in by_uid.items())
-        schedules = [*self.vesting.items(), *self.vesting_of_former.items()]
-        assert self.total_vesting.get() == sum(outstanding(vesting) for _, vesting in schedules)
-        for (netuid, _), vesting in schedules:
-            assert vesting.rates == sorted(vesting.rates)
-            assert all(until > vesting.settled and rate for until, rate in vesting.rates)
-            assert vesting.settled <= self.rounds_ended[netuid]
+        self._verdicts.check(seats)
+        assert all(place in seats for place, _ in self.vesting.items())
 
     # The mint.
 
@@ -216,12 +187,29 @@ class Incentive(Pallet[Event, NoError]):
             self.total_vesting, self.pots, self.carried_over,
         )  # fmt: skip
 
+    @property
+    def _schedules(self) -> Schedules:
+        return Schedules(self.vesting, self.vesting_of_former, self.rounds_ended, self.total_vesting)
+
+    @property
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(
+            self.consensus, self.incentives, self.dividends, self.emission, self.bonds, self.validator_permit
+        )
+
     def _mint(self, now: int) -> None:
         reward = reward_of(now, self.block_reward, self.halving_interval)
         to_consensus = reward * self.consensus_share_ppm // PPM
         self.currency.mint(self.consensus_pot, to_consensus)
         self.currency.mint(self.subnet_pot, reward - to_consensus)
         self._pots.mint(reward, to_consensus)
+
+    def _check_pots(self, *, to_the_planck: bool = True) -> None:
+        """Assert that the pot covers what is owed; to the planck, look at every subnet as well."""
+        if to_the_planck:
+            self._pots.check()
+        held, owed = self.currency.free(self.subnet_pot), self._pots.owed()
+        assert held >= owed + self.pot_endowment, f"{held} in the subnets' pot, {owed} minted and not paid"
 
     # Epochs.
 
@@ -230,20 +218,23 @@ class Incentive(Pallet[Event, NoError]):
         vested = self._vest(netuid)
         roster = self.neurons.roster(netuid)
         epoch = self._input(netuid, now, roster)
-        output, listed = run_epoch(epoch), roster.listed
-        self._store(netuid, listed, output)
-        paid = sum(self._pay(netuid, uid, neuron, output) for uid, neuron in listed if output.emission[uid])
+        output, verdicts, rounds, paid = run_epoch(epoch), self._verdicts, self._vesting_rounds(netuid), 0
+        for uid, neuron in roster.listed:
+            verdicts.store(netuid, uid, output)
+            earned = self._pay(netuid, uid, neuron, output, rounds) if output.emission[uid] else 0
+            verdicts.store_emission(netuid, uid, earned)
+            paid += earned
         carried = epoch.emission - paid
         self._pots.close(netuid, carried)
-        since, index = self.last_epoch[netuid], self.epoch_index[netuid]
+        index = self.epoch_index[netuid]
         self.last_epoch[netuid] = now
         sealed = self.weights.end_epoch(netuid, index)
         self.epoch_index[netuid] = index + 1
         self.deposit(EpochRun(netuid, epoch.hash(), epoch.emission, paid, carried))
         if carried:
             self.deposit(EmissionCarried(netuid, carried))
-        self.neurons.warn(netuid, roster, since)
-        return len(listed) + sealed + vested
+        self.neurons.warn(netuid, roster)
+        return len(roster.listed) + sealed + vested
 
     def epoch_input(self, netuid: int, now: int) -> EpochInput:
         """Return everything an epoch in block `now` would depend on; a uid nobody holds has no stake."""
@@ -256,8 +247,9 @@ class Incentive(Pallet[Event, NoError]):
         uids = range(max(seats, default=-1) + 1)
         updated = [self.weights.updated_at(netuid, uid) for uid in uids]
         permit = [self.validator_permit[netuid, uid] for uid in uids]
-        if chosen.commit_reveal and CONSENSUS[chosen.consensus] == "yuma3":
-            # Where rows are sealed, one that was opened earlier counts no more; median sees to it itself.
+        count_once = chosen.commit_reveal or self.subnets.is_training(netuid)
+        if count_once and CONSENSUS[chosen.consensus] == "yuma3":
+            # Rows that were sealed or come from rounds are for one epoch; median sees to it itself.
             since = self.last_epoch[netuid]
             permit = [held and opened >= since for held, opened in zip(permit, updated, strict=True)]
         return EpochInput(
@@ -278,39 +270,20 @@ class Incentive(Pallet[Event, NoError]):
             hyperparameters=_dials(chosen),
         )
 
-    def _store(self, netuid: int, listed: Sequence[tuple[int, Neuron]], output: EpochOutput) -> None:
-        decided = (
-            (self.consensus, output.consensus),
-            (self.incentives, output.incentive),
-            (self.dividends, output.dividends),
-        )
-        for uid, _ in listed:
-            for by_uid, values in decided:
-                _put(by_uid, netuid, uid, values[uid])
-            if not output.emission[uid]:
-                _put(self.emission, netuid, uid, 0)
-            self._put_bonds(netuid, uid, output.bonds[uid])
-            if output.permit[uid]:
-                self.validator_permit[netuid, uid] = True
-            else:
-                del self.validator_permit[netuid, uid]
-
-    def _pay(self, netuid: int, uid: int, neuron: Neuron, output: EpochOutput) -> Balance:
+    def _pay(self, netuid: int, uid: int, neuron: Neuron, output: EpochOutput, rounds: int) -> Balance:
         """Give a neuron what it has earned; return how much: without what its account is too small for."""
         dividend = output.validator_emission[uid]
         incentive = output.emission[uid] - dividend  # the owner's cut is with what it mined
         shared = self.staking.share_dividend(neuron.coldkey, dividend, self.subnet_pot) if dividend else 0
-        vesting = self._grant(netuid, uid, incentive) if incentive else 0
+        vesting = self._schedules.grant(netuid, uid, incentive, rounds) if incentive and rounds else 0
         at_once = incentive - vesting + dividend - shared
         self._pots.note_paid(shared)
         if not self._move(neuron.coldkey, at_once):
             incentive, dividend = vesting, shared
-        earned = incentive + dividend
-        _put(self.emission, netuid, uid, earned)
-        if earned:
+        if incentive or dividend:
             hotkey, coldkey = neuron.hotkey, neuron.coldkey
             self.deposit(EmissionPaid(netuid, uid, hotkey, coldkey, incentive, dividend, shared, vesting))
-        return earned
+        return incentive + dividend
 
     def _move(self, coldkey: AccountId, amount: Balance) -> bool:
         """Pay an account; say whether it got it: one that does not exist cannot take too little."""
@@ -325,84 +298,30 @@ class Incentive(Pallet[Event, NoError]):
 
     # Vesting.
 
-    def _grant(self, netuid: int, uid: int, incentive: Balance) -> Balance:
-        """Let what a miner has earned vest, where its subnet says so; return how much does."""
-        rounds = self.subnets.parameters(netuid).vesting_rounds if self.subnets.is_training(netuid) else 0
-        if not rounds:
-            return 0
-        before = self.vesting.get(netuid, uid) or opened(self.rounds_ended[netuid])
-        vesting, held = grant(before, incentive, rounds)
-        self._put_vesting(netuid, uid, vesting)
-        self._pots.hold(held)
-        return held
+    def _vesting_rounds(self, netuid: int) -> int:
+        """Return over how many rounds what miners earn becomes theirs; 0 where it is theirs at once."""
+        return self.subnets.parameters(netuid).vesting_rounds if self.subnets.is_training(netuid) else 0
 
     def _vest(self, netuid: int) -> int:
         """Pay what has vested in a subnet since its last epoch; return how many schedules there are."""
-        round, count = self.rounds_ended[netuid], 0
-        for uid, vesting in self.vesting.under(netuid):
-            left, vested = settle(vesting, round)
-            self._put_vesting(netuid, uid, left)
-            self._pay_vested(netuid, self._coldkey(netuid, uid), vested)
-            count += 1
-        for coldkey, vesting in self.vesting_of_former.under(netuid):
-            left, vested = settle(vesting, round)
-            self._put_former(netuid, coldkey, left)
+        earned, former = self._schedules.settle_uids(netuid), self._schedules.settle_former(netuid)
+        for coldkey, vested in [*((self._coldkey(netuid, uid), vested) for uid, vested in earned), *former]:
             self._pay_vested(netuid, coldkey, vested)
-            count += 1
-        return count
+        return len(earned) + len(former)
 
     def _pay_vested(self, netuid: int, coldkey: AccountId, vested: Balance) -> None:
         """Pay what has vested; what an account is too small for goes back to the subnet."""
         if not vested:
             return
-        self._pots.hold(-vested)
         if self._move(coldkey, vested):
             self.deposit(EmissionVested(netuid, coldkey, vested))
         else:
-            self.carried_over[netuid] = self.carried_over[netuid] + vested
-
-    def _part_with(self, netuid: int, uid: int) -> None:
-        """Let what vests under a uid go on under its coldkey, because the uid will be another's."""
-        vesting = self.vesting.take(netuid, uid)
-        if vesting is None:
-            return
-        coldkey, round = self._coldkey(netuid, uid), self.rounds_ended[netuid]
-        former = self.vesting_of_former.get(netuid, coldkey) or opened(round)
-        (one, vested), (other, more) = settle(vesting, round), settle(former, round)
-        self._put_former(netuid, coldkey, joined(one, other))
-        self._pay_vested(netuid, coldkey, vested + more)
+            self._pots.carry(netuid, vested)
 
     def _coldkey(self, netuid: int, uid: int) -> AccountId:
         neuron = self.neurons.neuron(netuid, uid)
-        assert neuron is not None, "what vests under a uid is its holder's"
+        assert neuron is not None, f"nobody holds uid {uid} of subnet {netuid}"
         return neuron.coldkey
-
-    def _put_vesting(self, netuid: int, uid: int, vesting: Vesting) -> None:
-        if vesting.rates:
-            self.vesting[netuid, uid] = vesting
-        else:
-            del self.vesting[netuid, uid]
-
-    def _put_former(self, netuid: int, coldkey: AccountId, vesting: Vesting) -> None:
-        if vesting.rates:
-            self.vesting_of_former[netuid, coldkey] = vesting
-        else:
-            del self.vesting_of_former[netuid, coldkey]
-
-    def _put_bonds(self, netuid: int, uid: int, row: Row) -> None:
-        if row:
-            self.bonds[netuid, uid] = row
-        else:
-            del self.bonds[netuid, uid]
-
-
-def _put(by_uid: DoubleMap[u16, u16, int], netuid: int, uid: int, value: int) -> None:
-    """Write what differs: a uid without an entry has zero."""
-    if value != by_uid[netuid, uid]:
-        if value:
-            by_uid[netuid, uid] = value
-        else:
-            del by_uid[netuid, uid]
 
 
 def _dials(chosen: Hyperparameters) -> Dials:

@@ -51,13 +51,17 @@ class Pots:
         del self.pots[netuid]
         self.carried_over[netuid] = carried
 
-    def hold(self, amount: Balance) -> None:
-        """Count what vests from now on."""
-        self.vesting.put(self.vesting.get() + amount)
+    def carry(self, netuid: int, amount: Balance) -> None:
+        """Keep for a subnet's next epoch what could not be paid."""
+        self.carried_over[netuid] = self.carried_over[netuid] + amount
 
     def note_paid(self, amount: Balance) -> None:
         """Count what has left for good."""
         self.paid.put(self.paid.get() + amount)
+
+    def note_burned(self, amount: Balance) -> None:
+        """Count what a slash destroyed."""
+        self.burned.put(self.burned.get() + amount)
 
     def owed(self) -> Balance:
         """Return what was minted for subnets and has neither been paid nor burned."""

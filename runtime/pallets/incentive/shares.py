@@ -11,12 +11,15 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if whole == 0:
         return [0] * len(weights)
-    divided = [divmod(total * weight, whole) for weight in weights]
-    parts = [part for part, _ in divided]
+    parts, rest = [0] * len(weights), [0] * len(weights)
+    for i, weight in enumerate(weights):
+        if weight:
+            parts[i], rest[i] = divmod(total * weight, whole)
     missing = total - sum(parts)
     if missing:
-        remainders = [rest for _, rest in divided]
-        for i in sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)[:missing]:
+        for i in sorted(filter(rest.__getitem__, range(len(rest))), key=rest.__getitem__, reverse=True)[
+            :missing
+        ]:
             parts[i] += 1
     return parts
 

@@ -12,14 +12,18 @@ from typing import Final
 from runtime.pallets.incentive.judgements import eligible, judgements, paid, without_cut
 from runtime.pallets.incentive.terms import PPM, U16, EpochInput, EpochOutput, Row
 from runtime.primitives.int64 import (
+    EMPTY,
     Int64,
+    Packed,
     Sparse,
+    bands,
     divided,
     flags,
     integers,
     lesser,
     multiplied,
     rows_of,
+    sparse,
     sums,
     supported,
     union,
@@ -29,20 +33,20 @@ BITS: Final = 32
 ONE: Final = 1 << BITS
 
 
-def yuma3(epoch: EpochInput, weights: Sparse, bonds: Sparse) -> EpochOutput:
+def yuma3(epoch: EpochInput, weights: Packed, bonds: Packed) -> EpochOutput:
     """Run an epoch whose input was checked."""
     dials, size = epoch.hyperparameters, len(epoch.stake)
     stake = _stake(epoch)
     permit = _next_permits(epoch, stake)
     holders = [held or i == epoch.owner_uid for i, held in enumerate(epoch.permit)]
     active = _active_stake(epoch, stake, holders)
-    said = judgements(epoch, weights, flags(holders))
-    scores = said.valued((said.value << BITS) // sums(said.value, said.row, size)[said.row])
+    uids = bands(weights, bonds)
+    said = judgements(epoch, (sparse(weights, band) for band in uids), flags(holders))
+    scores = [part.valued(_row_shares(part, size)) for part in said]
     consensus = _consensus(active, scores, _fraction(dials.kappa_ppm))
-    clipped = lesser(scores.value, consensus[scores.column])
-    incentive = _normalised(sums(multiplied(active[scores.row], clipped), scores.column, size))
-    earning = _penalised(scores.value, clipped, _fraction(dials.bonds_penalty_ppm))
-    grown = _bonds(epoch, bonds, scores.valued(earning))
+    clipped = [part.valued(lesser(part.value, consensus.take(part.column))) for part in scores]
+    incentive = _incentive(active, clipped)
+    grown = _bonds(epoch, bonds, uids, scores, clipped)
     dividends = _dividends(active, grown, incentive)
     cut, mined, judged = _emission(epoch, incentive, dividends)
     emission = paid(epoch, cut, mined, judged)
@@ -50,7 +54,7 @@ def yuma3(epoch: EpochInput, weights: Sparse, bonds: Sparse) -> EpochOutput:
         consensus=_stored(consensus),
         incentive=_stored(incentive),
         dividends=_stored(dividends),
-        validator_trust=_stored(sums(clipped, scores.row, size)),
+        validator_trust=_stored(sums(((part.value, part.row) for part in clipped), size)),
         permit=permit,
         bonds=_stored_bonds(grown, permit),
         emission=emission,
@@ -106,7 +110,12 @@ def _active_stake(epoch: EpochInput, stake: Sequence[int], holders: Sequence[boo
 # Scores, bonds, dividends.
 
 
-def _consensus(active: Int64, scores: Sparse, kappa: int) -> Int64:
+def _row_shares(said: Sparse, size: int) -> Int64:
+    whole = sums([(said.value, said.row)], size)
+    return (said.value << BITS) // whole.take(said.row)
+
+
+def _consensus(active: Int64, scores: Sequence[Sparse], kappa: int) -> Int64:
     """Return for each uid the highest score that kappa of the active stake gave or exceeded.
 
     Rounding may leave less than kappa altogether: then it is the lowest score, a missing one being zero.
@@ -115,35 +124,55 @@ def _consensus(active: Int64, scores: Sparse, kappa: int) -> Int64:
     share = _normalised(active)
     if int(share.sum()) < kappa:
         share, kappa = voters * integers([1]), max(1, int(voters.sum()))
-    return supported(scores.where(voters[scores.row]), share, kappa, len(active))
+    return supported([part.where(voters.take(part.row)) for part in scores], share, kappa, len(active))
 
 
-def _penalised(scores: Int64, clipped: Int64, penalty: int) -> Int64:
-    """Return what scores are worth in bonds: between what was said and what was agreed on."""
-    return scores + multiplied(clipped - scores, penalty)
+def _incentive(active: Int64, clipped: Sequence[Sparse]) -> Int64:
+    ranks = ((multiplied(active.take(part.row), part.value), part.column) for part in clipped)
+    return _normalised(sums(ranks, len(active)))
 
 
-def _bonds(epoch: EpochInput, bonds: Sparse, earning: Sparse) -> Sparse:
-    """Return the moving averages of what judges said."""
+def _bonds(
+    epoch: EpochInput,
+    bonds: Packed,
+    uids: Sequence[Sequence[int]],
+    scores: Sequence[Sparse],
+    clipped: Sequence[Sparse],
+) -> list[Sparse]:
+    """Return the moving averages of what judges said: something between that and what was agreed on."""
+    penalty = _fraction(epoch.hyperparameters.bonds_penalty_ppm)
     keep = epoch.hyperparameters.bonds_moving_average_ppm * ONE // PPM
     last = epoch.last_epoch_block
     since = last + 1 if last else epoch.block - epoch.tempo
-    known = integers(epoch.registered)[bonds.column] < max(0, since)
-    old, new = union(bonds.valued(bonds.value * known), earning, len(epoch.stake))
-    return old.valued(multiplied((old.value << BITS) // U16, keep) + multiplied(new.value, ONE - keep))
+    known = integers(epoch.registered) < max(0, since)
+
+    def mean(band: Sequence[int], said: Sparse, agreed: Sparse) -> Sparse:
+        earning = said.valued(said.value + multiplied(agreed.value - said.value, penalty))
+        old = sparse(bonds, band)
+        places, new = union(old.valued(old.value * known.take(old.column)), earning, band, len(known))
+        grown = multiplied((places.value << BITS) // U16, keep) + multiplied(new, ONE - keep)
+        return places.valued(grown).where(grown > 0)
+
+    return list(map(mean, uids, scores, clipped))
 
 
-def _stored_bonds(bonds: Sparse, permit: Sequence[bool]) -> list[Row]:
-    stored = bonds.valued(bonds.value * U16 >> BITS)
-    return rows_of(stored.where((stored.value > 0) & flags(permit)[stored.row]), len(permit))
+def _stored_bonds(bonds: Sequence[Sparse], permit: Sequence[bool]) -> list[Row]:
+    holders, rows = flags(permit), [EMPTY] * len(permit)
+    for part in bonds:
+        for uid, row in rows_of(part.valued((part.value * U16 >> BITS) * holders.take(part.row))):
+            rows[uid] = row
+    return rows
 
 
-def _dividends(active: Int64, bonds: Sparse, incentive: Int64) -> Int64:
-    bonds = bonds.where(bonds.value > 0)
+def _dividends(active: Int64, bonds: Sequence[Sparse], incentive: Int64) -> Int64:
     size = len(active)
-    parts = divided(bonds.value, sums(bonds.value, bonds.column, size)[bonds.column])
-    judged = sums(multiplied(parts, incentive[bonds.column]), bonds.row, size)
-    return _normalised(multiplied(active, judged))
+    together = sums(((part.value, part.column) for part in bonds), size)
+
+    def earned(part: Sparse) -> tuple[Int64, Int64]:
+        share = divided(part.value, together.take(part.column))
+        return multiplied(share, incentive.take(part.column)), part.row
+
+    return _normalised(multiplied(active, sums(map(earned, bonds), size)))
 
 
 # Emission.

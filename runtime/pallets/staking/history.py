@@ -148,9 +148,10 @@ class History:
         for (era, _), dividend in self.dividends.items():
             shared[era] = shared.get(era, 0) + dividend
         for era, unclaimed in self.unclaimed.items():
-            most = (self.payouts.get(era) or 0) + shared.get(era, 0)
+            payout, dividends = self.payouts.get(era), shared.get(era, 0)
             assert unclaimed >= 0, f"era {era}"
-            assert unclaimed <= most or era == self.oldest.get(), f"era {era}"
+            assert unclaimed <= (payout or 0) + dividends or era == self.oldest.get(), f"era {era}"
+            assert unclaimed == dividends or payout is not None, f"era {era}"
         for (era, stash), overview in self.overviews.items():
             if era > self.oldest.get():  # the oldest may be on its way out
                 pages = self._exposed(era, stash)

@@ -156,4 +156,8 @@ class Error(PalletError):
     TooManyNominators = "There are too many nominators in the system. Wait, or bond to validate."
     TooManyValidators = "There are too many validators: more than the chain allows to stand or to elect."
     CommissionTooLow = "Commission is too low. Must be at least staking.min_commission."
+    CommissionRisesTooFast = (
+        "A commission rises by staking.max_commission_rise (parts per billion) in an era at most; ask for "
+        "less, or raise it step by step."
+    )
     ControllerDeprecated = "Controllers are no more. Use the destination Stash, or Account with an account."

@@ -57,6 +57,7 @@ class Staking(Pallet[Event, Error]):
     sessions_per_era: u32 = constant(2)
     bonding_duration: u32 = constant(2)
     slash_defer_duration: u32 = constant(1)
+    max_commission_rise: Perbill = constant(10_000_000)  # from one era to the next
     max_exposure_page_size: u32 = constant(64)
     max_nominations: u32 = constant(MAX_NOMINATIONS)
     max_unlocking_chunks: u32 = constant(MAX_UNLOCKING_CHUNKS)
@@ -75,6 +76,7 @@ class Staking(Pallet[Event, Error]):
     ledger: Map[AccountId, types.StakingLedger] = storage()
     payee: Map[AccountId, types.RewardDestination] = storage(hasher=TWOX)
     validators: Map[AccountId, ValidatorPrefs] = storage(default=NO_PREFS, hasher=TWOX)
+    commissions: Map[AccountId, tuple[Perbill, u32]] = storage(hasher=TWOX)  # last set; in which era
     counter_for_validators: Value[u32] = storage(default=0)
     max_validators_count: Value[u32] = storage()
     nominators: Map[AccountId, types.Nominations] = storage(hasher=TWOX)
@@ -160,10 +162,7 @@ class Staking(Pallet[Event, Error]):
 
     @call(2, weight=db(reads=8, writes=5))
     def unbond(self, who: Signed, value: Compact[Balance]) -> None:
-        """Schedule a portion of the stash to be unlocked ready for transfer out after the bond period ends.
-
-        If less than the existential deposit would stay bonded, all of it is unlocked.
-        """
+        """Unlock a portion of the stash after the bonding period, all of it rather than leave dust bonded."""
         ledger = self._ledger_of(who)
         era = self._planned() + self.bonding_duration
         if not has_room(ledger, era):
@@ -178,11 +177,7 @@ class Staking(Pallet[Event, Error]):
 
     @call(3, weight=db(reads=6, writes=8))
     def withdraw_unbonded(self, who: Signed, num_slashing_spans: u32) -> None:
-        """Remove any unlocked chunks from the unlocking queue: their stake is free again.
-
-        A chunk is free once its era is active: whatever it was exposed to has been slashed by then. A stash
-        without stake is forgotten.
-        """
+        """Remove unlocked chunks from the unlocking queue; without any stake left, forget the stash."""
         ledger = self._withdraw(self._ledger_of(who))
         if not ledger.unlocking and ledger.active < self.currency.existential_deposit:
             self._leave(AccountId(who))
@@ -206,13 +201,14 @@ class Staking(Pallet[Event, Error]):
 
     # Roles.
 
-    @call(4, weight=db(reads=7, writes=4))
+    @call(4, weight=db(reads=9, writes=5))
     def validate(self, who: Signed, prefs: ValidatorPrefs) -> None:
         """Declare the desire to validate: it stands for election from the next one on."""
         stash = AccountId(who)
         ensure(self._ledger_of(who).active >= self.min_validator_bond.get(), Error.InsufficientBond)
         prefs = replace(prefs, commission=min(prefs.commission, BILLION))
-        ensure(prefs.commission >= self.min_commission.get(), Error.CommissionTooLow)
+        least, rise = self.min_commission.get(), self.max_commission_rise
+        self._roles.ask(stash, prefs.commission, least, rise, self._planned())
         if stash not in self.validators:
             most = self.max_validators_count.find()
             ensure(most is None or self.counter_for_validators.get() < most, Error.TooManyValidators)
@@ -540,7 +536,7 @@ class Staking(Pallet[Event, Error]):
     @property
     def _roles(self) -> Roles:
         counters = self.counter_for_validators, self.counter_for_nominators
-        return Roles(self.validators, self.nominators, *counters)
+        return Roles(self.validators, self.nominators, self.commissions, *counters)
 
     @property
     def _history(self) -> History:
@@ -585,6 +581,7 @@ class Staking(Pallet[Event, Error]):
         """Forget a stash that has nothing at stake."""
         self._chill(stash)
         self._bonds.forget(stash)
+        del self.commissions[stash]
 
     def _force(self, mode: types.Forcing) -> None:
         self.force_era.put(mode)
@@ -595,6 +592,7 @@ class Staking(Pallet[Event, Error]):
         self._bonds.check()
         self._roles.check()
         self._history.check()
-        assert {*self.validators.keys(), *self.nominators.keys()} <= {*self.ledger.keys()}
+        acting = {*self.validators.keys(), *self.nominators.keys(), *self.commissions.keys()}
+        assert acting <= {*self.ledger.keys()}
         held, owed = self.currency.free(self.reward_account), self._history.owed()
         assert held >= self.pot_endowment + owed, f"{held} in the reward account, {owed} unclaimed"

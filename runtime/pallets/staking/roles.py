@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from runtime.frame.errors import ensure
 from runtime.frame.storage import Map, Value
-from runtime.pallets.staking.types import Nominations, ValidatorPrefs
+from runtime.pallets.staking.messages import Error
+from runtime.pallets.staking.types import BILLION, Nominations, ValidatorPrefs
 from runtime.primitives.types import AccountId
 
 
@@ -13,6 +15,7 @@ class Roles:
 
     validators: Map[AccountId, ValidatorPrefs]
     nominators: Map[AccountId, Nominations]
+    commissions: Map[AccountId, tuple[int, int]]
     validator_count: Value[int]
     nominator_count: Value[int]
 
@@ -22,6 +25,17 @@ class Roles:
         if stash not in self.validators:
             self.validator_count.put(self.validator_count.get() + 1)
         self.validators[stash] = prefs
+
+    def ask(self, stash: AccountId, commission: int, least: int, rise: int, era: int) -> None:
+        """Note what a stash asks for: in a later era than it last did, one rise more than then at most.
+
+        The first time it chooses freely; after that nominators can leave before it takes much.
+        Raises: DispatchError.
+        """
+        last, since = self.commissions.get(stash) or (BILLION, era)
+        ensure(commission >= least, Error.CommissionTooLow)
+        ensure(commission <= max(least, last + rise * (era > since)), Error.CommissionRisesTooFast)
+        self.commissions[stash] = (commission, era)
 
     def nominate(self, stash: AccountId, nominations: Nominations) -> None:
         """Make a stash a nominator."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from runtime.pallets.model_updates import Update
-from runtime.pallets.subnets import Hyperparameters, Network
+from runtime.pallets.subnets.numbers import Hyperparameters
+from runtime.pallets.subnets.types import Network
 from runtime.primitives.commitments import Score
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash
 

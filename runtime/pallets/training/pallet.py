@@ -42,12 +42,12 @@ from runtime.pallets.training.types import (
     Url,
     VoidReason,
 )
+from runtime.primitives.addresses import is_url
 from runtime.primitives.commitments import Score
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import u16, u32
 from runtime.primitives.types import AccountId, BlockNumber, Hash, Weight
-from runtime.primitives.urls import is_url
 
 BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
 """Netuids, rounds and uids are the chain's own numbers."""

@@ -164,5 +164,6 @@ class Error(PalletError):
     )
     NotOwner = "Only the subnet's owner may name its data set: sign with the owner's coldkey."
     InvalidUrl = (
-        "The url must be http:// or https:// with a host, printable ASCII without spaces; correct it."
+        "The url must be http:// or https:// with a host, maybe a port, printable ASCII without spaces; "
+        "correct it."
     )

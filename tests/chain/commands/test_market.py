@@ -33,6 +33,7 @@ def address(uri: str) -> str:
 
 
 ALICE, BOB, CHARLIE, DAVE, EVE = (address(f"//{name}") for name in ("Alice", "Bob", "Charlie", "Dave", "Eve"))
+FERDIE = address("//Ferdie")
 
 
 def two_markets(config: dict[str, Any]) -> None:
@@ -43,7 +44,7 @@ def two_markets(config: dict[str, Any]) -> None:
         numbers = NUMBERS | {"commit_reveal": sealed}
         config["subnets"][str(netuid)] = {"kind": "Inference", "owner": EVE, "hyperparameters": numbers}
         config["neurons"][str(netuid)] = [
-            {"hotkey": ALICE, "coldkey": ALICE}, {"hotkey": BOB, "coldkey": CHARLIE},
+            {"hotkey": ALICE, "coldkey": ALICE}, {"hotkey": FERDIE, "coldkey": CHARLIE},
         ]  # fmt: skip
         config["incentive"][str(netuid)] = [0]
 
@@ -120,7 +121,7 @@ def test_a_hotkey_is_registered_and_shown(shell: Shell, tmp_path: Path) -> None:
     )
     shown = shell.json(f"metagraph --netuid {OPEN}")
     assert [(each["uid"], each["hotkey"], each["coldkey"]) for each in shown["neurons"]] == [
-        (0, ALICE, ALICE), (1, BOB, CHARLIE), (2, EVE, DAVE),
+        (0, ALICE, ALICE), (1, FERDIE, CHARLIE), (2, EVE, DAVE),
     ]  # fmt: skip
     lines = shell.said(f"metagraph --netuid {OPEN}").splitlines()
     assert lines[0].startswith(f"subnet {OPEN}   inference   block #")
@@ -128,7 +129,7 @@ def test_a_hotkey_is_registered_and_shown(shell: Shell, tmp_path: Path) -> None:
     assert lines[3].split()[:5] == ["uid", "hotkey", "role", "stake", "ASY"]
     assert [line.split()[:4] for line in lines[4:6]] == [
         ["0", f"{ALICE[:6]}…{ALICE[-6:]}", "judge", "10,000.000"],
-        ["1", f"{BOB[:6]}…{BOB[-6:]}", "miner", "0.000"],
+        ["1", f"{FERDIE[:6]}…{FERDIE[-6:]}", "miner", "0.000"],
     ]
 
 
@@ -229,7 +230,7 @@ def test_weights_are_set_in_the_open(shell: Shell, tmp_path: Path) -> None:
     assert shell.refused(f"weights set 0=1 --netuid {OPEN} --key //Alice") == (
         "Weights.set_weights was refused: The row weighs the signer's own uid; leave it out."
     )
-    assert shell.refused(f"weights set 1=1 --netuid {OPEN} --key //Bob").startswith(
+    assert shell.refused(f"weights set 1=1 --netuid {OPEN} --key //Ferdie").startswith(
         "Weights.set_weights was refused: The signer holds no validator permit"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 import pytest
 
 from runtime.frame.base import RuntimeCall
-from runtime.pallets.subnets import Hyperparameters
+from runtime.pallets.subnets.numbers import Hyperparameters
 from runtime.runtime import AssayRuntime
 from tests.chain.rpc.conftest import market
 from tests.runtime.bench import CAROL, call

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
 from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested, EpochRun
-from runtime.pallets.neurons import NeuronRegistered, NeuronSlashed, PruneWarning
+from runtime.pallets.neurons.messages import NeuronRegistered, NeuronSlashed, PruneWarning
 from runtime.pallets.staking.messages import Slashed
 from runtime.pallets.staking.types import Staked, ValidatorPrefs
-from runtime.pallets.subnets import BOUNDS, Hyperparameters, Kind, Parameter, Setting
+from runtime.pallets.subnets.numbers import BOUNDS, Hyperparameters, Parameter
+from runtime.pallets.subnets.types import Kind, Setting
 from runtime.pallets.weights import RevealMissed, WeightsCommitted, WeightsRevealed
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.types import AccountId
@@ -98,6 +99,8 @@ class Game:
         }
         self.economy = Economy(stakes, market=sections)
         self.ext = self.economy.ext
+        self.economy.nominator(N0, 900, self.stashes[0])
+        self.economy.nominator(N1, 700, self.stashes[0], self.stashes[-1])
         self.issued = self.economy.issuance() - REWARD  # block 1 is open
         self.ballots: dict[tuple[int, AccountId], list[Ballot]] = {}
         self.sealed: set[tuple[int, AccountId, int]] = set()
@@ -159,8 +162,19 @@ class Game:
                 self._count(type(event).__name__)
             elif isinstance(event, EmissionPaid) and event.nominators:
                 self._count("dividend that was shared")
+        staking = self.runtime.staking
+        owed = staking.pot_endowment + sum(staking.eras_unclaimed_reward.values())
+        assert self.runtime.balances.free(staking.reward_account) == owed
+        self._check_bonds()
         self._check_rows()
         self._check_seals(events)
+
+    def _check_bonds(self) -> None:
+        """Nothing is set aside but the bonds of those who hold a uid."""
+        bonds = dict.fromkeys(self.coldkeys, 0)
+        for _, neuron in self.runtime.neurons.neurons.items():
+            bonds[neuron.coldkey] += neuron.bond
+        assert {who: self.runtime.balances.reserved(who) for who in bonds} == bonds
 
     def _check_rows(self) -> None:
         neurons, weights, incentive = self.runtime.neurons, self.runtime.weights, self.runtime.incentive
@@ -168,7 +182,7 @@ class Game:
         by_uid = (
             neurons.keys, weights.weights, weights.last_update, incentive.consensus, incentive.incentives,
             incentive.dividends, incentive.bonds, incentive.validator_permit, incentive.emission,
-            incentive.vesting, neurons.holds,
+            incentive.vesting, neurons.holds, neurons.swaps,
         )  # fmt: skip
         for rows in by_uid:
             assert {key for key, _ in rows.items()} <= seats.keys()
@@ -207,7 +221,9 @@ class Game:
 
     def register(self, move: Move) -> None:
         """Take a seat, sometimes for too little money or under somebody else's key."""
-        coldkey, hotkey = _one(self.coldkeys, move.who), _one(self.hotkeys, move.what)
+        hotkey = _one(self.hotkeys, move.what)
+        owner = self.runtime.neurons.coldkeys.get(hotkey)
+        coldkey = owner if owner and move.who % 4 else _one(self.coldkeys, move.who)
         price = ASY if move.what % 7 == 0 else RICH
         self.attempt(coldkey, "Neurons", "burned_register", _one(NETUIDS, move.where), hotkey, price)
 
@@ -276,11 +292,12 @@ class Game:
         netuid = _one(NETUIDS, move.where)
         listed = self.runtime.neurons.listed(netuid)
         if listed:
-            uid, neurons = _one(listed, move.who)[0], self.runtime.neurons
+            (uid, neuron), neurons = _one(listed, move.who), self.runtime.neurons
+            seat = netuid, uid, neuron.registered_at - (move.what % 7 == 6)
             audits: tuple[Callable[[], Any], ...] = (
-                lambda: neurons.hold(netuid, uid),
-                lambda: neurons.release(netuid, uid),
-                lambda: neurons.slash(netuid, uid, _one((1, 333_333, 1_000_000), move.what >> 2)),
+                lambda: neurons.hold(*seat),
+                lambda: neurons.release(*seat),
+                lambda: neurons.slash(*seat, _one((1, 333_333, 1_000_000), move.what >> 2)),
             )
             _one(audits, move.what)()
 
@@ -340,9 +357,12 @@ class Game:
         self.economy.offend(_one(self.stashes, move.where), 1 + move.what % 30, N3)
 
     def spend(self, move: Move) -> None:
-        """Give nearly everything away that can be spent."""
+        """Give much away or, rarely, all that can be spent."""
         source, dest = _one(self.coldkeys, move.who), _one(self.coldkeys, move.what)
-        self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        if move.where % 4:
+            self.attempt(source, "Balances", "transfer_keep_alive", dest, move.where * ASY)
+        else:
+            self.attempt(source, "Balances", "transfer_all", dest, False)
 
     def _hotkey(self, netuid: int, who: int) -> AccountId:
         """Return a hotkey, more often than not one that may judge."""

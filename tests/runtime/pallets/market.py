@@ -10,11 +10,11 @@ from runtime.pallets.balances import Balances
 from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
-from runtime.pallets.neurons import Neurons
+from runtime.pallets.neurons.pallet import Neurons
 from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
 from runtime.pallets.staking.pallet import Staking
-from runtime.pallets.subnets import Subnets
+from runtime.pallets.subnets.pallet import Subnets
 from runtime.pallets.system import System
 from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.weights import Weights

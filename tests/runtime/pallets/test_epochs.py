@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.incentive.messages import EpochRun
-from runtime.pallets.subnets import Error, HyperparameterSet, Kind, Parameter
+from runtime.pallets.subnets.messages import Error, HyperparameterSet
+from runtime.pallets.subnets.numbers import Parameter
+from runtime.pallets.subnets.types import Kind
 from tests.runtime.pallets.market import ASY, EVE, NUMBERS, market, text
 
 TEMPO = 20
@@ -92,32 +94,84 @@ def test_the_next_epoch_of_a_late_subnet_is_the_next_block_and_it_is_frozen():
 def test_a_paused_subnet_lets_its_epochs_pass():
     ext = crowd()
     assert_ok(ext, Root(), "Subnets", "pause", 21)
-    assert run(ext, 30) == {19: [1, 41], 20: [61, 81]}
+    assert run(ext, 29) == {19: [1, 41], 20: [61, 81]}
     assert_ok(ext, Root(), "Subnets", "unpause", 21)
     assert run(ext, 40) == {39: [1, 21], 40: [41, 61]}
     assert ext.runtime.incentive.epochs_run(21) == 1
 
 
+def test_after_a_pause_judges_have_half_a_tempo():
+    ext = crowd()
+    assert_ok(ext, Root(), "Subnets", "pause", 21)
+    ext.run_to_block(30)
+    assert_ok(ext, Root(), "Subnets", "unpause", 21)
+    assert ext.runtime.subnets.next_epoch(21, 30) == 59  # 39 is nine blocks away
+
+
+def test_what_was_scheduled_waits_for_the_epoch_after_a_pause():
+    ext = crowd()
+    assert_ok(ext, EVE, "Subnets", "set_hyperparameter", 21, Parameter.kappa_ppm, 600_000)
+    assert_ok(ext, Root(), "Subnets", "pause", 21)
+    ext.run_to_block(11)
+    assert_ok(ext, Root(), "Subnets", "unpause", 21)
+    ext.run_to_block(39)
+    ext.runtime.try_state()
+    assert ext.runtime.subnets.changes_at(21, 39) == 40
+    assert ext.runtime.subnets.parameters(21).kappa_ppm == 500_000
+    ext.run_to_block(40)
+    assert ext.runtime.subnets.parameters(21).kappa_ppm == 600_000
+
+
 def test_another_tempo_moves_the_next_epoch():
     ext = crowd()
     ext.run_to_block(10)
-    assert_ok(ext, EVE, "Subnets", "set_hyperparameter", 41, Parameter.tempo, 10)
+    assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 41, Parameter.tempo, 10)
     assert run(ext, 45)[29] == [41]
     assert ext.runtime.subnets.next_epoch(41, 45) == 49
     assert_noop(ext, EVE, "Subnets", "set_hyperparameter", 7, Parameter.tempo, 9, error=Error.UnknownSubnet)
 
 
+def touched(ext: Externalities) -> int:
+    """Return how many entries of the state the hooks of the next block read or write."""
+    ext.close_block()
+    ext.open_block()
+    read = len(ext.overlay._read)
+    ext.close_block()
+    return read + len(ext.overlay.changes)
+
+
 def test_idle_subnets_cost_a_block_nothing():
     def changed(count: int) -> int:
         subnets = {netuid: subnet() for netuid in range(1, count + 1)}
-        ext = market(subnets=subnets, neurons={}, incentive={}, constants={"Subnets": {"MaxSubnets": 128}})
-        ext.close_block()
-        ext.open_block()  # block 2: the first epoch of 128 subnets is in block 12
-        read = len(ext.overlay._read)
-        ext.close_block()
-        return read + len(ext.overlay.changes)
+        # block 2: the first epoch of 128 subnets is in block 12
+        return touched(market(subnets=subnets, neurons={}, incentive={}))
 
     assert changed(8) == changed(1)
+
+
+def test_what_is_scheduled_costs_nothing_before_its_time():
+    def changed(count: int) -> int:
+        ext = market()
+        for parameter in list(Parameter)[:count]:
+            value = getattr(ext.runtime.subnets.parameters(1), parameter.name)
+            assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 1, parameter, value)
+        return touched(ext)
+
+    assert changed(30) == changed(0)
+
+
+def test_after_a_late_epoch_judges_have_half_a_tempo_at_least():
+    crowd = {netuid: subnet(tempo=40) for netuid in (1, 41, 81, 121, 161)}
+    subnets = crowd | {201: subnet(tempo=8)}
+    ext = market(subnets=subnets, neurons={}, incentive={}, constants={"Incentive": {"MaxEpochsPerBlock": 1}})
+    epochs = [block for block, netuids in run(ext, 64).items() if 201 in netuids]
+    assert epochs == [7, 15, 23, 31, 44, 55, 63]  # behind the crowd in 39; 47 would be too soon
+
+
+def test_a_shorter_tempo_leaves_the_judges_time():
+    ext = market(subnets={1: subnet()}, neurons={}, incentive={})
+    assert_ok(ext, Root(), "Subnets", "set_hyperparameter", 1, Parameter.tempo, 7)
+    assert list(run(ext, 40)) == [FIRST, 27, 34]  # 20 would be the first multiple
 
 
 def test_a_change_of_shares_counts_from_the_block_it_is_made_in():
@@ -142,14 +196,14 @@ def test_a_new_subnet_has_no_share_in_what_was_minted_before():
     assert dict(ext.runtime.incentive.pots.items()) == {1: 5 * MINTED + 3 * MINTED // 2, 2: 3 * MINTED // 2}
 
 
-SUBNETS = st.dictionaries(st.integers(1, 200), st.integers(2, 9), min_size=1, max_size=6)
+SUBNETS = st.dictionaries(st.integers(1, 200), st.integers(3, 9), min_size=1, max_size=6)
 
 
 @settings(max_examples=8, deadline=None)
 @given(tempos=SUBNETS, most=st.integers(1, 3))
 def test_no_block_runs_more_epochs_than_it_may_and_none_is_forgotten(tempos: dict[int, int], most: int):
     ext = market(
-        subnets={netuid: subnet(tempo=tempo, freeze_window=0) for netuid, tempo in tempos.items()},
+        subnets={netuid: subnet(tempo=tempo, freeze_window=1) for netuid, tempo in tempos.items()},
         neurons={},
         incentive={},
         constants={"Incentive": {"MaxEpochsPerBlock": most}},
@@ -161,5 +215,5 @@ def test_no_block_runs_more_epochs_than_it_may_and_none_is_forgotten(tempos: dic
         assert len(epochs) <= most
         for netuid, tempo in tempos.items():
             waited[netuid] = 0 if netuid in epochs else waited[netuid] + 1
-            assert waited[netuid] < tempo + len(tempos) // most + 1
+            assert waited[netuid] < tempo + tempo // 2 + len(tempos) // most + 1
     ext.runtime.try_state()

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,8 @@ from runtime.frame.testing import assert_ok
 from runtime.pallets.incentive.epoch import run_epoch
 from runtime.pallets.incentive.messages import EmissionCarried, EmissionPaid, EpochRun
 from runtime.pallets.incentive.terms import EpochInput
-from runtime.pallets.subnets import Kind, Parameter
+from runtime.pallets.subnets.numbers import Parameter
+from runtime.pallets.subnets.types import Kind
 from runtime.primitives.accounts import pallet_account
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
@@ -149,6 +151,14 @@ def test_an_epoch_stores_what_it_decided():
     assert dict(incentive.pots.items()) == {}
 
 
+def test_who_has_too_little_stake_loses_its_permit():
+    numbers = NUMBERS | {"stake_threshold": 4001 * ASY}
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": numbers}})
+    assert ext.runtime.incentive.permitted(TRAINING) == [0, 1]
+    ext.run_to_block(EPOCH)
+    assert ext.runtime.incentive.permitted(TRAINING) == []
+
+
 def test_a_subnet_may_choose_yuma3_which_pays_half_for_mining_and_half_for_judging():
     yuma = {**NUMBERS, "consensus": 1, "bonds_penalty_ppm": 250_000, "stake_threshold": 7}
     ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": yuma}})
@@ -198,8 +208,9 @@ def test_what_nobody_earned_is_carried_over_and_paid_later():
     ext.runtime.try_state()
 
 
-def test_rows_of_an_earlier_epoch_pay_nobody_again():
-    ext = alone()
+@pytest.mark.parametrize("chosen", [{}, {"consensus": 1}, {"consensus": 1, "commit_reveal": 1}])
+def test_rows_of_an_earlier_epoch_pay_nobody_again(chosen):
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": NUMBERS | chosen}})
     judged(ext)
     ext.run_to_block(EPOCH + 20)
     assert epoch_events(ext)[-1] == EmissionCarried(TRAINING, 20 * ASY * 4 // 5)

@@ -1,26 +1,25 @@
 """Neurons: the price of a seat, seats and their replacement, endpoints, keys."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.frame.declare import Root
+from runtime.frame.declare import READ, WRITE, Root
 from runtime.frame.errors import DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets import subnets
-from runtime.pallets.neurons import (
-    Axon,
+from runtime.pallets.neurons.messages import (
     AxonServed,
-    BurnPrice,
     Error,
     HotkeySwapped,
-    Identity,
     IdentitySet,
-    Neuron,
     NeuronDeregistered,
     NeuronRegistered,
-    decayed,
 )
+from runtime.pallets.neurons.price import decayed
+from runtime.pallets.neurons.types import Axon, BurnPrice, Identity, Neuron
+from runtime.pallets.subnets import messages as subnets
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
     ALICE,
@@ -38,6 +37,7 @@ from tests.runtime.pallets.market import (
     INFERENCE,
     TRAINING,
     market,
+    text,
 )
 
 BOND = 500 * ASY
@@ -60,6 +60,19 @@ def test_genesis_seats_come_with_a_bond_but_without_a_price():
     assert neurons.price(TRAINING) == ASY
     assert (neurons.uid_of(TRAINING, HOT_BOB), neurons.uid_of(TRAINING, HOT_CAROL)) == (1, None)
     assert (neurons.registered_at(TRAINING, 1), neurons.registered_at(TRAINING, 2)) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("seats", "sentence"),
+    [
+        ([(HOT_ALICE, ALICE)] * 2, f"subnet 1: hotkey {text(HOT_ALICE)} is somebody's already"),
+        ([(HOT_ALICE, ALICE)] * 5, "subnet 1: 5 neurons, max_uids is 4"),
+    ],
+)
+def test_a_genesis_with_wrong_seats_is_refused_with_a_sentence(seats, sentence):
+    listed = [{"hotkey": text(hotkey), "coldkey": text(coldkey)} for hotkey, coldkey in seats]
+    with pytest.raises(AssertionError, match=sentence):
+        market(neurons={TRAINING: listed})
 
 
 def test_registration_burns_the_price_and_reserves_the_bond():
@@ -95,6 +108,67 @@ def test_a_hotkey_has_one_coldkey_everywhere():
     call = ("Neurons", "burned_register", INFERENCE, HOT_CAROL, RICH)
     assert_noop(ext, DAVE, *call, error=Error.HotkeyOfAnother)
     assert_ok(ext, CAROL, *call)
+
+
+def test_nobody_takes_over_the_hotkey_of_a_neuron_that_has_lost_its_seat():
+    """Its program may go on under that key, and whoever held the seat would be paid for its work."""
+    ext = market()
+    assert_ok(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_ALICE)
+    assert_ok(ext, ALICE, "Neurons", "deregister", INFERENCE, HOT_ALICE)
+    call = ("Neurons", "burned_register", TRAINING, HOT_ALICE, RICH)
+    assert_noop(ext, CAROL, *call, error=Error.HotkeyOfAnother)
+    register(ext, CAROL, HOT_CAROL)
+    swap = ("Neurons", "swap_hotkey", TRAINING, HOT_CAROL, HOT_ALICE)
+    assert_noop(ext, CAROL, *swap, error=Error.HotkeyOfAnother)
+    assert_ok(ext, ALICE, *call)
+
+
+def test_an_account_is_always_its_own_hotkey():
+    ext = market()
+    register(ext, DAVE, CAROL, netuid=INFERENCE)
+    assert_noop(ext, EVE, "Neurons", "burned_register", TRAINING, CAROL, RICH, error=Error.HotkeyOfAnother)
+    register(ext, CAROL, CAROL)
+    ext.runtime.try_state()
+
+
+def test_a_swapped_hotkey_stays_its_coldkeys():
+    ext = market()
+    assert_ok(ext, BOB, "Neurons", "swap_hotkey", TRAINING, HOT_BOB, HOT_CAROL)
+    call = ("Neurons", "burned_register", TRAINING, HOT_BOB, RICH)
+    assert_noop(ext, DAVE, *call, error=Error.HotkeyOfAnother)
+    assert_ok(ext, BOB, *call)
+
+
+def test_a_seat_changes_its_key_once_per_longest_round():
+    """A miner that commits under one key, then under another, could offer the work that suits the judges."""
+    ext = market()
+    swap = ("Neurons", "swap_hotkey", TRAINING)
+    assert_ok(ext, BOB, *swap, HOT_BOB, HOT_CAROL)
+    longest = ext.runtime.subnets.parameters(TRAINING).longest_round()
+    assert longest == 200 + 10 + 40 + 10 + 10
+    assert_noop(ext, BOB, *swap, HOT_CAROL, HOT_BOB, error=Error.SwappedTooSoon)
+    ext.run_to_block(longest)
+    assert_noop(ext, BOB, *swap, HOT_CAROL, HOT_BOB, error=Error.SwappedTooSoon)
+    ext.run_to_block(longest + 1)
+    assert_ok(ext, BOB, *swap, HOT_CAROL, HOT_BOB)
+    assert_ok(ext, BOB, "Neurons", "deregister", TRAINING, HOT_BOB)
+    ext.runtime.try_state()
+
+
+def test_the_weight_of_a_seat_that_changes_hands_grows_with_the_subnet():
+    ext = market()
+    weighed = {}
+    for seats in (4, 1_024):
+        numbers = replace(ext.runtime.subnets.parameters(TRAINING), max_uids=seats)
+        ext.runtime.subnets.hyperparameters[TRAINING] = numbers
+        calls = [
+            ext.runtime.call("Neurons", "burned_register", TRAINING, HOT_CAROL, RICH),
+            ext.runtime.call("Neurons", "deregister", TRAINING, HOT_CAROL),
+        ]
+        weighed[seats] = [ext.runtime.info(call).weight.ref_time for call in calls]
+    assert weighed == {seats: [(6 * seats + 20) * READ + (3 * seats + 25) * WRITE] * 2 for seats in weighed}
+    unknown = ext.runtime.call("Neurons", "deregister", 9, HOT_CAROL)
+    assert ext.runtime.info(unknown).weight.ref_time == 20 * READ + 25 * WRITE
 
 
 def test_the_price_rises_per_registration_and_falls_with_time():
@@ -245,7 +319,6 @@ def test_a_stash_splits_its_stake_over_its_uids():
     register(ext, BOB, HOT_DAVE)
     register(ext, CAROL, HOT_CAROL)
     assert neurons.stakes(TRAINING) == {0: 4000 * ASY, 1: 2000 * ASY, 2: 2000 * ASY, 3: 0}
-    assert [neurons.stake_of(TRAINING, uid) for uid in (1, 9)] == [2000 * ASY, 0]
 
 
 HOTKEYS = st.sampled_from([HOT_ALICE, HOT_CAROL, HOT_DAVE, HOT_EVE])

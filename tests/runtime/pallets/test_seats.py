@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from runtime.frame.declare import Root
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
-from runtime.pallets.neurons import AxonServed, Error, PruneWarning
-from runtime.pallets.subnets import Error as SubnetsError
-from runtime.pallets.subnets import Parameter
+from runtime.pallets.neurons.messages import AxonServed, Error, PruneWarning
+from runtime.pallets.subnets.messages import Error as SubnetsError
+from runtime.pallets.subnets.numbers import LEAST_PRICE, Parameter
 from runtime.primitives.types import AccountId
 from tests.runtime.pallets.market import (
     ALICE,
@@ -71,6 +72,27 @@ def test_a_price_that_has_jumped_is_not_paid():
     assert ext.runtime.balances.free(CAROL) == FUNDS - spiked // 2 - BOND
 
 
+def test_the_price_stays_within_bounds_that_move():
+    ext = with_numbers(burn_start=100 * ASY, burn_max=110 * ASY)
+    register(ext, CAROL, HOT_CAROL)
+    assert ext.runtime.neurons.price(TRAINING) == 110 * ASY
+    assert_ok(ext, EVE, "Subnets", "set_hyperparameter", TRAINING, Parameter.burn_max, 50 * ASY)
+    ext.run_to_block(EPOCH + 1)
+    assert ext.runtime.neurons.price(TRAINING) == 50 * ASY
+    register(ext, DAVE, HOT_DAVE)
+    assert ext.runtime.neurons.price(TRAINING) == 50 * ASY
+    ext.runtime.try_state()
+
+
+def test_no_price_is_too_small_to_rise():
+    ext = with_numbers(burn_start=LEAST_PRICE, burn_min=LEAST_PRICE)
+    prices = []
+    for hotkey in (HOT_CAROL, HOT_DAVE):
+        prices.append(ext.runtime.neurons.price(TRAINING))
+        register(ext, CAROL, hotkey)
+    assert [*prices, ext.runtime.neurons.price(TRAINING)] == [10, 12, 15]
+
+
 def test_price_and_bond_must_be_there_to_the_planck():
     ext = market()
     least = ext.runtime.neurons.price(TRAINING) + BOND + ext.runtime.balances.existential_deposit
@@ -123,15 +145,15 @@ def test_a_full_subnet_of_its_owner_takes_nobody_however_old_it_is():
     ],
 )
 def test_a_hyperparameter_out_of_bounds_is_refused(parameter: Parameter, value: int, error: Any):
-    ext = market()
-    assert_noop(ext, EVE, "Subnets", "set_hyperparameter", TRAINING, parameter, value, error=error)
+    call = ("Subnets", "set_hyperparameter", TRAINING, parameter, value)
+    assert_noop(market(), Root(), *call, error=error)
 
 
 def test_every_number_is_frozen_before_an_epoch():
     ext = market()
     ext.run_to_block(EPOCH - 2)
-    for parameter in (Parameter.burn_min, Parameter.uid_bond, Parameter.vesting_rounds, Parameter.consensus):
-        call = ("Subnets", "set_hyperparameter", TRAINING, parameter, 1)
+    for parameter in (Parameter.burn_min, Parameter.uid_bond, Parameter.vesting_rounds):
+        call = ("Subnets", "set_hyperparameter", TRAINING, parameter, 10)
         assert_noop(ext, EVE, *call, error=SubnetsError.Frozen)
 
 
@@ -162,13 +184,13 @@ def warnings(ext: Externalities, until: int) -> dict[int, list[tuple[int, int]]]
     return found
 
 
-def test_who_loses_its_immunity_is_warned_once_and_before():
+def test_who_loses_its_immunity_is_warned_at_the_epochs_before():
     ext = market()
     register(ext, EVE, HOT_EVE)  # as uid 2: the owner's neuron is never replaced
     ext.run_to_block(10)
     register(ext, CAROL, HOT_CAROL)
     # At the epoch in block 19 the next ones will be in blocks 39 and 59.
-    assert warnings(ext, 38) == {19: [(0, 30), (1, 30), (3, 40)]}
+    assert warnings(ext, 58) == {19: [(0, 30), (1, 30), (3, 40)], 39: [(3, 40), (0, 39)]}
 
 
 def test_who_came_after_an_epoch_is_warned_at_the_next():

@@ -12,26 +12,26 @@ from miners.parameters import TrainingParameters
 from runtime.frame.declare import Root
 from runtime.frame.errors import BadOrigin, DispatchError
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets.subnets import (
-    BOUNDS,
-    FIXED,
-    Change,
+from runtime.pallets.subnets.messages import (
     Error,
-    Hyperparameters,
     HyperparameterScheduled,
     HyperparameterSet,
-    Kind,
-    Network,
     NetworkAdded,
     NetworkPaused,
     NetworkUnpaused,
     OwnerSet,
+)
+from runtime.pallets.subnets.numbers import (
+    BOUNDS,
+    FIXED,
+    ROOT_ONLY,
+    Hyperparameters,
     Parameter,
-    Setting,
     Within,
-    epoch_after,
     problem_with,
 )
+from runtime.pallets.subnets.pallet import epoch_after
+from runtime.pallets.subnets.types import Kind, Network, Setting
 from tests.runtime.pallets.market import ALICE, CAROL, EVE, INFERENCE, NUMBERS, TRAINING, market
 
 NEXT_EPOCH = 19
@@ -72,8 +72,9 @@ def test_genesis_creates_subnets():
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ({"tempo": 1}, "subnet 1: tempo is 1, must be 2 to 50400"),
-        ({"burn_min": 2, "burn_max": 1}, "subnet 1: burn_min is above burn_max"),
+        ({"tempo": 1}, "subnet 1: tempo is 1, must be 3 to 50400"),
+        ({"burn_min": 20, "burn_max": 10}, "subnet 1: burn_min is above burn_max"),
+        ({"activity_cutoff": 359}, "subnet 1: activity_cutoff is below tempo"),
         ({"temper": 1}, r"subnet 1: there are no hyperparameters \['temper'\]"),
     ],
 )
@@ -109,12 +110,13 @@ def test_there_are_only_so_many_subnets():
 def test_a_hyperparameter_changes_in_the_block_after_the_next_epoch():
     ext = market()
     schedule(ext, EVE, Parameter.kappa_ppm, 600_000)
-    change = Change(600_000, NEXT_EPOCH + 1)
     assert ext.new_events()[-1] == HyperparameterScheduled(
         TRAINING, Parameter.kappa_ppm, 600_000, NEXT_EPOCH + 1
     )
-    assert ext.runtime.subnets.pending_changes[TRAINING, Parameter.kappa_ppm] == change
+    assert ext.runtime.subnets.pending_changes[TRAINING, Parameter.kappa_ppm] == 600_000
+    assert ext.runtime.subnets.changes_at(TRAINING, ext.number) == NEXT_EPOCH + 1
     ext.run_to_block(NEXT_EPOCH)
+    assert ext.runtime.subnets.changes_at(TRAINING, ext.number) == NEXT_EPOCH + 1
     assert ext.runtime.subnets.parameters(TRAINING).kappa_ppm == 500_000
     ext.run_to_block(NEXT_EPOCH + 1)
     assert HyperparameterSet(TRAINING, Parameter.kappa_ppm, 600_000) in ext.new_events()
@@ -125,23 +127,52 @@ def test_a_hyperparameter_changes_in_the_block_after_the_next_epoch():
 
 def test_the_last_value_scheduled_counts():
     ext = market()
-    schedule(ext, EVE, Parameter.tempo, 30)
-    schedule(ext, Root(), Parameter.tempo, 40)
+    schedule(ext, EVE, Parameter.top_k, 30)
+    schedule(ext, Root(), Parameter.top_k, 40)
     ext.run_to_block(NEXT_EPOCH + 1)
-    assert ext.runtime.subnets.parameters(TRAINING).tempo == 40
-    assert ext.runtime.subnets.next_epoch(TRAINING, ext.number) == 39
+    assert ext.runtime.subnets.parameters(TRAINING).top_k == 40
 
 
 def test_nothing_is_scheduled_inside_the_freeze_window():
     ext = market()
     ext.run_to_block(NEXT_EPOCH - 3)
     schedule(ext, EVE, Parameter.top_k, 64)
-    for frozen in (NEXT_EPOCH - 2, NEXT_EPOCH - 1):
+    for frozen in (NEXT_EPOCH - 2, NEXT_EPOCH - 1, NEXT_EPOCH):
         ext.run_to_block(frozen)
         call = ("Subnets", "set_hyperparameter", TRAINING, Parameter.top_k, 32)
         assert_noop(ext, EVE, *call, error=Error.Frozen)
-    ext.run_to_block(NEXT_EPOCH)
+    ext.run_to_block(NEXT_EPOCH + 1)
     schedule(ext, EVE, Parameter.top_k, 32)
+
+
+def test_no_half_of_what_agrees_comes_into_force():
+    """In an epoch's block, what is due in the next one could be put off and leave the rest without it."""
+    ext = market()
+    schedule(ext, EVE, Parameter.chunk, 2_048)
+    schedule(ext, EVE, Parameter.top_k, 2_048)
+    ext.run_to_block(NEXT_EPOCH + 1)
+    schedule(ext, EVE, Parameter.top_k, 64)
+    schedule(ext, EVE, Parameter.chunk, 1_024)
+    ext.run_to_block(NEXT_EPOCH + 20)
+    call = ("Subnets", "set_hyperparameter", TRAINING, Parameter.top_k, 512)
+    assert_noop(ext, EVE, *call, error=Error.Frozen)
+    ext.run_to_block(NEXT_EPOCH + 21)
+    ext.runtime.try_state()
+    numbers = ext.runtime.subnets.parameters(TRAINING)
+    assert (numbers.chunk, numbers.top_k) == (1_024, 64)
+
+
+@pytest.mark.parametrize(("tempo", "window"), [(3, 1), (4, 2), (20, 10)])
+def test_no_freeze_window_lasts_for_ever(tempo, window):
+    """An owner who froze all blocks of a tempo would lock root out."""
+    numbers = NUMBERS | {"tempo": tempo, "freeze_window": window}
+    section = {"kind": "Training", "owner": "0x" + EVE.hex(), "hyperparameters": numbers}
+    ext = market(subnets={TRAINING: section}, neurons={}, incentive={})
+    while not ext.runtime.subnets.epochs_ended.get():
+        ext.run_to_block(ext.number + 1)
+    ext.run_to_block(ext.number + 1)
+    schedule(ext, Root(), Parameter.kappa_ppm, 600_000)
+    ext.runtime.try_state()
 
 
 def test_set_hyperparameter_is_refused():
@@ -152,13 +183,18 @@ def test_set_hyperparameter_is_refused():
 
     refused(ALICE, Parameter.tempo, 30, Error.NotOwner)
     refused(EVE, Parameter.tempo, 30, Error.UnknownSubnet, netuid=7)
-    refused(EVE, Parameter.tempo, 1, Error.OutOfBounds)
+    refused(Root(), Parameter.tempo, 1, Error.OutOfBounds)
     refused(EVE, Parameter.kappa_ppm, 499_999, Error.OutOfBounds)
     refused(EVE, Parameter.owner_cut_ppm, 100_001, Error.OutOfBounds)
-    refused(EVE, Parameter.emission_share, 5, Error.OnlyRoot)
+    for name in sorted(ROOT_ONLY):
+        refused(EVE, Parameter[name], BOUNDS[name].least, Error.OnlyRoot)
+    refused(Root(), Parameter.tempo, 201, Error.Contradiction)
+    refused(EVE, Parameter.activity_cutoff, 19, Error.Contradiction)
+    refused(EVE, Parameter.freeze_window, 0, Error.OutOfBounds)
+    refused(EVE, Parameter.burn_min, 9, Error.OutOfBounds)
     refused(EVE, Parameter.hidden, 256, Error.FixedAtCreation)
     refused(EVE, Parameter.top_k, 5_000, Error.Contradiction)
-    refused(EVE, Parameter.freeze_window, 20, Error.Contradiction)
+    refused(EVE, Parameter.freeze_window, 11, Error.Contradiction)
 
 
 def test_no_value_beyond_its_bounds_is_scheduled():

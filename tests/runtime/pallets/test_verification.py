@@ -12,6 +12,7 @@ from tests.runtime.pallets.training_bench import (
     SALT,
     STRANGER,
     Bench,
+    account,
     digest_of,
     marks,
     root_of,
@@ -127,7 +128,7 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     assert bench.runtime.weights.updated_at(NETUID, 0) == closed
     play(bench, {0: [marks(2, 200_000), marks(3, 800_000)], 1: [marks(2, 500_000), marks(3, 500_000)]})
     assert bench.runtime.verification.tallies[NETUID, 0] == Tally(
-        0, 0, [Points(2, 0, 800_000), Points(3, 0, 1_200_000)]
+        0, [Points(2, 800_000), Points(3, 1_200_000)]
     )
     assert row(NETUID, 0) == [(2, 43_690), (3, TOP)]
     assert row(NETUID, 1) == [(2, TOP), (3, 21_845)]
@@ -137,7 +138,7 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     bench.run_to(Phase.Train)
     play(bench, {0: [marks(3, 1)], 1: [marks(3, 1)]})
     assert bench.runtime.incentive.last_epoch_block(NETUID) == epoch
-    assert bench.runtime.verification.tallies[NETUID, 0] == Tally(epoch, 0, [Points(3, 0, 1)])
+    assert bench.runtime.verification.tallies[NETUID, 0] == Tally(epoch, [Points(3, 1)])
     assert row(NETUID, 0) == [(3, TOP)]
 
 
@@ -159,7 +160,7 @@ def test_identical_payloads_share_one_score() -> None:
     bench.step()
     tallies = bench.runtime.verification.tallies
     # The first to commit is miner 1, whose uid is 3; what judges give its copies counts for nothing.
-    assert tallies[NETUID, 0].points == [Points(2, 0, 333), Points(3, 0, 334), Points(4, 0, 333)]
+    assert tallies[NETUID, 0].points == [Points(2, 333), Points(3, 334), Points(4, 333)]
     assert [entry.points for entry in tallies[NETUID, 1].points] == [33_333, 33_334, 33_333]
     assert sum(entry.points for entry in tallies[NETUID, 0].points) == 1_000
 
@@ -185,6 +186,15 @@ def test_a_judge_with_nothing_good_to_say_has_an_empty_row_of_this_epoch() -> No
     assert bench.runtime.weights.updated_at(NETUID, 0) == bench.now
 
 
+def test_a_judge_that_leaves_leaves_no_tally() -> None:
+    bench = Bench(2, 1)
+    bench.start()
+    play(bench, {0: [marks(2, 1)], 1: [marks(2, 1)]})
+    bench.call(account("stash 1"), "Neurons", "deregister", bench.judges[1])
+    assert [judge for judge, _ in bench.runtime.verification.tallies.under(NETUID)] == [0]
+    bench.runtime.try_state()
+
+
 def test_who_takes_over_a_uid_inherits_no_points() -> None:
     bench = Bench(1, 2)
     bench.start()
@@ -193,6 +203,7 @@ def test_who_takes_over_a_uid_inherits_no_points() -> None:
     bench.call(STRANGER, "Neurons", "burned_register", STRANGER, 100 * ASY)
     assert bench.runtime.neurons.uid_of(NETUID, STRANGER) == 2
     assert bench.runtime.weights.row(NETUID, 0) == [(1, TOP)]
+    assert bench.runtime.verification.tallies[NETUID, 0].points == [Points(1, 500_000)]
     bench.commit(0)
     bench.run_to(Phase.Reveal)
     bench.reveal(0)

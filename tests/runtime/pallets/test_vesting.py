@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runtime.frame.testing import Externalities, assert_noop, assert_ok
 from runtime.pallets.incentive.messages import EmissionPaid, EmissionVested
 from runtime.pallets.incentive.vesting import Vesting, cut, grant, joined, opened, outstanding, settle
-from runtime.pallets.neurons import Error, NeuronDeregistered, NeuronSlashed
-from runtime.pallets.subnets import PPM
+from runtime.pallets.neurons.messages import Error, NeuronDeregistered, NeuronSlashed
+from runtime.pallets.subnets.numbers import PPM
 from tests.runtime.pallets.market import (
     ALICE,
     ASY,
@@ -29,7 +29,8 @@ from tests.runtime.pallets.market import (
 
 ROUNDS = 4
 EPOCH, TEMPO = 19, 20
-MINER = 2
+MINER, SEATED = 2, 1
+"""Carol's uid, and the block it was taken in."""
 BOND = 500 * ASY
 RICH = 10**30
 amounts = st.integers(0, 10**20)
@@ -74,11 +75,11 @@ def test_two_schedules_are_paid_as_one(one: list[tuple[int, int, int]], other: l
         assert settle(both, round)[1] == settle(filled(one), round)[1] + settle(filled(other), round)[1]
 
 
-def vesting_market(**constants: Any) -> Externalities:
+def vesting_market(uid_bond: int = BOND, **constants: Any) -> Externalities:
     """Return a market in which Carol mines as uid 2, judged in every block; Dave has a seat, too."""
     config = genesis()
     for section in config["subnets"].values():
-        section["hyperparameters"] = NUMBERS | {"vesting_rounds": ROUNDS}
+        section["hyperparameters"] = NUMBERS | {"vesting_rounds": ROUNDS, "uid_bond": uid_bond}
     ext = market(**config, constants=constants)
     for netuid in (TRAINING, INFERENCE):
         for coldkey, hotkey in ((CAROL, HOT_CAROL), (DAVE, HOT_DAVE)):
@@ -123,6 +124,19 @@ def test_a_miner_gets_what_it_earned_over_the_rounds_that_follow():
     assert EmissionVested(TRAINING, CAROL, rate + second // ROUNDS * ROUNDS) in ext.new_events()
 
 
+def test_what_vests_for_an_account_that_is_gone_goes_back_to_the_subnet():
+    ext = vesting_market(uid_bond=0, Incentive={"BlockReward": 1000})
+    held = paid(run(ext, EPOCH), MINER).vesting
+    assert_ok(ext, CAROL, "Balances", "transfer_all", ALICE, False)
+    assert held == ext.runtime.incentive.vesting_of(TRAINING, MINER) > 0 == ext.runtime.balances.free(CAROL)
+    for _ in range(ROUNDS):
+        ext.runtime.incentive.end_round(TRAINING)
+    assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, HOT_CAROL)
+    assert ext.runtime.incentive.carried_over[TRAINING] == held
+    assert ext.runtime.balances.free(CAROL) == 0
+    ext.runtime.try_state()
+
+
 def test_nothing_vests_where_there_are_no_rounds():
     ext = vesting_market()
     run(ext, EPOCH)
@@ -155,6 +169,25 @@ def test_who_leaves_goes_on_being_paid_and_the_next_holder_is_not():
     assert list(ext.runtime.incentive.vesting_of_former.items()) == []
 
 
+def test_who_gives_up_two_uids_goes_on_being_paid_for_both():
+    ext = vesting_market()
+    assert_ok(ext, DAVE, "Neurons", "deregister", TRAINING, HOT_DAVE)
+    assert_ok(ext, CAROL, "Neurons", "burned_register", TRAINING, HOT_EVE, RICH)
+    ext.run_to_block(EPOCH - 1)
+    for judge in (0, 1):
+        ext.runtime.weights.put_row(TRAINING, judge, [(MINER, 3), (3, 1)], EPOCH - 1)
+    ext.run_to_block(EPOCH)
+    earned = [paid(ext.new_events(), uid).vesting for uid in (MINER, 3)]
+    assert min(earned) > 0
+    for hotkey in (HOT_CAROL, HOT_EVE):
+        assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, hotkey)
+    for _ in range(ROUNDS):
+        ext.runtime.incentive.end_round(TRAINING)
+    ext.run_to_block(EPOCH + TEMPO)
+    assert EmissionVested(TRAINING, CAROL, sum(earned)) in ext.new_events()
+    assert list(ext.runtime.incentive.vesting_of_former.items()) == []
+
+
 @pytest.mark.parametrize("part", [1, 333_333, PPM - 1])
 def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
     ext = vesting_market()
@@ -163,7 +196,7 @@ def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
     incentive.end_round(TRAINING)
     held = incentive.vesting_of(TRAINING, MINER)
     issued, free = balances.total_issuance.get(), balances.free(CAROL)
-    burnt = ext.runtime.neurons.slash(TRAINING, MINER, part)
+    burnt = ext.runtime.neurons.slash(TRAINING, MINER, SEATED, part)
     bond, unvested = -(-BOND * part // PPM), held * 3 // 4
     assert 0 <= burnt - bond - unvested * part // PPM <= ROUNDS
     assert balances.total_issuance.get() == issued - burnt
@@ -178,9 +211,9 @@ def test_a_slash_burns_a_part_of_the_bond_and_of_what_has_not_vested(part: int):
 def test_who_has_lost_its_whole_bond_has_lost_its_seat():
     ext = vesting_market()
     run(ext, EPOCH)
-    ext.runtime.neurons.hold(TRAINING, MINER)
+    ext.runtime.neurons.hold(TRAINING, MINER, SEATED)
     held = ext.runtime.incentive.vesting_of(TRAINING, MINER)
-    assert ext.runtime.neurons.slash(TRAINING, MINER, PPM) == BOND + held > BOND
+    assert ext.runtime.neurons.slash(TRAINING, MINER, SEATED, PPM) == BOND + held > BOND
     assert ext.runtime.neurons.neuron(TRAINING, MINER) is None
     assert NeuronDeregistered(TRAINING, MINER, HOT_CAROL, CAROL, 0) in ext.new_events()
     assert ext.runtime.balances.reserved(CAROL) == BOND  # that of the other subnet
@@ -190,17 +223,38 @@ def test_who_has_lost_its_whole_bond_has_lost_its_seat():
 def test_nobody_leaves_while_its_work_is_judged():
     ext = vesting_market()
     neurons = ext.runtime.neurons
-    neurons.hold(TRAINING, MINER)
-    neurons.hold(TRAINING, MINER)
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.hold(TRAINING, MINER, SEATED)
     leave = ("Neurons", "deregister", TRAINING, HOT_CAROL)
     assert_noop(ext, CAROL, *leave, error=Error.UnderAudit)
     assert_ok(ext, CAROL, "Neurons", "swap_hotkey", TRAINING, HOT_CAROL, ALICE)
     ext.run_to_block(40)  # past the immunity period of 30 blocks
     neurons = ext.runtime.neurons
     assert neurons.prune_order(TRAINING) == [0, 1, 3]
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert MINER not in neurons.prune_order(TRAINING)
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert neurons.prune_order(TRAINING) == [0, 1, MINER, 3]
-    neurons.release(TRAINING, MINER)
+    neurons.release(TRAINING, MINER, SEATED)
     assert_ok(ext, CAROL, "Neurons", "deregister", TRAINING, ALICE)
+
+
+def test_what_was_noted_of_a_neuron_does_not_befall_who_holds_its_uid_next():
+    ext = vesting_market()
+    neurons = ext.runtime.neurons
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.hold(TRAINING, MINER, SEATED)
+    ext.run_to_block(5)
+    ext.runtime.neurons.slash(TRAINING, MINER, SEATED, PPM)
+    assert_ok(ext, ALICE, "Neurons", "burned_register", TRAINING, HOT_EVE, RICH)
+    neurons = ext.runtime.neurons
+    assert neurons.uid_of(TRAINING, HOT_EVE) == MINER
+    neurons.hold(TRAINING, MINER, 5)
+    neurons.release(TRAINING, MINER, SEATED)
+    assert neurons.slash(TRAINING, MINER, SEATED, PPM) == 0
+    assert_noop(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_EVE, error=Error.UnderAudit)
+    neurons.hold(TRAINING, MINER, SEATED)
+    neurons.release(TRAINING, MINER, 5)
+    assert_ok(ext, ALICE, "Neurons", "deregister", TRAINING, HOT_EVE)
+    assert ext.runtime.neurons.slash(TRAINING, MINER, 5, PPM) == 0
+    ext.runtime.try_state()

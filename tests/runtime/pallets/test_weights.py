@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from runtime.frame.declare import Root
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets import subnets
-from runtime.pallets.subnets import Parameter
+from runtime.pallets.subnets import messages as subnets
+from runtime.pallets.subnets.numbers import Parameter
 from runtime.pallets.weights import Error, WeightsSet, upscaled
 from runtime.primitives.commitments import Listed
 from runtime.primitives.scale import EncodeError, codec

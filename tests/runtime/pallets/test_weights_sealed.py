@@ -6,9 +6,9 @@ import pytest
 
 from runtime.frame.declare import Root
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets import subnets
 from runtime.pallets.incentive.pallet import EpochRun
-from runtime.pallets.subnets import Parameter
+from runtime.pallets.subnets import messages as subnets
+from runtime.pallets.subnets.numbers import Parameter
 from runtime.pallets.weights import (
     MOST_COMMITS,
     Error,
@@ -104,6 +104,17 @@ def test_a_row_opens_in_its_epoch_not_before_not_after():
     refused(ext, ballot, Error.CommitmentMismatch)
     refused(ext, later, Error.TooEarly)
     assert [sealed.epoch for sealed in commits(ext)] == [3]
+
+
+@pytest.mark.parametrize("block", [18, 37])
+def test_a_row_opens_from_the_block_of_an_epoch_to_the_last_before_the_next(block):
+    ext = sealed_market()
+    ballot = Ballot(HOT_ALICE)
+    seal(ext, ballot)
+    ext.run_to_block(17)
+    refused(ext, ballot, Error.TooEarly)
+    ext.run_to_block(block)
+    unseal(ext, ballot)
 
 
 def test_only_what_was_sealed_opens_and_only_for_its_hotkey():
@@ -224,21 +235,24 @@ def test_the_version_is_that_of_the_day_of_sealing():
     unseal(ext, replace(late, hotkey=HOT_BOB, version_key=3))
 
 
-def test_a_change_of_the_period_moves_no_seal():
+def test_a_change_of_the_period_moves_no_seal_and_lets_no_two_open_at_once():
+    """With two rows to open, a judge could choose when those of others are public."""
     ext = sealed_market(reveal_period=3)
     assert_ok(ext, EVE, "Subnets", "set_hyperparameter", INFERENCE, Parameter.reveal_period, 1)
-    first = Ballot(HOT_ALICE)
+    first, second = Ballot(HOT_ALICE), Ballot(HOT_ALICE, epoch=1, values=[1, 9])
     seal(ext, first)
     to_epoch(ext, 1)
-    ballots = [Ballot(HOT_ALICE, epoch=epoch, values=[epoch, 9]) for epoch in (1, 2)]
-    seal(ext, ballots[0])
+    seal(ext, second)
     refused(ext, first, Error.TooEarly)
     to_epoch(ext, 2)
-    seal(ext, ballots[1])
-    unseal(ext, ballots[0])
+    call = ("Weights", "commit_weights", INFERENCE, SOME_HASH)
+    assert_noop(ext, HOT_ALICE, *call, error=Error.AlreadyCommitted)
+    assert_ok(ext, HOT_BOB, *call)
+    unseal(ext, second)
     to_epoch(ext, 3)
-    unseal(ext, ballots[1])
     unseal(ext, first)
+    seal(ext, Ballot(HOT_ALICE, epoch=3))
+    assert [sealed.reveal_epoch for sealed in commits(ext)] == [4]
 
 
 def test_a_seal_that_came_a_block_late_is_good_for_its_own_epoch():

@@ -11,11 +11,11 @@ from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
 from runtime.pallets.model_updates import ModelUpdates
-from runtime.pallets.neurons import Neurons
+from runtime.pallets.neurons.pallet import Neurons
 from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
 from runtime.pallets.staking.pallet import Staking
-from runtime.pallets.subnets import Subnets
+from runtime.pallets.subnets.pallet import Subnets
 from runtime.pallets.system import System
 from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.training.pallet import Training
@@ -82,7 +82,7 @@ class BenchRuntime(Runtime):
         currency=balances,
         staking=staking,
         earnings="incentive",
-        hygiene=("weights", "incentive"),
+        hygiene=("weights", "incentive", "verification"),
         weights="weights",
     )
     weights = Weights.at(22, system=system, subnets=subnets, neurons=neurons, incentive="incentive")

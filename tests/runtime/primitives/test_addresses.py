@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.primitives.addresses import is_public, may_be_public
+from runtime.primitives.addresses import is_public, is_url, may_be_public
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "192.0.1.1", "223.255.255.255"]
 PUBLIC_6 = [
@@ -67,6 +67,31 @@ def test_hosts_that_may_be_public(host: str) -> None:
 def test_hosts_that_are_not(host: str) -> None:
     for tail in ("", "/", ":8091"):
         assert not may_be_public(f"http://{host}{tail}")
+
+
+@given(st.text(max_size=30))
+def test_no_text_breaks_the_check_of_a_url(tail: str) -> None:
+    assert is_url("https://" + tail) in (True, False)
+    assert is_url("https://h/" + tail) == (tail.isascii() and tail.isprintable() and " " not in tail)
+
+
+@pytest.mark.parametrize("end", ["", "/", ":1", ":65535/x", "?x=@", "#", ":8091/a/../b"])
+def test_a_url_has_a_host_and_maybe_a_port(end: str) -> None:
+    assert all(is_url(f"http://{host}{end}") for host in ("h", "xn--bcher-kva.example", "10.0.0.1", "[::1]"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http:/h", "HTTP://h", "http:///h", "http://h:", "http://h:0", "http://h:65536", "http://h:123456",
+        "http://h:8a", "http://h:-1", "http://h:+1", "http://u:p@h", "http://h@g", "http://h\\g", "http://%68",
+        "http://[::1", "http://::1", "http://[]", "http://[::1]h", "http://[fe80::1%25eth0]", "http://h\n",
+        "http://h/\n", "http://h/\x7f", "http://h\t", "http://bücher.example", "http://a,b",
+    ],
+)  # fmt: skip
+def test_what_is_no_url(url: str) -> None:
+    assert not is_url(url)
+    assert not may_be_public(url)
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6, network="2000::/3")))

@@ -1,6 +1,6 @@
 """Pairs in one piece behave like a list of them, on the wire too."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
@@ -48,12 +48,12 @@ def test_on_the_wire_they_are_a_sequence_of_tuples(pairs: list[tuple[int, int]])
     assert codec(Pairs).decode(plain) == Pairs(pairs)
 
 
-def test_what_is_no_u16_is_refused() -> None:
-    for wrong in ([(1, 65536)], [(-1, 1)]):
-        with pytest.raises(ValueError, match="a pair holds what is no u16"):
-            Pairs(wrong)
-        with pytest.raises(EncodeError, match="a pair holds what is no u16"):
-            codec(Pairs).encode(wrong)
+@pytest.mark.parametrize("wrong", [[(1, 65536)], [(-1, 1)], [(1, 2, 3), (4,)], [(1, "2")]])
+def test_what_is_no_pair_of_u16_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="a pair is not two u16"):
+        Pairs(wrong)
+    with pytest.raises(EncodeError, match="a pair is not two u16"):
+        codec(Pairs).encode(wrong)
 
 
 def test_a_bound_holds_both_ways() -> None:

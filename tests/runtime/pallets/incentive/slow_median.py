@@ -5,6 +5,7 @@ It shares types with the runtime and nothing else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Row
@@ -66,38 +67,55 @@ def _eligible(epoch: EpochInput) -> list[int]:
 
 
 def _next_permits(epoch: EpochInput) -> list[bool]:
-    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner."""
-    stake = _eligible(epoch)
-    permit = [i == epoch.owner_uid for i in range(len(stake))]
-    ranked = sorted((i for i in range(len(stake)) if stake[i]), key=lambda i: (-stake[i], -i))
-    together = 0
-    for i in ranked[: epoch.hyperparameters.max_permits]:
-        together += stake[i]
-        if stake[i] * PPM < together * epoch.hyperparameters.permit_floor_ppm:
+    """Permit the most staked, as many as each hold the floor of what they hold together; and the owner.
+
+    A stash has its second permit after the first of every other.
+    """
+    stake, dials = _eligible(epoch), epoch.hyperparameters
+
+    def before(i: int) -> int:
+        others = (j for j, other in enumerate(epoch.stash) if other == epoch.stash[i])
+        return sum((stake[j], j) > (stake[i], i) for j in others)
+
+    staked = [i for i, each in enumerate(stake) if each]
+    seated = sorted(staked, key=lambda i: (before(i), -stake[i], -i))[: dials.max_permits]
+    for count in range(len(seated), -1, -1):
+        chosen = {*sorted(seated, key=lambda i: (stake[i], i), reverse=True)[:count]}
+        together = sum(stake[i] for i in chosen)
+        if all(stake[i] * PPM >= together * dials.permit_floor_ppm for i in chosen):
             break
-        permit[i] = True
-    return permit
+    return [i in chosen or i == epoch.owner_uid for i in range(len(stake))]
 
 
 def _capped(epoch: EpochInput, holders: Sequence[bool]) -> list[int]:
     """Return the permit holders' stake, planck, with no stash above its cap."""
     stake = [each if held else 0 for each, held in zip(_eligible(epoch), holders, strict=True)]
-    members: dict[AccountId, list[int]] = {}
-    for i, each in enumerate(stake):
+    whole: dict[AccountId, int] = {}
+    for stash, each in zip(epoch.stash, stake, strict=True):
         if each:
-            members.setdefault(epoch.stash[i], []).append(i)
-    if not members:
+            whole[stash] = whole.get(stash, 0) + each
+    if not whole:
         return stake
-    numerator, denominator = epoch.hyperparameters.stake_cap_ppm, PPM
-    if numerator * len(members) < 2 * PPM:
-        numerator, denominator = 2, len(members)
-    groups = [members[stash] for stash in sorted(members)]
-    level = water_level([sum(stake[i] for i in uids) for uids in groups], numerator, denominator)
-    for uids in groups:
-        parts = [stake[i] for i in uids]
-        for i, part in zip(uids, apportion(min(level, sum(parts)), parts), strict=True):
-            stake[i] = part
-    return stake
+    cap = max(Fraction(epoch.hyperparameters.stake_cap_ppm, PPM), Fraction(2, len(whole)))
+    level = _level(list(whole.values()), cap)
+    capped = [0] * len(stake)
+    for stash, together in whole.items():
+        own = [each if other == stash else 0 for other, each in zip(epoch.stash, stake, strict=True)]
+        for i, part in enumerate(apportion(min(level, together), own)):
+            capped[i] += part
+    return capped
+
+
+def _level(amounts: Sequence[int], cap: Fraction) -> int:
+    """Return the highest level at which nobody has more than the cap allows of what all have: by halving."""
+    low, high = 0, max(amounts)
+    while low < high:
+        level = (low + high + 1) // 2
+        if level <= cap * sum(min(amount, level) for amount in amounts):
+            low = level
+        else:
+            high = level - 1
+    return low
 
 
 # Votes.
@@ -242,20 +260,3 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
         for i in by_remainder[:missing]:
             parts[i] += 1
     return parts
-
-
-def water_level(amounts: Sequence[int], numerator: int, denominator: int) -> int:
-    """Return the highest cap under which no capped amount exceeds this fraction of the capped sum.
-
-    The fraction times the count of amounts must be at least 1. Amounts up to the level stay whole.
-    """
-    descending = sorted(amounts, reverse=True)
-    rest = sum(descending)
-    for capped, amount in enumerate(descending):
-        # With the `capped` largest at the level c: c = fraction * (capped * c + rest).
-        share = denominator - capped * numerator
-        assert share > 0, "the fraction leaves no room"
-        if amount * share <= numerator * rest:
-            return numerator * rest // share
-        rest -= amount
-    return 0

@@ -1,6 +1,6 @@
 """The median epoch: small networks by hand, and what must hold for all of them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.pallets.incentive.epoch import run_epoch
-from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Hyperparameters
+from runtime.pallets.incentive.terms import EpochInput, EpochOutput, Hyperparameters, Row
 from tests.runtime.pallets.incentive.networks import WHOLE, network, stash
 
 
@@ -201,6 +201,13 @@ def test_permits_go_to_the_most_staked_and_of_equals_to_the_higher_uid() -> None
     assert outcome.permit == [False, True, True, False]
 
 
+def test_the_uids_of_one_stash_crowd_nobody_out() -> None:
+    dials = Hyperparameters(max_permits=4)
+    stashes = [stash(0)] * 4 + [stash(number) for number in (4, 5, 6)]
+    outcome = run_epoch(network([100] * 4 + [60, 50, 0], {}, stash=stashes, hyperparameters=dials))
+    assert outcome.permit == [False, False, True, True, True, True, False]
+
+
 def test_a_permit_takes_a_hundredth_of_what_the_holders_have() -> None:
     assert run_epoch(network([990, 10, 9], {})).permit == [True, True, False]
     assert run_epoch(network([991, 10], {})).permit == [True, False]
@@ -257,7 +264,7 @@ def test_the_owner_cut_comes_off_first() -> None:
         ({"stake": [-1, 0]}, "no stake and no emission is below zero"),
         (
             {"weights": [[(1, 65536)], []]},
-            "a pair holds what is no u16",
+            "a pair is not two u16",
         ),
         ({"stash": []}, "every list needs one element for each of 2 uids"),
         ({"weights": [[(2, 1)], []]}, "a row names a uid beyond 1"),
@@ -284,15 +291,34 @@ def test_a_dial_beyond_its_bound_is_refused(dial: str) -> None:
 
 def test_the_hash_names_every_detail_of_the_input() -> None:
     epoch = network([5, 0], {0: {1: 1}})
-    hashes = {
-        epoch.hash(),
-        replace(epoch, emission=1201).hash(),
-        replace(epoch, weights=[[(1, 2)], []]).hash(),
-        replace(epoch, owner_uid=0).hash(),
-        replace(epoch, hyperparameters=Hyperparameters(max_permits=3)).hash(),
-    }
-    assert len(hashes) == 5
-    assert epoch.hash() == replace(epoch).hash()
+    other = EpochInput(
+        consensus="yuma3",
+        block=101,
+        tempo=21,
+        last_epoch_block=81,
+        stake=[5, 1],
+        stash=[stash(0), stash(2)],
+        last_update=[90, 1],
+        registered=[0, 1],
+        permit=[True, True],
+        weights=[Row([(1, 2)]), Row()],
+        bonds=[Row(), Row([(0, 1)])],
+        pending_commit=[0, 1],
+        owner_uid=0,
+        emission=1201,
+        hyperparameters=Hyperparameters(),
+    )
+    dials = Hyperparameters(400_000, 63, 10_001, 1, 200_001, 5_001, 900_001, 999_999, 1, 600_001)
+    changed = [replace(epoch, **{name: getattr(other, name)}) for name in names(epoch)[:-1]]
+    for name in names(dials):
+        tuned = replace(epoch.hyperparameters, **{name: getattr(dials, name)})
+        changed.append(replace(epoch, hyperparameters=tuned))
+    assert len({each.hash() for each in (epoch, *changed)}) == 1 + 14 + 10
+    assert epoch.hash() == replace(epoch, weights=[Row([(1, 1)]), Row()]).hash()
+
+
+def names(record: EpochInput | Hyperparameters) -> list[str]:
+    return [field.name for field in fields(record)]
 
 
 # For all networks.

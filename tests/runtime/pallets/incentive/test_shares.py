@@ -62,5 +62,5 @@ def test_the_level_is_the_highest_that_keeps_the_fraction(amounts: list[int], pp
         together = sum(min(amount, cap) for amount in amounts)
         return min(max(amounts), cap) * denominator <= numerator * together
 
-    assert fits(level) or not fits(max(0, level - 1))  # the floor of a level between two integers
+    assert fits(level)
     assert level >= max(amounts) or not fits(level + 1)

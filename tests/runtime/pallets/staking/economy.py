@@ -120,12 +120,14 @@ class Economy:
         return self.ext.new_events()
 
     def _ready(self) -> list[int]:
-        """Return who may author the next block; if in doubt, those who may in this session and the next."""
-        runtime = self.runtime
-        office, queued = len(runtime.session.validators.get()), len(runtime.session.queued_keys.get())
-        able = [each for each in range(office) if not runtime.session.is_disabled(each)]
-        new_session = runtime.babe.epoch_at(self.slot + 1) > runtime.babe.epoch_index.get()
-        return [each for each in able if each < queued] or (list(range(queued)) if new_session else able)
+        """Return who may author the next block, which a new session's set opens where one begins with it."""
+        session, babe = self.runtime.session, self.runtime.babe
+        if babe.epoch_at(self.slot + 1) <= babe.epoch_index.get():
+            return [each for each in range(len(session.validators.get())) if not session.is_disabled(each)]
+        queued, disabled = session.queued_keys.get(), dict(session.disabled_since.get())
+        return [place for place, (stash, _) in enumerate(queued) if stash not in disabled] or list(
+            range(len(queued))
+        )
 
     def run_to_era(self, era: int) -> list[Any]:
         """Open blocks until an era is active; return what the hooks of the last one deposited."""

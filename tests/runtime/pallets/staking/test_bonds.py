@@ -32,7 +32,20 @@ from runtime.pallets.staking.types import (
     UnlockChunk,
     ValidatorPrefs,
 )
-from tests.runtime.pallets.staking.economy import ASY, FUNDS, N0, N1, N2, N3, V0, V1, V2, Economy, account
+from tests.runtime.pallets.staking.economy import (
+    ASY,
+    BILLION,
+    FUNDS,
+    N0,
+    N1,
+    N2,
+    N3,
+    V0,
+    V1,
+    V2,
+    Economy,
+    account,
+)
 
 
 @pytest.fixture
@@ -190,6 +203,26 @@ def test_a_commission_is_at_most_all_of_it(economy: Economy) -> None:
     assert economy.staking.validators[V0] == ValidatorPrefs(10**9, False)
     economy.root("set_min_commission", 2**32 - 1)
     assert economy.staking.min_commission.get() == 10**9
+
+
+def test_a_commission_rises_slowly(economy: Economy) -> None:
+    def commission(ppb: int) -> tuple[str, str, ValidatorPrefs]:
+        return "Staking", "validate", ValidatorPrefs(ppb, False)
+
+    step = economy.staking.max_commission_rise
+    economy.commission(V0, 50_000_000)
+    for refused in (50_000_001, BILLION):
+        assert_noop(economy.ext, V0, *commission(refused), error=Error.CommissionRisesTooFast)
+    economy.run_to_era(1)
+    economy.call(V0, "chill")
+    too_much = commission(50_000_001 + step)
+    assert_noop(economy.ext, V0, *too_much, error=Error.CommissionRisesTooFast)
+    economy.commission(V0, 50_000_000 + step)
+    assert_noop(economy.ext, V0, *too_much, error=Error.CommissionRisesTooFast)
+    economy.commission(V0, 0)
+    assert_noop(economy.ext, V0, *commission(1), error=Error.CommissionRisesTooFast)
+    economy.root("set_min_commission", 90_000_000)
+    economy.commission(V0, 90_000_000)
 
 
 def test_nominate_names_validators_once(economy: Economy) -> None:

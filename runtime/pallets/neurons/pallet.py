@@ -1,253 +1,53 @@
 """Neurons: who works in a subnet, under which uid, and at what price one joins.
 
 A coldkey registers a hotkey: it burns the price of the moment and sets a bond aside, which comes back when
-the neuron leaves, less what it was slashed for. A full subnet replaces the neuron that earned least in the
-last epoch. Each epoch warns those who may be replaced before the one after next.
+the neuron leaves, less what it was slashed for. The hotkey is that coldkey's for good, everywhere: nobody is
+paid for the work of a program that has lost its seat and goes on. A full subnet replaces the neuron that
+earned least in the last epoch. Each epoch warns those who may be replaced before the one after next.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from runtime.frame.declare import Signed, call, constant, coupled, db, event
-from runtime.frame.errors import PalletError, ensure, refuse
+from runtime.frame.declare import Signed, call, constant, coupled, db
+from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, storage
 from runtime.frame.traits import BlockNumberProvider, Currency
-from runtime.pallets.subnets import PPM, Hyperparameters, Network
-from runtime.primitives.addresses import may_be_public
+from runtime.pallets.neurons.couplings import Earnings, Hygiene, Sealed, Stakes, SubnetsOf
+from runtime.pallets.neurons.messages import (
+    AxonServed,
+    Error,
+    Event,
+    HotkeySwapped,
+    IdentitySet,
+    NeuronDeregistered,
+    NeuronRegistered,
+    NeuronSlashed,
+    PruneWarning,
+)
+from runtime.pallets.neurons.price import clamped, decayed, raised
+from runtime.pallets.neurons.types import Axon, BurnPrice, Identity, Neuron, Roster, Url
+from runtime.pallets.subnets.numbers import PPM, Hyperparameters
+from runtime.primitives.addresses import is_url, may_be_public
 from runtime.primitives.hashing import blake2_128_concat, twox_64_concat
-from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
+from runtime.primitives.shapes import u16, u32, u128
 from runtime.primitives.ss58 import account_of
-from runtime.primitives.types import AccountId, Balance, BlockNumber
-from runtime.primitives.urls import is_url
+from runtime.primitives.types import AccountId, Balance, BlockNumber, Ppm, Weight
 
-PRICE_STEP_PPM = 1_260_000
-"""Each registration raises the price by this factor: three of them double it."""
-MOST_HALVINGS = 128
-"""No price of u128 survives more."""
-
-Url = Annotated[str, Bounded(128)]
 BY_UID = (twox_64_concat, twox_64_concat)
 BY_HOTKEY = (twox_64_concat, blake2_128_concat)
 
 
-@struct("pallet_neurons::types::Neuron")
-class Neuron:
-    """A seat in a subnet."""
-
-    hotkey: AccountId
-    coldkey: AccountId
-    registered_at: BlockNumber
-    bond: Balance
+def seat_weight(runtime: Any, netuid: int, *arguments: Any) -> Weight:
+    """Return the weight of a call that may empty a seat: it reads all neurons and all rows about them."""
+    chosen = runtime.subnets.hyperparameters.get(netuid)
+    seats = chosen.max_uids if chosen else 0
+    return db(reads=20 + 6 * seats, writes=25 + 3 * seats)
 
 
-@struct("pallet_neurons::types::Axon")
-class Axon:
-    """Where a neuron answers, and the version of the protocol it speaks there."""
-
-    url: Url
-    protocol: u16
-    served_at: BlockNumber
-
-
-@struct("pallet_neurons::types::BurnPrice")
-class BurnPrice:
-    """The registration price as it was right after the last registration."""
-
-    price: Balance
-    updated_at: BlockNumber
-
-
-@struct("pallet_neurons::types::Identity")
-class Identity:
-    """What a neuron says about itself; nobody checks it."""
-
-    name: Annotated[str, Bounded(64)]
-    url: Url
-    description: Annotated[str, Bounded(256)]
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """Everybody in a subnet at one moment: neurons by ascending uid, stakes by uid, the owner's uid."""
-
-    listed: list[tuple[int, Neuron]]
-    stakes: dict[int, Balance]
-    owner_uid: int | None
-
-
-@event
-class NeuronRegistered:
-    """A hotkey took a uid."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    burned: u128
-
-
-@event
-class NeuronDeregistered:
-    """A neuron left or was replaced; its bond is free again."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    bond: u128
-
-
-@event
-class PruneWarning:
-    """From block `prunable_at` on, a newcomer to the full subnet may replace this neuron."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    prunable_at: BlockNumber
-
-
-@event
-class NeuronSlashed:
-    """A neuron has done wrong: this much of its bond, and of what had not vested, was burnt."""
-
-    netuid: u16
-    uid: u16
-    hotkey: AccountId
-    coldkey: AccountId
-    bond: u128
-    vesting: u128
-
-
-@event
-class AxonServed:
-    """A neuron announced where it answers."""
-
-    netuid: u16
-    hotkey: AccountId
-    url: Url
-
-
-@event
-class HotkeySwapped:
-    """A neuron goes on under another hotkey, with uid, bond and history."""
-
-    netuid: u16
-    uid: u16
-    old: AccountId
-    new: AccountId
-
-
-@event
-class IdentitySet:
-    """A neuron said who it is."""
-
-    netuid: u16
-    hotkey: AccountId
-
-
-class Error(PalletError):
-    """Why a call about neurons is refused."""
-
-    AlreadyRegistered = "The hotkey has a uid in this subnet already; register another hotkey."
-    HotkeyOfAnother = "The hotkey is registered under another coldkey; use a hotkey of your own."
-    PriceTooHigh = "The registration price is above max_price; wait until it has fallen or raise max_price."
-    CannotAfford = (
-        "The coldkey's free balance does not cover price and bond; fund it or wait for a lower price."
-    )
-    SubnetFull = (
-        "All uids are taken, and every neuron is immune, the owner's or under audit; try again when an "
-        "immunity period has ended, which Neurons.Neurons and immunity_period tell."
-    )
-    NotRegistered = "The hotkey has no uid in this subnet; register it with Neurons.burned_register."
-    NotColdkey = "The neuron belongs to another coldkey; sign with the coldkey that registered it."
-    InvalidUrl = (
-        "The url must be http:// or https:// with a host, printable ASCII without spaces; correct it."
-    )
-    ServedTooSoon = (
-        "The endpoint was changed a moment ago; wait for the subnet's serving_rate_limit (blocks)."
-    )
-    PrivateAddress = (
-        "The url's host is no public address: nobody could reach it from elsewhere; serve a public address "
-        "or a full domain name."
-    )
-    UnderAudit = "The neuron's work is being audited; give it up when the audit has ended."
-
-
-class SubnetsOf(Protocol):
-    """What is asked of the Subnets pallet."""
-
-    def parameters(self, netuid: int) -> Hyperparameters:
-        """Return the numbers in force. Raises: DispatchError."""
-        ...
-
-    def ensure_working(self, netuid: int) -> Hyperparameters:
-        """Return the numbers in force of a subnet that is not paused. Raises: DispatchError."""
-        ...
-
-    def network(self, netuid: int) -> Network:
-        """Return kind and owner. Raises: DispatchError."""
-        ...
-
-    def netuids(self) -> list[int]:
-        """Return all subnets, ascending."""
-        ...
-
-    def next_epoch(self, netuid: int, now: int) -> int:
-        """Return the block of the first epoch after `now`."""
-        ...
-
-
-class Stakes(Protocol):
-    """What is asked of the Staking pallet."""
-
-    def stake_of(self, stash: AccountId) -> Balance:
-        """Return the stake behind a stash."""
-        ...
-
-
-class Earnings(Protocol):
-    """What is asked of the Incentive pallet."""
-
-    def emission_of(self, netuid: int, uid: int) -> Balance:
-        """Return what a neuron earned in the last epoch."""
-        ...
-
-    def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:
-        """Burn a part of what a neuron has earned and not got yet; return how much."""
-        ...
-
-
-class Hygiene(Protocol):
-    """A pallet that keeps something under a uid."""
-
-    def forget(self, netuid: int, uid: int, hotkey: AccountId) -> None:
-        """Remove everything about a neuron that is leaving."""
-        ...
-
-
-class Sealed(Protocol):
-    """What is asked of the Weights pallet."""
-
-    def forget_commits(self, netuid: int, hotkey: AccountId) -> None:
-        """Give up what a hotkey has sealed, because nobody can open it any more."""
-        ...
-
-
-class Neurons(
-    Pallet[
-        NeuronRegistered
-        | NeuronDeregistered
-        | AxonServed
-        | HotkeySwapped
-        | IdentitySet
-        | PruneWarning
-        | NeuronSlashed,
-        Error,
-    ]
-):
+class Neurons(Pallet[Event, Error]):
     """Hotkeys, coldkeys and uids of every subnet; registration, endpoints and identities."""
 
     system: BlockNumberProvider = coupled()
@@ -267,15 +67,22 @@ class Neurons(
     burn: Map[u16, BurnPrice] = storage(hasher=twox_64_concat)
     identities: DoubleMap[u16, AccountId, Identity] = storage(hashers=BY_HOTKEY)
     holds: DoubleMap[u16, u16, u32] = storage(default=0, hashers=BY_UID)
+    swaps: DoubleMap[u16, u16, BlockNumber] = storage(hashers=BY_UID)
+    coldkeys: Map[AccountId, AccountId] = storage()
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Register the neurons of {netuid: [{"hotkey", "coldkey"}, ...]}, uid 0 first, at no price."""
         for netuid, seats in sorted((int(netuid), seats) for netuid, seats in config.items()):
+            chosen = self.subnets.parameters(netuid)
+            problem = f"subnet {netuid}: {len(seats)} neurons, max_uids is {chosen.max_uids}"
+            assert len(seats) <= chosen.max_uids, problem
             for uid, seat in enumerate(seats):
-                bond = self.subnets.parameters(netuid).uid_bond
-                self._seat(netuid, uid, account_of(seat["hotkey"]), account_of(seat["coldkey"]), bond)
+                hotkey, coldkey = account_of(seat["hotkey"]), account_of(seat["coldkey"])
+                new = (netuid, hotkey) not in self.uids and self._may_own(coldkey, hotkey)
+                assert new, f"subnet {netuid}: hotkey {seat['hotkey']} is somebody's already"
+                self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
 
-    @call(0, weight=db(reads=330, writes=80))
+    @call(0, weight=seat_weight)
     def burned_register(self, who: Signed, netuid: u16, hotkey: AccountId, max_price: u128) -> None:
         """Register a hotkey: burn the price (at most max_price planck) and set the bond aside."""
         chosen = self.subnets.ensure_working(netuid)
@@ -286,18 +93,18 @@ class Neurons(
         ensure(self.currency.usable(coldkey) >= price + chosen.uid_bond, Error.CannotAfford)
         uid = self._free_uid(netuid, chosen)
         self.currency.burn(coldkey, price)
-        self.burn[netuid] = BurnPrice(_raised(price, chosen), self.system.number.get())
+        self.burn[netuid] = BurnPrice(raised(price, chosen), self.system.number.get())
         self._seat(netuid, uid, hotkey, coldkey, chosen.uid_bond)
         self.deposit(NeuronRegistered(netuid, uid, hotkey, coldkey, price))
 
-    @call(1, weight=db(reads=140, writes=80))
+    @call(1, weight=seat_weight)
     def deregister(self, who: Signed, netuid: u16, hotkey: AccountId) -> None:
         """Give a neuron up as its coldkey; the bond comes back, the price does not."""
         uid = self._own(netuid, hotkey, AccountId(who))
         ensure(not self.holds[netuid, uid], Error.UnderAudit)
         self._remove(netuid, uid)
 
-    @call(2, weight=db(reads=3, writes=1))
+    @call(2, weight=db(reads=4, writes=1))
     def serve_axon(self, who: Signed, netuid: u16, url: Url, protocol: u16) -> None:
         """Announce as a hotkey where this neuron answers."""
         hotkey = AccountId(who)
@@ -310,18 +117,23 @@ class Neurons(
         self.axons[netuid, hotkey] = Axon(url, protocol, now)
         self.deposit(AxonServed(netuid, hotkey, url))
 
-    @call(3, weight=db(reads=70, writes=8))
+    @call(3, weight=db(reads=13, writes=12))
     def swap_hotkey(self, who: Signed, netuid: u16, hotkey: AccountId, new_hotkey: AccountId) -> None:
         """Move a neuron to another hotkey as its coldkey; uid, bond, age, scores and endpoint stay.
 
-        Weights that the old hotkey has sealed are given up: a commitment names the hotkey that opens it.
+        What the old hotkey has sealed, or offered in this round, is given up: it is signed with that key. So
+        that nobody offers a choice of works in one round, a seat changes its key once per longest round.
         """
-        coldkey = AccountId(who)
+        coldkey, now = AccountId(who), self.system.number.get()
         uid = self._own(netuid, hotkey, coldkey)
         self._ensure_new(netuid, new_hotkey, coldkey)
+        before, pause = self.swaps.get(netuid, uid), self.subnets.parameters(netuid).longest_round()
+        ensure(before is None or now >= before + pause, Error.SwappedTooSoon)
         self.weights.forget_commits(netuid, hotkey)
         del self.uids[netuid, hotkey]
         self.uids[netuid, new_hotkey] = uid
+        self.coldkeys[new_hotkey] = coldkey
+        self.swaps[netuid, uid] = now
         self.keys[netuid, uid] = new_hotkey
         self.neurons[netuid, uid] = replace(self.neurons[netuid, uid], hotkey=new_hotkey)
         if axon := self.axons.take(netuid, hotkey):
@@ -371,10 +183,6 @@ class Neurons(
         """Return the stake of every uid, ascending."""
         return self.roster(netuid).stakes
 
-    def stake_of(self, netuid: int, uid: int) -> Balance:
-        """Return the stake of one uid; zero where there is no neuron."""
-        return self.stakes(netuid).get(uid, 0)
-
     def owner_uid(self, netuid: int) -> int | None:
         """Return the oldest uid of the subnet's owner, which is never replaced and takes the owner's cut."""
         return self._owner_uid(netuid, self.listed(netuid))
@@ -398,15 +206,15 @@ class Neurons(
         """
         chosen, last = self.subnets.parameters(netuid), self.burn.get(netuid)
         if last is None:
-            return _clamped(chosen.burn_start, chosen)
-        return _clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
+            return clamped(chosen.burn_start, chosen)
+        return clamped(decayed(last.price, block - last.updated_at, chosen.burn_half_life), chosen)
 
     def price_after(self, netuid: int, block: int) -> Balance:
         """Return what the next registration burns when one comes in this block or a later one.
 
         Raises: DispatchError.
         """
-        return _raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
+        return raised(self.price_at(netuid, block), self.subnets.parameters(netuid))
 
     def prune_order(self, netuid: int) -> list[int]:
         """Return the uids a newcomer may replace now, first the one to go first."""
@@ -425,44 +233,47 @@ class Neurons(
         ]
         return [uid for _, _, uid in sorted(ranks)]
 
-    def warn(self, netuid: int, roster: Roster, since: int) -> None:
-        """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go.
-
-        Those whose time was near at the last epoch, in block `since`, were warned then.
-        """
+    def warn(self, netuid: int, roster: Roster) -> None:
+        """Warn whose immunity ends before the epoch after next, and in a full subnet who is first to go."""
         chosen, now = self.subnets.parameters(netuid), self.system.number.get()
-        following = self.subnets.next_epoch(netuid, now)
+        after_next = self.subnets.next_epoch(netuid, now) + chosen.tempo
         listed, immortal = roster.listed, roster.owner_uid
         for uid, neuron in listed:
             ends = neuron.registered_at + chosen.immunity_period
-            warned = neuron.registered_at < since and ends < following
-            if uid != immortal and now < ends < following + chosen.tempo and not warned:
+            if uid != immortal and now < ends < after_next:
                 self.deposit(PruneWarning(netuid, uid, neuron.hotkey, ends))
         full = len(listed) >= chosen.max_uids
         order = self._prune_order(netuid, listed, immortal) if full else []
         if order:
             self.deposit(PruneWarning(netuid, order[0], self.keys[netuid, order[0]], now))
 
-    # What happens to who does wrong: the doors for Verification.
+    # What happens to who does wrong: the doors for Verification. A uid and the block it was taken in name a
+    # neuron; where another holds the uid by now, nothing happens to it.
 
-    def hold(self, netuid: int, uid: int) -> None:
+    def hold(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
         """Keep a neuron from leaving and from being replaced until its work is judged; holds add up."""
-        self.holds[netuid, uid] = self.holds[netuid, uid] + 1
+        if self.registered_at(netuid, uid) == registered_at:
+            self.holds[netuid, uid] = self.holds[netuid, uid] + 1
 
-    def release(self, netuid: int, uid: int) -> None:
-        """Take one hold back, if the neuron that it was for is still there."""
-        left = max(self.holds[netuid, uid] - 1, 0)
+    def release(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
+        """Take one hold back."""
+        left = self.holds[netuid, uid] - 1
+        if self.registered_at(netuid, uid) != registered_at or left < 0:
+            return
         if left:
             self.holds[netuid, uid] = left
         else:
             del self.holds[netuid, uid]
 
-    def slash(self, netuid: int, uid: int, part_ppm: int) -> Balance:
+    def slash(self, netuid: int, uid: int, registered_at: BlockNumber, part_ppm: Ppm) -> Balance:
         """Burn a part of a neuron's bond and of what has not vested, rounded up; return how much.
 
         Who has lost its whole bond loses its seat, too.
         """
-        neuron = self.neurons[netuid, uid]
+        neuron = self.neurons.get(netuid, uid)
+        if neuron is None or neuron.registered_at != registered_at:
+            return 0
+        assert part_ppm <= PPM, f"a slash of {part_ppm} ppm"
         bond = self.currency.burn_reserved(neuron.coldkey, -(-neuron.bond * part_ppm // PPM))
         vesting = self.earnings.burn_vesting(netuid, uid, part_ppm)
         self.neurons[netuid, uid] = replace(neuron, bond=neuron.bond - bond)
@@ -472,24 +283,33 @@ class Neurons(
         return bond + vesting
 
     def try_state(self) -> None:
-        """Uids, keys and neurons say the same; nothing else is kept of who has no uid."""
+        """Uids, keys and neurons say the same; nothing is kept of who has no uid; bonds are set aside."""
         seats = {(netuid, uid): neuron.hotkey for (netuid, uid), neuron in self.neurons.items()}
         assert dict(self.keys.items()) == seats
         assert {(netuid, hotkey): uid for (netuid, uid), hotkey in seats.items()} == dict(self.uids.items())
         assert len(seats) == sum(1 for _ in self.uids.items())
         for endpoints in (self.axons, self.identities):
             assert all(place in self.uids for place, _ in endpoints.items())
+        for _, neuron in self.neurons.items():
+            assert self.coldkeys[neuron.hotkey] in (neuron.coldkey, neuron.hotkey)
         assert all(place in seats and holds for place, holds in self.holds.items())
+        assert all(place in seats for place, _ in self.swaps.items())
+        bonds: dict[AccountId, Balance] = {}
+        for _, neuron in self.neurons.items():
+            bonds[neuron.coldkey] = bonds.get(neuron.coldkey, 0) + neuron.bond
+        for coldkey, bond in bonds.items():
+            assert self.currency.reserved(coldkey) >= bond, coldkey.hex()
         for netuid in self.subnets.netuids():
-            assert _clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
+            assert clamped(self.price(netuid), self.subnets.parameters(netuid)) == self.price(netuid)
 
     # Seats.
 
     def _ensure_new(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> None:
         ensure((netuid, hotkey) not in self.uids, Error.AlreadyRegistered)
-        for other in self.subnets.netuids():
-            uid = self.uids.get(other, hotkey)
-            ensure(uid is None or self.neurons[other, uid].coldkey == coldkey, Error.HotkeyOfAnother)
+        ensure(self._may_own(coldkey, hotkey), Error.HotkeyOfAnother)
+
+    def _may_own(self, coldkey: AccountId, hotkey: AccountId) -> bool:
+        return hotkey == coldkey or self.coldkeys.get(hotkey) in (None, coldkey)
 
     def _own(self, netuid: int, hotkey: AccountId, coldkey: AccountId) -> int:
         uid = self.uids.get(netuid, hotkey)
@@ -500,10 +320,12 @@ class Neurons(
 
     def _free_uid(self, netuid: int, chosen: Hyperparameters) -> int:
         """Return a uid nobody holds; in a full subnet, make one free."""
+        listed = self.listed(netuid)
+        taken = frozenset(uid for uid, _ in listed)
         for uid in range(chosen.max_uids):
-            if (netuid, uid) not in self.keys:
+            if uid not in taken:
                 return uid
-        order = self.prune_order(netuid)
+        order = self._prune_order(netuid, listed, self._owner_uid(netuid, listed))
         ensure(bool(order), Error.SubnetFull)
         self._remove(netuid, order[0])
         return order[0]
@@ -511,6 +333,7 @@ class Neurons(
     def _seat(self, netuid: int, uid: int, hotkey: AccountId, coldkey: AccountId, bond: Balance) -> None:
         self.currency.reserve(coldkey, bond)
         self.uids[netuid, hotkey] = uid
+        self.coldkeys[hotkey] = coldkey
         self.keys[netuid, uid] = hotkey
         self.neurons[netuid, uid] = Neuron(hotkey, coldkey, self.system.number.get(), bond)
 
@@ -524,20 +347,6 @@ class Neurons(
         del self.axons[netuid, neuron.hotkey]
         del self.identities[netuid, neuron.hotkey]
         del self.holds[netuid, uid]
+        del self.swaps[netuid, uid]
         freed = self.currency.unreserve(neuron.coldkey, neuron.bond)
         self.deposit(NeuronDeregistered(netuid, uid, neuron.hotkey, neuron.coldkey, freed))
-
-
-def decayed(price: Balance, elapsed: int, half_life: int) -> Balance:
-    """Return a price after so many blocks: halved every half-life, on a straight line in between."""
-    halvings, rest = divmod(elapsed, half_life)
-    halved = price >> min(halvings, MOST_HALVINGS)
-    return halved - halved * rest // (2 * half_life)
-
-
-def _raised(price: Balance, chosen: Hyperparameters) -> Balance:
-    return _clamped(price * PRICE_STEP_PPM // PPM, chosen)
-
-
-def _clamped(price: Balance, chosen: Hyperparameters) -> Balance:
-    return min(max(price, chosen.burn_min), chosen.burn_max)
