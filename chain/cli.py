@@ -1,6 +1,6 @@
 """The `assay` command: one verb per job; programs of other rooms start as `python -m ...`.
 
-Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted.
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted, 141 nobody reads on.
 This module imports next to nothing: a command is loaded when it is its turn.
 """
 
@@ -11,21 +11,22 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from chain.commands.failure import USAGE, Failure, of_files
+from chain.commands.failure import USAGE, Failure, of_files, printable
 from chain.version import VERSION
 
 COMMANDS = {
     "up": "start a local network and show it work",
     "node": "run a node",
     "register": "register a hotkey in a subnet",
-    "stake": "bond stake, unbond it, withdraw it, show it",
+    "stake": "bond stake, unbond and withdraw it, have rewards paid, show it",
     "nominate": "back validators with bonded stake",
     "weights": "show and set what a judge thinks neurons are worth",
-    "metagraph": "show a subnet and its neurons",
+    "metagraph": "show subnets and their neurons",
     "key": "make, show and store keys",
     "init-guard": "let keys whose record is lost sign again, after a silence",
     "build-spec": "print a chain specification",
@@ -44,8 +45,12 @@ PROGRAMS = {
     "provider": ("miners", "serve the training text by hash"),
 }
 """the room of each, which has a module of its name, and its flags in `commands`"""
+BTCLI = {"--wallet": "--key or --key-file", "--subtensor": "--url", "--network": "--url"}
+"""Flags of Bittensor's command, by how they begin, and ours."""
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
 INTERRUPTED = 130
+READER_GONE = 141
+"""as of a program that SIGPIPE ended"""
 HERE = Path(__file__).resolve().parent.parent
 DESCRIPTION = """A proof-of-stake chain that pays miners for AI work which judges have checked.
 
@@ -67,6 +72,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that know no `…`
     try:
         _refuse_shadowed_rooms()
         if given and given[0] in PROGRAMS:
@@ -74,11 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and given[0] in COMMANDS:
             command = load(given[0])
             code: int = command.run(_parsed(_parser({given[0]: command}), given))
+            sys.stdout.flush()
             return code
         _parser({}).parse_args(given)  # explains itself, or what is wrong
     except Failure as failure:
-        print(f"assay: {failure}", file=sys.stderr)
+        print(f"assay: {printable(str(failure))}", file=sys.stderr)
         return failure.code
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what the interpreter still flushes
+        return READER_GONE
     except OSError as problem:
         told = of_files(problem)
         if told is None:
@@ -105,7 +116,11 @@ def _parsed(parser: Parser, given: Sequence[str]) -> argparse.Namespace:
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         parser.prog = f"{parser.prog} {given[0]}"
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        flags = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        what = " ".join(flags) or f"{len(unknown)} words too many (a phrase wants quotes)"  # and stays secret
+        ours = [flag for theirs, flag in BTCLI.items() if any(each.startswith(theirs) for each in unknown)]
+        hint = f" (btcli's; here it is {' and '.join(ours)})" if ours else ""
+        parser.error(f"unrecognized arguments: {what}{hint}")
     return parsed
 
 

@@ -26,12 +26,16 @@ log = logging.getLogger("client")
 
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
+PLANCK = 10**12
+"""planck per ASY"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
 RESEND_BLOCKS = 6
 """final blocks without a transaction before it is sent again: a pool that has dropped it then says why"""
 UPGRADE_PAUSE = 1.0
 """seconds until a call is signed again; the block after a switch of runtimes may have to come first"""
+CANNOT_PAY = "pay some fees"
+"""What the pool says of an account without money."""
 ALREADY_IMPORTED = 1013
 """JSON-RPC code: the pool holds the transaction"""
 
@@ -70,6 +74,15 @@ class Receipt:
 
     block: Head
     events: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A place in a subnet, what was burnt for it (planck), and where that became final."""
+
+    uid: int
+    burned: int
+    block: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +146,26 @@ PHASES = ("Idle", "Train", "Reveal", "ScoreCommit", "ScoreReveal", "Attest", "Cl
 class Chain:
     """A connection to a node, signing as one hotkey."""
 
-    def __init__(self, url: str, suri: str) -> None:
+    def __init__(self, url: str, suri: str, *, gives_up: bool = False) -> None:
         try:
             pair = keys.Keypair.from_suri(suri, "sr25519")
         except keys.SuriError as problem:
             raise keys.SuriError(f"--key names no key: {problem}") from problem
         self._keypair = Keypair(public_key=pair.public, private_key=pair.secret, ss58_format=42)
-        self._link = Connection(url)
+        self._link = Connection(url, gives_up=gives_up)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, suri: str, *, waits: bool = False) -> "AsyncIterator[Chain]":
+    async def connect(
+        cls, url: str, suri: str, *, waits: bool = False, gives_up: bool = False
+    ) -> "AsyncIterator[Chain]":
         """Connect and check that this is an Assay chain; `waits` for a node that does not answer yet.
+
+        A node that is lost is waited for, unless one `gives_up`.
 
         Raises: keys.SuriError, Unreachable, WrongChain.
         """
-        chain = cls(url, suri)
+        chain = cls(url, suri, gives_up=gives_up)
         try:
             await chain._link.open(waits=waits)
             yield chain
@@ -241,7 +258,7 @@ class Chain:
 
     async def rpc(self, method: str, *parameters: Any) -> Any:
         """Return the result of a JSON-RPC call."""
-        return (await self._link.ask(lambda node: node.rpc_request(method, list(parameters))))["result"]
+        return await self._link.ask(lambda node: node.rpc_request(method, list(parameters))["result"])
 
     # The AI pallets.
 
@@ -402,6 +419,24 @@ class Chain:
             raise await self._link.ask(lambda node: _failed(call, node, failed["dispatch_error"]))
         return found
 
+    async def register(self, netuid: int, hotkey: str, max_price: int) -> Registered:
+        """Register a hotkey's address with this key as its coldkey, for at most so many planck.
+
+        Raises: Refused, with what the price has to do with it.
+        """
+        call = "Neurons.burned_register"
+        asked = {"netuid": netuid, "hotkey": hotkey, "max_price": max_price}
+        try:
+            await self.check(call, **asked)
+            receipt = await self.submit(call, **asked)
+        except Refused as refused:
+            quote = await self.rpc("subnet_registrationPrice", netuid)
+            raise Refused(
+                call, refused.name, refused.text + _advice(refused, quote), refused.code
+            ) from refused
+        made = next(values for name, values in receipt.events if name == "Neurons.NeuronRegistered")
+        return Registered(made["uid"], made["burned"], receipt.block)
+
     async def check(self, call: str, **arguments: Any) -> None:
         """Ask whether a call would fail in the next block: nobody pays to be told so.
 
@@ -512,8 +547,28 @@ def _failed(call: str, node: SubstrateInterface, error: Any) -> Refused:
 def _refused(call: str, refused: SubstrateRequestException) -> Refused:
     """Read the node's JSON-RPC error object."""
     details = refused.args[0] if refused.args and isinstance(refused.args[0], Mapping) else {}
-    text = details.get("data") or details.get("message") or str(refused)
-    return Refused(call, details.get("message", "Refused"), str(text), details.get("code", 0))
+    text = str(details.get("data") or details.get("message") or refused)
+    if CANNOT_PAY in text:
+        text = "the account that signs has too little money for the fee; send it some ASY"
+    return Refused(call, details.get("message", "Refused"), text, details.get("code", 0))
+
+
+def _advice(refused: Refused, quote: Mapping[str, Any] | None) -> str:
+    """Return what a subnet's price and places have to do with a registration that was refused."""
+    if quote and refused.name in ("PriceTooHigh", "CannotAfford"):
+        now, later = quote["price"], quote["curve"][1]
+        falls = f" ({asy(later['price'])} in block #{later['block']})" if later["price"] != now else ""
+        return f" It burns {asy(now)} ASY now{falls} and sets {asy(quote['bond'])} ASY aside."
+    if quote and refused.name == "SubnetFull" and quote["opensAt"] is not None:
+        return f" The first immunity ends in block #{quote['opensAt']}; now is #{quote['block']}."
+    return ""
+
+
+def asy(amount: int | str) -> str:
+    """Return planck as ASY, without superfluous zeros."""
+    whole, rest = divmod(int(amount), PLANCK)
+    decimals = f"{rest:012d}".rstrip("0")
+    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
 def _round(number: int, found: Mapping[str, Any]) -> Round:

@@ -108,9 +108,10 @@ class WrongChain(NodeFailure):
 class Connection:
     """Owns the worker thread and the socket."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, gives_up: bool = False) -> None:
         self.url = url
         self.made = 0  # how often a connection was made so far
+        self._gives_up = gives_up  # on a node that was lost, instead of waiting until it is back
         self.genesis = ""  # 0x-prefixed hash of block 0, the same for all of them
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain")
         self._interface: SubstrateInterface | None = None
@@ -160,13 +161,15 @@ class Connection:
     async def ask(self, ask: Callable[[SubstrateInterface], T]) -> T:
         """Ask the node; reconnect as often as it takes, with a line in the log when it starts and ends.
 
-        Raises: WrongChain; Unanswered when it keeps answering something else.
+        Raises: WrongChain; Unanswered when it keeps answering something else; Unreachable if it gives up.
         """
         attempt, odd = 0, 0
         while True:
             try:
                 answer = await self._in_worker(lambda: ask(self._connected()))
             except CONNECTION_PROBLEMS as problem:
+                if self._gives_up:
+                    raise _unreachable(self.url, problem) from problem
                 if attempt == odd:
                     why = brief(problem)
                     log.warning("lost the node at %s (%s): retrying until it is back", self.url, why)

@@ -52,12 +52,23 @@ class FileLock:
         os.close(self._descriptor)
 
 
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class RealDisk:
-    """A directory that only its owner may read."""
+    """A directory that only its owner may read, and that a power cut leaves in its place."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        new = [each for each in (directory, *directory.parents) if not each.exists()]
         directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        for each in new:
+            _sync(each.parent)
 
     def names(self) -> list[str]:
         """Return the file names, sorted, without what a crash left half written."""
@@ -79,7 +90,7 @@ class RealDisk:
             file.flush()
             os.fsync(file.fileno())
         half_written.replace(self.directory / name)
-        self._sync_directory()
+        _sync(self.directory)
 
     def lock(self, name: str) -> FileLock:
         """Take the flock of a file.
@@ -94,13 +105,6 @@ class RealDisk:
             os.close(descriptor)
             raise Locked(f"{path} is held by another process") from problem
         return FileLock(descriptor)
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class NoTransport:

@@ -47,8 +47,6 @@ MAX_SECRET = 512
 SERVED_TOO_SOON = "ServedTooSoon"
 """Neurons' error for a second announcement within a few blocks."""
 ANNOUNCE_PAUSE_SECONDS = 2.0
-CANNOT_PAY = "pay some fees"
-"""What the pool says of an account without money."""
 
 
 class CannotJoin(Exception):
@@ -260,18 +258,11 @@ async def register(chain: Chain, netuid: int, max_price: int) -> int:
             log.info("uid %d earns for %s: if that is no coldkey of yours, stop", uid, neuron["coldkey"])
         return uid
     try:
-        await chain.submit(
-            "Neurons.burned_register", netuid=netuid, hotkey=chain.address, max_price=max_price
-        )
+        uid = (await chain.register(netuid, chain.address, max_price)).uid
     except Refused as refused:
         raise CannotJoin(
-            f"{chain.address} could not be registered in subnet {netuid}: {_with_remedy(chain, refused)}"
+            f"{chain.address} could not be registered in subnet {netuid}: {refused}"
         ) from refused
-    uid = await chain.uid(netuid)
-    if uid is None:
-        raise CannotJoin(
-            f"{chain.address} was registered in subnet {netuid} and replaced at once; start again"
-        )
     log.info("registered %s in subnet %d as uid %d", chain.address, netuid, uid)
     return uid
 
@@ -287,16 +278,8 @@ async def announce(chain: Chain, netuid: int, url: str) -> None:
             await chain.submit("Neurons.serve_axon", netuid=netuid, url=url, protocol=1)
         except Refused as refused:
             if refused.name != SERVED_TOO_SOON:
-                raise CannotJoin(
-                    f"the address {url} could not be announced: {_with_remedy(chain, refused)}"
-                ) from refused
+                raise CannotJoin(f"the address {url} could not be announced: {refused}") from refused
             if not waited:
                 log.info("announcing %s as soon as the chain takes another address", url)
             waited = True
             await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
-
-
-def _with_remedy(chain: Chain, refused: Refused) -> str:
-    if CANNOT_PAY in str(refused):
-        return f"{chain.address} has too little money for the fee; send it some ASY and start again"
-    return str(refused)

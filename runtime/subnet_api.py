@@ -28,6 +28,23 @@ CURVE_POINTS: Final = 16
 """Moments for which a registration price is forecast, half a half-life apart."""
 
 
+@struct("assay_runtime::subnets::NetworkInfo")
+class NetworkInfo:
+    """One of the chain's subnets: what it is for, what a place in it costs, what its epochs have to pay."""
+
+    netuid: u16
+    kind: Kind
+    owner: AccountId
+    paused: bool
+    max_uids: u16
+    price: Balance  # of a registration in the next block
+    bond: Balance  # that comes back when the neuron leaves
+    emission_share: u32  # of what is minted, as a part of all subnets' shares
+    emission: Balance  # waits for the next epoch
+    epoch: u32  # how many it has run
+    next_epoch: BlockNumber
+
+
 @struct("assay_runtime::subnets::NeuronInfo")
 class NeuronInfo:
     """One neuron: who, with what behind it, what the last epoch decided, and when it may be replaced."""
@@ -93,6 +110,25 @@ class NeuronDetail:
     weights: Row
     bonds: Row
     commits: list[WeightCommit]
+
+
+@struct("assay_runtime::subnets::JudgeRow")
+class JudgeRow:
+    """What a judge thinks of the others, and since which block."""
+
+    uid: u16
+    hotkey: AccountId
+    last_update: BlockNumber
+    weights: Row
+
+
+@struct("assay_runtime::subnets::WeightRows")
+class WeightRows:
+    """All rows of weights in force, ascending by uid."""
+
+    netuid: u16
+    block: BlockNumber
+    rows: Annotated[list[JudgeRow], Bounded(MOST_UIDS)]
 
 
 @struct("assay_runtime::subnets::PricePoint")
@@ -203,12 +239,33 @@ class Refusal:
 class SubnetApi(Bound):
     """Subnets as miners, judges and explorers see them; None stands for a subnet or uid there is not."""
 
+    def networks(self) -> list[NetworkInfo]:
+        """Return all subnets, ascending."""
+        subnets, incentive, now = self.runtime.subnets, self.runtime.incentive, self._now()
+        incentive.allocate()  # in this view alone: what is minted already belongs to somebody
+        return [
+            NetworkInfo(
+                netuid=netuid,
+                kind=subnets.network(netuid).kind,
+                owner=subnets.network(netuid).owner,
+                paused=subnets.is_paused(netuid),
+                max_uids=chosen.max_uids,
+                price=self.runtime.neurons.price_at(netuid, now + 1),
+                bond=chosen.uid_bond,
+                emission_share=chosen.emission_share,
+                emission=incentive.waiting(netuid),
+                epoch=incentive.epochs_run(netuid),
+                next_epoch=subnets.next_epoch(netuid, now),
+            )
+            for netuid, chosen in [(each, subnets.parameters(each)) for each in subnets.netuids()]
+        ]
+
     def metagraph(self, netuid: u16) -> Metagraph | None:
         """Return a subnet with all its neurons."""
         if not self.runtime.subnets.exists(netuid):
             return None
         subnets, incentive = self.runtime.subnets, self.runtime.incentive
-        incentive.allocate()  # in this view alone: what is minted already belongs to somebody
+        incentive.allocate()
         network, now = subnets.network(netuid), self._now()
         changes = sorted(subnets.pending_changes.under(netuid), key=lambda entry: entry[0].value)
         at, carried = subnets.changes_at(netuid, now), incentive.carried_over[netuid]
@@ -244,6 +301,18 @@ class SubnetApi(Bound):
             weights=self.runtime.weights.row(netuid, uid),
             bonds=self.runtime.incentive.bonds[netuid, uid],
             commits=self.runtime.weights.pending(netuid).get(uid, []),
+        )
+
+    def weights(self, netuid: u16) -> WeightRows | None:
+        """Return all rows of weights in force."""
+        if not self.runtime.subnets.exists(netuid):
+            return None
+        hotkeys, weights = self.runtime.neurons.keys, self.runtime.weights
+        rows = sorted(weights.weights.under(netuid), key=lambda entry: entry[0])
+        return WeightRows(
+            netuid,
+            self._now(),
+            [JudgeRow(uid, hotkeys[netuid, uid], weights.updated_at(netuid, uid), row) for uid, row in rows],
         )
 
     def registration_price(self, netuid: u16) -> RegistrationPrice | None:
@@ -343,15 +412,18 @@ class SubnetApi(Bound):
 
     def _neurons(self, netuid: int, only: int | None = None) -> list[NeuronInfo]:
         """Return all neurons, ascending by uid, or one of them."""
-        stakes = self.runtime.neurons.stakes(netuid)
+        roster = self.runtime.neurons.roster(netuid)
+        immunity = self.runtime.subnets.parameters(netuid).immunity_period
         ranks = {uid: rank for rank, uid in enumerate(self.runtime.neurons.prune_order(netuid))}
         return [
-            self._neuron(netuid, uid, neuron, stakes[uid], ranks.get(uid))
-            for uid, neuron in self.runtime.neurons.listed(netuid)
+            self._neuron(netuid, uid, neuron, roster.stakes[uid], immunity, ranks.get(uid))
+            for uid, neuron in roster.listed
             if only is None or uid == only
         ]
 
-    def _neuron(self, netuid: int, uid: int, neuron: Neuron, stake: Balance, rank: int | None) -> NeuronInfo:
+    def _neuron(
+        self, netuid: int, uid: int, neuron: Neuron, stake: Balance, immunity: int, rank: int | None
+    ) -> NeuronInfo:
         neurons, incentive = self.runtime.neurons, self.runtime.incentive
         identity = neurons.identities.get(netuid, neuron.hotkey)
         return NeuronInfo(
@@ -367,7 +439,7 @@ class SubnetApi(Bound):
             emission=incentive.emission_of(netuid, uid),
             last_update=self.runtime.weights.updated_at(netuid, uid),
             registered_at=neuron.registered_at,
-            immune_until=neuron.registered_at + self.runtime.subnets.parameters(netuid).immunity_period,
+            immune_until=neuron.registered_at + immunity,
             prune_rank=rank,
             bond=neuron.bond,
             vesting=incentive.vesting_of(netuid, uid),

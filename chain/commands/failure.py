@@ -11,6 +11,11 @@ class Failure(Exception):
         self.code = code
 
 
+def printable(text: str) -> str:
+    """Return what somebody else wrote so that it cannot drive a terminal, or fake a line."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
 UNREACHABLE = 3
 """exit code when a node does not answer"""
 USAGE = 2

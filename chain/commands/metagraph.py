@@ -1,6 +1,7 @@
 """Show a subnet: its neurons, who goes next, what a place costs, what is sealed, what the epoch would pay.
 
 assay metagraph --netuid 1
+assay metagraph --view subnets         which there are, what a place costs, what their epochs have to pay
 assay metagraph --uid 3                one neuron, with its rows of weights and bonds
 assay metagraph --view prune           whom newcomers replace, and how long others are immune
 assay metagraph --view price           what a registration costs now and later
@@ -8,7 +9,8 @@ assay metagraph --view commits         rows of weights that are sealed
 assay metagraph --view preview         what the epoch would pay if it ran now
 assay metagraph --json | jq '.neurons[] | select(.validatorPermit) | .hotkey'
 
-Shares are parts of 65,535; --json prints what the node's subnet_ methods answer, amounts in planck.
+Shares are percents; --json prints what the node's subnet_ methods answer, shares as parts of 65,535 and
+amounts in planck.
 """
 
 import argparse
@@ -16,8 +18,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import asy, check_netuid, describe_node, reading, rounded, short, table, talk
+from chain.client import asy
+from chain.commands.failure import USAGE, Failure, printable
+from chain.commands.talk import (
+    bar,
+    check_netuid,
+    describe_node,
+    percent,
+    reading,
+    rounded,
+    short,
+    show,
+    table,
+    talk,
+    there_is_no,
+)
 
 LAST_UID = 65_535
 
@@ -37,48 +52,75 @@ def run(parsed: argparse.Namespace) -> int:
     check_netuid(parsed.netuid)
     if parsed.uid is not None and not 0 <= parsed.uid <= LAST_UID:
         raise Failure(f"--uid is {parsed.uid}, must be 0 to {LAST_UID}", USAGE)
-    method, show = ("subnet_neuron", _neuron) if parsed.uid is not None else VIEWS[parsed.view]
-    found = talk(_ask(parsed, method))
-    print(json.dumps(found) if parsed.json else show(found))
+    show(talk(_shown(parsed)))
     return 0
 
 
-async def _ask(parsed: argparse.Namespace, method: str) -> Json:
+async def _shown(parsed: argparse.Namespace) -> str:
+    method, told = ("subnet_neuron", _neuron) if parsed.uid is not None else VIEWS[parsed.view]
+    about = (
+        [] if told is _networks else [parsed.netuid] if parsed.uid is None else [parsed.netuid, parsed.uid]
+    )
     async with reading(parsed.url) as ask:
-        found: Json | None = await ask(method, parsed.netuid, *([] if parsed.uid is None else [parsed.uid]))
+        found = await ask(method, *about)
         if found is not None:
-            return found
+            return json.dumps(found) if parsed.json else told(found)
         if parsed.uid is not None and await ask("subnet_pendingCommits", parsed.netuid) is not None:
             raise Failure(f"nobody holds uid {parsed.uid} of subnet {parsed.netuid}: see `assay metagraph`")
-        raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+        raise Failure(there_is_no(parsed.netuid))
 
 
 # Views.
 
 
+def _networks(found: list[Json]) -> str:
+    whole = sum(each["emissionShare"] for each in found)
+    titles = ("netuid", "<kind", "price ASY", "bond ASY", "% of the mint", "<", "waiting ASY", "epoch",
+              "next in block", "uids", "<owner")  # fmt: skip
+    rows = [
+        (
+            str(each["netuid"]),
+            each["kind"].lower() + (", paused" if each["paused"] else ""),
+            rounded(each["price"]),
+            asy(each["bond"]),
+            f"{100 * each['emissionShare'] / (whole or 1):.1f}",
+            bar(each["emissionShare"], whole),
+            rounded(each["emission"]),
+            str(each["epoch"]),
+            f"#{each['nextEpoch']}",
+            str(each["maxUids"]),
+            short(each["owner"]),
+        )
+        for each in found
+    ]
+    return table(titles, rows)
+
+
 def _neurons(found: Json) -> str:
     numbers = found["hyperparameters"]
-    state = "paused" if found["paused"] else f"next in {found['nextEpoch'] - found['block']} blocks"
+    state = "paused" if found["paused"] else f"ends in {found['nextEpoch'] - found['block']} blocks"
     head = (
         f"subnet {found['netuid']}   {found['kind'].lower()}   block #{found['block']}   "
-        f"epoch {found['epoch']}, {state}   {asy(found['emission'])} ASY wait   "
-        f"price {asy(found['price'])} ASY + bond {asy(numbers['uidBond'])} ASY   "
-        f"{len(found['neurons'])} of {numbers['maxUids']} uids"
+        f"{len(found['neurons'])} of {numbers['maxUids']} uids\n"
+        f"epoch {found['epoch']} {state}, {asy(found['emission'])} ASY wait for it; a place costs "
+        f"{asy(found['price'])} ASY and a bond of {asy(numbers['uidBond'])}"
     )
-    titles = ("uid", "<hotkey", "<role", "stake ASY", "consensus", "incentive", "dividends", "emission ASY",
-              "updated", "<place", "<name", "<axon")  # fmt: skip
+    titles = ("uid", "<hotkey", "<role", "stake ASY", "emission ASY", "<", "incentive %", "dividends %",
+              "consensus %", "updated", "<place", "<name", "<axon")  # fmt: skip
+    most = max((int(each["emission"]) for each in found["neurons"]), default=0)
     rows = [
         (
             str(each["uid"]),
             short(each["hotkey"]),
             "judge" if each["validatorPermit"] else "miner",
             rounded(each["stake"]),
-            *(str(each[name]) for name in ("consensus", "incentive", "dividends")),
             rounded(each["emission"]),
+            bar(int(each["emission"]), most),
+            *(percent(each[name]) for name in ("incentive", "dividends", "consensus")),
             _age(found["block"], each["lastUpdate"]),
             _place(each["uid"], each["pruneRank"], each["immuneUntil"], found),
-            printable(each["name"]),
-            printable(each["axon"]["url"]) if each["axon"] else "",
+            each["name"],
+            each["axon"]["url"] if each["axon"] else "",
         )
         for each in found["neurons"]
     ]
@@ -96,8 +138,9 @@ def _neuron(found: Json) -> str:
         f"hotkey      {each['hotkey']}",
         f"coldkey     {each['coldkey']}",
         f"role        {'judge' if each['validatorPermit'] else 'miner'}, {asy(each['stake'])} ASY of stake",
-        f"last epoch  {asy(each['emission'])} ASY; of 65,535: consensus {each['consensus']}, "
-        f"incentive {each['incentive']}, dividends {each['dividends']}",
+        f"last epoch  {asy(each['emission'])} ASY: incentive {percent(each['incentive'])} %, dividends "
+        f"{percent(each['dividends'])} %, consensus {percent(each['consensus'])} %",
+        f"row         {_age(found['block'], each['lastUpdate'])}",
         f"registered  #{each['registeredAt']}, immune until #{each['immuneUntil']}",
         f"bond        {asy(each['bond'])} ASY; {asy(each['vesting'])} ASY vest",
     ]
@@ -125,7 +168,7 @@ def _prune(found: Json) -> str:
             str(each["uid"]),
             short(each["hotkey"]),
             rounded(each["emission"]),
-            f"{each['immuneEpochs']} epochs, until #{each['immuneUntil']}" if each["rank"] is None else "no",
+            _immunity(each, found["block"]),
         )
         for each in found["entries"]
     ]
@@ -142,18 +185,22 @@ def _price(found: Json) -> str:
     else:
         place = "full for good"
     head = (
-        f"subnet {found['netuid']}   block #{found['block']}   {asy(found['price'])} ASY are burnt, "
-        f"{asy(found['bond'])} ASY set aside   {place}"
+        f"subnet {found['netuid']}   block #{found['block']}   {place}\n"
+        f"{asy(found['price'])} ASY are burnt, {asy(found['bond'])} ASY set aside"
     )
-    after = f"after one more registration: {asy(found['priceAfter'])} ASY"
-    rows = [(f"#{point['block']}", asy(point["price"])) for point in found["curve"]]
-    return "\n".join([head, after, "", table(("block", "price ASY"), rows)])
+    after = f"after one more registration: {asy(found['priceAfter'])} ASY; without one:"
+    most = max(int(point["price"]) for point in found["curve"])
+    rows = [
+        (f"#{point['block']}", rounded(point["price"]), bar(int(point["price"]), most))
+        for point in found["curve"]
+    ]
+    return "\n".join([head, after, "", table(("block", "price ASY", "<"), rows)])
 
 
 def _commits(found: Json) -> str:
     head = (
         f"subnet {found['netuid']}   block #{found['block']}   epoch {found['epoch']} until "
-        f"#{found['nextEpoch']}   what opens in an epoch must be opened in it"
+        f"#{found['nextEpoch']}\nwhat opens in an epoch must be opened in it"
     )
     rows = [
         (
@@ -174,25 +221,28 @@ def _commits(found: Json) -> str:
 def _preview(found: Json) -> str:
     head = (
         f"subnet {found['netuid']}   as if the epoch ran in #{found['block']} (it runs in "
-        f"#{found['nextEpoch']})   {asy(found['emission'])} ASY, {asy(found['carried'])} of them carried over"
+        f"#{found['nextEpoch']})\n{asy(found['emission'])} ASY, {asy(found['carried'])} of them carried over"
     )
-    titles = ("uid", "<hotkey", "<permit", "consensus", "incentive", "dividends", "trust", "emission ASY",
-              "for judging ASY")  # fmt: skip
+    titles = ("uid", "<hotkey", "<permit", "emission ASY", "<", "for judging ASY", "incentive %",
+              "dividends %", "consensus %", "trust %")  # fmt: skip
+    most = max((int(each["emission"]) for each in found["neurons"]), default=0)
     rows = [
         (
             str(each["uid"]),
             short(each["hotkey"]),
             "yes" if each["validatorPermit"] else "",
-            *(str(each[name]) for name in ("consensus", "incentive", "dividends", "validatorTrust")),
             rounded(each["emission"]),
+            bar(int(each["emission"]), most),
             rounded(each["dividend"]),
+            *(percent(each[name]) for name in ("incentive", "dividends", "consensus", "validatorTrust")),
         )
         for each in found["neurons"]
     ]
     return "\n".join([head, "", table(titles, rows)])
 
 
-VIEWS: dict[str, tuple[str, Callable[[Json], str]]] = {
+VIEWS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "subnets": ("subnet_networks", _networks),
     "neurons": ("subnet_metagraph", _neurons),
     "prune": ("subnet_pruneOrder", _prune),
     "price": ("subnet_registrationPrice", _price),
@@ -203,15 +253,24 @@ VIEWS: dict[str, tuple[str, Callable[[Json], str]]] = {
 
 
 def _age(now: int, block: int) -> str:
-    return f"{now - block} ago" if block else "-"
+    return f"{now - block} blocks ago" if block else "never"
 
 
 def _place(uid: int, rank: int | None, immune_until: int, found: Json) -> str:
     if uid == found["ownerUid"]:
         return "owner"
     if rank is None:
-        return f"immune {immune_until - found['block']}"
+        left = immune_until - found["block"]
+        return f"immune for {left}" if left > 0 else "held"
     return f"goes {rank + 1}."
+
+
+def _immunity(entry: Json, now: int) -> str:
+    if entry["rank"] is not None:
+        return "no"
+    if entry["immuneUntil"] <= now:
+        return "held while its work is judged"
+    return f"{entry['immuneEpochs']} epochs, until #{entry['immuneUntil']}"
 
 
 def _sealed(commit: Json, now: int) -> str:
@@ -219,8 +278,3 @@ def _sealed(commit: Json, now: int) -> str:
         f"sealed      in epoch {commit['epoch']}, {now - commit['committedAt']} blocks ago; opens in epoch "
         f"{commit['revealEpoch']}"
     )
-
-
-def printable(text: str) -> str:
-    """Return what somebody else wrote so that it cannot drive a terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -11,10 +11,19 @@ import argparse
 import json
 from typing import Any
 
-from chain.client import Chain
+from chain.client import asy
 from chain.commands.failure import USAGE, Failure
-from chain.commands.stake import NOBODY
-from chain.commands.talk import address, asy, describe_key, describe_node, secret, signing, table, talk
+from chain.commands.talk import (
+    address,
+    bar,
+    describe_key,
+    describe_node,
+    looking,
+    show,
+    signing,
+    table,
+    talk,
+)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise Failure("give validators' addresses, or --none, or --list", USAGE)
     if parsed.list:
         rows = talk(_listed(parsed))
-        print(json.dumps(rows) if parsed.json else _text(rows))
+        show(json.dumps(rows) if parsed.json else _text(rows))
         return 0
     if parsed.key is None and parsed.key_file is None:
         raise Failure("give the key that signs: --key or --key-file", USAGE)
@@ -57,14 +66,14 @@ async def _nominate(parsed: argparse.Namespace, targets: list[str]) -> int:
 
 async def _listed(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the validators, the best backed first."""
-    async with Chain.connect(parsed.url, secret(parsed) or NOBODY) as chain:
+    async with looking(parsed) as chain:
         head = await chain.finalized_head()
         era = (await chain.query("Staking.ActiveEra", at=head) or {"index": 0})["index"]
         overviews = dict(await chain.query_map("Staking.ErasStakersOverview", era, at=head))
         rows = [
             {
                 "validator": who,
-                "commission_ppb": prefs["commission"],
+                "commissionPpb": prefs["commission"],
                 "blocked": prefs["blocked"],
                 "stake": str(overviews.get(who, {"total": 0})["total"]),
                 "own": str(overviews.get(who, {"own": 0})["own"]),
@@ -76,14 +85,16 @@ async def _listed(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _text(rows: list[dict[str, Any]]) -> str:
-    titles = ("<validator", "commission", "stake ASY", "own ASY", "nominators", "<takes more")
+    titles = ("<validator", "stake ASY", "<", "commission %", "own ASY", "nominators", "<takes more")
+    most = max((int(row["stake"]) for row in rows), default=0)
     return table(
         titles,
         [
             (
                 row["validator"],
-                f"{row['commission_ppb'] / 10**7:g} %",
                 asy(row["stake"]),
+                bar(int(row["stake"]), most),
+                f"{row['commissionPpb'] / 10**7:g}",
                 asy(row["own"]),
                 str(row["nominators"]),
                 "no" if row["blocked"] else "yes",

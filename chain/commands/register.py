@@ -9,8 +9,8 @@ import argparse
 import json
 from typing import Any
 
-from chain.client import Chain, Refused
-from chain.commands.talk import address, asy, check_netuid, describe_key, describe_node, planck, signing, talk
+from chain.client import asy
+from chain.commands.talk import address, check_netuid, describe_key, describe_node, planck, signing, talk
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -39,34 +39,12 @@ def run(parsed: argparse.Namespace) -> int:
 
 async def _register(parsed: argparse.Namespace, hotkey: str | None, most: int) -> dict[str, Any]:
     async with signing(parsed) as chain:
-        asked = {"netuid": parsed.netuid, "hotkey": hotkey or chain.address, "max_price": most}
-        try:
-            await chain.check("Neurons.burned_register", **asked)
-            receipt = await chain.submit("Neurons.burned_register", **asked)
-        except Refused as refused:
-            more = await _advice(chain, parsed.netuid, refused.name)
-            raise Refused(refused.call, refused.name, refused.text + more, refused.code) from refused
-        made = next(values for name, values in receipt.events if name == "Neurons.NeuronRegistered")
+        registered = hotkey or chain.address
+        made = await chain.register(parsed.netuid, registered, most)
         return {
             "netuid": parsed.netuid,
-            "uid": made["uid"],
-            "hotkey": asked["hotkey"],
-            "block": receipt.block.number,
-            "burned": str(made["burned"]),
+            "uid": made.uid,
+            "hotkey": registered,
+            "block": made.block.number,
+            "burned": str(made.burned),
         }
-
-
-async def _advice(chain: Chain, netuid: int, reason: str) -> str:
-    """Return what the subnet's price has to do with a refusal."""
-    quote = await chain.rpc("subnet_registrationPrice", netuid)
-    if quote is None:
-        return ""
-    if reason in ("PriceTooHigh", "CannotAfford"):
-        later = quote["curve"][1]
-        return (
-            f" It burns {asy(quote['price'])} ASY now ({asy(later['price'])} in block #{later['block']}) and "
-            f"sets {asy(quote['bond'])} ASY aside."
-        )
-    if reason == "SubnetFull" and quote["opensAt"] is not None:
-        return f" The first ends in block #{quote['opensAt']}; now is #{quote['block']}."
-    return ""

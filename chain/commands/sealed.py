@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.commands.failure import Failure
+from chain.connection import brief
 from chain.env_real import RealDisk
 from runtime.primitives.commitments import weights_commitment
 from runtime.primitives.ss58 import Ss58Error, account_of
@@ -76,23 +77,29 @@ class SealedRows:
         if not self._home.is_dir():
             return []
         rows = [self._read(path) for path in sorted(self._home.glob(f"{self._prefix}*.json"))]
-        return sorted(rows, key=lambda row: row.epoch)
+        return sorted((row for row in rows if row is not None), key=lambda row: row.epoch)
 
     def _name(self, row: SealedRow) -> str:
         return f"{self._prefix}{row.commitment[2:18]}.json"
 
-    def _read(self, path: Path) -> SealedRow:
+    def _read(self, path: Path) -> SealedRow | None:
+        """Return the row in a file; None when another command has forgotten it meanwhile."""
         wrong = f"{path} holds no sealed row ({{}}): move it away"
-        if path.stat().st_size > MAX_SIZE:
+        try:
+            with path.open("rb") as file:
+                text = file.read(MAX_SIZE + 1)
+        except FileNotFoundError:
+            return None
+        if len(text) > MAX_SIZE:
             raise Failure(wrong.format("it is too long"))
         try:
-            row = SealedRow(**json.loads(path.read_bytes()))
+            row = SealedRow(**json.loads(text))
             is_whole = self._name(row) == path.name and (row.netuid, row.hotkey) == (
                 self._netuid,
                 self._hotkey,
             )
-        except (ValueError, TypeError, AttributeError, Ss58Error) as problem:
-            raise Failure(wrong.format(str(problem)[:100])) from problem
+        except (ValueError, TypeError, AttributeError, ArithmeticError, Ss58Error, RecursionError) as problem:
+            raise Failure(wrong.format(brief(problem))) from problem
         if not is_whole:
             raise Failure(wrong.format("it was changed"))
         return row

@@ -6,35 +6,43 @@ Whatever happens in between, `open_rows` finds on the chain how far a row has co
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Refused
+from chain.client import Chain, Head, Refused
 from chain.commands.failure import Failure
 from chain.commands.sealed import SealedRow, SealedRows
+from chain.commands.talk import there_is_no
 
 U16_MAX = 65_535
-FINE = ("NotCommitted", "CommitmentMismatch")
-"""What opening a row is refused with before it is sealed, where nothing is wrong with the row itself."""
+NOT_SEALED = ("NotCommitted", "CommitmentMismatch")
+"""What opening a row is refused with before it is sealed, or once it is open."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row: "set", "sealed", "unsent", "revealed", or "missed"."""
+    """What became of a row: "set", "sealed", "unsent", "replaced", "revealed", "refused" or "missed"."""
 
     state: str
     block: int | None = None
     epoch: int | None = None
     reveal_epoch: int | None = None
+    why: str | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Say whether somebody has to look at it."""
+        return self.state in ("refused", "missed")
 
     def to_json(self, netuid: int) -> str:
         """Return one JSON object."""
         shown = {"netuid": netuid, "state": self.state, "block": self.block, "epoch": self.epoch}
-        return json.dumps(shown | {"revealEpoch": self.reveal_epoch})
+        return json.dumps(shown | {"revealEpoch": self.reveal_epoch, "why": self.why})
 
     def text(self, netuid: int) -> str:
         """Return one sentence."""
@@ -46,9 +54,22 @@ class Outcome:
                 return f"{row} opens in epoch {self.reveal_epoch}: `assay weights reveal` does it then"
             case "unsent":
                 return f"{row} is not on the chain yet: `assay weights reveal` goes on with it"
+            case "replaced":
+                return f"{row} is not sent: this hotkey has sealed another one since"
             case "revealed":
                 return f"{row} is open, block #{self.block}"
-        return f"{row} counts for nothing: the chain did not take it, or it was not opened in its epoch"
+            case "refused":
+                return f"{row} stays on disk, for `assay weights reveal` in its epoch: {self.why}"
+        return f"{row} counts for nothing: the chain took it too late, or it was not opened in its epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the final chain says: the epoch of a subnet, and what this hotkey has sealed, by commitment."""
+
+    at: Head
+    epoch: int
+    commits: Mapping[str, Json]
 
 
 async def check_row(chain: Chain, sealed: SealedRow) -> None:
@@ -59,23 +80,28 @@ async def check_row(chain: Chain, sealed: SealedRow) -> None:
     try:
         await chain.check("Weights.reveal_weights", **sealed.opening())
     except Refused as refused:
-        if refused.name not in FINE:
+        if refused.name not in NOT_SEALED:
             raise
 
 
 async def seal(chain: Chain, rows: SealedRows, sealed: SealedRow) -> Outcome:
-    """Commit to a row whose salt is on disk by then.
+    """Commit to a row whose salt is on disk by then; who comes more than an epoch late has missed it.
 
-    Raises: Refused, Failure.
+    Raises: Refused.
     """
     asked = {"netuid": sealed.netuid, "commitment": sealed.commitment}
     await chain.check("Weights.commit_weights", **asked)
     rows.put(sealed)
-    receipt = await chain.submit("Weights.commit_weights", **asked)
+    try:
+        receipt = await chain.submit("Weights.commit_weights", **asked)
+    except Refused as refused:
+        if not refused.code:  # by a final block, so no other one will take it
+            rows.remove(sealed)
+        raise
     made = next(values for name, values in receipt.events if name == "Weights.WeightsCommitted")
     if made["epoch"] > sealed.epoch + 1:
         rows.remove(sealed)
-        raise Failure("a block took the row more than an epoch late, so it cannot be opened: set it again")
+        return Outcome("missed", receipt.block.number, sealed.epoch)
     return Outcome("sealed", receipt.block.number, made["epoch"], made["reveal_epoch"])
 
 
@@ -84,30 +110,36 @@ async def open_rows(
 ) -> list[Outcome]:
     """Open each row in its epoch, and send what a crash kept from being sent; `waits` until all is done.
 
-    Raises: Failure, Refused.
+    A row that is refused keeps no other one from being opened.
+
+    Raises: Failure.
     """
     done: list[Outcome] = []
     screen, netuid, waiting = Screen(), waiting[0].netuid, list(waiting)
     async for head in chain.finalized():
         pending = await chain.rpc("subnet_pendingCommits", netuid, head.hash)
         if pending is None:
-            raise Failure(f"there is no subnet {netuid} on this chain")
-        listed = {
+            raise Failure(there_is_no(netuid))
+        commits = {
             commit["commitment"]: commit
             for judge in pending["judges"]
             if judge["hotkey"] == chain.address
             for commit in judge["commits"]
         }
+        view = View(head, pending["epoch"], commits)
         for sealed in list(waiting):
-            outcome = await _advance(chain, rows, sealed, listed.get(sealed.commitment), pending["epoch"])
+            try:
+                outcome = await _advance(chain, rows, sealed, view)
+            except Refused as refused:
+                outcome = Outcome("refused", None, sealed.epoch, why=str(refused))
             if outcome is not None:
                 done.append(outcome)
                 waiting.remove(sealed)
         if not waiting or not waits:
             break
-        screen.show(waiting, listed, pending)
+        screen.show(waiting, commits, pending)
     screen.clear()
-    return done + [_as_it_stands(each, listed.get(each.commitment)) for each in waiting]
+    return done + [_as_it_stands(each, commits.get(each.commitment)) for each in waiting]
 
 
 def _as_it_stands(sealed: SealedRow, commit: Json | None) -> Outcome:
@@ -116,27 +148,36 @@ def _as_it_stands(sealed: SealedRow, commit: Json | None) -> Outcome:
     return Outcome("sealed", commit["committedAt"], commit["epoch"], commit["revealEpoch"])
 
 
-async def _advance(
-    chain: Chain, rows: SealedRows, sealed: SealedRow, commit: Json | None, epoch: int
-) -> Outcome | None:
+async def _advance(chain: Chain, rows: SealedRows, sealed: SealedRow, view: View) -> Outcome | None:
     """Do what can be done about a row now; return what became of it, None while it has to wait."""
+    commit = view.commits.get(sealed.commitment)
     if commit is None:
-        return await _recover(chain, rows, sealed, epoch)
-    if commit["revealEpoch"] != epoch:
+        return await _recover(chain, rows, sealed, view)
+    if commit["revealEpoch"] != view.epoch:
         return None
-    await chain.check("Weights.reveal_weights", **sealed.opening())
-    receipt = await chain.submit("Weights.reveal_weights", **sealed.opening())
+    try:
+        await chain.check("Weights.reveal_weights", **sealed.opening())
+        receipt = await chain.submit("Weights.reveal_weights", **sealed.opening())
+    except Refused as refused:
+        if refused.name in (*NOT_SEALED, "TooLate"):  # a block that is not final yet has decided: wait for it
+            return None
+        raise
     rows.remove(sealed)
     return Outcome("revealed", receipt.block.number, commit["epoch"], commit["revealEpoch"])
 
 
-async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, epoch: int) -> Outcome | None:
+async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, view: View) -> Outcome | None:
     """Go on with a row that is not sealed on the final chain: unsent, on its way, open already, or too late.
 
-    A row is forgotten only when no block can make it count any more.
+    A row is forgotten only when no block can make it count any more, or a later one took its place.
     """
-    since = await _open_since(chain, sealed) if epoch > sealed.epoch else None
-    if since is None and epoch <= sealed.epoch + 1:  # where the chain still takes its commitment
+    if view.epoch < sealed.epoch:
+        return None  # the final chain is behind the block for which it was made
+    since = await _open_since(chain, sealed, view.at) if view.epoch > sealed.epoch else None
+    if since is None and view.epoch <= sealed.epoch + 1:  # where the chain still takes its commitment
+        if any(other["epoch"] >= sealed.epoch for other in view.commits.values()):
+            rows.remove(sealed)
+            return Outcome("replaced", None, sealed.epoch)
         try:
             await seal(chain, rows, sealed)
         except Refused as refused:
@@ -147,11 +188,11 @@ async def _recover(chain: Chain, rows: SealedRows, sealed: SealedRow, epoch: int
     return Outcome("missed" if since is None else "revealed", since, sealed.epoch)
 
 
-async def _open_since(chain: Chain, sealed: SealedRow) -> int | None:
+async def _open_since(chain: Chain, sealed: SealedRow, at: Head) -> int | None:
     """Return the block of this epoch that put this row in force; it may have lost entries since."""
-    uid = await chain.uid(sealed.netuid)
-    found = None if uid is None else await chain.rpc("subnet_neuron", sealed.netuid, uid)
-    began = await chain.query("Incentive.LastEpoch", sealed.netuid)
+    uid = await chain.query("Neurons.Uids", sealed.netuid, chain.address, at=at)
+    found = None if uid is None else await chain.rpc("subnet_neuron", sealed.netuid, uid, at.hash)
+    began = await chain.query("Incentive.LastEpoch", sealed.netuid, at=at)
     if found is None or not found["weights"] or found["neuron"]["lastUpdate"] < began:
         return None
     values = dict(zip(sealed.uids, sealed.values, strict=True))
@@ -173,11 +214,10 @@ class Screen:
         """Show how long it takes until the first row opens."""
         epochs = [listed[each.commitment]["revealEpoch"] for each in waiting if each.commitment in listed]
         opens = f"sealed, opens in epoch {min(epochs)}" if epochs else "on its way to the chain"
-        text = (
-            f"{opens}; now epoch {pending['epoch']} until #{pending['nextEpoch']}, block "
-            f"#{pending['block']}; Ctrl-C loses nothing"
-        )
+        left = pending["nextEpoch"] - pending["block"]
+        text = f"{opens}; epoch {pending['epoch']} ends in {left} blocks; Ctrl-C loses nothing"
         if sys.stderr.isatty():
+            text = text[: shutil.get_terminal_size().columns - 1]
             print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
         elif not self._width:
             print(text, file=sys.stderr, flush=True)

@@ -50,13 +50,17 @@ def _in_file(path: str) -> str:
             text = file.read(MAX_SIZE + 1)
     except (OSError, UnicodeDecodeError) as problem:
         raise Failure(f"cannot read the secret's file: {problem}", USAGE) from problem
-    suri = _in_json(path, text) if text.startswith("{") else text.partition("\n")[0].strip()
+    suri = in_json(path, text) if text.startswith("{") else text.partition("\n")[0].strip()
     if len(suri) > MAX_SURI:
         raise Failure(f"{path} must begin with a secret URI of at most {MAX_SURI} characters", USAGE)
     return suri
 
 
-def _in_json(path: str, text: str) -> str:
+def in_json(path: str, text: str) -> str:
+    """Return the secret URI in what `assay key generate --json` prints.
+
+    Raises: Failure.
+    """
     wanted = "give what `assay key generate --json` has printed"
     try:
         found: dict[str, Any] = json.loads(text)

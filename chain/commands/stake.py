@@ -1,8 +1,11 @@
-"""Bond stake, unbond it, withdraw what is free again, and show it.
+"""Bond stake, unbond it, withdraw what is free again, have rewards paid out, and show it all.
 
 assay stake bond 5000 --key //Dave     lock 5,000 ASY up; again, to add to them
 assay stake unbond 300 --key //Dave    begin to free 300 ASY; `all` frees everything
 assay stake withdraw --key //Dave      take what is free by now
+assay stake payout 5Grwva...utQY --key //Dave
+                                       pay a validator and who backs it for the eras that are over: anybody
+                                       may; what nobody asks for during HistoryDepth eras is lost
 assay stake show 5Grwva...utQY         what an account has at stake; with --key, its own
 
 Bonded stake earns nothing by itself: validate with it, or back validators with `assay nominate`.
@@ -10,26 +13,27 @@ Bonded stake earns nothing by itself: validate with it, or back validators with 
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Head
+from chain.client import Chain, Head, Receipt, Refused, asy
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,
-    asy,
     describe_key,
     describe_node,
+    looking,
     planck,
-    secret,
+    show,
     signing,
     talk,
 )
 
 REWARDS = {"staked": "Staked", "stash": "Stash", "none": "None"}
 """Where rewards go, by the words of --rewards."""
-NOBODY = "//nobody"
-"""A key that signs nothing: to look needs none."""
+BATCH = 8
+"""payouts in a transaction, well within a block"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Stake:
 
     account: str
     free: int  # bonded ones included
+    spendable: int
     bonded: int  # what is unlocking included
     active: int
     unlocking: list[dict[str, int]]  # {"value", "era"}: free once that era is active
@@ -64,18 +69,23 @@ def describe(parser: argparse.ArgumentParser) -> None:
     unbond = verbs.add_parser("unbond", help="begin to free stake")
     unbond.add_argument("amount", metavar="ASY|all", help="how much")
     withdraw = verbs.add_parser("withdraw", help="take what is free again")
-    show = verbs.add_parser("show", help="show what an account has at stake")
-    show.add_argument("account", metavar="ADDRESS", nargs="?", help="[that of the key]")
-    for verb in (bond, unbond, withdraw, show):
+    payout = verbs.add_parser("payout", help="have the rewards of past eras paid out")
+    payout.add_argument("validator", metavar="ADDRESS", help="stash of the validator")
+    look = verbs.add_parser("show", help="show what an account has at stake")
+    look.add_argument("account", metavar="ADDRESS", nargs="?", help="[that of the key]")
+    for verb in (bond, unbond, withdraw, payout, look):
         describe_node(verb, netuid=False)
-        describe_key(verb, "the stash", required=verb is not show)
+        describe_key(verb, "the stash", required=verb is not look)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Do what the verb says."""
     if parsed.verb == "show":
         found = talk(_show(parsed))
-        print(json.dumps(asdict(found)) if parsed.json else _text(found))
+        show(json.dumps(_json(found)) if parsed.json else _text(found))
+        return 0
+    if parsed.verb == "payout":
+        talk(_pay(parsed, address(parsed.validator, "the validator")))
         return 0
     amount = None
     if parsed.verb != "withdraw" and parsed.amount != "all":
@@ -134,12 +144,63 @@ def _ensure_withdrawable(now: Stake) -> None:
         raise Failure(f"nothing is free yet (it is era {now.era}): {why}")
 
 
+async def _pay(parsed: argparse.Namespace, validator: str) -> None:
+    """Have what is unclaimed of a validator's eras paid out, oldest first; says so of each as it is final."""
+    async with signing(parsed) as chain:
+        ended = deque(sorted(era for era, _ in await chain.query_map("Staking.ErasValidatorReward")))
+        if not (batch := await _unclaimed(chain, validator, ended)):
+            raise Failure(
+                f"nothing is left to pay out for {validator}: it validated in no era that is unclaimed"
+            )
+        while batch:
+            receipt = await chain.submit(
+                "Utility.force_batch", calls=[_payout(validator, era) for era in batch]
+            )
+            paid = _paid(receipt)
+            for era, amounts in paid.items():
+                shown = {"era": era, "amount": str(sum(amounts)), "accounts": len(amounts)}
+                text = f"era {era}: {asy(sum(amounts))} ASY for {len(amounts)} accounts"
+                block = receipt.block.number
+                show(json.dumps(shown | {"block": block}) if parsed.json else f"{text}, block #{block}")
+            ended.extendleft(reversed(batch) if paid else ())  # an era has a page for every 64 nominators
+            batch = await _unclaimed(chain, validator, ended)
+
+
+def _payout(validator: str, era: int) -> dict[str, Any]:
+    asked = {"validator_stash": validator, "era": era}
+    return {"call_module": "Staking", "call_function": "payout_stakers", "call_args": asked}
+
+
+def _paid(receipt: Receipt) -> dict[int, list[int]]:
+    """Return what was paid, by era."""
+    paid: dict[int, list[int]] = {}
+    for name, values in receipt.events:
+        if name == "Staking.PayoutStarted":
+            amounts = paid.setdefault(values["era_index"], [])
+        elif name == "Staking.Rewarded":
+            amounts.append(values["amount"])
+    return paid
+
+
+async def _unclaimed(chain: Chain, validator: str, ended: deque[int]) -> list[int]:
+    """Take the next eras with something to pay out; others are claimed, too old, or had no such validator."""
+    found: list[int] = []
+    while ended and len(found) < BATCH:
+        era = ended.popleft()
+        try:
+            await chain.check("Staking.payout_stakers", validator_stash=validator, era=era)
+            found.append(era)
+        except Refused as refused:
+            if refused.name not in ("AlreadyClaimed", "InvalidEraToReward"):
+                raise
+    return found
+
+
 async def _show(parsed: argparse.Namespace) -> Stake:
     who = None if parsed.account is None else address(parsed.account, "the account")
-    key = secret(parsed)
-    if who is None and key is None:
+    if who is None and parsed.key is None and parsed.key_file is None:
         raise Failure("name an account, or give --key", USAGE)
-    async with Chain.connect(parsed.url, key or NOBODY) as chain:
+    async with looking(parsed) as chain:
         return await stake_of(chain, who or chain.address)
 
 
@@ -158,9 +219,11 @@ async def stake_of(chain: Chain, account: str, at: Head | None = None) -> Stake:
     overview = await ask("Staking.ErasStakersOverview", era, account)
     unlocking = [dict(each) for each in ledger["unlocking"]] if ledger else []
     payee = await ask("Staking.Payee", account) if ledger else None
+    balance = (await ask("System.Account", account))["data"]
     return Stake(
         account=account,
-        free=(await ask("System.Account", account))["data"]["free"],
+        free=balance["free"],
+        spendable=balance["free"] - balance["frozen"],
         bonded=ledger["total"] if ledger else 0,
         active=ledger["active"] if ledger else 0,
         unlocking=unlocking,
@@ -174,10 +237,29 @@ async def stake_of(chain: Chain, account: str, at: Head | None = None) -> Stake:
     )
 
 
+def _json(found: Stake) -> dict[str, Any]:
+    """Return it as JavaScript can hold it: amounts are decimal strings of planck."""
+    return {
+        "account": found.account,
+        "free": str(found.free),
+        "spendable": str(found.spendable),
+        "bonded": str(found.bonded),
+        "active": str(found.active),
+        "unlocking": [{"value": str(each["value"]), "era": each["era"]} for each in found.unlocking],
+        "withdrawable": str(found.withdrawable),
+        "role": found.role,
+        "commissionPpb": found.commission_ppb,
+        "nominates": found.nominates,
+        "rewards": found.rewards,
+        "backing": str(found.backing),
+        "era": found.era,
+    }
+
+
 def _text(found: Stake) -> str:
     lines = [
         f"account     {found.account}",
-        f"free        {asy(found.free)} ASY, bonded ones included",
+        f"free        {asy(found.free)} ASY, {asy(found.spendable)} of them to spend",
         f"bonded      {asy(found.bonded)} ASY, {asy(found.active)} ASY of them active",
     ]
     for each in found.unlocking:

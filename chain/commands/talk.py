@@ -2,29 +2,37 @@
 
 import argparse
 import asyncio
+import logging
 import re
+import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chain.client import Chain, Refused
+from chain.client import PLANCK, Chain, Refused
 from chain.commands import password as passwords
-from chain.commands.failure import UNREACHABLE, USAGE, Failure
-from chain.connection import Connection, NodeFailure, Unreachable, serves_subnets
+from chain.commands import secret as secrets
+from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
+from chain.connection import ODD_ANSWERS, Connection, NodeFailure, Unreachable, brief, serves_subnets
 from chain.keys.pair import MAX_SURI, SuriError, with_password
 from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
 from runtime.primitives import ss58
 
 DEFAULT_URL = "ws://127.0.0.1:9944"
 LAST_NETUID = 65_535
-PLANCK = 10**12
-"""planck per ASY"""
+NOBODY = "//nobody"
+"""A key that signs nothing: to look needs none."""
 MOST_ASY = 1_000_000_000
 """no chain of this kind has more; more would not fit a call either"""
 SHORT = 6
 """characters shown of either end of an address"""
+BAR = 12
+"""cells of the longest bar"""
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+U16_MAX = 65_535
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
@@ -47,10 +55,11 @@ def describe_node(parser: argparse.ArgumentParser, *, netuid: bool = True) -> No
 def describe_key(parser: argparse.ArgumentParser, signer: str, *, required: bool = True) -> None:
     """Add the flags that name a key; `signer` says whose."""
     given = parser.add_mutually_exclusive_group(required=required)
-    given.add_argument("--key", metavar="URI", help=f"secret URI of {signer}")
+    given.add_argument("--key", metavar="URI|FILE", help=f"secret URI of {signer}, or a file with it")
     given.add_argument(
         "--key-file", type=Path, metavar="PATH",
-        help="file with that secret in its first line, or an export of polkadot.js",
+        help="file with it in its first line, as `assay key generate --json` prints it, or as polkadot.js "
+        "exports it",
     )  # fmt: skip
     passwords.describe(parser)
 
@@ -64,6 +73,11 @@ def check_netuid(netuid: int) -> None:
         raise Failure(f"--netuid is {netuid}, must be 0 to {LAST_NETUID}", USAGE)
 
 
+def there_is_no(netuid: int) -> str:
+    """Say that a subnet does not exist, and where to look for one that does."""
+    return f"there is no subnet {netuid}: `assay metagraph --view subnets` lists them, --netuid chooses one"
+
+
 def secret(parsed: argparse.Namespace) -> str | None:
     """Return the secret URI that the flags name, None without any.
 
@@ -71,7 +85,7 @@ def secret(parsed: argparse.Namespace) -> str | None:
     """
     password = passwords.read(parsed)
     if parsed.key_file is None:
-        return _unlocked(parsed.key, password) if parsed.key is not None else None
+        return _unlocked(secrets.read(parsed.key), password) if parsed.key is not None else None
     try:
         with parsed.key_file.open(encoding="utf-8") as file:
             text = file.read(MAX_SIZE + 1)
@@ -82,6 +96,8 @@ def secret(parsed: argparse.Namespace) -> str | None:
         if not 0 < len(first) <= MAX_SURI:
             raise Failure(f"--key-file {parsed.key_file} must begin with a secret URI", USAGE)
         return _unlocked(first, password)
+    if '"encoded"' not in text:
+        return _unlocked(secrets.in_json(str(parsed.key_file), text), password)
     if password is None:
         raise Failure("an export has a password: give --password-interactive or --password-filename", USAGE)
     try:
@@ -128,29 +144,37 @@ def planck(text: str, flag: str) -> int:
 
 
 def talk(work: Coroutine[Any, Any, T]) -> T:
-    """Run what talks to a node.
+    """Run what talks to a node, and makes sense of what it says.
 
     Raises: Failure.
     """
+    logging.basicConfig(format="assay: %(message)s")
     try:
         return asyncio.run(work)
     except Unreachable as problem:
         raise Failure(str(problem), UNREACHABLE) from problem
-    except (Refused, NodeFailure, SuriError) as problem:
+    except SuriError as problem:
+        raise Failure(str(problem), USAGE) from problem
+    except (Refused, NodeFailure) as problem:
         raise Failure(str(problem)) from problem
+    except (*ODD_ANSWERS, ArithmeticError) as problem:
+        what = f"{type(problem).__name__}: {brief(problem)}"
+        raise Failure(
+            f"the node's answer makes no sense to this version of assay ({what}): update one of the two, or "
+            "give another node with --url"
+        ) from problem
 
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[Ask]:
-    """Connect without a key, to a node that knows the subnet_ methods.
+    """Connect without a key, to a node that knows the subnet_ methods; who falls silent is given up.
 
     Raises: Unreachable, WrongChain.
     """
-    connection = Connection(url)
+    connection = Connection(url, gives_up=True)
 
     async def ask(method: str, *parameters: Any) -> Any:
-        found = await connection.ask(lambda node: node.rpc_request(method, list(parameters)))
-        return found["result"]
+        return await connection.ask(lambda node: node.rpc_request(method, list(parameters))["result"])
 
     try:
         await connection.open(recognises=serves_subnets)
@@ -169,19 +193,38 @@ async def signing(parsed: argparse.Namespace) -> AsyncIterator[Chain]:
         yield chain
 
 
+@asynccontextmanager
+async def looking(parsed: argparse.Namespace) -> AsyncIterator[Chain]:
+    """Connect as the key that the flags name, or as nobody, to look; a node that falls silent is given up.
+
+    Raises: Failure, SuriError, Unreachable, WrongChain.
+    """
+    async with Chain.connect(parsed.url, secret(parsed) or NOBODY, gives_up=True) as chain:
+        yield chain
+
+
 # Showing.
-
-
-def asy(amount: int | str) -> str:
-    """Return planck as ASY, without superfluous zeros."""
-    whole, rest = divmod(int(amount), PLANCK)
-    decimals = f"{rest:012d}".rstrip("0")
-    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
 def rounded(amount: int | str) -> str:
     """Return planck as ASY with three decimals, for tables."""
     return f"{int(amount) / PLANCK:,.3f}"
+
+
+def percent(share: int) -> str:
+    """Return a share of 65,535 in percent, for tables."""
+    return f"{100 * share / U16_MAX:.2f}"
+
+
+def bar(part: int, most: int) -> str:
+    """Return a bar as long as `part` of `most`, the longest one."""
+    eighths = -(-8 * BAR * part // most) if most else 0
+    return (EIGHTHS[8] * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()
+
+
+def show(text: str) -> None:
+    """Print lines, whoever wrote what is in them."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def short(text: str) -> str:
@@ -190,14 +233,23 @@ def short(text: str) -> str:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under titles; a title that starts with `<` heads a column of words, others are numbers."""
+    """Return rows under titles; a title that starts with `<` heads a column of words, others are numbers.
+
+    The columns that matter least come last: those that a terminal has no room for are left out, and named.
+    """
     heads = [title.removeprefix("<") for title in titles]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    columns = [[head, *map(printable, column)] for head, *column in zip(heads, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sum(widths) + 2 * len(widths)
+    shown = max(
+        2, sum(1 for count in range(1, len(widths) + 1) if sum(widths[:count]) + 2 * count - 2 <= room)
+    )
     lines = [
         "  ".join(
             cell.ljust(width) if title.startswith("<") else cell.rjust(width)
-            for title, cell, width in zip(titles, row, widths, strict=True)
+            for title, cell, width in zip(titles[:shown], row, widths, strict=False)
         ).rstrip()
-        for row in [heads, *rows]
+        for row in zip(*columns, strict=True)
     ]
-    return "\n".join(lines)
+    left = ", ".join(filter(None, heads[shown:]))
+    return "\n".join([*lines, f"(more in a wider terminal, or a file: {left})"] if left else lines)

@@ -7,8 +7,9 @@ assay weights reveal --netuid 2 --key //Dave        open what was sealed, after 
 
 A row keeps proportions only: any numbers will do. In a subnet with commit_reveal, `set` seals the row with a
 salt that it writes to disk before anything is sent, waits for the epoch in which the row opens, and opens it.
-Ctrl-C loses nothing: `reveal` goes on where it ended. A row that is not opened in its epoch counts for
-nothing. Training subnets score through their rounds and take no rows.
+Ctrl-C loses nothing: `reveal` goes on where it ended. Both open every row that is due, so `set --no-wait`
+once an epoch is enough. A row that is not opened in its epoch counts for nothing. --json prints an object
+for each row. Training subnets score through their rounds and take no rows.
 """
 
 import argparse
@@ -24,18 +25,19 @@ from chain.commands.places import DEFAULT_BASE
 from chain.commands.sealed import SealedRow, SealedRows
 from chain.commands.sealing import Outcome, check_row, open_rows, seal
 from chain.commands.talk import (
+    U16_MAX,
     check_netuid,
     describe_key,
     describe_node,
     reading,
     short,
+    show,
     signing,
-    table,
     talk,
+    there_is_no,
 )
 from chain.env_real import RealRng
 
-U16_MAX = 65_535
 MOST_ENTRIES = 1_024
 """No subnet has more uids."""
 MAX_FILE = 256 * 1024
@@ -81,8 +83,8 @@ def run(parsed: argparse.Namespace) -> int:
         )
         raise
     for outcome in outcomes:
-        print(outcome.to_json(parsed.netuid) if parsed.json else outcome.text(parsed.netuid))
-    return 1 if any(outcome.state == "missed" for outcome in outcomes) else 0
+        show(outcome.to_json(parsed.netuid) if parsed.json else outcome.text(parsed.netuid))
+    return int(any(outcome.is_bad for outcome in outcomes))
 
 
 # Rows.
@@ -146,47 +148,28 @@ def _in_file(name: str) -> list[tuple[str, str]]:
 
 
 def _show(parsed: argparse.Namespace) -> int:
-    rows = talk(_rows(parsed))
-    if parsed.json:
-        print(json.dumps(rows))
-        return 0
-    shown = [
-        (
-            str(row["uid"]),
-            short(row["hotkey"]),
-            "  ".join(f"{uid}:{value}" for uid, value in row["weights"]) or "-",
-        )
-        for row in rows
-    ]
-    print(table(("uid", "<judge", "<uid:weight of 65,535"), shown))
+    show(talk(_shown(parsed)))
     return 0
 
 
-async def _rows(parsed: argparse.Namespace) -> list[Json]:
-    """Return the rows of one judge, or of all who hold a permit or have ever set weights."""
+async def _shown(parsed: argparse.Namespace) -> str:
+    """Return the rows of all judges, or of one."""
     async with reading(parsed.url) as ask:
-        found = await ask("subnet_metagraph", parsed.netuid)
-        if found is None:
-            raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
-        judges = [each["uid"] for each in found["neurons"] if each["validatorPermit"] or each["lastUpdate"]]
-        if parsed.uid is not None:
-            judges = [each["uid"] for each in found["neurons"] if each["uid"] == parsed.uid]
-            if not judges:
-                raise Failure(
-                    f"nobody holds uid {parsed.uid} of subnet {parsed.netuid}: see `assay metagraph`"
-                )
-        details = [await ask("subnet_neuron", parsed.netuid, uid) for uid in judges]
-        return [
-            {
-                "uid": each["neuron"]["uid"],
-                "hotkey": each["neuron"]["hotkey"],
-                "lastUpdate": each["neuron"]["lastUpdate"],
-                "weights": each["weights"],
-                "commits": each["commits"],
-            }
-            for each in details
-            if each is not None
-        ]
+        found = await ask("subnet_weights", parsed.netuid)
+    if found is None:
+        raise Failure(there_is_no(parsed.netuid))
+    rows = [row for row in found["rows"] if parsed.uid in (None, row["uid"])]
+    if not rows and parsed.uid is not None:
+        raise Failure(f"uid {parsed.uid} has no row in subnet {parsed.netuid}: leave --uid out to see all")
+    if parsed.json:
+        return json.dumps(rows)
+    lines = [f"{row['uid']:>5}  {short(row['hotkey'])}  {_shares(row['weights'])}" for row in rows]
+    return "\n".join(["  uid  judge, and its weights in percent, by uid", *lines])
+
+
+def _shares(row: list[list[int]]) -> str:
+    whole = sum(value for _, value in row)
+    return "  ".join(f"{uid}:{100 * value / whole:.2f}" for uid, value in row) or "-"
 
 
 # Setting.
@@ -196,7 +179,7 @@ async def _set(parsed: argparse.Namespace, row: dict[int, int]) -> list[Outcome]
     async with signing(parsed) as chain:
         found = await chain.rpc("subnet_metagraph", parsed.netuid)
         if found is None:
-            raise Failure(f"there is no subnet {parsed.netuid}: give another --netuid")
+            raise Failure(there_is_no(parsed.netuid))
         numbers = found["hyperparameters"]
         version = int(numbers["weightsVersion"])
         if not numbers["commitReveal"]:
@@ -214,7 +197,10 @@ async def _set(parsed: argparse.Namespace, row: dict[int, int]) -> list[Outcome]
         await check_row(chain, sealed)
         rows = SealedRows(parsed.directory, chain.genesis_hash, parsed.netuid, chain.address)
         outcome = await seal(chain, rows, sealed)
-        return [outcome] if parsed.no_wait else await open_rows(chain, rows, [sealed], waits=True)
+        if outcome.is_bad:
+            return [outcome]
+        waiting = {each.commitment: each for each in [*rows.all(), sealed]}
+        return await open_rows(chain, rows, list(waiting.values()), waits=not parsed.no_wait)
 
 
 async def _reveal(parsed: argparse.Namespace) -> list[Outcome]:

@@ -1,6 +1,8 @@
 """How chain values look in JSON. Source: Substrate's serde forms, as the installed clients read them."""
 
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 from chain.rpc.backend import RuntimeVersion
@@ -10,12 +12,13 @@ from runtime.primitives.header import GRANDPA_ENGINE, DigestItem, Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import (
     Array,
+    Boolean,
     Composite,
     Integer,
     Option,
     Sequence,
-    Shape,
     TaggedUnion,
+    Text,
     U16Pairs,
     shape_of,
 )
@@ -93,37 +96,42 @@ def changes_json(block: bytes, changes: list[tuple[bytes, bytes | None]]) -> dic
     return {"block": to_hex(block), "changes": [[to_hex(key), optional_hex(value)] for key, value in changes]}
 
 
-def plain_json(value: Any, annotation: Any) -> Json:
-    """Return a value of a runtime API as JSON that needs no metadata to be read, by its type.
+def plain_json(annotation: Any) -> Callable[[Any], Json]:
+    """Return what makes JSON that needs no metadata to be read of a value of this type.
 
     Structs become objects with camelCase names, accounts addresses, other bytes hex, long integers decimal
     strings, and enums without contents their names.
     """
-    return _plain(value, shape_of(annotation))
-
-
-def _plain(value: Any, shape: Shape) -> Json:
-    match shape:
+    match shape_of(annotation):
         case Option(some):
-            return None if value is None else _plain(value, shape_of(some))
+            plain = plain_json(some)
+            return lambda value: None if value is None else plain(value)
         case Composite(_, _, fields):
-            return {
-                _camel(each.name): _plain(getattr(value, each.attribute), shape_of(each.annotation))
+            parts = [
+                (_camel(each.name), attrgetter(each.attribute), plain_json(each.annotation))
                 for each in fields
-            }
+            ]
+            return lambda value: {name: plain(read(value)) for name, read, plain in parts}
         case Sequence(element):
-            inner = shape_of(element)
-            return [_plain(each, inner) for each in value]
+            return partial(_list, plain_json(element))
         case U16Pairs():
-            return [list(pair) for pair in value]
-        case Integer(size) if size > SAFE_BYTES:
-            return str(value)
+            return partial(_list, list)
+        case Integer(size):
+            return str if size > SAFE_BYTES else int
         case Array(_, path):
-            return _address(value) if path == ACCOUNT_PATH else to_hex(value)
+            return _address if path == ACCOUNT_PATH else to_hex
         case TaggedUnion():
-            return str(value.name)
-    assert isinstance(value, bool | int | str), f"{shape} has no plain form"
-    return value
+            return attrgetter("name")
+        case Boolean():
+            return bool
+        case Text():
+            return str
+        case shape:
+            raise AssertionError(f"{shape} has no plain form")
+
+
+def _list(plain: Callable[[Any], Json], values: Iterable[Any]) -> Json:
+    return list(map(plain, values))
 
 
 @lru_cache(maxsize=8_192)
@@ -131,7 +139,6 @@ def _address(account: bytes) -> str:
     return ss58.encode(account)
 
 
-@cache
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(each.capitalize() for each in rest)

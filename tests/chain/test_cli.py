@@ -3,6 +3,9 @@
 import errno
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -203,3 +206,17 @@ def test_a_preset_printed_raw_is_a_specification(capsys: pytest.CaptureFixture[s
     path.write_text(printed)
     assert main(["build-spec", "--chain", str(path), "--raw"]) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_who_reads_no_further_and_a_full_disk_are_no_bugs() -> None:
+    spec = [sys.executable, "-m", "chain", "build-spec", "--chain", "dev"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone, open("/dev/full", "wb") as full:
+        ended = [
+            subprocess.run(spec, stdout=where, stderr=subprocess.PIPE, text=True) for where in (gone, full)
+        ]
+    assert [each.returncode for each in ended] == [141, 1]
+    assert ended[0].stderr == ""
+    assert ended[1].stderr.startswith("assay: writing failed (No space left on device): ")
+    assert ended[1].stderr.count("\n") == 1

@@ -44,6 +44,17 @@ def test_what_a_crash_left_half_written_is_not_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["b"]
 
 
+def test_a_new_directory_is_synced_with_the_file_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    RealDisk(tmp_path / "keys" / "deep").replace("a", b"x")
+    assert set(synced) >= {tmp_path, tmp_path / "keys", tmp_path / "keys" / "deep"}
+
+
 def test_one_holder_of_a_lock_at_a_time(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
     lock = disk.lock("lock")

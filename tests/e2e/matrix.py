@@ -158,7 +158,7 @@ def constants(found: Any, facts: Facts) -> None:
         for pallet in facts.interface.metadata.pallets
         for constant in pallet.constants or []
     }
-    assert found == {name: str(value) if isinstance(value, int) else None for name, value in read.items()}
+    assert found == {name: str(value) if type(value) is int else None for name, value in read.items()}
     assert found["Babe.ExpectedBlockTime"] == str(SLOT_MS)
     assert found["System.BlockHashCount"] == "4096"
     assert found["System.SS58Prefix"] == str(PREFIX)

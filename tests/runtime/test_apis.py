@@ -36,9 +36,10 @@ NAMES = [
     "BabeApi_configuration", "BabeApi_current_epoch_start", "BabeApi_current_epoch",
     "BabeApi_next_epoch", "BabeApi_generate_key_ownership_proof", "GrandpaApi_grandpa_authorities",
     "GrandpaApi_current_set_id", "GrandpaApi_generate_key_ownership_proof",
-    "SessionKeys_generate_session_keys", "SessionKeys_decode_session_keys", "SubnetApi_metagraph",
-    "SubnetApi_neuron", "SubnetApi_registration_price", "SubnetApi_prune_order",
-    "SubnetApi_pending_commits", "SubnetApi_emission_preview", "SubnetApi_check_call",
+    "SessionKeys_generate_session_keys", "SessionKeys_decode_session_keys", "SubnetApi_networks",
+    "SubnetApi_metagraph", "SubnetApi_neuron", "SubnetApi_weights", "SubnetApi_registration_price",
+    "SubnetApi_prune_order", "SubnetApi_pending_commits",
+    "SubnetApi_emission_preview", "SubnetApi_check_call",
 ]  # fmt: skip
 
 

@@ -21,7 +21,9 @@ from runtime.subnet_api import (
     EmissionPreview,
     Forecast,
     JudgeCommits,
+    JudgeRow,
     Metagraph,
+    NetworkInfo,
     NeuronDetail,
     NeuronInfo,
     PendingChange,
@@ -30,6 +32,7 @@ from runtime.subnet_api import (
     PruneOrder,
     Refusal,
     RegistrationPrice,
+    WeightRows,
 )
 from tests.runtime.bench import ALICE, BOB, CAROL, DAVE, Chain, call, configuration, transfer
 
@@ -118,8 +121,24 @@ def test_the_metagraph_is_everything_in_one_call() -> None:
     assert chain.runtime.subnets.pending_changes[NETUID, Parameter.vesting_rounds] == 9
     detail = ask(chain, "neuron", NeuronDetail | None, b"\2\0\0\0")
     assert detail == NeuronDetail(NETUID, 4, judge, None, [(1, 65_535)], [], [])
+    rows = ask(chain, "weights", WeightRows | None)
+    assert rows == WeightRows(NETUID, 4, [JudgeRow(0, ALICE.account, 4, detail.weights)])
     shown = ask(chain, "neuron", NeuronDetail | None, b"\2\0\1\0")
     assert shown == NeuronDetail(NETUID, 4, miner, identity, [], [], [])
+
+
+def test_all_subnets_are_listed_as_their_metagraphs_say() -> None:
+    chain = opened()
+    join(chain, HOTKEYS[0])
+    networks = ask(chain, "networks", list[NetworkInfo], b"")
+    assert [each.netuid for each in networks] == [1, NETUID]
+    for each in networks:
+        found = ask(chain, "metagraph", Metagraph | None, each.netuid.to_bytes(2, "little"))
+        numbers = found.hyperparameters
+        assert each == NetworkInfo(
+            found.netuid, found.kind, found.owner, found.paused, numbers.max_uids, found.price,
+            numbers.uid_bond, numbers.emission_share, found.emission, found.epoch, found.next_epoch,
+        )  # fmt: skip
 
 
 def test_a_price_is_what_the_next_block_burns() -> None:
@@ -267,7 +286,7 @@ def test_a_check_runs_nothing_that_carries_other_calls(made: Call, why: str) -> 
 def test_what_there_is_not_is_none() -> None:
     chain = Chain()
     for name, function in NATIVE.functions.items():
-        if not name.startswith("SubnetApi_") or name == "SubnetApi_check_call":
+        if not name.startswith("SubnetApi_") or name in ("SubnetApi_check_call", "SubnetApi_networks"):
             continue
         argument = b"\7\0" * len(function.inputs)
         assert answer(chain.state, chain.head, name, argument) == b"\0"

@@ -19,13 +19,12 @@ LAST_U16 = 65_535
 
 def _method(name: str, answer: Any, *names: str) -> Handler:
     """Return the method that asks SubnetApi_<name>, with u16 parameters of these names and a block last."""
-    annotation = answer | None
-    reader = codec(annotation)
+    reader, plain = codec(answer), plain_json(answer)
 
     async def method(node: Backend, params: Params) -> Json:
         asked = b"".join(_u16(params, at, each) for at, each in enumerate(names))
         found = reader.decode(node.call(params.optional_hash(len(names), "at"), f"SubnetApi_{name}", asked))
-        return plain_json(found, annotation)
+        return plain(found)
 
     return method
 
@@ -49,11 +48,13 @@ def _u16(params: Params, index: int, name: str) -> bytes:
 _REFUSAL = codec(subnet_api.Refusal | None)
 
 METHODS: dict[str, Handler] = {
-    "subnet_metagraph": _method("metagraph", subnet_api.Metagraph, "netuid"),
-    "subnet_neuron": _method("neuron", subnet_api.NeuronDetail, "netuid", "uid"),
-    "subnet_registrationPrice": _method("registration_price", subnet_api.RegistrationPrice, "netuid"),
-    "subnet_pruneOrder": _method("prune_order", subnet_api.PruneOrder, "netuid"),
-    "subnet_pendingCommits": _method("pending_commits", subnet_api.PendingCommits, "netuid"),
-    "subnet_emissionPreview": _method("emission_preview", subnet_api.EmissionPreview, "netuid"),
+    "subnet_networks": _method("networks", list[subnet_api.NetworkInfo]),
+    "subnet_metagraph": _method("metagraph", subnet_api.Metagraph | None, "netuid"),
+    "subnet_neuron": _method("neuron", subnet_api.NeuronDetail | None, "netuid", "uid"),
+    "subnet_weights": _method("weights", subnet_api.WeightRows | None, "netuid"),
+    "subnet_registrationPrice": _method("registration_price", subnet_api.RegistrationPrice | None, "netuid"),
+    "subnet_pruneOrder": _method("prune_order", subnet_api.PruneOrder | None, "netuid"),
+    "subnet_pendingCommits": _method("pending_commits", subnet_api.PendingCommits | None, "netuid"),
+    "subnet_emissionPreview": _method("emission_preview", subnet_api.EmissionPreview | None, "netuid"),
     "subnet_checkCall": check_call,
 }

@@ -67,6 +67,27 @@ def test_a_usage_error_is_one_line(
     assert line.startswith(f"assay: {said}")
 
 
+def test_who_comes_from_btcli_is_told_our_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["register", "--key", "//A", "--wallet.name", "x", "--subtensor.network", "local"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.endswith(
+        "--wallet.name --subtensor.network (btcli's; here it is --key or --key-file and --url). "
+        "Try `assay register --help`."
+    )
+
+
+def test_a_phrase_without_quotes_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["register", "--key", *("bottom", "drive", "obey")])
+    assert (ended.value.code, capsys.readouterr().err) == (
+        2,
+        "assay register: unrecognized arguments: 2 words too many (a phrase wants quotes). "
+        "Try `assay register --help`.\n",
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["[1, 2]", "{}", '{"1": {"2": 3}}', '{"1": null}', "3", '[["1", "2"]]', "{nonsense", "[" * 20_000]
 )
@@ -83,6 +104,7 @@ def test_a_row_in_a_file_is_one_object(text: str, tmp_path: Path, capsys: pytest
     [
         ("//Alice\nnotes\n", (), 3, "no node answers at ws://127.0.0.1:1 "),
         ("", (), 2, "--key-file {} must begin with a secret URI"),
+        ('{"secretKeyUri": "//Alice"}', (), 3, "no node answers at ws://127.0.0.1:1 "),
         ('{"encoded": "x"}', (), 2, "an export has a password: give --password-interactive or"),
         ('{"encoded": "x"}', ("--password-filename", "{}"), 2, "--key-file {}: "),
         ("0x" + 64 * "1", ("--password-filename", "{}"), 2, "a password goes with a phrase, not with a seed"),
@@ -119,7 +141,7 @@ def test_who_does_not_answer_has_a_code_of_its_own(command: str, capsys: pytest.
 
 
 def test_a_key_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["register", "--key", "not a SURI"]) == 1
+    assert main(["register", "--key", "not a SURI"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("assay: --key names no key: ")
 

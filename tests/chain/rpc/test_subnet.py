@@ -47,10 +47,18 @@ async def test_the_metagraph_in_one_call(served):
 
 
 async def test_the_other_views(served):
+    (network,) = await served.call("subnet_networks")
+    assert network.pop("owner").startswith("5")
+    assert network == {
+        "netuid": 1, "kind": "Training", "paused": False, "maxUids": 256, "price": str(ASY),
+        "bond": str(500 * ASY), "emissionShare": 1, "emission": str(ASY * 8 // 10), "epoch": 0,
+        "nextEpoch": 19,
+    }  # fmt: skip
     detail = await served.call("subnet_neuron", 1, 0, None)
     assert detail == {
         "netuid": 1, "block": 1, "neuron": JUDGE, "identity": None, "weights": [], "bonds": [], "commits": [],
     }  # fmt: skip
+    assert await served.call("subnet_weights", 1) == {"netuid": 1, "block": 1, "rows": []}
     price = await served.call("subnet_registrationPrice", 1)
     assert price["curve"][0] == {"block": 2, "price": str(ASY)}
     assert (len(price.pop("curve")), price) == (
@@ -95,7 +103,16 @@ async def test_a_call_is_checked_before_anybody_pays(served):
 
 
 @pytest.mark.parametrize(
-    "name", ["metagraph", "neuron", "registrationPrice", "pruneOrder", "pendingCommits", "emissionPreview"]
+    "name",
+    [
+        "metagraph",
+        "neuron",
+        "weights",
+        "registrationPrice",
+        "pruneOrder",
+        "pendingCommits",
+        "emissionPreview",
+    ],
 )
 async def test_a_subnet_there_is_not_is_null(served, name):
     assert await served.call(f"subnet_{name}", 9, *([0] if name == "neuron" else [])) is None

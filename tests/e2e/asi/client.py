@@ -205,7 +205,7 @@ class Program:
             for constant in pallet.constants or []:
                 name = constant.value["name"]
                 value = (await self.client.get_constant(pallet.name, name)).value
-                found[f"{pallet.name}.{name}"] = str(value) if isinstance(value, int) else None
+                found[f"{pallet.name}.{name}"] = str(value) if type(value) is int else None
         return found
 
     async def check_accounts(self) -> Any:

@@ -130,7 +130,7 @@ class Program:
         for pallet in self.client.metadata.pallets:
             for constant in pallet.constants or []:
                 value = self.client.get_constant(pallet.name, constant.name).value
-                found[f"{pallet.name}.{constant.name}"] = str(value) if isinstance(value, int) else None
+                found[f"{pallet.name}.{constant.name}"] = str(value) if type(value) is int else None
         return found
 
     def check_accounts(self) -> Any:
