@@ -21,6 +21,7 @@ DEADLINE = 20.0
 """seconds anything may take on a busy machine"""
 PAUSE = 0.02
 """seconds between two looks"""
+STANDS_STILL = "This node neither talks to peers nor authors, so its chain stands still: "
 
 T = TypeVar("T")
 
@@ -78,7 +79,9 @@ def free_port() -> int:
 
 def free_ports(count: int) -> int:
     """Return the first of so many free neighbouring ports, none of them for outgoing connections."""
-    for base in range(20_000, 32_000, count):
+    bases = range(20_000, 32_000, count)
+    first = os.getpid() % len(bases)  # others that look at the same moment find others
+    for base in (*bases[first:], *bases[:first]):
         try:
             for port in range(base, base + count):
                 with socket.socket() as probe:

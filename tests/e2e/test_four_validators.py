@@ -85,24 +85,3 @@ def test_finality_goes_on_with_three_waits_with_two_and_catches_up(four: Four) -
     four.await_final(alice.number() + 2)
     agreed = min(node.finalized() for node in four.nodes.values())
     assert len({node.rpc("chain_getBlockHash", agreed) for node in four.nodes.values()}) == 1
-
-
-def test_a_node_of_another_chain_stays_alone(four: Four) -> None:
-    other = four.home / "other"
-    other.mkdir()
-    write_spec(other, NAMES[:2], SLOT_MS)
-    key = (four.home / "node-alice" / KEY_FILE).read_text()
-    known = members(Ports.at(9600, len(NAMES)), NAMES, [], four.home)[1].arguments
-    peer = known[known.index("--bootnodes") + 1].split("/")[-1]
-    stranger = NodeProcess(
-        four.home / "stranger.log", "--chain", str(other / SPEC_FILE), "--tmp",
-        "--bootnodes", f"/ip4/127.0.0.1/tcp/{four.peers[0]}/p2p/{peer}", "--log", "info,sub-libp2p=debug",
-    )  # fmt: skip
-    try:
-        stranger.wait_up()
-        eventually(lambda: "another chain" in stranger.output(), "the refusal", PATIENCE)
-        assert stranger.rpc("system_health")["peers"] == 0
-        assert four.nodes["Alice"].rpc("system_health")["peers"] == 3
-        assert key not in stranger.output()
-    finally:
-        stranger.stop()

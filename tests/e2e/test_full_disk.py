@@ -19,7 +19,8 @@ def test_a_node_that_cannot_write_stops_and_goes_on_later(tmp_path: Path) -> Non
     spec, base = write_spec(tmp_path / "spec.json"), tmp_path / "base"
     database = base / "chains" / "dev" / "db"
     with running(tmp_path / "log", *flags_of(spec, base)) as node:
-        node.wait_height(2)
+        eventually(lambda: node.finalized() > 1, "finality", DEADLINE)
+        final = node.rpc("chain_getFinalizedHead")
         log = max(database.glob("*.log"), key=lambda path: int(path.stem))
         limit = log.stat().st_size + ROOM
         resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (limit, limit))
@@ -32,6 +33,7 @@ def test_a_node_that_cannot_write_stops_and_goes_on_later(tmp_path: Path) -> Non
     assert acknowledged >= 2
     with running(tmp_path / "later", *flags_of(spec, base)) as node:
         assert node.number() >= acknowledged
+        assert node.rpc("chain_getBlockHash", node.number(final)) == final
         node.wait_height(acknowledged + 2)
         eventually(lambda: node.finalized() > acknowledged, "finality", DEADLINE)
         node.signal(signal.SIGTERM)

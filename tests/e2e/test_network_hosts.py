@@ -87,6 +87,8 @@ def test_a_node_of_another_genesis_is_refused_in_the_handshake(four: Network, st
     assert four.address("Alice") in told[0]
     ours = {name: node.rpc("chain_getBlockHash", 0) for name, node in four.nodes.items()}
     assert stranger.rpc("chain_getBlockHash", 0) not in ours.values()
+    eventually(lambda: peers(four.nodes["Alice"]) == 3, "three peers, and no fourth", PATIENCE)
+    assert four.key_file("Alice").read_text() not in stranger.output()
     stranger.stop()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.process import NodeProcess, Refused, eventually, write_spec
+from tests.e2e.process import STANDS_STILL, NodeProcess, Refused, eventually, write_spec
 
 pytestmark = pytest.mark.e2e
 
@@ -58,6 +58,7 @@ def test_three_that_know_one_are_a_mesh_of_four_and_find_each_other_again(nodes:
     eventually(lambda: first.rpc("system_localListenAddresses"), "an address", PATIENCE)
     (address,) = first.rpc("system_localListenAddresses")
     assert address.endswith("/p2p/" + first.rpc("system_localPeerId"))
+    assert STANDS_STILL not in first.output()
     for name in "bcd":
         nodes.start(name, "--bootnodes", address)
     eventually(lambda: is_mesh(nodes), "a mesh of four", PATIENCE)

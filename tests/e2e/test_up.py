@@ -17,7 +17,7 @@ from tests.e2e.process import free_ports, running
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 3
+ROUNDS = 2
 NETUID = 1
 PATIENCE = 600
 """seconds; a bound against hanging, not a measurement"""
@@ -39,7 +39,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run three rounds, then open the chain that is left with a node that only reads."""
+    """Run two rounds, then open the chain that is left with a node that only reads."""
     home = tmp_path_factory.mktemp("up")
     base = free_ports(19)
     done = subprocess.run(
@@ -120,7 +120,7 @@ def test_loss_fell_from_round_to_round(run: Run) -> None:
         assert all(row["loss_after"] < row["loss_before"] for row in scores[0])
         before.append(scores[0][0]["loss_before"])
     assert before == sorted(before, reverse=True)
-    assert before[-1] < 0.8 * before[0]
+    assert before[-1] < 0.9 * before[0]
 
 
 def test_the_model_moved_by_attested_roots(run: Run) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,7 +18,7 @@ from substrateinterface import Keypair, SubstrateInterface
 
 from miners.parameters import TrainingParameters
 from miners.replica import genesis_weights
-from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, free_ports, write_spec
+from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, write_spec
 
 pytestmark = pytest.mark.e2e
 
@@ -95,15 +96,16 @@ class Net:
     """A node and its workers; the chain is read through a wallet's client only."""
 
     def __init__(self, home: Path) -> None:
+        """Start nothing yet."""
         self.home = home
         self.port = free_port()
         self.flags = flags_of(write_spec(home / "spec.json", small_chain), home / "base")
-        self.node = NodeProcess(home / "node.log", *self.flags, port=self.port).wait_up()
-        self.client = self._client()
+        self._opened = ExitStack()
         url = ("--url", f"ws://127.0.0.1:{self.port}")
         text = str(Path(standard_text.__file__).parent)
+        source = ("--port", "0", "--source", text)
         self.provider = Worker(
-            home, "provider", "chain provider", *url, "--key", "//Provider", "--port", "0", "--source", text
+            home, "provider", "chain provider", *url, "--key", "//Provider", "--wait", *source
         )
         self.miner = Worker(home, "miner", "miners.miner", *url, "--key", "//Miner1")
         self.cheat = Worker(home, "cheat", "chain miner", *url, "--key", "//Miner2", "--cheat", "nan")
@@ -111,15 +113,19 @@ class Net:
         self.bob = Worker(home, "bob", "chain validator", *url, "--key", "//Bob")
         self.workers = [self.provider, self.miner, self.cheat, self.alice, self.bob]
 
+    def start_node(self, *flags: str) -> None:
+        """Start the node."""
+        self.node = NodeProcess(self.home / "node.log", *(flags or self.flags), port=self.port)
+        self._opened.callback(self.node.stop)
+        self.node.wait_up()
+        self.client = SubstrateInterface(f"ws://127.0.0.1:{self.port}", auto_discover=False)
+        self._opened.callback(self.client.close)
+
     def restart_node(self, *flags: str) -> None:
         """Kill the node and start it again at the same port."""
         self.client.close()
         self.node.kill()
-        self.node = NodeProcess(self.home / "node.log", *(flags or self.flags), port=self.port).wait_up()
-        self.client = self._client()
-
-    def _client(self) -> SubstrateInterface:
-        return SubstrateInterface(f"ws://127.0.0.1:{self.port}", auto_discover=False)
+        self.start_node(*flags)
 
     def query(self, item: str, *keys: object) -> Any:
         """Return a storage value of the best block."""
@@ -158,8 +164,7 @@ class Net:
         """End everything."""
         for worker in self.workers:
             worker.stop()
-        self.client.close()
-        self.node.stop()
+        self._opened.close()
 
 
 def ended(found: Any) -> Any:
@@ -169,15 +174,26 @@ def ended(found: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    """A small network that the tests of this file harm, one after the other; Bob is not there yet."""
+    """A small network that the tests of this file harm, one after the other; Bob is not there yet.
+
+    Its provider is there before the node is.
+    """
     running = Net(tmp_path_factory.mktemp("net"))
     try:
-        for worker in (running.provider, running.miner, running.cheat, running.alice):
+        running.provider.start()
+        waits = f"no node answers at ws://127.0.0.1:{running.port} yet ("
+        eventually(lambda: waits in running.provider.output(), "a provider that waits", PATIENCE)
+        running.start_node()
+        for worker in (running.miner, running.cheat, running.alice):
             worker.start()
         yield running
         assert "Traceback" not in running.report(), running.report()
     finally:
         running.stop()
+
+
+def test_a_worker_that_is_told_to_waits_for_its_node(net: Net) -> None:
+    eventually(lambda: "named in block" in net.provider.output(), "work", PATIENCE)
 
 
 def test_a_cheater_is_not_accepted_and_the_round_closes(net: Net) -> None:
@@ -225,7 +241,6 @@ def test_workers_outlive_their_node(net: Net) -> None:
     number = net.current()
     net.restart_node()
     net.closed(number)
-    net.closed(number + 1)
     for worker in (net.miner, net.cheat, net.alice, net.bob):
         assert worker.ended() is None
     assert "retrying until it is back" in net.miner.output()
@@ -312,22 +327,3 @@ def test_what_is_no_node_is_said_in_one_line(web_server: int) -> None:
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"assay: {expected}")
-
-
-def test_a_worker_that_is_told_to_waits_for_its_node(tmp_path: Path) -> None:
-    port = free_ports(1)
-    flags = ("--url", f"ws://127.0.0.1:{port}", "--port", "0", "--wait")
-    text = str(Path(standard_text.__file__).parent)
-    provider = Worker(tmp_path, "provider", "chain provider", *flags, "--source", text)
-    provider.start()
-    try:
-        said = f"no node answers at ws://127.0.0.1:{port} yet ("
-        eventually(lambda: said in provider.output(), "waiting", PATIENCE)
-        node = NodeProcess(tmp_path / "node.log", *flags_of(write_spec(tmp_path / "spec.json")), port=port)
-        try:
-            eventually(lambda: "named in block" in provider.output(), "work", PATIENCE)
-            assert provider.terminate() == 0
-        finally:
-            node.stop()
-    finally:
-        provider.stop()
