@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -12,13 +13,15 @@ settings.load_profile("at any speed")
 
 
 @pytest.fixture(autouse=True)
-def logs_go_where_they_went() -> Iterator[None]:
-    """Undo what a program run in a test does to the root logger: its stream is closed after the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def process_as_it_was() -> Iterator[None]:
+    """Undo what a program run in a test does to this process: its log and its event loop are closed by then."""
+    root, stops = logging.getLogger(), (signal.SIGINT, signal.SIGTERM)
+    handlers, level, before = root.handlers[:], root.level, [signal.getsignal(stop) for stop in stops]
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for stop, handler in zip(stops, before, strict=True):
+        signal.signal(stop, handler)
 
 
 @pytest.hookimpl(wrapper=True)
