@@ -14,7 +14,7 @@ settings.load_profile("at any speed")
 
 @pytest.fixture(autouse=True)
 def process_as_it_was() -> Iterator[None]:
-    """Undo what a program run in a test does to this process: its log and its event loop are closed by then."""
+    """Undo what a program run in a test does to this process: its log and event loop are closed by then."""
     root, stops = logging.getLogger(), (signal.SIGINT, signal.SIGTERM)
     handlers, level, before = root.handlers[:], root.level, [signal.getsignal(stop) for stop in stops]
     yield
