@@ -277,6 +277,7 @@ def test_an_interrupted_wait_is_taken_up_again(
     kept = ("--directory", str(tmp_path / "rows"), "--netuid", str(SEALED), "--key", "//Alice")
     begin_epoch(shell, node)
     terminal = Interrupter()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs aside
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", terminal)
         assert shell.run("weights set 1=9", *kept)[:2] == (130, "")

@@ -25,8 +25,8 @@ from runtime.primitives.types import BlockNumber, Hash
 from tests.sim.env import Files, Life, SimDisk
 
 GENESIS = Hash(bytes(range(32)))
-PATIENCE = 30.0
-"""seconds that anything here may take on a busy machine"""
+PATIENCE = 120.0
+"""seconds that anything here may take: who learns of nobody from a peer asks it again after a minute"""
 STATUS = Status(PROTOCOL_VERSION, Roles.FULL, GENESIS, GENESIS, BlockNumber(0), GENESIS, BlockNumber(0))
 
 
