@@ -157,7 +157,7 @@ const CHECKS = {
     for (const pallet of api.runtimeMetadata.asLatest.pallets) {
       for (const constant of pallet.constants) {
         const value = api.consts[stringCamelCase(pallet.name)][stringCamelCase(constant.name)];
-        const isInteger = ['u8', 'u16', 'u32', 'u64', 'u128'].includes(value.toRawType());
+        const isInteger = typeof value.toBigInt === 'function'; // a Perbill's raw type is its name
         found[`${pallet.name}.${constant.name}`] = isInteger ? value.toString() : null;
       }
     }
