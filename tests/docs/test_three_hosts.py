@@ -96,18 +96,16 @@ def test_three_hosts_make_a_chain(tmp_path: Path) -> None:
         home.mkdir()
         return Host(number, home, shell(1, home, {}))
 
-    def take_part(host: Host) -> None:
-        (host.home / "chain.json").write_text((hosts[0].home / "chain.json").read_text())
-        shell(3, host.home, {})
-
     with ThreadPoolExecutor() as at_once:
         hosts = list(at_once.map(own_keys, HOSTS))
     ports = free_ports(1)
     values = {name: value for host in hosts for name, value in host.public().items()}
     values |= {f"192.0.2.{number}": f"127.0.0.{number}" for number in HOSTS} | {"30333": str(ports)}
     shell(2, hosts[0].home, values)
+    for host in hosts[1:]:
+        (host.home / "chain.json").write_text((hosts[0].home / "chain.json").read_text())
     with ThreadPoolExecutor() as at_once:
-        list(at_once.map(take_part, hosts))
+        list(at_once.map(lambda host: shell(3, host.home, {}), hosts))
     with started(hosts[0], ports) as a, started(hosts[1], ports) as b, started(hosts[2], ports) as c:
         nodes = (a, b, c)
         eventually(lambda: a.rpc("system_health")["peers"] == 2, "three that know each other", PATIENCE)
