@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.primitives.addresses import is_url
+
 LAST_PORT = 65_535
 LAST_NETUID = 65_535
 MOST_THREADS = 1_024
@@ -35,17 +37,13 @@ def check_site(site: Site) -> None:
 
 
 def check_public_url(url: str | None) -> None:
-    """Refuse an address that the chain would not take: of the web, with a host, printable, short.
+    """Refuse an address that the chain would not take.
 
     Raises: ValueError.
     """
     if url is None:
         return
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0]
-    is_plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MOST_URL
-    is_web = scheme in ("http", "https") and bool(host.partition(":")[0]) and "@" not in host
-    if not (is_plain and is_web):
+    if not is_url(url) or len(url) > MOST_URL:
         raise ValueError(f"--public-url is {url!r}, must be http:// or https:// and a host")
 
 

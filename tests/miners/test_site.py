@@ -37,6 +37,7 @@ def test_numbers_that_make_no_sense_are_refused(numbers: tuple[int, int, int], s
                 "http://:80",
                 "http://a@b",
                 "http://a b",
+                "http://judge:0",
             )
         ),
     ],
