@@ -1,7 +1,6 @@
 """The whole node in this process, on a clock that jumps to whatever comes next."""
 
 import asyncio
-import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,43 +14,21 @@ from chain.rpc.server import RpcConfig
 from chain.storage.pruning import Pruning
 from runtime.primitives.types import Hash
 from tests.chain.chains import FIRST_SLOT, SLOT_MS, spec_with_slots
-
-IDLE_TURNS = 20
-"""turns of the event loop after which nothing happens any more until somebody's sleep is over"""
+from tests.chain.clocks import StillClock
 
 
-class JumpingClock:
-    """Time passes only while everybody sleeps; sleepers wake in order, at the moment they asked for."""
+class JumpingClock(StillClock):
+    """Time passes only while everybody sleeps."""
 
     def __init__(self) -> None:
-        self.ms = FIRST_SLOT * SLOT_MS + 1
-        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._count = 0
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since the Unix epoch."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return seconds."""
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for the clock to get there."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self._sleepers, (self.ms + round(seconds * 1000), self._count, waiting))
-        await waiting
+        super().__init__(FIRST_SLOT * SLOT_MS + 1)
 
     async def run(self) -> None:
         """Jump, for ever."""
         while True:
-            for _ in range(IDLE_TURNS):
-                await asyncio.sleep(0)
+            await self.settle()
             if self._sleepers:
-                self.ms, _, waiting = heapq.heappop(self._sleepers)
-                if not waiting.done():
-                    waiting.set_result(None)
+                self.wake_next()
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ So a command that waits for blocks gets them as fast as they are built, and a sl
 """
 
 import asyncio
-import heapq
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,11 +18,10 @@ from substrateinterface import SubstrateInterface
 from chain.node import NodeConfig, Service
 from chain.rpc.server import RpcConfig
 from chain.spec import ChainSpec
+from tests.chain.clocks import StillClock
 
 SLOT_MS = 2_000
 START_MS = 1_800_000_000_001
-IDLE_TURNS = 20
-"""turns of the event loop in which a node does what it can do without time"""
 BUILD_SECONDS = 10.0
 """for the block of a slot"""
 WAIT = 20
@@ -32,40 +30,17 @@ WAIT = 20
 T = TypeVar("T")
 
 
-class SteppedClock:
-    """Stands still between two steps; sleepers wake in order, at the moment they asked for."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._count = 0
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since the Unix epoch."""
-        return self.ms
-
-    def monotonic(self) -> float:
-        """Return seconds."""
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for a step that is long enough."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self._sleepers, (self.ms + round(seconds * 1000), self._count, waiting))
-        await waiting
+class SteppedClock(StillClock):
+    """Stands still between two steps."""
 
     async def step(self, ms: int) -> None:
         """Let time pass."""
         until = self.ms + ms
         while True:
-            for _ in range(IDLE_TURNS):
-                await asyncio.sleep(0)
+            await self.settle()
             if not self._sleepers or self._sleepers[0][0] > until:
                 break
-            self.ms, _, waiting = heapq.heappop(self._sleepers)
-            if not waiting.done():
-                waiting.set_result(None)
+            self.wake_next()
         self.ms = until
 
 
@@ -114,7 +89,7 @@ def stepped_node(home: Path, change: Callable[[dict[str, Any]], None]) -> Iterat
 
 
 async def _serve(config: NodeConfig, opened: Queue[SteppedNode]) -> None:
-    clock = SteppedClock()
+    clock = SteppedClock(START_MS)
     async with Service.open(config, clock) as service:
         node = SteppedNode(asyncio.get_running_loop(), service, clock)
         running, over = asyncio.create_task(service.run()), asyncio.create_task(node.over.wait())
