@@ -161,6 +161,7 @@ class Pool:
             return  # gone already, or what it requires may not have been in the block
         self._bans.add(transaction)
         self._discard(entry, INVALID)
+        self._enforce()
 
     def remove(self, transactions: list[Hash]) -> list[Hash]:
         """Drop and ban transactions on request; return those that were there. What follows them waits."""
@@ -169,6 +170,7 @@ class Pool:
             self._bans.add(transaction)
             if (entry := self._entries.get(transaction)) is not None:
                 self._discard(entry, INVALID)
+        self._enforce()
         return found
 
     def on_imported(

@@ -118,7 +118,7 @@ async def ending(running: asyncio.Task[None]) -> str:
 
 async def test_a_node_that_has_the_version_goes_on_and_its_pool_judges_anew(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, OLD, NEW) as node, asyncio.timeout(20):
+    async with opened(tmp_path, clock, OLD, NEW) as node, asyncio.timeout(60):
         running = asyncio.create_task(node.run())
         node.submit(schedule(node))
         await blocks(node, AT - 2)
@@ -149,7 +149,7 @@ async def test_a_node_that_lacks_the_version_stops_before_it_and_resumes_with_it
         f"[{OLD.version.spec_version}]: install a newer assay-chain, or the package with that runtime, "
         "and start again; nothing is lost"
     )
-    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(20):
+    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(60):
         running = asyncio.create_task(node.run())
         node.submit(schedule(node))
         message = await ending(running)
@@ -165,7 +165,7 @@ async def test_a_node_that_lacks_the_version_stops_before_it_and_resumes_with_it
     with pytest.raises(RuntimeMissing, match="this chain needs version"):
         async with opened(tmp_path, clock, OLD):
             pass
-    async with opened(tmp_path, clock, OLD, NEW) as node, asyncio.timeout(20):
+    async with opened(tmp_path, clock, OLD, NEW) as node, asyncio.timeout(60):
         running = asyncio.create_task(node.run())
         await blocks(node, AT + 1)
         running.cancel()
@@ -174,7 +174,7 @@ async def test_a_node_that_lacks_the_version_stops_before_it_and_resumes_with_it
 
 async def test_a_follower_without_the_version_takes_no_block_of_it(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path / "author", clock, OLD, NEW) as author, asyncio.timeout(20):
+    async with opened(tmp_path / "author", clock, OLD, NEW) as author, asyncio.timeout(60):
         running = asyncio.create_task(author.run())
         author.submit(schedule(author))
         await blocks(author, AT)
@@ -188,7 +188,7 @@ async def test_a_follower_without_the_version_takes_no_block_of_it(tmp_path: Pat
             assert header is not None
             assert body is not None
             chain.append((header, body))
-    async with opened(tmp_path / "follower", clock, OLD, authority=None) as node, asyncio.timeout(20):
+    async with opened(tmp_path / "follower", clock, OLD, authority=None) as node, asyncio.timeout(60):
         running = asyncio.create_task(node.run())
         for header, body in chain[:-1]:
             node.importer.import_foreign(header, body)
@@ -206,7 +206,7 @@ async def test_the_warning_comes_at_start_and_once_per_session(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, at = JumpingClock(), 70
-    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(20):
+    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(60):
         caplog.set_level(logging.WARNING, "runtime")
         running = asyncio.create_task(node.run())
         node.submit(schedule(node, at=at))
@@ -225,7 +225,7 @@ async def test_the_warning_comes_at_start_and_once_per_session(
 
 async def test_a_cancelled_upgrade_stops_nobody(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(20):
+    async with opened(tmp_path, clock, OLD) as node, asyncio.timeout(60):
         running = asyncio.create_task(node.run())
         node.submit(schedule(node))
         await blocks(node, 2)

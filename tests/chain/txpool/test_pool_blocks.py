@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chain.common.errors import SubmitError
@@ -294,13 +294,19 @@ def code_of(pool: Pool, transaction: bytes) -> int:
 
 
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["submit", "block", "fork", "report"]), st.integers(0, 2), st.integers(0, 5)),
+    st.tuples(
+        st.sampled_from(["submit", "block", "fork", "report", "remove"]), st.integers(0, 2), st.integers(0, 5)
+    ),
     max_size=40,
 )
+WAITING = [("submit", 0, 0), ("submit", 0, 1), ("submit", 0, 3)]
+"""two that are ready and one that is not"""
 
 
 @settings(max_examples=150)
 @given(ACTIONS, st.integers(1, 6), st.integers(1, 4))
+@example([*WAITING, ("report", 0, 0)], 2, 1)
+@example([*WAITING, ("remove", 0, 1)], 2, 1)
 def test_the_author_always_gets_an_order_that_applies(
     actions: list[tuple[str, int, int]], ready_count: int, future_count: int
 ) -> None:
@@ -316,6 +322,8 @@ def test_the_author_always_gets_an_order_that_applies(
             assert code_of(pool, extrinsic(account, nonce, amount)) in {0, 1010, 1012, 1013, 1014, 1016}
         elif action == "report" and pool.ready_count:
             pool.report_invalid(hash_of(pool.ready()[amount % pool.ready_count]))
+        elif action == "remove":
+            pool.remove([hash_of(each) for each in pool.ready()[:amount]])
         else:
             retracted = []
             if action == "fork" and chain:
