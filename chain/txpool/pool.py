@@ -157,10 +157,9 @@ class Pool:
         if entry is None:
             return
         validity = self._revalidate(entry)
-        if validity is None or validity.requires:
-            return  # gone already, or what it requires may not have been in the block
-        self._bans.add(transaction)
-        self._discard(entry, INVALID)
+        if validity is not None and not validity.requires:  # what it requires may not have been in the block
+            self._bans.add(transaction)
+            self._discard(entry, INVALID)
         self._enforce()
 
     def remove(self, transactions: list[Hash]) -> list[Hash]:

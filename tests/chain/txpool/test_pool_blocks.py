@@ -104,6 +104,17 @@ async def test_a_block_makes_the_pool_ask_again() -> None:
     assert (pool.ready(), pool.future_count) == ([], 1)
 
 
+def test_limits_hold_when_what_is_reported_cannot_stay() -> None:
+    ledger = Ledger()
+    pool = Pool(ledger.validate, limits=Limits(future_count=1))
+    poor, *followers = (extrinsic(ALICE, nonce) for nonce in range(3))
+    for each in (poor, *followers):
+        pool.submit(each)
+    ledger.broken[poor] = TransactionRejected("invalid", "Payment")
+    pool.report_invalid(hash_of(poor))
+    assert (pool.ready_count, pool.future_count) == (0, 1)
+
+
 def test_asking_again_is_bounded_per_block_and_goes_round() -> None:
     ledger = Ledger()
     pool = Pool(ledger.validate, limits=Limits(rechecks=2))
