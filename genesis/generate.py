@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.keys.pair import Keypair
+from miners.layout import ModelConfig
 from miners.parameters import TrainingParameters
 from miners.replica import genesis_weights
 from runtime.primitives import ss58
@@ -82,9 +83,7 @@ def config() -> dict[str, Any]:
         },
         "neurons": {NETUID: [{"hotkey": address(name), "coldkey": address(name)} for name in JUDGES]},
         "incentive": {NETUID: list(range(len(JUDGES)))},
-        "training": {
-            NETUID: {"model_root": "0x" + genesis_weights(int(NETUID), TrainingParameters()).root().hex()}
-        },
+        "training": {NETUID: {"model_root": "0x" + genesis_weights(int(NETUID), ModelConfig()).root().hex()}},
     }
 
 
@@ -120,6 +119,7 @@ def hyperparameters() -> dict[str, int]:
         "weights_rate_limit": 10,
         "serving_rate_limit": 5,
         "vesting_rounds": 0,
+        "newcomer_rounds": 2,
         **TrainingParameters().to_integers(),
     }
 

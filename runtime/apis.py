@@ -34,6 +34,7 @@ from runtime.primitives.validity import TransactionSource
 from runtime.primitives.version import RuntimeVersion
 from runtime.runtime import APIS, EXECUTIVE, EXTENSIONS, VERSION, AssayRuntime
 from runtime.subnet_api import SubnetApi
+from runtime.trail_api import ModelUpdatesApi, TrainingApi
 
 METADATA_VERSIONS = [14, 15]
 SESSION_KEYS = codec(session.SessionKeys)
@@ -227,6 +228,8 @@ SERVED: tuple[ApiSpec, ...] = tuple(
         GrandpaApi,
         SessionKeys,
         SubnetApi,
+        ModelUpdatesApi,
+        TrainingApi,
     )
 )
 assert [api.name for api in SERVED] == list(APIS), "runtime.py announces what is declared here, in this order"

@@ -24,7 +24,7 @@ from runtime.pallets.free_calls import CheckFreeCalls
 from runtime.pallets.grandpa import Grandpa
 from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
-from runtime.pallets.model_updates import ModelUpdates
+from runtime.pallets.model_updates.pallet import ModelUpdates
 from runtime.pallets.multisig import Multisig
 from runtime.pallets.neurons.pallet import Neurons
 from runtime.pallets.offences import Offences
@@ -38,7 +38,7 @@ from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.training.pallet import Training
 from runtime.pallets.transaction_payment import ChargeTransactionPayment, TransactionPayment
 from runtime.pallets.utility import Utility
-from runtime.pallets.verification import Verification
+from runtime.pallets.verification.pallet import Verification
 from runtime.pallets.weights import Weights
 from runtime.primitives.hashing import blake2_64
 from runtime.primitives.version import RuntimeVersion
@@ -54,6 +54,8 @@ APIS = {
     "GrandpaApi": 3,
     "SessionKeys": 1,
     "SubnetApi": 1,
+    "ModelUpdatesApi": 1,
+    "TrainingApi": 1,
 }
 """Runtime APIs and their versions; apis.py declares and answers exactly these, in this order."""
 
@@ -124,7 +126,7 @@ class AssayRuntime(Runtime):
     incentive = Incentive.at(
         23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
     )
-    model_updates = ModelUpdates.at(24, system=system, training="training")
+    model_updates = ModelUpdates.at(24, system=system, training="training", neurons=neurons)
     training = Training.at(
         25,
         system=system,
@@ -138,11 +140,14 @@ class AssayRuntime(Runtime):
     verification = Verification.at(
         26,
         system=system,
+        subnets=subnets,
         training=training,
         neurons=neurons,
         model_updates=model_updates,
         incentive=incentive,
         weights=weights,
+        babe=babe,
+        currency=balances,
     )
 
 

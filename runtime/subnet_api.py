@@ -22,7 +22,7 @@ from runtime.primitives.shapes import Bounded, struct, u16, u32, u128
 from runtime.primitives.types import AccountId, Balance, BlockNumber, Hash
 from runtime.runtime import AssayRuntime
 
-CHECKED: Final = ("Subnets", "Neurons", "Weights", "Staking")
+CHECKED: Final = ("Subnets", "Neurons", "Weights", "Staking", "ModelUpdates", "Training", "Verification")
 """Pallets whose calls can be checked: none of them carries other calls, so each costs what it says."""
 CURVE_POINTS: Final = 16
 """Moments for which a registration price is forecast, half a half-life apart."""
@@ -388,7 +388,7 @@ class SubnetApi(Bound):
     def check_call(self, who: AccountId, call: RuntimeCall) -> Refusal | None:
         """Return why a call would fail if this account signed it for the next block; None when it would not.
 
-        It looks at what the call does, not at the fee. Calls of Subnets, Neurons, Weights and Staking only.
+        It looks at what the call does, not at the fee. Calls about subnets, rounds and stake only.
         """
         name = _pallet_name(self.runtime, call.pallet)
         if name not in CHECKED:

@@ -280,6 +280,11 @@ class Weights(Pallet[WeightsSet | WeightsCommitted | WeightsRevealed | RevealMis
         self._store(netuid, uid, row, now)
         self.deposit(WeightsSet(netuid, uid))
 
+    def drop_row(self, netuid: int, uid: int) -> None:
+        """Take a judge's row away, as if it had never set one."""
+        del self.weights[netuid, uid]
+        del self.last_update[netuid, uid]
+
     def row(self, netuid: int, uid: int) -> Pairs:
         """Return a judge's row, ascending by uid."""
         return self.weights[netuid, uid]

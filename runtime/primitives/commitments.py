@@ -11,7 +11,7 @@ from typing import Annotated
 
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.scale import codec
-from runtime.primitives.shapes import Bounded, Fixed, struct, u16, u32, u64
+from runtime.primitives.shapes import Bounded, Fixed, i32, struct, u16, u32, u64
 from runtime.primitives.types import AccountId, Hash, Ppm
 
 UPDATE_TAG = "upd/1"
@@ -26,12 +26,17 @@ Salt = Annotated[bytes, Fixed(32)]
 
 @struct("pallet_verification::types::Score")
 class Score:
-    """What a judge thinks of one payload; the losses are micro-nats per token on its hidden batch."""
+    """What a judge thinks of one payload, and what it measured; losses and drops are micro-nats per token.
+
+    Equal losses and no score say that the payload failed the cheap checks and was not measured.
+    """
 
     uid: u16
     score: Ppm
-    loss_before: u32
-    loss_after: u32
+    loss_before: u32  # on the hidden batch, without the payload
+    loss_after: u32  # on the hidden batch, with it alone
+    alignment: i32  # ppm: <payload, mean of the others> / <mean, mean>; 0 with fewer than 4 payloads
+    own_drop: i32  # drop of the loss on the text the miner was assigned, less that on the hidden batch
 
 
 Scores = Annotated[list[Score], Bounded(MAX_SCORES)]

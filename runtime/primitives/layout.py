@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Bytes of an integer -> its letter in a format of struct; wider ones are bytes there."""
+"""Bytes of an integer -> its letter in struct's formats, small with a sign; wider ones are bytes."""
 
 
 class EncodeError(ValueError):
@@ -31,11 +31,14 @@ class Leaf:
     path: str
     size: int
     is_integer: bool
+    is_signed: bool = False
 
     @property
     def letter(self) -> str:
         """Return how struct calls it."""
-        return INTEGERS[self.size] if self.is_integer and self.size in INTEGERS else f"{self.size}s"
+        if not self.is_integer or self.size not in INTEGERS:
+            return f"{self.size}s"
+        return INTEGERS[self.size].lower() if self.is_signed else INTEGERS[self.size]
 
 
 def misfit(value: Any, problem: Exception) -> EncodeError:
@@ -57,19 +60,19 @@ class Layout:
     build: Build
 
 
-def integer(size: int) -> Layout:
-    """Return the layout of a little-endian unsigned integer."""
+def integer(size: int, signed: bool = False) -> Layout:
+    """Return the layout of a little-endian integer; one with a sign has at most 8 bytes."""
 
     def pack(value: int) -> bytes:
         try:
-            return value.to_bytes(size, "little")
+            return value.to_bytes(size, "little", signed=signed)
         except MISFITS as problem:
             raise misfit(value, problem) from problem
 
     def unpack(source: bytes, at: int) -> int:
-        return int.from_bytes(source[at : at + size], "little")
+        return int.from_bytes(source[at : at + size], "little", signed=signed)
 
-    return Layout(size, pack, unpack, (Leaf("", size, True),), _only)
+    return Layout(size, pack, unpack, (Leaf("", size, True, signed),), _only)
 
 
 def array(size: int) -> Layout:
@@ -92,7 +95,7 @@ def array(size: int) -> Layout:
 def composite(cls: type, parts: list[tuple[str, Layout]]) -> Layout:
     """Return the layout of a dataclass from those of its attributes."""
     leaves = tuple(
-        Leaf(f"{attribute}.{leaf.path}".removesuffix("."), leaf.size, leaf.is_integer)
+        replace(leaf, path=f"{attribute}.{leaf.path}".removesuffix("."))
         for attribute, part in parts
         for leaf in part.leaves
     )
@@ -122,7 +125,7 @@ def integer_letter(part: Layout) -> str | None:
     if not is_leaf(part):
         return None
     (leaf,) = part.leaves
-    return INTEGERS.get(leaf.size) if leaf.is_integer else None
+    return leaf.letter if leaf.is_integer and leaf.size in INTEGERS else None
 
 
 def _only(flat: list[Any]) -> Any:

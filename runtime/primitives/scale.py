@@ -143,6 +143,8 @@ class Codecs:
         match shape:
             case shapes.Integer(size):
                 return _fixed(layout.integer(size), True, (("", int),))
+            case shapes.SignedInteger(size):
+                return _fixed(layout.integer(size, signed=True), True, (("", int),))
             case shapes.CompactInteger(size):
                 return _compact(size)
             case shapes.Boolean():

@@ -39,6 +39,13 @@ class Uint:
 
 
 @dataclass(frozen=True)
+class Sint:
+    """A signed little-endian integer of a fixed number of bytes, in two's complement."""
+
+    size: int
+
+
+@dataclass(frozen=True)
 class Fixed:
     """A byte array of fixed length, named by its path when it has one."""
 
@@ -86,6 +93,7 @@ u16 = Annotated[int, Uint(2)]
 u32 = Annotated[int, Uint(4)]
 u64 = Annotated[int, Uint(8)]
 u128 = Annotated[int, Uint(16)]
+i32 = Annotated[int, Sint(4)]
 Perbill = Annotated[int, Uint(4, "sp_arithmetic::per_things::Perbill")]
 """parts per billion"""
 Percent = Annotated[int, Uint(1, "sp_arithmetic::per_things::Percent")]
@@ -132,6 +140,13 @@ class Integer:
 
     size: int
     path: str = ""
+
+
+@dataclass(frozen=True)
+class SignedInteger:
+    """i8 to i64."""
+
+    size: int
 
 
 @dataclass(frozen=True)
@@ -241,8 +256,8 @@ class Lookup:
 
 
 Shape = (
-    Integer | CompactInteger | Boolean | Text | Bytes | Array | Sequence | U16Pairs | Mapping | Tuple
-    | Option | Composite | TaggedUnion | Lookup | Special
+    Integer | SignedInteger | CompactInteger | Boolean | Text | Bytes | Array | Sequence | U16Pairs
+    | Mapping | Tuple | Option | Composite | TaggedUnion | Lookup | Special
 )  # fmt: skip
 
 
@@ -279,6 +294,8 @@ def _plain(annotation: Any, markers: tuple[Any, ...]) -> Shape:
     if integer := _find(markers, Uint):
         kind = CompactInteger if CompactMarker in markers else Integer
         return kind(integer.size, integer.path)
+    if signed := _find(markers, Sint):
+        return SignedInteger(signed.size)
     if fixed := _find(markers, Fixed):
         return Array(fixed.size, fixed.path)
     if annotation is bool:

@@ -56,6 +56,8 @@ class Types:
         match shape:
             case shapes.Integer(size, path):
                 return self._integer(size, path)
+            case shapes.SignedInteger(size):
+                return registry.primitive(f"i{size * 8}")
             case shapes.CompactInteger(size, path):
                 return registry.compact(self._integer(size, path))
             case shapes.Boolean():
@@ -147,6 +149,8 @@ def type_name(annotation: Any) -> str:
     match shape_of(annotation):
         case shapes.Integer(size, path):
             return _integer_name(size, path)
+        case shapes.SignedInteger(size):
+            return f"i{size * 8}"
         case shapes.CompactInteger(size, path):
             return f"Compact<{_integer_name(size, path)}>"
         case shapes.Boolean():

@@ -10,7 +10,10 @@ from typing import Any
 from runtime.primitives.scale import Codec, codec
 from runtime.primitives.shapes import Compact, u32
 
-PRIMITIVE_INDEX = {"bool": 0, "str": 2, "u8": 3, "u16": 4, "u32": 5, "u64": 6, "u128": 7, "u256": 8}
+PRIMITIVE_INDEX = {
+    "bool": 0, "str": 2, "u8": 3, "u16": 4, "u32": 5, "u64": 6, "u128": 7, "u256": 8, "i8": 9, "i16": 10,
+    "i32": 11, "i64": 12,
+}  # fmt: skip
 TEXT = codec(str)
 TEXTS = codec(list[str])
 COMPACT: Codec[int] = codec(Compact[u32])

@@ -265,6 +265,10 @@ class Neurons(Pallet[Event, Error]):
         else:
             del self.holds[netuid, uid]
 
+    def held(self, netuid: int, uid: int) -> int:
+        """Return how many holds there are on a neuron."""
+        return self.holds[netuid, uid]
+
     def slash(self, netuid: int, uid: int, registered_at: BlockNumber, part_ppm: Ppm) -> Balance:
         """Burn a part of a neuron's bond and of what has not vested, rounded up; return how much.
 
@@ -281,6 +285,11 @@ class Neurons(Pallet[Event, Error]):
         if part_ppm == PPM:
             self._remove(netuid, uid)
         return bond + vesting
+
+    def evict(self, netuid: int, uid: int, registered_at: BlockNumber) -> None:
+        """Take a neuron's seat away, whatever holds it; its bond comes back, as to who leaves."""
+        if self.registered_at(netuid, uid) == registered_at:
+            self._remove(netuid, uid)
 
     def try_state(self) -> None:
         """Uids, keys and neurons say the same; nothing is kept of who has no uid; bonds are set aside."""

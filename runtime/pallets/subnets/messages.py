@@ -70,8 +70,8 @@ class Error(PalletError):
     OutOfBounds = "The value is out of bounds; choose one within those that docs/protocol.md lists."
     Contradiction = (
         "The values contradict each other; keep burn_min <= burn_max, top_k <= chunk, "
-        "warmup_steps <= inner_steps, 2 * freeze_window <= tempo <= activity_cutoff, and hidden a multiple "
-        "of 2 * heads."
+        "warmup_steps and inner_steps_start <= inner_steps, 2 * freeze_window <= tempo <= activity_cutoff, "
+        "hidden a multiple of 2 * heads, and heads one of kv_heads."
     )
     FixedAtCreation = "A model keeps its shape; create another subnet for a model of another shape."
     Frozen = (

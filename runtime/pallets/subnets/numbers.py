@@ -68,13 +68,13 @@ class Hyperparameters:
     clip_norm_ppm: Annotated[Ppm, Within(1, 1_000 * PPM)] = PPM
     chunk: Annotated[u32, Within(16, 65_536)] = 4_096
     top_k: Annotated[u32, Within(1, 65_536)] = 128
-    beta_ppm: Annotated[Ppm, Within(0, PPM)] = 950_000
+    beta_ppm: Annotated[Ppm, Within(0, PPM)] = 800_000
     outer_learning_rate_ppm: Annotated[Ppm, Within(1, 4 * PPM)] = PPM
     support_floor_ppm: Annotated[Ppm, Within(0, PPM)] = 500_000
     norm_clip_ppm: Annotated[Ppm, Within(1, 100 * PPM)] = PPM
     evaluation_sequences: Annotated[u32, Within(1, 65_536)] = 64
     # The shape of the model.
-    vocabulary: Annotated[u32, Within(256, 256)] = 256
+    vocabulary: Annotated[u32, Within(256, 1 << 20)] = 256
     hidden: Annotated[u32, Within(2, 16_384)] = 128
     layers: Annotated[u32, Within(1, 256)] = 4
     heads: Annotated[u32, Within(1, 256)] = 4
@@ -87,6 +87,26 @@ class Hyperparameters:
     bonds_penalty_ppm: Annotated[Ppm, Within(0, PPM)] = PPM  # of what exceeds the consensus earns no bond
     vesting_rounds: Annotated[u32, Within(0, 100)] = 40  # over which what a miner earned becomes its own
     stake_threshold: Annotated[Balance, Within(0, MOST_BALANCE)] = 0  # a validator with less does not count
+    # How its rounds are checked; windows are rounds.
+    audit_rate_ppm: Annotated[Ppm, Within(0, PPM)] = 50_000  # chance that a payload is trained once more
+    newcomer_rounds: Annotated[u32, Within(0, 1_000)] = 10  # a miner's first ones, audited in full
+    audit_window: Annotated[u32, Within(1, 100)] = 3  # within which an audit is reported
+    overlap_ppm: Annotated[Ppm, Within(0, PPM)] = 900_000  # least share of equal indices that passes an audit
+    tolerance_ppm: Annotated[Ppm, Within(0, PPM)] = 20_000  # of a measurement that a jury measures again
+    challenge_window: Annotated[u32, Within(1, 100)] = 2  # within which a score may be challenged
+    checkpoint_rounds: Annotated[u32, Within(1, 10_000)] = 50  # closed ones from a checkpoint to the next
+    inner_steps_start: Annotated[u32, Within(0, 1_000)] = 0  # inner_steps of the first round; 0: no warm-up
+    warmup_rounds: Annotated[u32, Within(0, 10_000)] = 0  # closed ones until inner_steps is what it says
+    ema_ppm: Annotated[Ppm, Within(0, PPM - 1)] = 800_000  # what a score's moving average keeps
+    # The shape of the model, continued.
+    kv_heads: Annotated[u32, Within(0, 256)] = 0  # 0: as many as heads
+    rope_theta: Annotated[u32, Within(1, 1 << 31)] = 10_000
+    tie_embeddings: Annotated[u8, Within(0, 1)] = 0
+    norm_eps_e9: Annotated[u32, Within(1, 10**9)] = 1_000  # 1e-6
+    tokenizer: Annotated[u8, Within(0, 0)] = 0  # 0: bytes
+    lora_rank: Annotated[u32, Within(0, 1_024)] = 0  # 0: the whole model is trained
+    # How a training subnet trains, continued.
+    inner_optimizer: Annotated[u8, Within(0, 1)] = 0  # 0: AdamW; 1: Muon for matrices
 
     def longest_round(self) -> int:
         """Return how many blocks a training round takes when every window runs to its end."""
@@ -150,9 +170,31 @@ class Parameter(enum.Enum):
     bonds_penalty_ppm = 48
     vesting_rounds = 49
     stake_threshold = 50
+    audit_rate_ppm = 51
+    newcomer_rounds = 52
+    audit_window = 53
+    overlap_ppm = 54
+    tolerance_ppm = 55
+    challenge_window = 56
+    checkpoint_rounds = 57
+    inner_steps_start = 58
+    warmup_rounds = 59
+    ema_ppm = 60
+    kv_heads = 61
+    rope_theta = 62
+    tie_embeddings = 63
+    norm_eps_e9 = 64
+    tokenizer = 65
+    lora_rank = 66
+    inner_optimizer = 67
 
 
-FIXED = frozenset({"vocabulary", "hidden", "layers", "heads", "feed_forward", "sequence"})
+FIXED = frozenset(
+    {
+        "vocabulary", "hidden", "layers", "heads", "feed_forward", "sequence", "kv_heads", "rope_theta",
+        "tie_embeddings", "norm_eps_e9", "tokenizer", "lora_rank",
+    }
+)  # fmt: skip
 """A model keeps its shape: these are set when the subnet is created, never after."""
 ROOT_ONLY = frozenset(
     {"emission_share", "tempo", "max_uids", "max_permits", "stake_cap_ppm", "stake_threshold"}
@@ -187,6 +229,8 @@ def contradiction(chosen: Hyperparameters) -> str | None:
         "freeze_window is above half the tempo": 2 * chosen.freeze_window <= chosen.tempo,
         "activity_cutoff is below tempo": chosen.activity_cutoff >= chosen.tempo,
         "hidden is no multiple of 2 * heads": chosen.hidden % (2 * chosen.heads) == 0,
+        "inner_steps_start is above inner_steps": chosen.inner_steps_start <= chosen.inner_steps,
+        "heads is no multiple of kv_heads": chosen.heads % (chosen.kv_heads or chosen.heads) == 0,
     }
     return next((problem for problem, holds in rules.items() if not holds), None)
 

@@ -104,7 +104,7 @@ class Subnets(Pallet[Event, Error]):
 
     @call(0, weight=ALLOCATION + db(reads=2, writes=5))
     def create(
-        self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(64)]
+        self, origin: Root, kind: Kind, owner: AccountId, settings: Annotated[list[Setting], Bounded(128)]
     ) -> None:
         """Create a subnet; `settings` are the hyperparameters that differ from the defaults."""
         taken = self.netuids()
@@ -116,7 +116,7 @@ class Subnets(Pallet[Event, Error]):
         ensure(contradiction(chosen) is None, Error.Contradiction)
         self._add(max(taken, default=0) + 1, kind, owner, chosen)
 
-    @call(1, weight=db(reads=56, writes=1))
+    @call(1, weight=db(reads=72, writes=1))
     def set_hyperparameter(self, origin: Origin, netuid: u16, name: Parameter, value: u128) -> None:
         """Schedule a hyperparameter for the block after the next epoch, as owner or root."""
         self._authorise(origin, netuid)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from runtime.pallets.model_updates import Update
+from runtime.pallets.model_updates.types import Update
 from runtime.pallets.subnets.numbers import Hyperparameters
 from runtime.pallets.subnets.types import Network
 from runtime.primitives.commitments import Score
@@ -115,6 +115,10 @@ class UpdatesOf(Protocol):
         """Return them without later copies."""
         ...
 
+    def seat_of(self, netuid: int, round: int, miner: AccountId) -> int | None:
+        """Return the uid that a miner committed under, while it sits there."""
+        ...
+
 
 class ScoresOf(Protocol):
     """What the judges did."""
@@ -125,6 +129,18 @@ class ScoresOf(Protocol):
 
     def revealed(self, netuid: int, round: int) -> list[tuple[int, list[Score]]]:
         """Return the revealed scores by judge."""
+        ...
+
+    def end_scoring(self, netuid: int, round: int) -> None:
+        """Have the audits of a round drawn, whose scores are open."""
+        ...
+
+    def end_round(self, netuid: int, round: int) -> None:
+        """Look at what had to be reported by the end of a round."""
+        ...
+
+    def let_go(self, netuid: int) -> None:
+        """Give up what is open in a subnet that stands still."""
         ...
 
     def book(self, netuid: int, round: int, now: int) -> None:

@@ -10,6 +10,13 @@ MAX_WEIGHT = 65_535
 """The weight of a payload whose median score is the whole million; u16."""
 
 
+def steps_of(first: int, last: int, rounds: int, closed: int) -> int:
+    """Return H of a round: from `first` it rises to `last` while so many rounds close; first 0 is no rise."""
+    if not first or closed >= rounds:
+        return last
+    return first + (last - first) * closed // rounds
+
+
 @dataclass(frozen=True, slots=True)
 class Ballot:
     """A judge's stake (planck) and its scores (ppm) by uid; a uid it leaves out is an abstention."""

@@ -15,6 +15,7 @@ from runtime.frame.errors import ensure, refuse
 from runtime.frame.pallet import Pallet
 from runtime.frame.storage import DoubleMap, Map, NMap, storage
 from runtime.frame.traits import BlockNumberProvider
+from runtime.pallets.subnets.numbers import Hyperparameters, Parameter
 from runtime.pallets.training.couplings import (
     BeaconOf,
     NeuronOf,
@@ -24,14 +25,17 @@ from runtime.pallets.training.couplings import (
     SubnetsOf,
     UpdatesOf,
 )
-from runtime.pallets.training.decisions import Ballot, majority, weight_of
+from runtime.pallets.training.decisions import Ballot, majority, steps_of, weight_of
+from runtime.pallets.training.parameters import ParameterSet, parameter_set
 from runtime.pallets.training.types import (
     ENDED,
     Accepted,
+    CheckpointAttested,
     Dataset,
     DatasetSet,
     Error,
     LineageEntry,
+    ModelFounded,
     Phase,
     PhaseChanged,
     RootAttested,
@@ -56,7 +60,17 @@ ROUND_DOMAIN = codec(tuple[u16, u32])
 
 
 class Training(
-    Pallet[RoundOpened | PhaseChanged | RoundClosed | RoundVoided | DatasetSet | RootAttested, Error]
+    Pallet[
+        RoundOpened
+        | PhaseChanged
+        | RoundClosed
+        | RoundVoided
+        | DatasetSet
+        | RootAttested
+        | CheckpointAttested
+        | ModelFounded,
+        Error,
+    ]
 ):
     """The rounds of training subnets, and the append-only lineage of their models."""
 
@@ -75,10 +89,13 @@ class Training(
     phase: Map[u16, Phase] = storage(default=Phase.Idle, hasher=twox_64_concat)
     model_root: Map[u16, Hash] = storage(hasher=twox_64_concat)
     lineage: DoubleMap[u16, u32, LineageEntry] = storage(hasher=twox_64_concat)
+    closed_rounds: Map[u16, u32] = storage(default=0, hasher=twox_64_concat)
+    checkpoints: DoubleMap[u16, u32, Hash] = storage(hasher=twox_64_concat)
     datasets: Map[u16, Dataset] = storage(hasher=twox_64_concat)
     attestations: NMap[tuple[u16, u32, u16], Hash] = storage(hashers=BY_NUMBER)
     witnesses: Map[u16, list[u32]] = storage(default=[], hasher=twox_64_concat)
     ready_since: Map[u16, BlockNumber] = storage(hasher=twox_64_concat)
+    parameter_sets: DoubleMap[u16, u32, ParameterSet] = storage(hasher=twox_64_concat)
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """Write the first model of each subnet: {netuid: {"model_root": "0x.."}}."""
@@ -88,8 +105,7 @@ class Training(
     @call(0, weight=db(reads=2, writes=1))
     def set_dataset(self, who: Signed, netuid: u16, root: Hash, url: Url) -> None:
         """Name the data set that rounds train on from the next one on, as the subnet's owner."""
-        ensure(self.subnets.is_training(netuid), Error.NotTraining)
-        ensure(self.subnets.network(netuid).owner == who, Error.NotOwner)
+        self._ensure_owner(who, netuid)
         ensure(is_url(url), Error.InvalidUrl)
         self.datasets[netuid] = Dataset(root, url, self.system.number.get())
         self.deposit(DatasetSet(netuid, root, url))
@@ -110,6 +126,18 @@ class Training(
         ensure(self.incentive.is_permitted(netuid, judge), Error.NoPermit)
         ensure((netuid, round, judge) not in self.attestations, Error.AlreadyAttested)
         return judge
+
+    @call(2, weight=db(reads=3, writes=1))
+    def found_model(self, who: Signed, netuid: u16, root: Hash) -> None:
+        """Name the model that the first round begins with, as the subnet's owner, until that round opens."""
+        self._ensure_owner(who, netuid)
+        ensure(not self.current_round[netuid], Error.RoundsBegan)
+        self.model_root[netuid] = root
+        self.deposit(ModelFounded(netuid, root))
+
+    def _ensure_owner(self, who: AccountId, netuid: int) -> None:
+        ensure(self.subnets.is_training(netuid), Error.NotTraining)
+        ensure(self.subnets.network(netuid).owner == who, Error.NotOwner)
 
     # Who may act now. All raise DispatchError.
 
@@ -152,9 +180,25 @@ class Training(
         """Return the model_root a round starts from."""
         return self.rounds[netuid, round].base_root
 
+    def round_number(self, netuid: int) -> int:
+        """Return the round that is open, or was last."""
+        return self.current_round[netuid]
+
+    def opened_at(self, netuid: int, round: int) -> BlockNumber:
+        """Return the block in which a round opened."""
+        return self.rounds[netuid, round].opened_at
+
     def max_payload_bytes(self, netuid: int) -> int:
-        """Return how long a payload may be."""
-        return self.subnets.parameters(netuid).max_payload_bytes
+        """Return how long a payload of the round that is open, or was last, may be."""
+        return self.number(netuid, self.current_round[netuid], Parameter.max_payload_bytes)
+
+    def number(self, netuid: int, round: int, wanted: Parameter) -> int:
+        """Return a number as it was when a round opened."""
+        return next(each.value for each in self.numbers_of(netuid, round) if each.parameter is wanted)
+
+    def numbers_of(self, netuid: int, round: int) -> ParameterSet:
+        """Return what a round is made of."""
+        return self.parameter_sets[netuid, self.rounds[netuid, round].parameters]
 
     # The phase machine.
 
@@ -182,20 +226,22 @@ class Training(
             }
             step[current.phase](netuid, number, current, now)
         members = len(current.expected_miners) + len(current.expected_judges)
-        return db(reads=10 + 4 * members, writes=4)
+        return db(reads=12 + 4 * members, writes=5)
 
     def _warm_up(self, netuid: int, now: int) -> Weight:
         """Open the first round once everything has been there for a while, so that nobody just misses it."""
         if not self._ready(netuid):
             if netuid in self.ready_since:
                 del self.ready_since[netuid]
-            return db(reads=6)
+            if not self.subnets.is_paused(netuid):
+                self.verification.let_go(netuid)
+            return db(reads=8)
         if netuid not in self.ready_since:
             self.ready_since[netuid] = now
         if now - self.ready_since[netuid] >= self.warm_up:
             del self.ready_since[netuid]
             self._open(netuid, now)
-        return db(reads=12, writes=4)
+        return db(reads=14, writes=5)
 
     def _ready(self, netuid: int) -> bool:
         return (
@@ -217,7 +263,7 @@ class Training(
     def _open(self, netuid: int, now: int) -> None:
         last = self.current_round[netuid]
         number = last + 1
-        base_root = self.model_root[netuid]
+        base_root, chosen = self.model_root[netuid], self.subnets.parameters(netuid)
         current = Round(
             phase=Phase.Train,
             base_root=base_root,
@@ -226,16 +272,32 @@ class Training(
             beacon1=None,
             opened_at=now,
             phase_since=now,
-            deadline=now + self.subnets.parameters(netuid).train_window,
+            deadline=now + chosen.train_window,
             expected_miners=self._expected_miners(netuid, last),
             expected_judges=self._expected_judges(netuid, last),
             accepted=[],
             new_root=None,
+            inner_steps=steps_of(
+                chosen.inner_steps_start,
+                chosen.inner_steps,
+                chosen.warmup_rounds,
+                self.closed_rounds[netuid],
+            ),
+            parameters=self._version(netuid, last, chosen),
         )
         self.rounds[netuid, number] = current
         self.current_round[netuid] = number
         self.phase[netuid] = Phase.Train
         self.deposit(RoundOpened(netuid, number, base_root, current.beacon0))
+
+    def _version(self, netuid: int, last: int, chosen: Hyperparameters) -> int:
+        """Return the version of the numbers in force, and write it when the last round had others."""
+        previous, numbers = self.rounds.get(netuid, last), parameter_set(chosen)
+        newest = 0 if previous is None else previous.parameters
+        if self.parameter_sets.get(netuid, newest) == numbers:
+            return newest
+        self.parameter_sets[netuid, newest + 1] = numbers
+        return newest + 1
 
     def _expected_miners(self, netuid: int, last: int) -> list[int]:
         """Return who revealed in the last round or is new since; everybody when there is nobody."""
@@ -323,6 +385,7 @@ class Training(
         if now < current.deadline and len(revealed) < len(self.verification.committed(netuid, number)):
             return
         accepted = self._accept(netuid, number, revealed)
+        self.verification.end_scoring(netuid, number)
         if accepted:
             self._enter(netuid, number, replace(current, phase=Phase.Attest, accepted=accepted), now)
         else:
@@ -338,7 +401,7 @@ class Training(
         ]
         accepted = []
         for update in self.model_updates.originals(netuid, number):
-            uid = self.neurons.uid_of(netuid, update.miner)
+            uid = self.model_updates.seat_of(netuid, number, update.miner)
             weight = None if uid is None else weight_of(uid, ballots)
             if uid is not None and weight is not None:
                 accepted.append(Accepted(uid, update.miner, update.digest, weight))
@@ -391,10 +454,17 @@ class Training(
 
     def _close(self, netuid: int, number: int, current: Round, root: Hash, now: int) -> None:
         assert (netuid, number) not in self.lineage, "the lineage is append-only"
-        self.lineage[netuid, number] = LineageEntry(current.base_root, root, current.accepted)
+        self.lineage[netuid, number] = LineageEntry(
+            current.base_root, root, current.accepted, current.parameters
+        )
+        closed = self.closed_rounds[netuid] + 1
+        self.closed_rounds[netuid] = closed
         self.model_root[netuid] = root
         self.verification.book(netuid, number, now)
         self.deposit(RoundClosed(netuid, number, root, len(current.accepted)))
+        if closed % self.subnets.parameters(netuid).checkpoint_rounds == 0:
+            self.checkpoints[netuid, number] = root
+            self.deposit(CheckpointAttested(netuid, number, root))
         self._end(netuid, number, replace(current, phase=Phase.Closed, new_root=root), now)
 
     def _void(self, netuid: int, number: int, current: Round, reason: VoidReason, now: int) -> None:
@@ -405,6 +475,7 @@ class Training(
         """Write a round that is over, and open the next one in the same block if it can be."""
         self.rounds[netuid, number] = replace(ended, phase_since=now)
         self.incentive.end_round(netuid)
+        self.verification.end_round(netuid, number)
         del self.witnesses[netuid]
         if self._ready(netuid):
             self._open(netuid, now)
@@ -428,11 +499,33 @@ class Training(
             elif number == last:
                 assert self.phase[netuid] is Phase.Idle
         self._try_lineage()
+        self._try_parameters()
 
     def _try_lineage(self) -> None:
         heads: dict[int, Hash] = {}
         for (netuid, _), entry in sorted(self.lineage.items(), key=lambda stored: stored[0]):
             assert heads.get(netuid, entry.base_root) == entry.base_root
             heads[netuid] = entry.new_root
+        closed: dict[int, int] = {}
+        for (netuid, _), _ in self.lineage.items():
+            closed[netuid] = closed.get(netuid, 0) + 1
+        assert dict(self.closed_rounds.items()) == closed
         for netuid, root in heads.items():
             assert self.model_root[netuid] == root
+        for (netuid, number), root in self.checkpoints.items():
+            assert self.lineage[netuid, number].new_root == root
+
+    def _try_parameters(self) -> None:
+        """Rounds name the versions 1, 2, …, each until the next; two in a row differ."""
+        newest: dict[int, int] = {}
+        for (netuid, number), current in sorted(self.rounds.items(), key=lambda stored: stored[0]):
+            before = newest.get(netuid, 0)
+            assert before <= current.parameters <= before + 1
+            assert current.parameters
+            entry = self.lineage.get(netuid, number)
+            assert entry is None or entry.parameters == current.parameters
+            newest[netuid] = current.parameters
+        assert len(list(self.parameter_sets.items())) == sum(newest.values())
+        for (netuid, version), numbers in self.parameter_sets.items():
+            assert 0 < version <= newest[netuid]
+            assert self.parameter_sets.get(netuid, version - 1) != numbers

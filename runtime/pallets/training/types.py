@@ -70,6 +70,8 @@ class Round:
     expected_judges: list[u16]
     accepted: list[Accepted]
     new_root: Hash | None
+    inner_steps: u32  # H: optimiser steps of each miner in this round
+    parameters: u32  # version in ParameterSets of what else it is made of
 
 
 @struct("pallet_training::types::LineageEntry")
@@ -79,6 +81,7 @@ class LineageEntry:
     base_root: Hash
     new_root: Hash
     accepted: list[Accepted]
+    parameters: u32  # version in ParameterSets of what the round was made of
 
 
 @struct("pallet_training::types::Dataset")
@@ -150,6 +153,23 @@ class RootAttested:
     root: Hash
 
 
+@event
+class CheckpointAttested:
+    """So many rounds have closed that who joins may begin with this model."""
+
+    netuid: u16
+    round: u32
+    root: Hash
+
+
+@event
+class ModelFounded:
+    """The subnet's first round will begin with this model."""
+
+    netuid: u16
+    root: Hash
+
+
 class Error(PalletError):
     """Why a call in a round is refused; <netuid> stands for the subnet's number."""
 
@@ -162,8 +182,9 @@ class Error(PalletError):
     AlreadyAttested = (
         "This judge has attested in this round: one attestation counts, wait for the next round."
     )
-    NotOwner = "Only the subnet's owner may name its data set: sign with the owner's coldkey."
+    NotOwner = "Only the subnet's owner names its data set and first model: sign with the owner's coldkey."
     InvalidUrl = (
         "The url must be http:// or https:// with a host, maybe a port, printable ASCII without spaces; "
         "correct it."
     )
+    RoundsBegan = "A round has opened, and its model goes on: create another subnet for another model."
