@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from chain.commands.failure import USAGE, Failure, of_files, printable
 from chain.version import VERSION
@@ -27,6 +27,8 @@ COMMANDS = {
     "nominate": "back validators with bonded stake",
     "weights": "show and set what a judge thinks neurons are worth",
     "metagraph": "show subnets and their neurons",
+    "rounds": "show the rounds of a training subnet",
+    "audit": "prove and check what the trail of a chain holds",
     "key": "make, show and store keys",
     "init-guard": "let keys whose record is lost sign again, after a silence",
     "build-spec": "print a chain specification",
@@ -43,8 +45,15 @@ PROGRAMS = {
     "miner": ("miners", "train on what the chain assigns, publish updates, get paid"),
     "validator": ("validators", "judge the miners' updates, beside a node"),
     "provider": ("miners", "serve the training text by hash"),
+    "model export": ("miners", "write a subnet's model for transformers"),
+    "model import": ("miners", "check a model that a subnet is to begin with"),
+    "model found": ("miners", "name the model that a subnet begins with"),
+    "audit replay": ("miners", "derive every model of a subnet again"),
+    "audit scores": ("validators", "compute every published score again"),
 }
 """the room of each, which has a module of its name, and its flags in `commands`"""
+GROUPS = {"model": "take a model out of a subnet, or bring one"}
+"""First words of programs that are no command of their own; of one that is, `describe` returns the verbs."""
 BTCLI = {"--wallet": "--key or --key-file", "--subtensor": "--url", "--network": "--url"}
 """Flags of Bittensor's command, by how they begin, and ours."""
 ROOMS = ("runtime", "chain", "miners", "validators", "genesis")
@@ -76,8 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # for terminals that know no `…`
     try:
         _refuse_shadowed_rooms()
-        if given and given[0] in PROGRAMS:
-            return _start_program(PROGRAMS[given[0]][0], given)
+        for words in (2, 1):
+            name = " ".join(given[:words])
+            if name in PROGRAMS:
+                return _start_program(PROGRAMS[name][0], [name.replace(" ", "_"), *given[words:]])
         if given and given[0] in COMMANDS:
             command = load(given[0])
             code: int = command.run(_parsed(_parser({given[0]: command}), given))
@@ -131,6 +142,7 @@ def _parser(loaded: dict[str, ModuleType]) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"assay {VERSION}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    groups: dict[str, Any] = {}
     for name, summary in COMMANDS.items():
         module = loaded.get(name)
         verb = verbs.add_parser(
@@ -140,9 +152,15 @@ def _parser(loaded: dict[str, ModuleType]) -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if module is not None:
-            module.describe(verb)
+            groups[name] = module.describe(verb)
+    for name, summary in GROUPS.items():
+        groups[name] = verbs.add_parser(name, help=summary).add_subparsers(required=True, metavar="VERB")
     for name, (_, described) in PROGRAMS.items():
-        verbs.add_parser(name, help=described)
+        group, _, last = name.rpartition(" ")
+        if groups.get(group):
+            groups[group].add_parser(last, help=described)
+        elif not group:
+            verbs.add_parser(name, help=described)
     return parser
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from substrateinterface import Keypair, SubstrateInterface
 from substrateinterface.exceptions import SubstrateRequestException
 
+from chain.answers import account, best_number, entries, find, read_event, spec_version, unhex
 from chain.connection import Connection
 from chain.keys import pair as keys
 from runtime.primitives import ss58
@@ -108,6 +109,8 @@ class Round:
     deadline: int  # block
     accepted: list[Accepted]
     new_root: bytes | None
+    inner_steps: int  # optimiser steps of each miner
+    parameters: Mapping[str, int]  # what it is made of, by name; inner_steps once they have risen
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Lineage:
     base_root: bytes
     new_root: bytes
     accepted: list[Accepted]
+    parameters: Mapping[str, int]  # what the round was made of, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Axon:
 class Update:
     """A revealed update of a round."""
 
-    uid: int | None
+    uid: int | None  # which it was committed from; None where its miner holds it no more
     miner: bytes
     digest: bytes
     length: int  # bytes
@@ -153,6 +157,8 @@ class Chain:
             raise keys.SuriError(f"--key names no key: {problem}") from problem
         self._keypair = Keypair(public_key=pair.public, private_key=pair.secret, ss58_format=42)
         self._link = Connection(url, gives_up=gives_up)
+        self._pen = asyncio.Lock()
+        self._parameter_sets: dict[tuple[int, int], Mapping[str, int]] = {}  # by netuid and version
 
     @classmethod
     @asynccontextmanager
@@ -210,9 +216,7 @@ class Chain:
 
     async def best_number(self) -> int:
         """Return the height of the best block, final or not."""
-        return await self._link.ask(
-            lambda node: int(node.rpc_request("chain_getHeader", [])["result"]["number"], 16)
-        )
+        return await self._link.ask(best_number)
 
     async def finalized(self) -> AsyncIterator[Head]:
         """Yield the finalised head whenever it moves; heights may be skipped."""
@@ -238,8 +242,7 @@ class Chain:
         block = at or await self.finalized_head()
 
         def ask(node: SubstrateInterface) -> list[tuple[Any, Any]]:
-            found = node.query_map(pallet, name, list(keys), block_hash=block.hash, page_size=256)
-            return [(_plain(key), _plain(value)) for key, value in found]
+            return entries(node, pallet, name, keys, block.hash)
 
         return await self._link.ask(ask)
 
@@ -247,7 +250,7 @@ class Chain:
         """Return the events of a finalised block as (Pallet.Event, attributes)."""
 
         def ask(node: SubstrateInterface) -> list[tuple[str, Any]]:
-            return [_event(record.value) for record in node.get_events(at.hash)]
+            return [read_event(record.value) for record in node.get_events(at.hash)]
 
         return await self._link.ask(ask)
 
@@ -318,15 +321,18 @@ class Chain:
         head = at or await self.finalized_head()
         wanted = number if number is not None else await self.query("Training.CurrentRound", netuid, at=head)
         found = await self.query("Training.Rounds", netuid, wanted, at=head)
-        return _round(wanted, found) if found else None
+        return _round(wanted, found, await self._numbers(netuid, found, head)) if found else None
 
     async def updates(self, netuid: int, number: int) -> list[Update]:
         """Return a round's revealed updates in the order of their commits."""
-        entries = await self.query_map("ModelUpdates.Updates", netuid, number)
-        uids = {hotkey: uid for hotkey, uid in await self.query_map("Neurons.Uids", netuid)}
+        head = await self.finalized_head()
+        entries = await self.query_map("ModelUpdates.Updates", netuid, number, at=head)
+        commits = await self.query_map("ModelUpdates.Commits", netuid, number, at=head)
+        seats = {(hotkey, uid) for hotkey, uid in await self.query_map("Neurons.Uids", netuid, at=head)}
+        held = {miner: sealed["uid"] for miner, sealed in commits if (miner, sealed["uid"]) in seats}
         found = [
             Update(
-                uids.get(update["miner"]), account(update["miner"]), unhex(update["digest"]),
+                held.get(update["miner"]), account(update["miner"]), unhex(update["digest"]),
                 update["length"], update["commit_height"], update["commit_index"],
             )
             for _, update in entries
@@ -367,8 +373,32 @@ class Chain:
 
     async def lineage(self, netuid: int, number: int) -> Lineage | None:
         """Return how a round changed the model; None for a void round."""
-        found = await self.query("Training.Lineage", netuid, number)
-        return _lineage(found) if found else None
+        head = await self.finalized_head()
+        found = await self.query("Training.Lineage", netuid, number, at=head)
+        return _lineage(found, await self._numbers(netuid, found, head)) if found else None
+
+    async def _numbers(self, netuid: int, found: Mapping[str, Any], head: Head) -> Mapping[str, int]:
+        """Return what a round is made of; a version never changes, so each is asked for once."""
+        place = netuid, found["parameters"]
+        if place not in self._parameter_sets:
+            listed = await self.query("Training.ParameterSets", *place, at=head)
+            self._parameter_sets[place] = {each["parameter"]: each["value"] for each in listed}
+        return self._parameter_sets[place]
+
+    async def model_root(self, netuid: int) -> bytes | None:
+        """Return the root of a subnet's model as it is now."""
+        found = await self.query("Training.ModelRoot", netuid)
+        return unhex(found) if found else None
+
+    async def checkpoint(self, netuid: int, number: int) -> bytes | None:
+        """Return the root of the model after a round that joiners may begin with."""
+        found = await self.query("Training.Checkpoints", netuid, number)
+        return unhex(found) if found else None
+
+    async def checkpoints(self, netuid: int) -> dict[int, bytes]:
+        """Return all such roots, by round."""
+        found = await self.query_map("Training.Checkpoints", netuid)
+        return {int(number): unhex(root) for number, root in sorted(found)}
 
     async def rounds(self, netuid: int, until: str = "Train") -> AsyncIterator[Round]:
         """Yield each training round once, as long as it has not gone past phase `until`."""
@@ -398,19 +428,25 @@ class Chain:
 
     # Writing.
 
-    async def submit(self, call: str, **arguments: Any) -> Receipt:
+    async def submit(self, call: str, /, **arguments: Any) -> Receipt:
         """Sign a call, submit it, and wait until it is final; sign again where another runtime took over.
 
         Raises: Refused.
         """
         while True:
-            start = await self.finalized_head()
-            extrinsic, version = await self._link.ask(lambda node: self._sign(node, call, arguments))
+            async with self._pen:  # until the pool has it, another signature would have the same nonce
+                extrinsic, version = await self._link.ask(lambda node: self._sign(node, call, arguments))
+                start = await self.finalized_head()  # its time begins now: a lost node was waited for
+                made = self._link.made
+                refused = await self._link.ask(partial(_send, call=call, extrinsic=extrinsic))
+                is_certain = made == self._link.made
             try:
-                found = await self._deliver(call, extrinsic, start)
+                if refused is not None and is_certain:
+                    raise refused
+                found = await self._deliver(call, extrinsic, start, refused)
                 break
             except Refused:
-                if await self._link.ask(_spec_version) == version:
+                if await self._link.ask(spec_version) == version:
                     raise
                 log.info("another runtime took over: signing %s again", call)
                 await asyncio.sleep(UPGRADE_PAUSE)
@@ -437,7 +473,7 @@ class Chain:
         made = next(values for name, values in receipt.events if name == "Neurons.NeuronRegistered")
         return Registered(made["uid"], made["burned"], receipt.block)
 
-    async def check(self, call: str, **arguments: Any) -> None:
+    async def check(self, call: str, /, **arguments: Any) -> None:
         """Ask whether a call would fail in the next block: nobody pays to be told so.
 
         Raises: Refused.
@@ -458,59 +494,31 @@ class Chain:
         signed = node.create_signed_extrinsic(composed, self._keypair, era={"period": LIFETIME}, nonce=nonce)
         return str(signed.data), node.runtime_version
 
-    async def _deliver(self, call: str, extrinsic: str, start: Head) -> Receipt:
-        """Send a transaction, again at times and after every loss of the node, until a final block has it."""
+    async def _deliver(self, call: str, extrinsic: str, start: Head, refused: Refused | None) -> Receipt:
+        """Wait until a final block has a transaction; send it again at times, and when the node was lost.
+
+        Raises: Refused.
+        """
         digest, looked = blake2_256(unhex(extrinsic)), start.number
-        sent_over, refused, settled, resend = 0, None, 0, 0
+        sent_over, resend = self._link.made, start.number + RESEND_BLOCKS
+        # Refused when sent again: perhaps because a block that is not final yet has it already.
+        settled = await self._link.ask(best_number) if refused else 0
         async for head in self.finalized():
             while looked < head.number:
                 looked += 1
-                found = await self._link.ask(partial(_find, number=looked, extrinsic=digest))
+                found = await self._link.ask(partial(find, number=looked, extrinsic=digest))
                 if found is not None:
-                    return found
+                    return Receipt(Head(looked, found[0]), found[1])
             if refused is not None and looked >= settled:
                 raise refused
             if looked > start.number + LIFETIME:
                 raise Refused(call, "Expired", f"no block took it within {LIFETIME} blocks; try again")
             if sent_over == self._link.made and (refused is not None or looked < resend):
                 continue
-            is_first, before = sent_over == 0, self._link.made
             refused = await self._link.ask(partial(_send, call=call, extrinsic=extrinsic))
             sent_over, resend = self._link.made, looked + RESEND_BLOCKS
-            if refused is not None and is_first and before == sent_over:
-                raise refused
-            # Refused when sent again: perhaps because a block that is not final yet has it already.
-            settled = await self._link.ask(_best_number) if refused else 0
+            settled = await self._link.ask(best_number) if refused else 0
         raise AssertionError("the stream of finalised blocks does not end")
-
-
-def unhex(text: str) -> bytes:
-    """Return the bytes of 0x-prefixed hex."""
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def account(text: str) -> bytes:
-    """Return the public key of an address."""
-    return unhex(text) if text.startswith("0x") else bytes(ss58.decode(text)[1])
-
-
-def _plain(scale: Any) -> Any:
-    if isinstance(scale, tuple | list):
-        return tuple(_plain(each) for each in scale)
-    return getattr(scale, "value", scale)
-
-
-def _event(record: Mapping[str, Any]) -> tuple[str, Any]:
-    event = record["event"]
-    return f"{event['module_id']}.{event['event_id']}", event["attributes"]
-
-
-def _spec_version(node: SubstrateInterface) -> int:
-    return int(node.rpc_request("state_getRuntimeVersion", [])["result"]["specVersion"])
-
-
-def _best_number(node: SubstrateInterface) -> int:
-    return int(node.rpc_request("chain_getHeader", [])["result"]["number"], 16)
 
 
 def _send(node: SubstrateInterface, call: str, extrinsic: str) -> Refused | None:
@@ -521,17 +529,6 @@ def _send(node: SubstrateInterface, call: str, extrinsic: str) -> Refused | None
         found = _refused(call, refused)
         return None if found.code == ALREADY_IMPORTED else found
     return None
-
-
-def _find(node: SubstrateInterface, number: int, extrinsic: bytes) -> Receipt | None:
-    at = Head(number, node.get_block_hash(number))
-    body = node.rpc_request("chain_getBlock", [at.hash])["result"]["block"]["extrinsics"]
-    hashes = [blake2_256(unhex(each)) for each in body]
-    if extrinsic not in hashes:
-        return None
-    index = hashes.index(extrinsic)
-    records = [record.value for record in node.get_events(at.hash)]
-    return Receipt(at, [_event(record) for record in records if record["extrinsic_idx"] == index])
 
 
 def _failed(call: str, node: SubstrateInterface, error: Any) -> Refused:
@@ -571,7 +568,7 @@ def asy(amount: int | str) -> str:
     return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
-def _round(number: int, found: Mapping[str, Any]) -> Round:
+def _round(number: int, found: Mapping[str, Any], parameters: Mapping[str, int]) -> Round:
     return Round(
         number=number,
         phase=found["phase"],
@@ -582,11 +579,15 @@ def _round(number: int, found: Mapping[str, Any]) -> Round:
         deadline=found["deadline"],
         accepted=_accepted(found["accepted"]),
         new_root=unhex(found["new_root"]) if found["new_root"] else None,
+        inner_steps=found["inner_steps"],
+        parameters=parameters,
     )
 
 
-def _lineage(found: Mapping[str, Any]) -> Lineage:
-    return Lineage(unhex(found["base_root"]), unhex(found["new_root"]), _accepted(found["accepted"]))
+def _lineage(found: Mapping[str, Any], parameters: Mapping[str, int]) -> Lineage:
+    return Lineage(
+        unhex(found["base_root"]), unhex(found["new_root"]), _accepted(found["accepted"]), parameters
+    )
 
 
 def _accepted(listed: list[Mapping[str, Any]]) -> list[Accepted]:

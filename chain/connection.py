@@ -28,6 +28,7 @@ from websocket import (
 
 log = logging.getLogger("client")
 
+logging.getLogger("websocket").setLevel(logging.CRITICAL)  # what it reports is raised, and told here
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """between attempts to reach a node that was reachable before; the last one repeats"""
 CONNECT_SECONDS = 5

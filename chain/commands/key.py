@@ -15,6 +15,7 @@ phrases without it, so the node must be given the same password. Off development
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import cast, get_args
 
@@ -22,17 +23,15 @@ from chain.commands import password as passwords
 from chain.commands import secret
 from chain.commands.failure import USAGE, Failure
 from chain.commands.places import DEFAULT_BASE
-from chain.consensus.guard import Guard
-from chain.consensus.guard_records import GuardError
 from chain.env_real import RealDisk, RealRng
-from chain.keys.keystore import KEY_KINDS, Keystore, KeystoreError
+from chain.keys.keystore import KEY_KINDS
 from chain.keys.node import NodeKeyError, parse_node_key, peer_id, read_node_key
 from chain.keys.pair import KeyKind, Keypair, SuriError, new_phrase, plain_seed, with_password
 from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
-from chain.keys.session import SessionKeys
-from chain.spec import ChainSpec, SpecError
 from runtime.primitives import ss58
 
+INSERT = "chain.commands.key_insert"
+"""Loaded for `insert` alone: a chain specification needs the whole runtime, which takes its time."""
 NETWORK = "substrate"
 """What subkey calls addresses of format 42."""
 LABELS = {
@@ -85,7 +84,7 @@ def run(parsed: argparse.Namespace) -> int:
             node_keys[parsed.verb](parsed)
             return 0
         shown = verbs[parsed.verb](parsed)
-    except (SuriError, PolkadotJsonError, SpecError, NodeKeyError) as problem:
+    except (SuriError, PolkadotJsonError, NodeKeyError) as problem:
         raise Failure(str(problem), USAGE) from problem
     print(json.dumps(shown) if parsed.json else _text(shown))
     return 0
@@ -108,28 +107,8 @@ def _inspect(parsed: argparse.Namespace) -> Shown:
 
 
 def _insert(parsed: argparse.Namespace) -> Shown:
-    spec = ChainSpec.load(parsed.chain)
-    password = passwords.read(parsed)
-    if password is None and not spec.is_test_chain:
-        raise Failure(
-            f"keys for {spec.id} ({spec.chain_type}) want a password: give --password-interactive or "
-            "--password-filename",
-            USAGE,
-        )
-    suri = secret.read(parsed.suri)
-    home = spec.home(parsed.base_path)
-    try:
-        guard = Guard.open(RealDisk(home / "guard"))
-    except GuardError as problem:
-        raise Failure(f"{problem}; a node that runs takes keys by author_insertKey") from problem
-    try:
-        disk = RealDisk(parsed.keystore_path or home / "keystore")
-        keys = SessionKeys(Keystore(disk, password), guard, RealRng())
-        public = keys.insert(parsed.key_type.encode(), suri)
-    except KeystoreError as problem:
-        raise Failure(str(problem)) from problem
-    finally:
-        guard.close()
+    loaded = import_module(INSERT)
+    public: bytes = loaded.insert(parsed)
     return _public(public, public)
 
 

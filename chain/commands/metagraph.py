@@ -27,12 +27,12 @@ from chain.commands.talk import (
     percent,
     reading,
     rounded,
-    short,
     show,
     table,
     talk,
     there_is_no,
 )
+from chain.common.hashes import ends
 
 LAST_UID = 65_535
 
@@ -89,7 +89,7 @@ def _networks(found: list[Json]) -> str:
             str(each["epoch"]),
             f"#{each['nextEpoch']}",
             str(each["maxUids"]),
-            short(each["owner"]),
+            ends(each["owner"]),
         )
         for each in found
     ]
@@ -99,19 +99,20 @@ def _networks(found: list[Json]) -> str:
 def _neurons(found: Json) -> str:
     numbers = found["hyperparameters"]
     state = "paused" if found["paused"] else f"ends in {found['nextEpoch'] - found['block']} blocks"
+    most = max((int(each["emission"]) for each in found["neurons"]), default=0)
+    before = "" if most else " (the last one paid nobody)"
     head = (
         f"subnet {found['netuid']}   {found['kind'].lower()}   block #{found['block']}   "
         f"{len(found['neurons'])} of {numbers['maxUids']} uids\n"
-        f"epoch {found['epoch']} {state}, {asy(found['emission'])} ASY wait for it; a place costs "
-        f"{asy(found['price'])} ASY and a bond of {asy(numbers['uidBond'])}"
+        f"epoch {found['epoch']} {state}, {asy(found['emission'])} ASY wait for it{before}; a place costs "
+        f"{rounded(found['price'])} ASY and a bond of {asy(numbers['uidBond'])}"
     )
     titles = ("uid", "<hotkey", "<role", "stake ASY", "emission ASY", "<", "incentive %", "dividends %",
               "consensus %", "updated", "<place", "<name", "<axon")  # fmt: skip
-    most = max((int(each["emission"]) for each in found["neurons"]), default=0)
     rows = [
         (
             str(each["uid"]),
-            short(each["hotkey"]),
+            ends(each["hotkey"]),
             "judge" if each["validatorPermit"] else "miner",
             rounded(each["stake"]),
             rounded(each["emission"]),
@@ -166,7 +167,7 @@ def _prune(found: Json) -> str:
         (
             "" if each["rank"] is None else str(each["rank"] + 1),
             str(each["uid"]),
-            short(each["hotkey"]),
+            ends(each["hotkey"]),
             rounded(each["emission"]),
             _immunity(each, found["block"]),
         )
@@ -205,11 +206,11 @@ def _commits(found: Json) -> str:
     rows = [
         (
             str(judge["uid"]),
-            short(judge["hotkey"]),
+            ends(judge["hotkey"]),
             str(each["epoch"]),
             str(each["revealEpoch"]),
             f"#{each['committedAt']}",
-            short(each["commitment"]),
+            ends(each["commitment"]),
         )
         for judge in found["judges"]
         for each in judge["commits"]
@@ -229,7 +230,7 @@ def _preview(found: Json) -> str:
     rows = [
         (
             str(each["uid"]),
-            short(each["hotkey"]),
+            ends(each["hotkey"]),
             "yes" if each["validatorPermit"] else "",
             rounded(each["emission"]),
             bar(int(each["emission"]), most),

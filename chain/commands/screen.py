@@ -6,13 +6,15 @@ Every line is made from named values, so that `--json` prints those and a person
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chain.client import Chain, Head
 from chain.commands.network import Ports
+from chain.common.hashes import ends
+from chain.verdicts import VOID_REASONS, outcomes
 
 PLANCK = 10**12
 """planck per ASY"""
@@ -22,6 +24,10 @@ JOURNAL_SECONDS = 5.0
 """a judge measures the new model while it attests it; what takes longer than this has a line of its own"""
 JOURNAL_PAUSE = 0.1
 """seconds between two looks into its journal"""
+
+
+Values = Mapping[str, Any]
+"""of an event"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +72,53 @@ def header(
     lines.append("")
     for at, row in enumerate(rows):
         label = "accounts" if at == 0 else ""
-        short = f"{row.address[:6]}…{row.address[-4:]}"
-        lines.append(f"  {label:<10} //{row.name:<10} {short}   {row.balance // PLANCK:>9,} ASY   {row.role}")
+        balance = f"{row.balance // PLANCK:>9,} ASY"
+        lines.append(f"  {label:<10} //{row.name:<10} {ends(row.address)}   {balance}   {row.role}")
     accounts = {row.name: row.address for row in rows}
     values = {
         "version": version, "rpc": rpc, "metrics": metrics, "data": text, "accounts": accounts,
         "nodes": [{"name": name, "url": url, "pid": process} for name, url, process in nodes],
     }  # fmt: skip
     return Line("started", "\n".join([*lines, ""]), values)
+
+
+def _asy(planck: int) -> str:
+    return f"{planck / PLANCK:.2f} ASY"
+
+
+def _failed(of: Values) -> str:
+    reports = (
+        f"uid {each['judge']}: {each['verdict']}, {each['overlap_ppm'] / 10_000:.1f} %"
+        for each in of["reports"]
+    )
+    return f"failed its audit ({'; '.join(reports)})"
+
+
+VERDICTS: dict[str, tuple[str, str, Callable[[Values], str]]] = {
+    "Verification.AuditPassed": (
+        "audit_passed", "🔍", lambda of: f"passed its audit: {of['overlap_ppm'] / 10_000:.1f} % alike"
+    ),
+    "Verification.AuditFailed": ("audit_failed", "🔍", _failed),
+    "Verification.MinerWithheld": (
+        "withheld", "🧊",
+        lambda of: f"earns nothing until it passes an audit: {_asy(of['burnt'])} of unvested pay burnt",
+    ),
+    "Verification.MinerSlashed": (
+        "slashed", "🚨", lambda of: f"failed two audits: {_asy(of['burnt'])} burnt, its seat is free"
+    ),
+    "Verification.MinerEvicted": (
+        "evicted", "🚪", lambda of: "served nothing that could be audited, again: its seat is free"
+    ),
+    "ModelUpdates.EvidenceAccepted": (
+        "evidence", "🚨",
+        lambda of: f"signed for other bytes than it revealed: {_asy(of['slashed'])} burnt, its seat is free",
+    ),
+    "Verification.ChallengeUpheld": (
+        "challenge_upheld", "🧾",
+        lambda of: f"was scored wrong by uid {of['judge']}, a jury found: those scores are void",
+    ),
+}  # fmt: skip
+"""What happens to a miner outside of a round's course: the line's event, its sign, and what it says."""
 
 
 @dataclass(slots=True)
@@ -94,6 +139,7 @@ class Screen:
         self._journal = journal
         self._names: dict[str, str] = {}
         self._since = time.monotonic()
+        self._told_of_nothing = False  # that an epoch has paid nobody
         self._unmeasured: list[int] = []  # rounds that closed before their loss was known
         self.progress = Progress()
 
@@ -119,7 +165,8 @@ class Screen:
                 shown.append(line)
         paid = [values for name, values in events if name == "Incentive.EmissionPaid"]
         for name, values in events:
-            if name == "Incentive.EpochRun":
+            if name == "Incentive.EpochRun" and (paid or not self._told_of_nothing):
+                self._told_of_nothing = not paid  # once in a row
                 shown.append(self._epoch(head, values, paid))
         return [self.timed(line, {"block": head.number}) for line in shown]
 
@@ -150,7 +197,7 @@ class Screen:
                 return await self._closed(values)
             case "Training.RoundVoided":
                 number, reason = values["round"], str(values["reason"])
-                voided = f"⚪ round {number} void: {reason}"
+                voided = f"⚪ round {number} void: {VOID_REASONS.get(reason, reason)}"
                 return Line("round_voided", voided, {"round": number, "reason": reason})
             case "Staking.EraPaid":
                 era, amount = values["era_index"], values["validator_payout"]
@@ -160,7 +207,15 @@ class Screen:
                 who, share = self._who(values["validator"]), values["fraction"] / 10_000_000
                 text = f"⚔️  {who} signed twice: {share:.2f} % of its stake will be slashed"
                 return Line("slash_reported", text, {"validator": values["validator"]})
-        return None
+        return self._verdict(name, values)
+
+    def _verdict(self, name: str, values: Any) -> Line | None:
+        if name not in VERDICTS:
+            return None
+        event, sign, says = VERDICTS[name]
+        kept = {key: value for key, value in values.items() if key != "netuid"}
+        text = f"{sign} round {values['round']}  {self._who(values['miner'])} {says(values)}"
+        return Line(event, text, kept)
 
     async def _revealed(self, chain: Chain, values: Any) -> Line:
         number, miner = values["round"], values["miner"]
@@ -171,15 +226,13 @@ class Screen:
         return Line("update_revealed", text, kept)
 
     async def _scored(self, chain: Chain, number: int) -> Line:
-        found = await chain.round(self._netuid, number)
-        weights = {
-            chain.address_of(each.hotkey): each.weight * 1_000_000 // 65_535
-            for each in (found.accepted if found else [])
-        }
-        shown = "   ".join(f"{self._who(address)} {ppm:,} ppm" for address, ppm in weights.items())
-        return Line(
-            "scored", f"⚖️  round {number}  scores  {shown}", {"round": number, "weights_ppm": weights}
-        )
+        found = outcomes(await chain.rpc("training_round", self._netuid, number))
+        weights = {one.miner: one.ppm for one in found if one.ppm}
+        rejected = {one.miner: one.why for one in found if not one.ppm}
+        shown = [f"{self._who(address)} {ppm:,} ppm" for address, ppm in weights.items()]
+        shown += [f"{self._who(address)} rejected: {why}" for address, why in rejected.items()]
+        kept = {"round": number, "weights_ppm": weights, "rejected": rejected}
+        return Line("scored", f"⚖️  round {number}  scores  {'   '.join(shown)}", kept)
 
     async def _closed(self, values: Any) -> Line:
         number, accepted, root = values["round"], values["accepted"], values["new_root"]
@@ -223,12 +276,14 @@ class Screen:
             if each["incentive"]
         ]
         judges = sum(each["dividend"] for each in paid) / PLANCK
+        carried = values["carried"] / PLANCK
         if judges:
             miners.append(f"validators +{judges:.2f}")
-        text = (
-            f"💰 epoch at #{head.number}  paid {values['paid'] / PLANCK:.2f} ASY   {'  '.join(miners)}   "
-            f"carried {values['carried'] / PLANCK:.2f}"
-        )
+        text = f"💰 epoch at #{head.number}  "
+        if miners:
+            text += f"paid {values['paid'] / PLANCK:.2f} ASY   {'  '.join(miners)}   carried {carried:.2f}"
+        else:
+            text += f"nothing was earned in it; {carried:.2f} ASY carried to the next one"
         payments = [
             {"hotkey": each["hotkey"], "incentive": each["incentive"], "dividend": each["dividend"]}
             for each in paid
@@ -249,7 +304,7 @@ class Screen:
                 self.progress.losses[entry["round"]] = entry["held_out_loss"]
 
     def _who(self, address: str) -> str:
-        return self._names.get(address, f"{address[:6]}…{address[-4:]}")
+        return self._names.get(address, ends(address))
 
 
 def _fall(before: float | None, after: float) -> str:

@@ -17,8 +17,7 @@ from chain.commands import password as passwords
 from chain.commands import secret as secrets
 from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
 from chain.connection import ODD_ANSWERS, Connection, NodeFailure, Unreachable, brief, serves_subnets
-from chain.keys.pair import MAX_SURI, SuriError, with_password
-from chain.keys.polkadot_json import MAX_SIZE, PolkadotJsonError, open_export
+from chain.keys.pair import SuriError, with_password
 from runtime.primitives import ss58
 
 DEFAULT_URL = "ws://127.0.0.1:9944"
@@ -27,8 +26,6 @@ NOBODY = "//nobody"
 """A key that signs nothing: to look needs none."""
 MOST_ASY = 1_000_000_000
 """no chain of this kind has more; more would not fit a call either"""
-SHORT = 6
-"""characters shown of either end of an address"""
 BAR = 12
 """cells of the longest bar"""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -86,29 +83,7 @@ def secret(parsed: argparse.Namespace) -> str | None:
     password = passwords.read(parsed)
     if parsed.key_file is None:
         return _unlocked(secrets.read(parsed.key), password) if parsed.key is not None else None
-    try:
-        with parsed.key_file.open(encoding="utf-8") as file:
-            text = file.read(MAX_SIZE + 1)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Failure(f"--key-file cannot be read: {problem}", USAGE) from problem
-    if not text.lstrip().startswith("{"):
-        first = (text.splitlines() or [""])[0].strip()
-        if not 0 < len(first) <= MAX_SURI:
-            raise Failure(f"--key-file {parsed.key_file} must begin with a secret URI", USAGE)
-        return _unlocked(first, password)
-    if '"encoded"' not in text:
-        return _unlocked(secrets.in_json(str(parsed.key_file), text), password)
-    if password is None:
-        raise Failure("an export has a password: give --password-interactive or --password-filename", USAGE)
-    try:
-        pair = open_export(text, password)
-    except PolkadotJsonError as problem:
-        raise Failure(f"--key-file {parsed.key_file}: {problem}", USAGE) from problem
-    if pair.kind != "sr25519":
-        raise Failure(
-            f"--key-file {parsed.key_file} holds an {pair.kind} key; this command signs with sr25519"
-        )
-    return "0x" + pair.secret.hex()
+    return secrets.read_file(parsed.key_file, password)
 
 
 def _unlocked(suri: str, password: str | None) -> str:
@@ -225,11 +200,6 @@ def bar(part: int, most: int) -> str:
 def show(text: str) -> None:
     """Print lines, whoever wrote what is in them."""
     print("\n".join(map(printable, text.split("\n"))), flush=True)
-
-
-def short(text: str) -> str:
-    """Return both ends of an address."""
-    return text if len(text) <= 2 * SHORT + 1 else f"{text[:SHORT]}…{text[-SHORT:]}"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

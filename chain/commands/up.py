@@ -189,7 +189,8 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
     async with _connected(ports.url(), network) as chain:
         screen = Screen(NETUID, network.home / f"judge-{validators[0].lower()}" / "rounds.jsonl")
         rows = [await _row(chain, name, validators) for name in (*validators, *miners, "Provider")]
-        screen.name_accounts({row.address: row.name for row in rows})
+        joiners = [f"Miner{number}" for number in range(1, MOST_MINERS + 1)]  # also from other terminals
+        screen.name_accounts({_address(name): name for name in (*validators, *joiners, "Provider")})
         running = [
             (node.name, ports.url(at), network.running[node.name].pid) for at, node in enumerate(nodes)
         ]
@@ -358,11 +359,16 @@ async def _connected(url: str, network: Network) -> AsyncIterator[Chain]:
 
 
 async def _row(chain: Chain, name: str, validators: tuple[str, ...]) -> Row:
-    address = ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
+    address = _address(name)
     balance = (await chain.query("System.Account", address))["data"]["free"]
     if name in validators:
         return Row(name, address, balance, "validator, root" if name == validators[0] else "validator")
     return Row(name, address, balance, "data provider" if name == "Provider" else "miner")
+
+
+def _address(name: str) -> str:
+    """Return the address of a development account."""
+    return ss58.encode(Keypair.from_suri(f"//{name}", "sr25519").public)
 
 
 def _show(parsed: argparse.Namespace, line: Line) -> None:

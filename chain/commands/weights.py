@@ -30,12 +30,12 @@ from chain.commands.talk import (
     describe_key,
     describe_node,
     reading,
-    short,
     show,
     signing,
     talk,
     there_is_no,
 )
+from chain.common.hashes import ends
 from chain.env_real import RealRng
 
 MOST_ENTRIES = 1_024
@@ -163,7 +163,7 @@ async def _shown(parsed: argparse.Namespace) -> str:
         raise Failure(f"uid {parsed.uid} has no row in subnet {parsed.netuid}: leave --uid out to see all")
     if parsed.json:
         return json.dumps(rows)
-    lines = [f"{row['uid']:>5}  {short(row['hotkey'])}  {_shares(row['weights'])}" for row in rows]
+    lines = [f"{row['uid']:>5}  {ends(row['hotkey'])}  {_shares(row['weights'])}" for row in rows]
     return "\n".join(["  uid  judge, and its weights in percent, by uid", *lines])
 
 

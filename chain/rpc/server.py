@@ -33,6 +33,7 @@ from chain.rpc.methods import (
     state,
     subnet,
     system,
+    trail,
 )
 from chain.rpc.outbox import MAX_BYTES, MAX_MESSAGES, REPLY_TIMEOUT, Outbox
 from chain.rpc.params import MAX_RESPONSE, Params
@@ -41,7 +42,9 @@ from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE, Session
 
 log = logging.getLogger("rpc")
 
-NAMESPACES = (chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec, subnet)
+NAMESPACES = (
+    chain, state, childstate, author, babe, grandpa, system, payment, archive, chain_spec, subnet, trail,
+)  # fmt: skip
 BODY_TIMEOUT = 30.0
 """seconds for the body of a POST to arrive"""
 TURN = 0.0005

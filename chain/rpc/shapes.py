@@ -17,6 +17,7 @@ from runtime.primitives.shapes import (
     Integer,
     Option,
     Sequence,
+    SignedInteger,
     TaggedUnion,
     Text,
     U16Pairs,
@@ -116,7 +117,7 @@ def plain_json(annotation: Any) -> Callable[[Any], Json]:
             return partial(_list, plain_json(element))
         case U16Pairs():
             return partial(_list, list)
-        case Integer(size):
+        case Integer(size) | SignedInteger(size):
             return str if size > SAFE_BYTES else int
         case Array(_, path):
             return _address if path == ACCOUNT_PATH else to_hex

@@ -6,6 +6,7 @@ Source: paritytech/polkadot-sdk substrate/client/consensus/grandpa (rpc, finalit
 import asyncio
 from typing import Annotated
 
+from chain.common.block_data import WarpStep
 from chain.rpc.backend import Backend, Round, Votes
 from chain.rpc.dispatch import Handler
 from chain.rpc.errors import GRANDPA_NOT_READY, GRANDPA_UNPROVABLE, Json, RpcError
@@ -15,10 +16,14 @@ from runtime.primitives import ss58
 from runtime.primitives.header import Header
 from runtime.primitives.scale import codec
 from runtime.primitives.shapes import Bounded, struct
-from runtime.primitives.types import Hash
+from runtime.primitives.types import BlockNumber, Hash
 
 MAX_UNKNOWN_HEADERS = 16_384
 """in one proof; Substrate allows 100,000"""
+MAX_STEPS = 4_096
+"""changes of voters in one answer"""
+SPARE = 256
+"""bytes of an answer around its steps"""
 SLICE = 64
 """headers read before other requests get their turn"""
 
@@ -33,6 +38,7 @@ class FinalityProof:
 
 
 FINALITY_PROOF = codec(FinalityProof)
+WARP_STEP = codec(WarpStep)
 
 
 async def prove_finality(node: Backend, params: Params) -> Json:
@@ -120,8 +126,47 @@ async def checkpoint(node: Backend, params: Params) -> Json:
     return {"number": ends[-1], "hash": to_hex(block), "setId": int.from_bytes(set_id, "little")}
 
 
+async def warp_proof(node: Backend, params: Params) -> Json:
+    """Return every change of voters above a final block, each with its votes, then the newest proven block.
+
+    What peers get for warp sync: {steps: ["0x…", ...], isFinished}. Where not all fit into an answer,
+    isFinished is false: ask again from the last step. Substrate has no such method.
+    """
+    begin = node.header(params.hash(0, "begin"))
+    top = node.header(node.blocks.finalized).number
+    if begin.number > top or node.blocks.hash_at(begin.number) != begin.hash():
+        raise RpcError(GRANDPA_UNPROVABLE, "the block is not final here: begin at one that is")
+    heights = [each for each in node.blocks.set_ends_above(begin.number) if each <= top]
+    last = max([begin.number, *heights])
+    newest = await _newest_proof(node, last, top)
+    if newest is not None and newest > last:
+        heights.append(BlockNumber(newest))
+    steps: list[Json] = []
+    left = params.room - SPARE
+    for height in heights:
+        step = _step(node, height)
+        if step is None:
+            raise RpcError(GRANDPA_UNPROVABLE, f"the votes for #{height} are not kept here: ask an archive")
+        left -= len(step) + 3
+        if left < 0 or len(steps) == MAX_STEPS:
+            return {"steps": steps, "isFinished": False}
+        steps.append(step)
+        await _take_turn(len(steps))
+    return {"steps": steps, "isFinished": True}
+
+
+def _step(node: Backend, height: int) -> str | None:
+    block = node.blocks.hash_at(height)
+    header = None if block is None else node.blocks.header(block)
+    justification = None if block is None else node.blocks.justification(block)
+    if header is None or justification is None:
+        return None
+    return to_hex(WARP_STEP.encode(WarpStep(header, justification)))
+
+
 METHODS: dict[str, Handler] = {
     "grandpa_checkpoint": checkpoint,
     "grandpa_proveFinality": prove_finality,
     "grandpa_roundState": round_state,
+    "grandpa_warpProof": warp_proof,
 }

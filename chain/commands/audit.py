@@ -1,0 +1,301 @@
+"""Prove that an update is in the trail of a chain, in a file that anybody can check without a node.
+
+assay audit prove 1 12 5FpjvV...Vgo6 --out update.json    subnet 1, round 12, the miner's hotkey or its uid
+assay audit prove 34                                      the same by its number in the trail, its leaf
+assay audit verify update.json --chain local              needs the chain's specification and nothing else
+assay audit replay --netuid 1                             derives every model again from the payloads
+assay audit scores --netuid 1                             computes every published score again
+assay audit challenge 1 12 0 5 --key //Miner1             has what judge 0 measured of uid 5 measured again
+
+The file leads from the genesis through every change of voters to a final block, from its state root to the
+peaks of the trail, and from there to the update. Where the specification or --checkpoint names a block as
+`assay checkpoint` prints it, trust begins there; proofs that begin there are shorter.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chain.checkpoints import Checkpoint, CheckpointError
+from chain.commands import challenge, database
+from chain.commands.failure import USAGE, Failure
+from chain.commands.talk import LAST_NETUID, Ask, address, describe_node, reading, talk
+from chain.common.block_data import WarpStep
+from chain.common.errors import RuntimeMissing
+from chain.spec import SpecError
+from chain.update_proof import MAX_FILE, MAX_STEPS, STEP, ProofRefused, Proven, StandingProof, Trusted, verify
+from runtime.primitives import ss58
+from runtime.primitives.header import Header
+from runtime.primitives.scale import DecodeError, codec
+from runtime.primitives.types import AccountId, Hash
+from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, RoundInfo, RoundUpdate, UpdateProof
+
+LAST_ROUND = (1 << 32) - 1
+LAST_LEAF = (1 << 64) - 1
+_NUMBER = re.compile(r"\d{1,20}")
+_ROUND = codec(RoundInfo | None)
+_PROOF = codec(UpdateProof | None)
+
+
+def describe(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add the verbs and their flags, and return where other rooms' verbs are added."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    prove = verbs.add_parser("prove", help="write a proof of an update")
+    prove.add_argument(
+        "update",
+        metavar="UPDATE",
+        nargs="+",
+        help="NETUID ROUND MINER, a hotkey or uid; or its number in the trail",
+    )
+    _describe_checkpoint(prove, "begin at this block instead of the genesis")
+    prove.add_argument("--out", type=Path, metavar="FILE", help="file to write [standard output]")
+    describe_node(prove, netuid=False)
+    doubt = verbs.add_parser("challenge", help="have other judges measure again what one measured")
+    challenge.describe(doubt)
+    check = verbs.add_parser("verify", help="check such a file, without a node")
+    check.add_argument("file", type=Path, metavar="FILE", help="proof")
+    check.add_argument("--chain", metavar="ID|FILE", default="local", help="the chain it is of [local]")
+    _describe_checkpoint(check, "trust this block, too")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    return verbs
+
+
+def _describe_checkpoint(verb: argparse.ArgumentParser, meaning: str) -> None:
+    verb.add_argument("--checkpoint", metavar="NUMBER:HASH:SETID", help=meaning)
+
+
+def _checkpoint(parsed: argparse.Namespace) -> Checkpoint | None:
+    """Return what --checkpoint names.
+
+    Raises: Failure.
+    """
+    try:
+        return None if parsed.checkpoint is None else Checkpoint.parse(parsed.checkpoint)
+    except CheckpointError as problem:
+        raise Failure(f"--checkpoint: {problem}", USAGE) from problem
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    return {"prove": _prove, "verify": _verify, "challenge": challenge.run}[parsed.verb](parsed)
+
+
+# Proving.
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an update is found that is not named by its leaf."""
+
+    netuid: int
+    round: int
+    miner: str  # address or uid
+
+
+def _prove(parsed: argparse.Namespace) -> int:
+    found = talk(_asked(parsed.url, _update(parsed.update), _checkpoint(parsed)))
+    if parsed.out is None:
+        print(found.to_json(), end="")
+        return 0
+    text = found.to_json()
+    parsed.out.write_text(text)
+    block = found.steps[-1].header
+    told = {"file": str(parsed.out), "leaf": found.update.leaf, "block": block.number, "bytes": len(text)}
+    line = (
+        f"leaf {found.update.leaf} of {found.update.leaf_count}, proven in block #{block.number} by "
+        f"{len(found.steps)} final blocks: {parsed.out}, {len(text):,} bytes"
+    )
+    print(json.dumps(told) if parsed.json else line)
+    return 0
+
+
+def _update(words: Sequence[str]) -> int | _Place:
+    """Return the leaf or the place that names an update.
+
+    Raises: Failure.
+    """
+    if len(words) == 1:
+        return _number("UPDATE", words[0], LAST_LEAF)
+    if len(words) != 3:
+        raise Failure(
+            f"UPDATE has {len(words)} words: give NETUID ROUND MINER, or its number in the trail", USAGE
+        )
+    netuid, round = _number("NETUID", words[0], LAST_NETUID), _number("ROUND", words[1], LAST_ROUND)
+    miner = words[2]
+    return _Place(netuid, round, miner if _NUMBER.fullmatch(miner) else address(miner, "MINER"))
+
+
+def _number(name: str, word: str, most: int) -> int:
+    """Return what a word says.
+
+    Raises: Failure.
+    """
+    if not _NUMBER.fullmatch(word) or int(word) > most:
+        raise Failure(f"{name} is {word}, must be 0 to {most}", USAGE)
+    return int(word)
+
+
+async def _asked(url: str, wanted: int | _Place, checkpoint: Checkpoint | None) -> StandingProof:
+    """Gather everything a proof needs from one node.
+
+    Raises: Failure, NodeFailure.
+    """
+    async with reading(url) as ask:
+        genesis = Hash(_unhex(await ask("chain_getBlockHash", 0)))
+        steps = await _steps(ask, genesis if checkpoint is None else await _below(ask, checkpoint))
+        at = "0x" + steps[-1].header.hash().hex()
+        leaf = wanted if isinstance(wanted, int) else await _leaf(ask, wanted, steps[-1].header)
+        place = "0x" + leaf.to_bytes(8, "little").hex()
+        update = _answer(_PROOF, await ask("state_call", "ModelUpdatesApi_proof", place, at))
+        if update is None:
+            raise Failure(f"the trail has no leaf {leaf} by the final block #{steps[-1].header.number}")
+        keys = ["0x" + key.hex() for key in (PEAKS_KEY, LEAF_COUNT_KEY)]
+        nodes = (await ask("state_getReadProof", keys, at))["proof"]
+        return StandingProof(genesis, update, [_unhex(node) for node in nodes], steps)
+
+
+async def _leaf(ask: Ask, place: _Place, final: Header) -> int:
+    """Return the leaf of an update.
+
+    Raises: Failure.
+    """
+    where = place.netuid.to_bytes(2, "little") + place.round.to_bytes(4, "little")
+    at = "0x" + final.hash().hex()
+    info = _answer(_ROUND, await ask("state_call", "TrainingApi_round", "0x" + where.hex(), at))
+    if info is None:
+        raise Failure(
+            f"subnet {place.netuid} has had no round {place.round} by the final block #{final.number}: "
+            f"see `assay rounds --netuid {place.netuid}`"
+        )
+    return int(_revealed(info, place.miner).update.leaf)
+
+
+async def _below(ask: Ask, checkpoint: Checkpoint) -> Hash:
+    """Return the parent of a checkpoint, so that a proof begins with it.
+
+    Raises: Failure.
+    """
+    header = await ask("chain_getHeader", "0x" + checkpoint.hash.hex())
+    if header is None or int(header["number"], 16) != checkpoint.number:
+        raise Failure(f"the node has no block {checkpoint}: give a checkpoint of its chain")
+    return Hash(_unhex(header["parentHash"]))
+
+
+async def _steps(ask: Ask, begin: Hash) -> list[WarpStep]:
+    """Return every change of voters above a block with its votes, last the newest block with votes."""
+    steps: list[WarpStep] = []
+    is_finished = False
+    while not is_finished and len(steps) < MAX_STEPS:
+        answer = await ask("grandpa_warpProof", "0x" + begin.hex())
+        more = [_answer(STEP, step) for step in answer["steps"]]
+        steps, is_finished = [*steps, *more], answer["isFinished"]
+        if not more:
+            break
+        begin = steps[-1].header.hash()
+    if not steps:
+        raise Failure("nothing is final above the genesis yet: wait for a block with votes, then try again")
+    return steps
+
+
+def _revealed(info: RoundInfo, miner: str) -> RoundUpdate:
+    """Return what a miner revealed, by hotkey or uid.
+
+    Raises: Failure.
+    """
+    for each in info.updates:
+        if miner in (ss58.encode(each.update.miner), str(each.uid)):
+            return each
+    listed = ", ".join(f"uid {each.uid} {ss58.encode(each.update.miner)}" for each in info.updates[:8])
+    raise Failure(f"{miner} revealed no update in round {info.round}; there are: {listed or 'none'}")
+
+
+def _answer(reader: Any, text: str) -> Any:
+    """Decode what a node answers.
+
+    Raises: Failure.
+    """
+    try:
+        return reader.decode(_unhex(text))
+    except DecodeError as problem:
+        raise Failure(
+            f"the node's runtime answers in another form ({problem}): use the program of its version"
+        ) from problem
+
+
+def _unhex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+# Verifying.
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    spec = database.spec_of(parsed)
+    try:
+        trusted = Trusted.of(spec, _checkpoint(parsed))
+        proven = verify(StandingProof.from_json(_read(parsed.file)), trusted)
+    except ProofRefused as problem:
+        raise Failure(f"{parsed.file} proves nothing: {problem}") from problem
+    except (SpecError, RuntimeMissing) as problem:
+        raise Failure(str(problem), USAGE) from problem
+    print(json.dumps(_told(proven)) if parsed.json else _text(proven, spec.name))
+    return 0
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file that may be anything.
+
+    Raises: Failure.
+    """
+    try:
+        if not path.is_file():
+            raise Failure(f"{path} is no file: give what `assay audit prove --out` wrote", USAGE)
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+    except OSError as problem:
+        raise Failure(f"{path} cannot be read: {problem.strerror}", USAGE) from problem
+    if len(raw) > MAX_FILE:
+        raise Failure(f"{path} proves nothing: it is longer than {MAX_FILE >> 20} MiB")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as problem:
+        raise Failure(f"{path} proves nothing: it is not UTF-8 text") from problem
+
+
+def _told(proven: Proven) -> dict[str, Any]:
+    proof, update = proven.update, proven.update.update
+    return {
+        "netuid": proof.netuid,
+        "round": proof.round,
+        "miner": ss58.encode(AccountId(update.miner)),
+        "digest": "0x" + update.digest.hex(),
+        "length": update.length,
+        "baseRoot": "0x" + update.base_root.hex(),
+        "efDigest": "0x" + update.ef_digest.hex(),
+        "commitHeight": update.commit_height,
+        "commitIndex": update.commit_index,
+        "leaf": proof.leaf,
+        "leafCount": proof.leaf_count,
+        "block": {"number": proven.point.number, "hash": "0x" + proven.point.block.hex()},
+        "setId": proven.point.set_id,
+        "changesOfVoters": proven.changes,
+    }
+
+
+def _text(proven: Proven, chain: str) -> str:
+    found, point = _told(proven), proven.point
+    return "\n".join(
+        (
+            f"proven  {found['miner']} revealed in round {found['round']} of subnet {found['netuid']}:",
+            f"  payload     {found['digest']}, {found['length']:,} bytes",
+            f"  base model  {found['baseRoot']}",
+            f"  committed   #{found['commitHeight']}, number {found['commitIndex'] + 1} of the round",
+            f"  trail       leaf {found['leaf']} of {found['leafCount']}",
+            f"  final       #{point.number} 0x{point.block.hex()}",
+            f"  voters      set {point.set_id} of {chain}, {proven.changes} changes after what is trusted",
+        )
+    )
