@@ -1,4 +1,4 @@
-"""`python -m miners miner` and `python -m miners provider` are `assay miner` and `assay provider`."""
+"""`python -m miners miner` is `assay miner`, `python -m miners model_export` is `assay model export`."""
 
 import sys
 

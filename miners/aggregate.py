@@ -6,6 +6,7 @@ Reads top to bottom: aggregate -> clip_factors -> merge -> apply. Source: the ch
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 
 import numpy as np
@@ -38,14 +39,21 @@ def aggregate(
 
 
 def clip_factors(payloads: Sequence[Payload], multiple_ppm: int) -> list[int]:
-    """Return the factor (ppm, at most 1) that cuts each norm to a multiple of the median norm.
-
-    The median of an even count is the lower one.
-    """
+    """Return the factor (ppm, at most 1) that cuts each norm to a multiple of the median norm."""
     squares = [norm_squared(payload) for payload in payloads]
-    median = sorted(squares)[(len(squares) - 1) // 2]
+    median = median_square(squares)
+    return [clip_factor(square, median, multiple_ppm) for square in squares]
+
+
+def median_square(squares: Sequence[int]) -> int:
+    """Return the median of squared norms, of an even count the lower one."""
+    return sorted(squares)[(len(squares) - 1) // 2]
+
+
+def clip_factor(square: int, median: int, multiple_ppm: int) -> int:
+    """Return the factor (ppm, at most 1) that cuts a norm to a multiple of the median; both are squares."""
     limit = multiple_ppm**2 * median  # ppm^2 of a squared Q30 norm
-    return [PPM if square == 0 else min(PPM, isqrt(limit // square)) for square in squares]
+    return PPM if square == 0 else min(PPM, isqrt(limit // square))
 
 
 def norm_squared(payload: Payload) -> int:
@@ -91,7 +99,7 @@ def apply(weights: MasterWeights, mean: Int64s, learning_rate_ppm: int) -> Maste
     step = divide_half_even(mean * learning_rate_ppm, PPM << (VALUE_BITS - FRACTION_BITS))
     limits = np.iinfo(np.int32)
     words = np.clip(weights.words.astype(np.int64) + step, limits.min, limits.max).astype(np.int32)
-    return MasterWeights(weights.config, words)
+    return replace(weights, words=words)
 
 
 def _check(entering: Sequence[Weighted], parameters: int) -> None:

@@ -14,7 +14,9 @@ from miners.payload import Payload, compress, shape_of
 from miners.weights import Floats
 from runtime.primitives.hashing import blake2_256
 
-MAGIC = b"ASEF\x01"
+MAGIC = b"ASEF\x02"
+NOTHING = bytes(32)
+"""What an empty error feedback was left by."""
 
 
 class LostMemory(ValueError):
@@ -24,8 +26,12 @@ class LostMemory(ValueError):
 class Compressor:
     """Owns the error feedback, float32 [parameters]; starts at zero."""
 
-    def __init__(self, parameters: TrainingParameters, error: Floats | None = None) -> None:
+    def __init__(
+        self, parameters: TrainingParameters, error: Floats | None = None, left_by: bytes = NOTHING
+    ) -> None:
+        """`left_by` is the digest of the payload that left this error feedback."""
         self._parameters = parameters
+        self.left_by = left_by
         count = parameters_of(parameters.model)
         self.error = np.zeros(count, dtype=np.float32) if error is None else error
         if self.error.shape != (count,) or self.error.dtype != np.float32:
@@ -33,7 +39,11 @@ class Compressor:
 
     def digest(self) -> bytes:
         """Return blake2b-256 of the error feedback as it is now; a commit carries it before compressing."""
-        return blake2_256(self.error.astype("<f4").tobytes())
+        return blake2_256(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return the error feedback as little-endian float32, which is what the digest is of."""
+        return self.error.astype("<f4").tobytes()
 
     def compress(self, delta: Floats, base: bytes) -> Payload:
         """Add a round's delta to the memory, take out what the payload carries, return the payload."""
@@ -43,9 +53,9 @@ class Compressor:
         self.error = total
         return payload
 
-    def save(self, path: Path) -> None:
-        """Write the memory beside its checksum; the file is whole or absent."""
-        body = self.error.astype("<f4").tobytes()
+    def save(self, path: Path, left_by: bytes = NOTHING) -> None:
+        """Write the memory, what left it, and a checksum; the file is whole or absent."""
+        body = left_by + self.to_bytes()
         written = path.with_suffix(".new")
         with written.open("wb") as file:
             file.write(MAGIC + blake2_256(body) + body)
@@ -62,11 +72,11 @@ class Compressor:
         blob = path.read_bytes()
         head, digest, body = blob[: len(MAGIC)], blob[len(MAGIC) : len(MAGIC) + 32], blob[len(MAGIC) + 32 :]
         expected = 4 * parameters_of(parameters.model)
-        if head != MAGIC or len(body) != expected or blake2_256(body) != digest:
+        if head != MAGIC or len(body) != len(NOTHING) + expected or blake2_256(body) != digest:
             raise LostMemory(
                 f"{path} is not a whole error feedback of {expected} bytes; delete it to start anew"
             )
-        error = np.frombuffer(body, dtype="<f4").astype(np.float32)
+        error = np.frombuffer(body, dtype="<f4", offset=len(NOTHING)).astype(np.float32)
         if not np.isfinite(error).all():
             raise LostMemory(f"{path} holds a number that is not finite; delete it to start anew")
-        return cls(parameters, error)
+        return cls(parameters, error, body[: len(NOTHING)])

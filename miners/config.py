@@ -4,7 +4,8 @@
     class Config:
         url: str = "ws://127.0.0.1:9944"  # node to talk to           becomes --url, with this very help text
 
-A field's trailing comment is its help, and the program's module docstring heads it.
+A field's trailing comment is its help, and the program's module docstring heads it. A field with the metadata
+`POSITIONAL` has no flag; `from_` is --from; the module `model_import` is `assay model import`.
 """
 
 import argparse
@@ -23,6 +24,8 @@ C = TypeVar("C")
 
 USAGE_ERROR = 2
 """Exit code of a wrong command line."""
+POSITIONAL = {"positional": True}
+"""Metadata of a field that is given by its place, without a flag."""
 
 
 def start(room: str, arguments: Sequence[str]) -> int:
@@ -53,7 +56,7 @@ def parser_of(config: type[Any]) -> argparse.ArgumentParser:
     module = sys.modules[config.__module__]
     name = module.__spec__.name if module.__spec__ else Path(module.__file__ or "program").stem
     parser = _OneLineParser(
-        prog=f"assay {name.rpartition('.')[2]}",
+        prog=f"assay {name.rpartition('.')[2].replace('_', ' ')}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -71,17 +74,20 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _add_flag(parser: argparse.ArgumentParser, one: "Field[Any]", hint: Any, text: str) -> None:
-    flag = f"--{one.name.replace('_', '-')}"
+    flag = f"--{one.name.rstrip('_').replace('_', '-')}"
     default = one.default_factory() if one.default_factory is not MISSING else one.default
     required = default is MISSING
     help_text = text.replace("%", "%%")
+    if one.metadata == POSITIONAL:
+        parser.add_argument(one.name, type=_kind(hint), metavar=METAVARS[_kind(hint)], help=help_text)
+        return
     if hint is bool:
         action: Any = argparse.BooleanOptionalAction if default else "store_true"
-        parser.add_argument(flag, action=action, default=default, help=help_text)
+        parser.add_argument(flag, action=action, default=default, help=help_text, dest=one.name)
         return
     if not required and default is not None:
         help_text = f"{help_text} [{default}]".lstrip()
-    options: dict[str, Any] = {"required": required, "help": help_text}
+    options: dict[str, Any] = {"required": required, "help": help_text, "dest": one.name}
     if not required:
         options["default"] = default
     if get_origin(hint) is Literal:
@@ -126,7 +132,15 @@ def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _comments(config: type[Any]) -> dict[str, str]:
-    """Return the trailing comment of each field's line; none when the source is not at hand."""
+    """Return the trailing comment of each field's line, a base's unless the class has its own."""
+    found: dict[str, str] = {}
+    for each in reversed(config.__mro__[:-1]):
+        found |= _comments_in(each)
+    return found
+
+
+def _comments_in(config: type[Any]) -> dict[str, str]:
+    """Return those of the class alone; none when the source is not at hand."""
     try:
         lines = iter(inspect.getsource(config).splitlines(keepends=True))
     except OSError:

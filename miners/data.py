@@ -30,7 +30,7 @@ SHARD_BYTES = 65_536
 MAX_SHARDS = 65_536
 """4 GiB of text; bounds what a hostile manifest can make a reader hold."""
 MAX_MANIFEST_BYTES = 36 * MAX_SHARDS + 64
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 MAX_CORPUS_BYTES = 1 << 30
 """A provider refuses to read more than this from a directory."""
 HELD_OUT_ONE_IN = 16
@@ -55,11 +55,15 @@ class Shard:
 
 @struct("assay::Manifest")
 class Manifest:
-    """The list of a data set's shards; its root names the data set on the chain."""
+    """The list of a data set's shards; its root names the data set on the chain.
+
+    A subnet that trains an adapter finds here which model it belongs to.
+    """
 
     version: u8
     train: Annotated[list[Shard], Bounded(MAX_SHARDS)]
     held_out: Annotated[list[Shard], Bounded(MAX_SHARDS)]
+    base: Hash | None = None  # model_root
 
     def encode(self) -> bytes:
         """Return the SCALE bytes, which are served as a blob."""
@@ -114,8 +118,10 @@ def standard_library() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
-def build_corpus(root: Path) -> Corpus:
+def build_corpus(root: Path, base: Hash | None = None) -> Corpus:
     """Cut the Python files below a directory into shards; the same files give the same manifest.
+
+    `base` is the root of the model that an adapter belongs to.
 
     Raises: UnusableCorpus when there is nothing to read or too much.
     """
@@ -130,7 +136,7 @@ def build_corpus(root: Path) -> Corpus:
         raise UnusableCorpus(f"{root} holds no Python source files")
     train, held_out = (_cut(b"".join(split[part])) for part in (False, True))
     manifest = Manifest(
-        MANIFEST_VERSION, [_shard(text) for text in train], [_shard(text) for text in held_out]
+        MANIFEST_VERSION, [_shard(text) for text in train], [_shard(text) for text in held_out], base
     )
     return Corpus(manifest, {blake2_256(text): text for text in (*train, *held_out)})
 

@@ -27,12 +27,14 @@ class Handover:
         blobs: BlobClient,
         promises: Promises,
         judges: Callable[[], Awaitable[Sequence[Source]]],
+        receipts: Callable[[bytes], str | None],
         serving: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """`judges` tells who is given a copy, `serving` what of the payload is shown to others."""
+        """`judges` tells who is given a copy, `receipts` what is signed about it, `serving` what is shown."""
         self._blobs = blobs
         self._promises = promises
         self._judges = judges
+        self._receipts = receipts
         self._serving = serving
         self._targets: Sequence[Source] = ()
         self._is_due = asyncio.Event()
@@ -68,7 +70,7 @@ class Handover:
 
     async def _give(self, promise: Promise, blob: bytes) -> None:
         targets, digest = self._targets or await self._judges(), bytes.fromhex(promise.digest)
-        kept = await hand_over(self._blobs, targets, digest, self._serving(blob))
+        kept = await hand_over(self._blobs, targets, digest, self._serving(blob), self._receipts(digest))
         log.info("round %05d | %d of %d judges keep a copy", promise.round, kept, len(targets))
 
 
@@ -77,11 +79,12 @@ async def hand_over(
     judges: Sequence[Source],
     digest: bytes,
     blob: bytes,
+    receipt: str | None,
     seconds: float = HANDOVER_SECONDS,
 ) -> int:
     """Push a payload to every judge and return how many have it on disk."""
     reasons: dict[str, str] = {}
-    pushes = [asyncio.create_task(_push(blobs, each, digest, blob, reasons)) for each in judges]
+    pushes = [asyncio.create_task(_push(blobs, each, digest, blob, receipt, reasons)) for each in judges]
     if not pushes:
         return 0
     try:
@@ -96,12 +99,17 @@ async def hand_over(
 
 
 async def _push(
-    blobs: BlobClient, judge: Source, digest: bytes, blob: bytes, reasons: dict[str, str]
+    blobs: BlobClient,
+    judge: Source,
+    digest: bytes,
+    blob: bytes,
+    receipt: str | None,
+    reasons: dict[str, str],
 ) -> bool:
     """Push until the judge takes it; say no when it never will."""
     while True:
         try:
-            await blobs.push(judge, digest, blob)
+            await blobs.push(judge, digest, blob, receipt)
         except BlobRefused as refused:
             reasons[judge.url] = str(refused)
             if not refused.is_for_now:

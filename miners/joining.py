@@ -10,24 +10,29 @@ import fcntl
 import json
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
 from chain.keys.pair import is_private
+from chain.keys.secret_file import SecretFileError, secret_in
 from chain.telemetry.metrics import MetricsServer
 from miners.blobs.addresses import BadAddress
 from miners.blobs.addresses import check as check_address
 from miners.blobs.client import BlobClient
+from miners.blobs.receipts import Receipts, Witness, ignore
 from miners.blobs.server import Guard, Library, Traffic, serve
 from miners.blobs.signing import Doorman
 from miners.blobs.store import GIB, Quota
+from miners.casebook import Casebook
 from miners.files import write_whole
+from miners.layout import ModelConfig
+from miners.memories import Memories
 from miners.metrics import WorkerMetrics
-from miners.parameters import TrainingParameters
 from miners.replica import Replica
 from miners.roster import Roster
 from miners.shelf import Shelf
@@ -42,8 +47,6 @@ LOCK_FILE = "lock"
 PARTIALS = "partial"
 EVERYWHERE = ("0.0.0.0", "::")
 JUDGE = "judge"
-MAX_SECRET = 512
-"""characters of a secret URI: a phrase of 24 words, derivations and a password"""
 SERVED_TOO_SOON = "ServedTooSoon"
 """Neurons' error for a second announcement within a few blocks."""
 ANNOUNCE_PAUSE_SECONDS = 2.0
@@ -61,8 +64,10 @@ class Workplace:
     chain: Chain
     blobs: BlobClient
     shelf: Shelf
+    memories: Memories  # what only this worker has, for those who audit it
+    receipts: Receipts  # what it has signed about what it serves
+    casebook: Casebook  # what others have signed about what they served
     url: str  # where the shelf is served
-    parameters: TrainingParameters
     replica: Replica
     metrics: WorkerMetrics
 
@@ -75,25 +80,36 @@ async def workplace(
 
     Raises: CannotJoin, SuriError, Unreachable, WrongChain.
     """
-    with claim(role, site.directory) as home:
+    with claim(role, site.directory, resumes=site.resumes) as home:
         async with Chain.connect(url, key, waits=waits) as chain:
             bind(home, chain.genesis_hash, netuid)
-            parameters = await subnet_parameters(chain, netuid)
+            model = await model_of(chain, netuid)
+            ensure_computable(model)
             is_judge = role == JUDGE  # judges keep what enters the model, and take what is handed to them
-            shelf = Shelf(home, Quota(round(site.quota * GIB)))
+            quota = Quota(round(site.quota * GIB))
+            shelf, memories = Shelf(home, quota), Memories(home, quota)
             is_live = await chain.is_live()
-            blobs = BlobClient(signer=chain, partials=home / PARTIALS, public_only=is_live)
-            guard = guard_of(chain, netuid, shelf if is_judge else None)
+            receipts, casebook = Receipts(home, chain, netuid), Casebook(home)
+            blobs = BlobClient(
+                signer=chain, partials=home / PARTIALS, public_only=is_live, witness=casebook.hear
+            )
+            guard = guard_of(chain, netuid, shelf if is_judge else None, casebook.hear)
             metrics = WorkerMetrics(await chain.name(), blobs.traffic, shelf)
             async with (
                 blobs,
-                serving(shelf, site.host, site.port, guard, blobs.traffic) as address,
+                serving(
+                    shelf, site.host, site.port, guard, blobs.traffic, receipts.find, memories
+                ) as address,
                 measured(metrics, site),
             ):
                 announced = site.public_url or address
                 ensure_reachable(announced, is_live=is_live)
-                replica = Replica(chain, blobs, shelf, home, netuid, parameters, mirrors=is_judge)
-                yield Workplace(home, chain, blobs, shelf, announced, parameters, replica, metrics)
+                replica = Replica(chain, blobs, shelf, home, netuid, model, mirrors=is_judge)
+                if replica.applied:
+                    log.info("going on in %s with the model after round %d", home, replica.applied)
+                yield Workplace(
+                    home, chain, blobs, shelf, memories, receipts, casebook, announced, replica, metrics
+                )
 
 
 @asynccontextmanager
@@ -120,9 +136,9 @@ async def measured(metrics: WorkerMetrics, site: Site) -> AsyncIterator[None]:
         await server.close()
 
 
-def guard_of(chain: Chain, netuid: int, shelf: Shelf | None = None) -> Guard:
+def guard_of(chain: Chain, netuid: int, shelf: Shelf | None = None, witness: Witness = ignore) -> Guard:
     """Return how this hotkey's blob server knows its callers; with a shelf it takes payloads."""
-    return Guard(Doorman(chain.genesis_hash, chain.hotkey), Roster(chain, netuid, shelf))
+    return Guard(Doorman(chain.genesis_hash, chain.hotkey), Roster(chain, netuid, shelf), witness)
 
 
 def secret_of(key: str, key_file: Path | None) -> str:
@@ -135,13 +151,9 @@ def secret_of(key: str, key_file: Path | None) -> str:
             log.warning("--key shows its secret in the list of processes: put it into a file for --key-file")
         return key
     try:
-        with key_file.open(encoding="utf-8") as file:
-            text = file.readline(MAX_SECRET + 1).strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise CannotJoin(f"--key-file {key_file} cannot be read ({problem})") from problem
-    if not text or len(text) > MAX_SECRET:
-        raise CannotJoin(f"--key-file {key_file} must hold a secret URI of 1 to {MAX_SECRET} characters")
-    return text
+        return secret_in(key_file)
+    except SecretFileError as problem:
+        raise CannotJoin(f"--key-file: {problem}") from problem
 
 
 def ensure_reachable(url: str, *, is_live: bool) -> None:
@@ -158,11 +170,14 @@ def ensure_reachable(url: str, *, is_live: bool) -> None:
 
 
 @contextmanager
-def claim(role: str, directory: Path | None) -> Iterator[Path]:
+def claim(role: str, directory: Path | None, *, resumes: bool = False) -> Iterator[Path]:
     """Take a directory for this process alone; a temporary one when none is given.
 
-    Raises: CannotJoin.
+    Raises: CannotJoin, also when it `resumes` and there is nothing to go on with.
     """
+    if resumes and (directory is None or not (directory / CHAIN_FILE).is_file()):
+        where = "no --directory is given" if directory is None else f"{directory} holds no work of before"
+        raise CannotJoin(f"nothing to resume: {where}; name the directory of before, or leave --resume out")
     if directory is None:
         with tempfile.TemporaryDirectory(prefix=f"assay-{role}-", ignore_cleanup_errors=True) as temporary:
             yield Path(temporary)
@@ -212,13 +227,19 @@ def _named(found: object) -> str:
 
 @asynccontextmanager
 async def serving(
-    library: Library, host: str, port: int, guard: Guard | None = None, traffic: Traffic | None = None
+    library: Library,
+    host: str,
+    port: int,
+    guard: Guard | None = None,
+    traffic: Traffic | None = None,
+    receipts: Callable[[bytes], str | None] = lambda digest: None,
+    private: Library | None = None,
 ) -> AsyncIterator[str]:
-    """Serve blobs while the block runs.
+    """Serve blobs while the block runs; what is `private` for judges only.
 
     Raises: CannotJoin.
     """
-    server = serve(library, host, port, guard, traffic=traffic)
+    server = serve(library, host, port, guard, traffic=traffic, receipts=receipts, private=private)
     try:
         address = await server.__aenter__()
     except OSError as problem:
@@ -232,8 +253,8 @@ async def serving(
         await server.__aexit__(None, None, None)
 
 
-async def subnet_parameters(chain: Chain, netuid: int) -> TrainingParameters:
-    """Return what everybody in the subnet trains with.
+async def model_of(chain: Chain, netuid: int) -> ModelConfig:
+    """Return the shape of a subnet's model; it never changes.
 
     Raises: CannotJoin.
     """
@@ -241,9 +262,20 @@ async def subnet_parameters(chain: Chain, netuid: int) -> TrainingParameters:
     if not numbers:
         raise CannotJoin(f"subnet {netuid} does not exist on this chain; choose another with --netuid")
     try:
-        return TrainingParameters.from_integers(numbers)
+        return ModelConfig(**{one.name: numbers[one.name] for one in fields(ModelConfig)})
     except (ValueError, KeyError) as problem:
         raise CannotJoin(f"subnet {netuid} cannot be trained by this version: {problem}") from problem
+
+
+def ensure_computable(model: ModelConfig) -> None:
+    """Refuse to work with a model for which a library is missing here.
+
+    Raises: CannotJoin.
+    """
+    if model.lora_rank and find_spec("peft") is None:
+        raise CannotJoin(
+            "this subnet trains adapters, which takes peft: pip install '.[lora]' in the repository"
+        )
 
 
 async def register(chain: Chain, netuid: int, max_price: int) -> int:

@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from chain.client import PHASES, Chain
+from chain.client import PHASES
+from chain.verdicts import Cause
 from miners.blobs.server import Traffic
 from miners.shelf import Shelf
 
@@ -57,8 +58,18 @@ class WorkerMetrics:
             "train_verification_seconds", "Time to fetch, check and measure all updates of a round",
             ["chain"], buckets=VERIFICATION_BUCKETS, registry=self._registry,
         )  # fmt: skip
+        self._rejections = self._counter("train_rejections", "Updates that earned nothing, by cause", "cause")
+        self._verdicts = self._counter(
+            "train_verdicts", "Audits, evidence and challenges about this hotkey", "event"
+        )
+        self._withheld = self._gauge("train_withheld", "1 while a miner earns nothing for a failed audit")
+        self._burnt = self._counter("train_burnt_planck", "Bond and unvested pay of this hotkey, burnt")
+        self._payout = self._gauge("train_last_payout_planck", "Last payout of this hotkey", "role")
         self._speed = self._gauge("miner_tokens_per_second", "Speed of the last training")
         self._step_loss = self._gauge("miner_step_loss", "Mean loss of the last training, nats per token")
+        self._payload = self._gauge("miner_payload_bytes", "Bytes of the last update")
+        self._score = self._gauge("miner_score_ppm", "Weight of the last update in the model; 0: rejected")
+        self._rank = self._gauge("miner_rank", "Place of the last update in its round; 1 is the best")
 
     def round_seen(self, number: int, phase: str) -> None:
         """Note which round is open and where it stands."""
@@ -79,18 +90,45 @@ class WorkerMetrics:
             self._updates.labels(self._chain, "scored" if ppm else "worthless").inc()
         self._updates.labels(self._chain, "unfetched").inc(unfetched)
 
-    def trained(self, tokens: int, seconds: float, loss: float) -> None:
-        """Note a training; loss in nats per token."""
-        self._speed.labels(self._chain).set(tokens / max(seconds, 1e-9))
+    def trained(self, speed: float, loss: float) -> None:
+        """Note a training: tokens per second, and loss in nats per token."""
+        self._speed.labels(self._chain).set(speed)
         self._step_loss.labels(self._chain).set(loss)
 
+    def published(self, size: int) -> None:
+        """Note an update of so many bytes."""
+        self._payload.labels(self._chain).set(size)
+
     def update_ended(self, outcome: str) -> None:
-        """Note what became of this miner's own update: revealed or lost."""
+        """Note what became of this miner's own update: revealed or lost, then accepted or rejected."""
         self._updates.labels(self._chain, outcome).inc()
+
+    def placed(self, ppm: int, rank: int) -> None:
+        """Note how a miner's update did in its round."""
+        self._score.labels(self._chain).set(ppm)
+        self._rank.labels(self._chain).set(rank)
+
+    def rejected(self, cause: Cause) -> None:
+        """Note why an update earned nothing."""
+        self._rejections.labels(self._chain, cause.value).inc()
+
+    def heard(self, event: str) -> None:
+        """Note an audit's step, evidence or a challenge."""
+        self._verdicts.labels(self._chain, event).inc()
+
+    def standing_seen(self, is_withheld: bool) -> None:
+        """Note whether this miner earns nothing until it passes an audit."""
+        self._withheld.labels(self._chain).set(is_withheld)
+
+    def burnt(self, planck: int) -> None:
+        """Note what a verdict or evidence has cost."""
+        if planck:
+            self._burnt.labels(self._chain).inc(planck)
 
     def paid(self, role: str, planck: int) -> None:
         """Note emission."""
         self._emission.labels(self._chain, role).inc(planck)
+        self._payout.labels(self._chain, role).set(planck)
 
     def render(self) -> str:
         """Return the text exposition format, version 0.0.4."""
@@ -101,28 +139,3 @@ class WorkerMetrics:
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(name, words, ["chain", *labels], registry=self._registry)
-
-
-async def follow(chain: Chain, netuid: int, metrics: WorkerMetrics) -> None:
-    """Note the open round and this hotkey's emission at every finalised block, for ever."""
-    paid_until: int | None = None
-    async for head in chain.finalized():
-        current = await chain.round(netuid, at=head)
-        if current is not None:
-            metrics.round_seen(current.number, current.phase)
-        epoch = await chain.query("Incentive.LastEpoch", netuid, at=head)
-        if paid_until is not None and epoch != paid_until:
-            await _note_emission(chain, netuid, epoch, metrics)
-        paid_until = epoch
-
-
-async def _note_emission(chain: Chain, netuid: int, number: int, metrics: WorkerMetrics) -> None:
-    block = await chain.block_at(number)
-    events = await chain.events(block) if block else []
-    for name, values in events:
-        if name == "Incentive.EmissionPaid" and (values["netuid"], values["hotkey"]) == (
-            netuid,
-            chain.address,
-        ):
-            metrics.paid("miner", values["incentive"])
-            metrics.paid("validator", values["dividend"])

@@ -1,5 +1,5 @@
 """The miner: trains on the text the chain assigns, publishes the update, gets paid."""
-# Reads top to bottom: run -> main -> mine_forever -> mine -> prepare -> work.
+# Reads top to bottom: run -> main -> take_part -> mine_forever -> mine -> prepare -> work.
 
 import asyncio
 import logging
@@ -12,26 +12,32 @@ from functools import partial
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
-from miners.attacks import ATTACKS, Attack
+from miners.attacks import ATTACKS, NEVER, TOO_LATE, Attack
 from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobError, StoreFull
+from miners.blobs.receipts import Receipts
 from miners.commands.miner import Config
 from miners.compressor import Compressor, LostMemory
 from miners.config import start
+from miners.crew import Crew, CrewLost, crew
 from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
+from miners.diary import Diary
 from miners.handover import Handover
 from miners.joining import PLANCK, CannotJoin, announce, register, secret_of, workplace
-from miners.metrics import WorkerMetrics, follow
+from miners.memories import MEMORY_ROUNDS, Memories, last_revealed, tidy
 from miners.model import TrainingDiverged, train
-from miners.parameters import TrainingParameters
+from miners.parameters import OutOfRange, TrainingParameters
 from miners.payload import encode, shape_of
 from miners.process import run_until_stopped, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
+from miners.reporter import MINER, reporting
+from miners.seat import ensure_seated
 from miners.shards import ShardClient
 from miners.shelf import RECENT_ROUNDS, Shelf
+from miners.tracking import ensure_installed
 from miners.weights import MasterWeights
 from runtime.primitives.hashing import blake2_256
 
@@ -40,6 +46,8 @@ log = logging.getLogger("miner")
 SALT_SIZE = 32
 """bytes"""
 HONEST = Attack.name
+MOST_HEARD = 8
+"""Payloads of others that a cheat hears of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,70 +60,89 @@ class Bench:
     shards: ShardClient
     replica: Replica
     shelf: Shelf
-    parameters: TrainingParameters
+    memories: Memories
     promises: Promises
+    receipts: Receipts
     handover: Handover
-    metrics: WorkerMetrics
+    diary: Diary
     attack: Attack  # the honest one changes nothing
+    team: Crew | None  # the other processes of this miner, if it has any
 
 
 def run(config: Config) -> int:
     """Work until told to stop, and return the exit code."""
-    return run_until_stopped("miner", main(config), (CannotJoin, NodeFailure, SuriError, OSError))
+    return run_until_stopped("miner", main(config), (CannotJoin, NodeFailure, SuriError, CrewLost, OSError))
 
 
 async def main(config: Config) -> None:
+    """Join, then work until cancelled; of several processes the first one does, and the others help it."""
+    use_device(config.device, config.threads, config.precision)
+    with crew(config.device) as team:
+        if team is not None and team.rank:
+            await asyncio.to_thread(team.help, config.device, config.precision)
+        else:
+            await take_part(config, team)
+
+
+async def take_part(config: Config, team: Crew | None) -> None:
     """Join, then work until cancelled."""
-    use_device(config.device, config.threads)
+    ensure_installed(config.track)
     secret = secret_of(config.key, config.key_file)
-    async with workplace(
-        "miner", config.url, secret, config.netuid, config.site(), waits=config.wait
-    ) as place:
+    async with workplace(MINER, config.url, secret, config.netuid, config.site(), waits=config.wait) as place:
         uid = await register(place.chain, config.netuid, round(config.max_price * PLANCK))
         await announce(place.chain, config.netuid, place.url)
         log.info("uid %d in subnet %d, serving blobs at %s", uid, config.netuid, place.url)
         shards = ShardClient(place.blobs, [], Cache(place.home / "shards"))
         promises, attack = Promises(place.home), ATTACKS[config.cheat]()
         handover = Handover(
-            place.blobs, promises, partial(judges, place.chain, config.netuid), attack.serving
-        )
-        bench = Bench(
-            config, place.chain, place.blobs, shards, place.replica, place.shelf, place.parameters,
-            promises, handover, place.metrics, attack,
+            place.blobs, promises, partial(judges, place.chain, config.netuid), place.receipts.find,
+            attack.serving,
         )  # fmt: skip
-        programs = [mine_forever(bench), handover.follow()]
-        if config.prometheus_port is not None:
-            programs.append(follow(place.chain, config.netuid, place.metrics))
-        await together(*programs)
+        bench = Bench(
+            config, place.chain, place.blobs, shards, place.replica, place.shelf, place.memories, promises,
+            place.receipts, handover, Diary(place.metrics), attack, team,
+        )  # fmt: skip
+        async with reporting(MINER, config, place.chain, bench.diary) as reports:
+            await together(mine_forever(bench), handover.follow(), reports)
 
 
 async def mine_forever(bench: Bench) -> None:
-    """Work on every round; losing one never ends the process."""
+    """Work on every round; losing one never ends the process, but losing the seat does.
+
+    Raises: CannotJoin.
+    """
     async for current in bench.chain.rounds(bench.config.netuid, until="Reveal"):
+        await ensure_seated(bench.chain, bench.config.netuid, bench.diary)
+        bench.diary.begin(current.number)
         try:
             await mine(bench, current)
         except RoundOver as late:
-            bench.metrics.update_ended("lost")
-            log.warning("round %05d | too late: %s", current.number, late)
+            if late.phase != "Void":  # that has its reason on the chain
+                bench.diary.lost(current.number, f"too late: {late}")
         except Diverged as problem:
-            log.error("round %05d | lost: %s; replaying every round from the first", current.number, problem)
+            bench.diary.lost(current.number, problem)
+            log.error("round %05d | starting again from what the chain attests: %s", current.number, problem)
             bench.replica.start_over()
-        except (Refused, BlobError, UnusableCorpus, TrainingDiverged) as problem:
-            bench.metrics.update_ended("lost")
-            log.warning("round %05d | lost: %s", current.number, problem)
+        except (Refused, BlobError, OutOfRange, UnusableCorpus, TrainingDiverged, OSError) as problem:
+            bench.diary.lost(current.number, problem)
+        bench.diary.done(current.number)
 
 
 async def mine(bench: Bench, current: Round) -> None:
     """Train, commit, reveal, serve: one round."""
     chain, netuid, number = bench.chain, bench.config.netuid, current.number
     await settle(bench, number)
+    await tidy(bench.memories, chain, netuid, number)
     committed, found = await chain.commitment(netuid, number), bench.promises.open()
     if committed is None and found is None:
         if PHASES.index(current.phase) > PHASES.index("Train"):
-            return  # we came too late for this one
+            bench.diary.lost(number, f"came when it was in phase {current.phase} already")
+            return
+        if bench.attack.commits == NEVER:
+            return
         found = await prepare(bench, current)
     if found is None or committed not in (None, found[0].commitment(chain.genesis_hash, netuid)):
-        log.warning("round %05d | skipped: committed before, and what opens it is not on this disk", number)
+        bench.diary.lost(number, "committed before, and what opens it is not on this disk")
         return
     promise, blob = found
     if committed is None:
@@ -131,19 +158,27 @@ async def settle(bench: Bench, number: int) -> None:
     promise = found[0]
     if promise.hotkey != bench.chain.hotkey.hex():
         bench.promises.drop()
-    elif await bench.chain.has_revealed(bench.config.netuid, promise.round):
+    elif await _is_revealed(bench, promise):
         await serve_payload(bench, promise, found[1])
         await fulfil(bench)
     elif promise.round != number:
         bench.promises.drop()
 
 
+async def _is_revealed(bench: Bench, promise: Promise) -> bool:
+    """Say whether this very payload was revealed; a receipt for another one would cost the bond."""
+    found = await bench.chain.revealed(bench.config.netuid, promise.round, bench.chain.hotkey)
+    return found is not None and found[0].hex() == promise.digest
+
+
 async def prepare(bench: Bench, current: Round) -> tuple[Promise, bytes]:
     """Train and write down what will open the commitment, before anybody hears of it."""
+    parameters = TrainingParameters.of(current)
     base = await bench.replica.at(current.number, current.base_root)
-    compressor = _memory(bench)
+    compressor = await _memory(bench, current.number, parameters)
+    compressor.error = bench.attack.memory(compressor.error)
     ef_digest = compressor.digest()
-    blob, loss = await work(bench, current, base, compressor)
+    blob, loss = await work(bench, current, parameters, base, compressor)
     promise = Promise(
         round=current.number,
         hotkey=bench.chain.hotkey.hex(),
@@ -161,6 +196,8 @@ async def commit(bench: Bench, promise: Promise) -> None:
     """Put the commitment on chain."""
     chain, netuid = bench.chain, bench.config.netuid
     commitment = promise.commitment(chain.genesis_hash, netuid)
+    if bench.attack.commits == TOO_LATE:
+        await chain.phase_reached(netuid, promise.round, "Reveal")
     try:
         await chain.submit(
             "ModelUpdates.commit", netuid=netuid, round=promise.round, commitment="0x" + commitment.hex()
@@ -175,6 +212,8 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
     """Open the commitment and serve the payload; only then is the error feedback that of the next round."""
     chain, netuid = bench.chain, bench.config.netuid
     await chain.phase_reached(netuid, promise.round, "Reveal")
+    if not bench.attack.reveals:
+        return
     await serve_payload(bench, promise, blob)  # only now may anyone fetch it
     await bench.handover.look()
     try:
@@ -186,7 +225,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
         if not await chain.has_revealed(netuid, promise.round):
             raise
     else:
-        bench.metrics.update_ended("revealed")
+        bench.diary.revealed(promise.round, promise.length)
         log.info(
             "round %05d | update 0x%s… %d B | block #%d",
             promise.round, promise.digest[:8], promise.length, receipt.block.number,
@@ -196,15 +235,22 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
 
 async def fulfil(bench: Bench) -> None:
     """Go on to the next round, while judges are given copies."""
+    found = bench.promises.open()
+    if found is not None:
+        await _keep(bench, found[0].round, found[1])
     await asyncio.to_thread(bench.promises.fulfil)
     bench.handover.begin()
 
 
 async def serve_payload(bench: Bench, promise: Promise, blob: bytes) -> None:
-    """Let everybody fetch the payload."""
+    """Let everybody fetch the payload, with a receipt."""
+    if not bench.attack.serves:
+        return
     digest, served = bytes.fromhex(promise.digest), bench.attack.serving(blob)
     await asyncio.to_thread(bench.shelf.forget_before, promise.round - RECENT_ROUNDS)
     try:
+        await asyncio.to_thread(bench.receipts.forget_before, promise.round - RECENT_ROUNDS)
+        await asyncio.to_thread(bench.receipts.write, promise.round, digest, served)
         await asyncio.to_thread(bench.shelf.of(promise.round).put_as, digest, served)
     except (StoreFull, OSError) as problem:
         log.warning("round %05d | not served from here: %s", promise.round, problem)
@@ -217,42 +263,75 @@ async def judges(chain: Chain, netuid: int) -> list[Source]:
 
 
 async def work(
-    bench: Bench, current: Round, base: MasterWeights, compressor: Compressor
+    bench: Bench,
+    current: Round,
+    parameters: TrainingParameters,
+    base: MasterWeights,
+    compressor: Compressor,
 ) -> tuple[bytes, float]:
     """Return the payload of this round's assignment and the training loss in nats per token."""
     await bench.shards.follow(bench.chain, bench.config.netuid)
     manifest = await bench.shards.manifest(current.data_root)
-    drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, bench.parameters)  # the chain picks
+    drawn = assignment(current.beacon0, bench.chain.hotkey, manifest, parameters)  # the chain picks
     windows = bench.attack.assignment(drawn)
-    span = bench.parameters.model.sequence + 1
-    batches = await bench.shards.batches(windows, bench.parameters.batch_size, span)
+    span = parameters.model.sequence + 1
+    batches = bench.attack.text(await bench.shards.batches(windows, parameters.batch_size, span))
     began = time.monotonic()
-    trained = await asyncio.to_thread(train, base, batches, bench.parameters, bench.config.device)
+    base = await bench.replica.founded(base, manifest.base)
+    doing = train if bench.team is None else bench.team.train
+    device, precision = bench.config.device, bench.config.precision
+    rules = bench.attack.rules(parameters)
+    trained = await asyncio.to_thread(doing, base, batches, rules, device, precision)
     tokens = sum(batch[:, 1:].size for batch in batches)
-    bench.metrics.trained(tokens, time.monotonic() - began, trained.loss)
+    bench.diary.trained(current.number, tokens, time.monotonic() - began, trained.loss)
     delta = bench.attack.training(trained.delta)
     payload = await asyncio.to_thread(compressor.compress, delta, base.root())
-    shape = shape_of(bench.parameters, base.root())
-    return bench.attack.payload(encode(payload), shape, await _heard(bench, current.number)), trained.loss
+    shape = shape_of(parameters, base.root())
+    heard = await _heard(bench, current.number, shape.max_bytes)
+    return bench.attack.payload(encode(payload), shape, heard), trained.loss
 
 
-async def _heard(bench: Bench, number: int) -> list[bytes]:
+async def _heard(bench: Bench, number: int, most: int) -> list[bytes]:
     """Return others' payloads of the round before, for those who cheat with them."""
     if bench.attack.name == HONEST:
         return []
     updates = await bench.chain.updates(bench.config.netuid, number - 1)
     others = [update for update in updates if update.miner != bench.chain.hotkey]
-    return [await bench.replica.blob(update.miner, update.digest) for update in others[:1]]
+    return [await bench.replica.blob(update.miner, update.digest, most) for update in others[:MOST_HEARD]]
 
 
-def _memory(bench: Bench) -> Compressor:
-    """Return the error feedback of the rounds before; a fresh one where it is damaged."""
+async def _memory(bench: Bench, number: int, parameters: TrainingParameters) -> Compressor:
+    """Return the error feedback of the update before, on disk for those who audit; else an empty one."""
     try:
-        return bench.promises.memory(bench.parameters)
+        found = bench.promises.memory(parameters)
     except LostMemory as problem:
-        log.warning("starting with empty error feedback: %s", problem)
-        bench.promises.forget_memory()
-        return bench.promises.memory(bench.parameters)
+        return _empty(bench, parameters, str(problem))
+    if not found.error.any():
+        return found
+    last = await last_revealed(bench.chain, bench.config.netuid, bench.chain.hotkey, number)
+    if last is None:
+        return _empty(bench, parameters, f"nothing was revealed in the {MEMORY_ROUNDS} rounds before")
+    if last[1] != found.left_by:
+        return _empty(bench, parameters, f"this disk holds another than the update of round {last[0]} left")
+    if not await _keep(bench, number, found.to_bytes()):
+        return _empty(bench, parameters, "it cannot be kept for those who audit it")
+    return found
+
+
+def _empty(bench: Bench, parameters: TrainingParameters, reason: str) -> Compressor:
+    log.warning("starting with empty error feedback: %s", reason)
+    bench.promises.forget_memory()
+    return bench.promises.memory(parameters)
+
+
+async def _keep(bench: Bench, number: int, blob: bytes) -> bool:
+    """Keep something for those who audit the round; say whether it is on disk."""
+    try:
+        await asyncio.to_thread(bench.memories.keep, number, blob)
+    except (StoreFull, OSError) as problem:
+        log.error("round %05d | not kept for its audit: %s", number, problem)
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -4,12 +4,19 @@ Plain integers, so that they can be chain storage: the subnet's hyper-parameters
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
+from chain.client import Round
 from miners.layout import ModelConfig
 
 PPM = 1_000_000
 """Parts per million in one."""
+ADAMW, MUON = 0, 1
+"""Inner optimisers."""
+
+
+class OutOfRange(ValueError):
+    """A number that this program cannot work with; says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class TrainingParameters:
     outer_learning_rate_ppm: int = 1_000_000  # factor on the aggregate
     support_floor_ppm: int = 500_000  # least share of all weight that divides one parameter's sum
     norm_clip_ppm: int = 1_000_000  # a payload's norm is cut to this multiple of the median norm
+    inner_optimizer: int = ADAMW  # or MUON
     evaluation_sequences: int = 64  # hidden sequences a judge measures on
     max_payload_bytes: int = 65_536  # a larger blob is refused before it is read
 
@@ -40,19 +48,31 @@ class TrainingParameters:
         for name, (least, most) in BOUNDS.items():
             number = getattr(self, name)
             if not least <= number <= most:
-                raise ValueError(f"{name} is {number}, must be {least} to {most}")
+                raise OutOfRange(f"{name} is {number}, must be {least} to {most}")
         if self.top_k > self.chunk:
-            raise ValueError(f"top_k is {self.top_k}, must be at most chunk ({self.chunk})")
+            raise OutOfRange(f"top_k is {self.top_k}, must be at most chunk ({self.chunk})")
         if self.warmup_steps > self.inner_steps:
-            raise ValueError(
+            raise OutOfRange(
                 f"warmup_steps is {self.warmup_steps}, must be at most inner_steps ({self.inner_steps})"
             )
+
+    def in_round(self, inner_steps: int) -> "TrainingParameters":
+        """Return what holds in a round of so many steps; the learning rate has risen by then."""
+        return replace(self, inner_steps=inner_steps, warmup_steps=min(self.warmup_steps, inner_steps))
+
+    @classmethod
+    def of(cls, current: Round) -> "TrainingParameters":
+        """Return what a round is made of.
+
+        Raises: OutOfRange.
+        """
+        return cls.from_integers(current.parameters).in_round(current.inner_steps)
 
     @classmethod
     def from_integers(cls, numbers: Mapping[str, int]) -> "TrainingParameters":
         """Build from the chain's flat name -> integer map; names that are not ours are left alone.
 
-        Raises: ValueError naming the parameter that is out of range.
+        Raises: OutOfRange; ValueError for a shape that no model can have.
         """
         shape = {one.name: numbers[one.name] for one in fields(ModelConfig) if one.name in numbers}
         ours = {one.name: numbers[one.name] for one in fields(cls) if one.name in numbers}
@@ -77,6 +97,7 @@ BOUNDS = {
     "outer_learning_rate_ppm": (1, 4 * PPM),
     "support_floor_ppm": (0, PPM),
     "norm_clip_ppm": (1, 100 * PPM),
+    "inner_optimizer": (ADAMW, MUON),
     "evaluation_sequences": (1, 65_536),
     "max_payload_bytes": (128, 1 << 30),
 }

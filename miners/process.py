@@ -9,19 +9,32 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from chain.commands.failure import printable
 from chain.connection import Unreachable
+from miners.seat import SeatLost
 
 UNREACHABLE = 3
 """exit code when no node answers"""
+SEAT_LOST = 4
+"""exit code of a worker that must not be started again by itself: it would pay for another seat"""
 COMPUTE_THREADS = 2
 """for training, measuring and files; every further thread that has run torch keeps memory of its own"""
 
 
+class OneLine(logging.Formatter):
+    """Time and message in one line, whatever strangers have put into it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return printable(super().formatMessage(record))
+
+
 def set_up_logging() -> None:
     """Log to standard error: time and message."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    for library in ("aiohttp", "websocket"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
 
 
 def run_until_stopped(
@@ -33,8 +46,14 @@ def run_until_stopped(
         asyncio.run(_until_stopped(program))
     except failures as problem:
         print(f"assay {name}: {' '.join(str(problem).split())}", file=sys.stderr)
-        return UNREACHABLE if isinstance(problem, Unreachable) else 1
+        return _exit_code(problem)
     return 0
+
+
+def _exit_code(problem: Exception) -> int:
+    if isinstance(problem, SeatLost):
+        return SEAT_LOST
+    return UNREACHABLE if isinstance(problem, Unreachable) else 1
 
 
 async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:

@@ -61,7 +61,7 @@ class Promises:
 
     def keep(self, promise: Promise, blob: bytes, after: Compressor) -> None:
         """Write everything a later life of this miner needs to reveal."""
-        after.save(self._home / NEXT_MEMORY_FILE)
+        after.save(self._home / NEXT_MEMORY_FILE, bytes.fromhex(promise.digest))
         self._write(PROMISE_FILE, BLOB_FILE, promise, blob)
 
     def open(self) -> tuple[Promise, bytes] | None:

@@ -21,7 +21,11 @@ from miners.commands.provider import Config
 from miners.config import start
 from miners.data import UnusableCorpus, build_corpus, standard_library
 from miners.joining import CannotJoin, ensure_reachable, guard_of, secret_of, serving
+from miners.models import nodes_of
 from miners.process import run_until_stopped
+from miners.stock import read
+from miners.weights import RefusedWeights
+from runtime.primitives.types import Hash
 
 log = logging.getLogger("provider")
 
@@ -39,7 +43,7 @@ class Publication:
 
 def run(config: Config) -> int:
     """Serve until told to stop, and return the exit code."""
-    failures = (UnusableCorpus, CannotJoin, NodeFailure, SuriError, Refused, OSError)
+    failures = (UnusableCorpus, RefusedWeights, CannotJoin, NodeFailure, SuriError, Refused, OSError)
     return run_until_stopped("provider", main(config), failures)
 
 
@@ -63,13 +67,17 @@ async def main(config: Config) -> None:
 async def publish(config: Config, guard: Guard | None = None) -> AsyncIterator[Publication]:
     """Build the corpus and serve it while the block runs.
 
-    Raises: UnusableCorpus, CannotJoin, OSError.
+    Raises: UnusableCorpus, RefusedWeights, CannotJoin, OSError.
     """
-    corpus = await asyncio.to_thread(build_corpus, config.source or standard_library())
+    base = None if config.base is None else await asyncio.to_thread(read, config.base)
+    source, root = config.source or standard_library(), None if base is None else Hash(base.root())
+    corpus = await asyncio.to_thread(build_corpus, source, root)
     with contextlib.ExitStack() as stack:
         directory = config.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = BlobStore(directory)
         await asyncio.to_thread(store.put_all, (corpus.manifest.encode(), *corpus.shards.values()))
+        if base is not None:
+            await asyncio.to_thread(store.put_all, nodes_of(base))
         async with serving(store, config.host, config.port, guard) as url:
             manifest = corpus.manifest
             size = sum(len(text) for text in corpus.shards.values())

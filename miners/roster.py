@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from chain.client import Chain
 from chain.connection import NodeFailure
+from miners.blobs.receipts import Owed
 from miners.blobs.server import Expected
 from miners.blobs.signing import BadRequest
 from miners.shelf import Shelf
@@ -80,7 +81,8 @@ class Roster:
                 f"{OPEN_ROUNDS} rounds, as far as this judge has heard: reveal it, then try again",
             )  # fmt: skip
         number, length = found
-        return Expected(length, self._shelf.of(number))
+        owed = Owed(self._chain.genesis_hash, self._netuid, number, hotkey)
+        return Expected(length, self._shelf.of(number), owed)
 
     async def _renew(self) -> None:
         try:

@@ -1,7 +1,9 @@
-"""The payloads one worker keeps: what entered the model for good, and what was revealed a few rounds ago.
+"""What one worker keeps: payloads that entered the model, those revealed a few rounds ago, whole models.
 
 blobs/ab/ab12…                  accepted: they are the model's history
 recent/00000007/ab/ab12…        revealed in round 7: gone a few rounds later, unless kept
+models/00000050-9c41…/          the model after round 50, for those who join
+bases/00000000-1e03…/           the model that an adapter belongs to
 
 When the quota is used up, the oldest round of `recent` makes room: what did not enter the model costs a
 worker neither its history nor the newest payloads.
@@ -13,16 +15,17 @@ import threading
 from pathlib import Path
 
 from miners.blobs.store import BlobStore, Quota
+from miners.models import Models
 
 log = logging.getLogger("blobs")
 
-KEPT, RECENT = "blobs", "recent"
+KEPT, RECENT, MODELS, BASES = "blobs", "recent", "models", "bases"
 RECENT_ROUNDS = 8
 """A payload that did not enter is served for so many rounds after its own, to whoever audits the round."""
 
 
 class Shelf:
-    """All payloads of a worker, under one quota."""
+    """All payloads and models of a worker, under one quota."""
 
     def __init__(self, home: Path, quota: Quota | None = None) -> None:
         self._quota = quota or Quota(1 << 62)
@@ -30,6 +33,8 @@ class Shelf:
         self._lock = threading.RLock()  # of those that move and delete; rounds may begin meanwhile
         self._recent = home / RECENT
         self.kept = BlobStore(home / KEPT, self._quota)
+        self.models = Models(home / MODELS, self._quota)
+        self.bases = Models(home / BASES, self._quota)
         self._recent.mkdir(parents=True, exist_ok=True)
         rounds = (path for path in self._recent.iterdir() if path.name.isdecimal())  # not lost+found
         self._rounds = {int(path.name): BlobStore(path, self._quota) for path in rounds}
@@ -46,9 +51,10 @@ class Shelf:
         return self._rounds[number]
 
     def find(self, digest: bytes) -> Path | None:
-        """Return the file of a payload that is here."""
+        """Return the file of a payload, or of a node of a model, that is here."""
         found = (store.find(digest) for store in self._all())
-        return next((path for path in found if path is not None), None)
+        payload = next((path for path in found if path is not None), None)
+        return payload or self.models.find(digest) or self.bases.find(digest)
 
     def get(self, digest: bytes) -> bytes | None:
         """Return a payload, or None when it is not here or damaged."""

@@ -24,6 +24,7 @@ class Site:
     quota: float = 10.0  # GiB of payloads on disk
     prometheus_port: int | None = None  # for metrics; 0 takes a free one, None serves none
     prometheus_external: bool = False  # on all interfaces instead of 127.0.0.1
+    resumes: bool = False  # the directory must hold what an earlier life of this worker left
 
 
 def check_site(site: Site) -> None:

@@ -21,8 +21,13 @@ ONE = 1 << FRACTION_BITS
 IMPORT_LIMIT = 127
 """A model with |w| at or above this is refused, so that what is added to it later has room."""
 LEAF_BYTES = 65_536
+LEAF, INNER = b"\x00", b"\x01"
+"""What a node of the tree begins with, by its kind."""
+HASH_BYTES = 32
 INITIAL_DEVIATION = ONE // 50
 """Standard deviation of the first weights (0.02), the default of Llama configurations."""
+ZERO = "lora_B.weight"
+"""How names of tensors end that begin as zeros: an adapter that has learned nothing changes nothing."""
 UNIFORMS = 4
 """Uniform 16-bit numbers summed into one approximately normal number (Irwin-Hall)."""
 DOUBLED_DEVIATION = 75_674
@@ -42,6 +47,7 @@ class MasterWeights:
 
     config: ModelConfig
     words: Words  # int32 [parameters], Q8.24
+    base: "MasterWeights | None" = None  # what an adapter belongs to; no part of its root
 
     def __post_init__(self) -> None:
         if self.words.dtype != np.int32 or self.words.shape != (parameters_of(self.config),):
@@ -97,7 +103,8 @@ def initial(config: ModelConfig, seed: bytes) -> MasterWeights:
     words = np.empty(parameters_of(config), dtype=np.int32)
     for tensor in layout(config):
         is_norm = len(tensor.shape) == 1
-        words[tensor.span] = ONE if is_norm else _normal(tensor, seed)
+        is_zero = tensor.name.endswith(ZERO)
+        words[tensor.span] = ONE if is_norm else 0 if is_zero else _normal(tensor, seed)
     return MasterWeights(config, words)
 
 
@@ -113,13 +120,23 @@ def merkle_root(leaves: list[bytes]) -> bytes:
     Leaf hash: blake2b-256(0x00 || leaf). Inner hash: blake2b-256(0x01 || left || right). An odd node at the
     end of a level moves up unchanged, which is the tree of RFC 6962.
     """
-    level = [blake2_256(b"\x00" + leaf) for leaf in leaves]
+    level = [blake2_256(LEAF + leaf) for leaf in leaves]
     while len(level) > 1:
         above = [
-            blake2_256(b"\x01" + left + right) for left, right in zip(level[::2], level[1::2], strict=False)
+            blake2_256(INNER + left + right) for left, right in zip(level[::2], level[1::2], strict=False)
         ]
         level = above + level[2 * len(above) :]
     return level[0]
+
+
+def leaves_of(config: ModelConfig) -> int:
+    """Return the number of leaves of a model's tree."""
+    return -(-4 * parameters_of(config) // LEAF_BYTES)
+
+
+def split(leaves: int) -> int:
+    """Return how many of a node's leaves lie below its left child: the largest power of two below all."""
+    return 1 << (leaves - 1).bit_length() - 1
 
 
 def _normal(tensor: Tensor, seed: bytes) -> Words:

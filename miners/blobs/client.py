@@ -29,6 +29,7 @@ from aiohttp import (
 from miners.blobs.addresses import BadAddress, PublicResolver, check
 from miners.blobs.download import Download, Partials
 from miners.blobs.errors import (
+    BlobBusy,
     BlobError,
     BlobMismatch,
     BlobNotServed,
@@ -36,6 +37,8 @@ from miners.blobs.errors import (
     BlobTruncated,
     BlobUnreachable,
 )
+from miners.blobs.receipts import HEADER as RECEIPT
+from miners.blobs.receipts import BadReceipt, Owed, Witness, ignore
 from miners.blobs.server import Traffic
 from miners.blobs.signing import Signer, sign
 
@@ -61,16 +64,22 @@ MUCH = 1 << 20
 """bytes; a download of so many has a line that says how fast it was"""
 REASON_BYTES = 300
 """of a server's refusal that are read"""
+BUSY = (429, 503)
+"""What a server says to one who asks too much at a time."""
 NOT_FOR_US = (401, 403)
 """What a server says to a signature it does not know how to take; it may still serve strangers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a blob may be had; without the server's hotkey a request to it cannot be signed."""
+    """Where a blob may be had; without the server's hotkey a request to it cannot be signed.
+
+    From who owes a receipt, nothing is taken without one.
+    """
 
     url: str
     hotkey: bytes | None = None
+    owed: Owed | None = None
 
 
 class BlobClient:
@@ -83,13 +92,18 @@ class BlobClient:
         partials: Path | None = None,
         public_only: bool = False,
         patience: float = PATIENCE_SECONDS,
+        witness: Witness = ignore,
     ) -> None:
-        """`public_only` refuses addresses of this machine and its networks; live chains want that."""
+        """`public_only` refuses addresses of this machine and its networks; live chains want that.
+
+        `witness` hears the receipts of those who owe them.
+        """
         self._timeout = timeout
         self._signer = signer
         self._partials = Partials(partials)
         self._public_only = public_only
         self._patience = patience
+        self._witness = witness
         self._session: ClientSession | None = None
         self._away: dict[str, float] = {}  # server: until when it is asked last, in time.monotonic()
         self._fetching: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
@@ -127,14 +141,16 @@ class BlobClient:
             late = BlobUnreachable(digest, sources[0].url, f"no answer within {self._timeout:g} s")
             raise _worst([*failures, late]) from problem
 
-    async def push(self, target: Source, digest: bytes, blob: bytes) -> None:
-        """Hand a blob over; when this returns, the server has it on its disk.
+    async def push(self, target: Source, digest: bytes, blob: bytes, receipt: str | None = None) -> None:
+        """Hand a blob over with its miner's receipt; when this returns, the server has it on its disk.
 
         Raises: BlobRefused with the server's reason, BlobUnreachable.
         """
         assert self._signer is not None, "only a hotkey can push"
         assert target.hotkey is not None, "a push is signed for somebody"
         headers = sign(self._signer, target.hotkey, "PUT", _path(digest), digest)
+        if receipt is not None:
+            headers[RECEIPT] = receipt
         try:
             async with asyncio.timeout(self._timeout):
                 check(target.url, self._public_only)
@@ -190,7 +206,7 @@ class BlobClient:
             check(url, self._public_only)
             hotkeys = [source.hotkey, None] if source.hotkey is not None and self._signer else [None]
             for hotkey in hotkeys:
-                if await self._ask(download, url, hotkey, until):
+                if await self._ask(download, url, hotkey, until, source.owed):
                     return
             raise BlobUnreachable(digest, url, "serves neither signed requests nor strangers")
         except TimeoutError as problem:
@@ -198,7 +214,9 @@ class BlobClient:
         except (ClientError, OSError, ValueError) as problem:
             raise BlobUnreachable(digest, url, _named(problem)) from problem
 
-    async def _ask(self, download: Download, url: str, hotkey: bytes | None, until: float | None) -> bool:
+    async def _ask(
+        self, download: Download, url: str, hotkey: bytes | None, until: float | None, owed: Owed | None
+    ) -> bool:
         """Ask once; say no when the server does not take this signature."""
         path = _path(download.digest)
         download.prepare(url)
@@ -213,12 +231,29 @@ class BlobClient:
                 return False
             if response.status == 416 and len(download):  # what we hold is longer than the blob
                 download.reset()
-                return await self._ask(download, url, hotkey, until)
+                return await self._ask(download, url, hotkey, until, owed)
             if response.status not in (200, 206):
-                raise BlobNotServed(download.digest, url, f"answered {response.status}")
+                kind = BlobBusy if response.status in BUSY else BlobNotServed
+                raise kind(download.digest, url, f"answered {response.status}")
+            if owed is not None:
+                self._check_receipt(response.headers.get(RECEIPT), download.digest, url, owed)
             download.begin(url, response.status, response.content_length, response.headers)
             await self._read(download, response, url, until)
         return True
+
+    def _check_receipt(self, text: str | None, digest: bytes, url: str, owed: Owed) -> None:
+        """Refuse bytes whose miner has not signed that they are the blob.
+
+        Raises: BlobNotServed, BlobMismatch.
+        """
+        try:
+            receipt = owed.read(text, digest)
+        except BadReceipt as problem:
+            raise BlobNotServed(digest, url, str(problem)) from problem
+        self._witness(owed, receipt)
+        if receipt.sent != digest:
+            signed = f"its miner signs that the bytes hash to 0x{receipt.sent.hex()[:8]}…"
+            raise BlobMismatch(digest, url, signed)
 
     async def _read(
         self, download: Download, response: ClientResponse, url: str, until: float | None

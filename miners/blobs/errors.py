@@ -19,6 +19,10 @@ class BlobNotServed(BlobUnreachable):
     """The server answered, and not with the blob."""
 
 
+class BlobBusy(BlobNotServed):
+    """The server has it, perhaps, and serves others first."""
+
+
 class BlobOversized(BlobError):
     """The server sends more than may be accepted."""
 

@@ -33,6 +33,9 @@ class Limits:
     signer_transfers: int = 8
     stranger_transfers: int = 8
     address_transfers: int = 2  # of one address that does not sign
+    private_rate: int = 16 * MIB  # per second, what is for judges only, all of them together
+    private_transfers: int = 128  # at once; no subnet has more judges
+    private_signer_transfers: int = 1  # of one judge: nobody keeps the others from what they audit
     queue: int = 256  # signed requests that wait for a transfer to end
     queue_seconds: float = 10.0
     chunk_seconds: float = 10.0  # for a reader to take, or a sender to send, one chunk

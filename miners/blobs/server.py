@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -23,6 +23,8 @@ from aiohttp import web
 from chain.common.http_door import Door, address_of
 from miners.blobs.errors import StoreFull
 from miners.blobs.limits import Limits, Rates, Turns
+from miners.blobs.receipts import HEADER as RECEIPT
+from miners.blobs.receipts import BadReceipt, Owed, Witness, ignore
 from miners.blobs.signing import BadRequest, Claim, Doorman, read
 from miners.blobs.store import BlobStore, Unfinished
 
@@ -53,11 +55,22 @@ class Library(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Desk:
+    """A library, and the turns and rates of those who read from it; one may be for judges only."""
+
+    library: Library
+    turns: Turns
+    rates: Rates
+    is_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """A blob that a server takes: how many bytes it has, and where it goes."""
+    """A blob that a server takes: how many bytes it has, where it goes, and whose receipt comes with it."""
 
     length: int
     store: BlobStore
+    owed: Owed
 
 
 class Callers(Protocol):
@@ -77,10 +90,11 @@ class Callers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """How a server knows its callers."""
+    """How a server knows its callers, and who hears the receipts that come with blobs."""
 
     doorman: Doorman
     callers: Callers
+    witness: Witness = ignore
 
 
 @dataclass(slots=True)
@@ -99,14 +113,19 @@ async def serve(
     guard: Guard | None = None,
     limits: Limits | None = None,
     traffic: Traffic | None = None,
+    receipts: Callable[[bytes], str | None] = lambda digest: None,
+    private: Library | None = None,
 ) -> AsyncIterator[str]:
     """Serve blobs over HTTP; yields the base URL. Port 0 takes a free one; without a guard all are strangers.
+
+    `receipts` tells what a miner has signed about a blob it serves. What is `private` is for judges, by turns
+    and at a rate of its own: it keeps nobody from what is for all.
 
     Raises: OSError when the port is taken.
     """
     limits = limits or Limits()
     with ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="blobs") as disk:
-        server = _Server(library, guard, limits, traffic or Traffic(), disk)
+        server = _Server(library, guard, limits, traffic or Traffic(), disk, receipts, private)
         server.door = Door(server.handle, limits.bounds())
         runner = web.ServerRunner(server.door, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
@@ -126,12 +145,22 @@ class _Server:
     limits: Limits
     traffic: Traffic
     disk: ThreadPoolExecutor
+    receipts: Callable[[bytes], str | None]
+    private: Library | None
     door: Door = field(init=False)
     rates: Rates = field(init=False)
     turns: Turns = field(init=False)
+    desks: list[Desk] = field(init=False)
 
     def __post_init__(self) -> None:
         self.rates, self.turns = Rates(self.limits), Turns(self.limits)
+        self.desks = [Desk(self.library, self.turns, self.rates)]
+        if self.private is not None:
+            few = replace(
+                self.limits, rate=self.limits.private_rate, transfers=self.limits.private_transfers,
+                signer_transfers=self.limits.private_signer_transfers,
+            )  # fmt: skip
+            self.desks.append(Desk(self.private, Turns(few), Rates(few), is_private=True))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -157,12 +186,15 @@ class _Server:
         claim = read(request.headers)
         if request.method == "PUT":
             return await self._take(request, digest, claim)
-        path = self.library.find(digest)
+        found = ((desk, desk.library.find(digest)) for desk in self.desks)
+        desk, path = next(((desk, path) for desk, path in found if path is not None), (None, None))
         signer, stake = await self._caller(request, claim)
-        if path is None:
+        if desk is None or path is None:
             raise BadRequest(404, f"no blob 0x{digest.hex()} here")
-        async with self._turn(request, signer, stake):
-            return await self._send(request, path, signer)
+        if desk.is_private and not stake:
+            raise BadRequest(403, "this is for judges: sign with a hotkey that has a validator permit")
+        async with self._turn(request, desk, signer, stake):
+            return await self._send(request, path, desk, signer, self.receipts(digest))
 
     async def _caller(self, request: web.BaseRequest, claim: Claim | None) -> tuple[bytes | None, int]:
         """Return who asks to read, and what its turn is worth; None is one who is a stranger here.
@@ -180,13 +212,15 @@ class _Server:
         return claim.signer, stake
 
     def _turn(
-        self, request: web.BaseRequest, signer: bytes | None, stake: int
+        self, request: web.BaseRequest, desk: Desk, signer: bytes | None, stake: int
     ) -> AbstractAsyncContextManager[None]:
         if signer is None:
-            return self.turns.stranger(address_of(request.transport))
-        return self.turns.signed(signer, stake)
+            return desk.turns.stranger(address_of(request.transport))
+        return desk.turns.signed(signer, stake)
 
-    async def _send(self, request: web.BaseRequest, path: Path, signer: bytes | None) -> web.StreamResponse:
+    async def _send(
+        self, request: web.BaseRequest, path: Path, desk: Desk, signer: bytes | None, receipt: str | None
+    ) -> web.StreamResponse:
         try:
             file = await self._in_thread(_open, path)
         except OSError as problem:
@@ -196,6 +230,8 @@ class _Server:
             first, after, is_part = _range_of(request, size)
             response = web.StreamResponse(status=206 if is_part else 200, headers=HEADERS)
             response.content_length = after - first
+            if receipt is not None:
+                response.headers[RECEIPT] = receipt
             if is_part:
                 response.headers["Content-Range"] = f"bytes {first}-{after - 1}/{size}"
             await response.prepare(request)
@@ -204,7 +240,7 @@ class _Server:
             file.seek(first)
             try:
                 async with asyncio.timeout(self._seconds(after - first)):
-                    await self._stream(response, file, after - first, signer)
+                    await self._stream(response, file, after - first, desk.rates, signer)
             except (TimeoutError, ConnectionError, OSError) as problem:
                 log.debug("a transfer was cut: %s", problem)
                 response.force_close()
@@ -213,7 +249,7 @@ class _Server:
         return response
 
     async def _stream(
-        self, response: web.StreamResponse, file: BinaryIO, left: int, signer: bytes | None
+        self, response: web.StreamResponse, file: BinaryIO, left: int, rates: Rates, signer: bytes | None
     ) -> None:
         """Send so many bytes of a file, at the rate that the caller may have.
 
@@ -223,7 +259,7 @@ class _Server:
             chunk: bytes = await self._in_thread(file.read, min(CHUNK, left))
             if not chunk:
                 raise OSError("the file has become shorter")
-            await self.rates.take(signer, len(chunk))
+            await rates.take(signer, len(chunk))
             await asyncio.wait_for(response.write(chunk), self.limits.chunk_seconds)
             left -= len(chunk)
             self.traffic.sent += len(chunk)
@@ -244,6 +280,7 @@ class _Server:
         self.guard.doorman.admit(claim, "PUT", request.raw_path, digest)
         self.door.know(request, claim.signer, stake)
         expected = await self.guard.callers.expects(claim.signer, digest)
+        self._check_receipt(request, digest, expected.owed, self.guard.witness)
         if self.library.find(digest) is not None:
             return _stored(request, digest)
         _check_head(request, expected.length)
@@ -260,6 +297,19 @@ class _Server:
                 log.error("a blob could not be written: %s", problem)
                 raise BadRequest(507, "this server's disk cannot be written: push to another") from problem
         return _stored(request, digest)
+
+    def _check_receipt(self, request: web.BaseRequest, digest: bytes, owed: Owed, witness: Witness) -> None:
+        """Refuse a blob whose miner has not signed that it hands over these bytes.
+
+        Raises: BadRequest.
+        """
+        try:
+            receipt = owed.read(request.headers.get(RECEIPT), digest)
+        except BadReceipt as problem:
+            raise BadRequest(400, f"{problem}: sign what you hand over, as docs/blobs.md says") from problem
+        witness(owed, receipt)
+        if receipt.sent != digest:
+            raise BadRequest(422, f"its miner signs that the bytes hash to 0x{receipt.sent.hex()}")
 
     async def _receive(
         self, request: web.BaseRequest, digest: bytes, length: int, unfinished: Unfinished, signer: bytes

@@ -1,6 +1,7 @@
 """Cut the Python standard library's own source into shards, serve them by hash, name their root on chain.
 
 assay provider --port 8100 --url ws://127.0.0.1:9944 --key //Provider
+assay provider --base my-model                      for a subnet that trains an adapter of that model
 
 Whoever reads the shards checks their hashes and need not trust this program.
 """
@@ -16,6 +17,7 @@ class Config:
     """Every knob an operator may turn."""
 
     source: Path | None = None  # directory whose *.py files are the text; the standard library if not given
+    base: Path | None = None  # directory of the model that this subnet's adapter belongs to
     directory: Path | None = None  # where shards are kept; a temporary directory if not given
     host: str = "127.0.0.1"  # address to listen on
     port: int = 8100  # port to listen on; 0 takes a free one
