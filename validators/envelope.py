@@ -28,10 +28,7 @@ class Sealed:
 
     def rows(self) -> list[dict[str, int]]:
         """Return the scores as the chain's call takes them."""
-        return [
-            {"uid": s.uid, "score": s.score, "loss_before": s.loss_before, "loss_after": s.loss_after}
-            for s in self.scores
-        ]
+        return [asdict(score) for score in self.scores]
 
 
 class Envelope:

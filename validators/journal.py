@@ -1,10 +1,14 @@
 """What a judge writes down of every round: one JSON object per line, for people and dashboards."""
 
 import json
+import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from runtime.primitives.commitments import Score
+
+log = logging.getLogger("validator")
 
 JOURNAL_FILE = "rounds.jsonl"
 
@@ -19,8 +23,8 @@ class Journal:
     def round(self, number: int, beacon: bytes, scores: list[Score]) -> None:
         """Note the scores this judge gave."""
         rows = [
-            {"uid": s.uid, "score_ppm": s.score, "loss_before": s.loss_before, "loss_after": s.loss_after}
-            for s in scores
+            {"score_ppm" if name == "score" else name: value for name, value in asdict(each).items()}
+            for each in scores
         ]
         self._write({"event": "scored", "round": number, "beacon": "0x" + beacon.hex(), "scores": rows})
 
@@ -31,6 +35,18 @@ class Journal:
             {"event": "model", "round": number, "root": "0x" + root.hex(), "held_out_loss": round(loss, 6)}
         )
 
+    def audit(self, number: int, uid: int, verdict: str, overlap_ppm: int, fault: str) -> None:
+        """Note what a replay of a miner's round has shown."""
+        self._write(
+            {
+                "event": "audited", "round": number, "uid": uid, "verdict": verdict,
+                "overlap_ppm": overlap_ppm, "fault": fault,
+            }
+        )  # fmt: skip
+
     def _write(self, entry: dict[str, Any]) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as problem:  # nothing but people's view depends on it
+            log.error("round %05d | not written down: %s", entry["round"], problem)

@@ -1,7 +1,8 @@
-"""What a judge keeps for others: every payload that ever entered the model, whoever scored it.
+"""What a judge keeps for others: the last two checkpoints, and every payload that entered the model since.
 
 A round is done when all its accepted payloads lie here. What was revealed and did not enter is deleted a few
-rounds later. No checkpoints exist on the chain yet, so no accepted payload is ever deleted.
+rounds later; what did enter, once a checkpoint after it lies here that is not the newest one. An archive
+keeps all.
 """
 
 import asyncio
@@ -9,10 +10,10 @@ import json
 import logging
 from pathlib import Path
 
-from chain.client import Accepted, Chain
+from chain.client import Accepted, Chain, Lineage
 from miners.blobs.errors import BlobError, StoreFull
 from miners.files import write_whole
-from miners.replica import Replica
+from miners.replica import KEPT_CHECKPOINTS, Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 
 log = logging.getLogger("mirror")
@@ -37,7 +38,8 @@ class Mirror:
         self._netuid = netuid
         self._is_archive = is_archive
         self._begun, self._has_begun = 0, asyncio.Event()
-        self.done, self.missing = self._load()  # the last round looked at; rounds with payloads not here
+        # The last round looked at; rounds with payloads not here; the last round whose payloads were deleted.
+        self.done, self.missing, self.dropped = self._load()
 
     def begin(self, number: int) -> None:
         """Say that a round has begun; looking at those before it must not hold the judge up."""
@@ -52,28 +54,45 @@ class Mirror:
             await self.hold_before(self._begun)
 
     async def hold_before(self, number: int) -> None:
-        """Get what entered in the rounds before this one, and delete what is old and did not enter."""
-        rounds = [*sorted(self.missing), *range(self.done + 1, number)]
+        """Get what entered in the rounds before this one, and delete what nobody needs any more."""
+        checkpoints = sorted(await self._chain.checkpoints(self._netuid))
+        horizon = 0 if self._is_archive else max(checkpoints[: -KEPT_CHECKPOINTS + 1], default=0)
+        self.missing = {each for each in self.missing if each > horizon}
+        rounds = [*sorted(self.missing), *range(max(self.done, horizon) + 1, number)]
         for at, older in enumerate(rounds):
             step = await self._chain.lineage(self._netuid, older)
-            is_held = await self._hold(older, step.accepted if step else [])
+            is_held = step is None or await self._hold(older, step)
             (self.missing.discard if is_held else self.missing.add)(older)
             self.done = max(self.done, older)
             if at % TOLD_ROUNDS == TOLD_ROUNDS - 1:
                 log.info("mirroring: %d of %d rounds looked at", at + 1, len(rounds))
+        if not self._is_archive:
+            await self._drop(horizon)
         await asyncio.to_thread(self._tidy, number)
 
-    async def _hold(self, number: int, accepted: list[Accepted]) -> bool:
-        """Say whether all these payloads are kept here now."""
-        doors = asyncio.Semaphore(AT_ONCE)
-        return all(await asyncio.gather(*(self._hold_one(number, each, doors) for each in accepted)))
+    async def _drop(self, horizon: int) -> None:
+        """Delete what lies before a checkpoint that joiners can have from here."""
+        held = max((each for each in self._shelf.models.rounds if each <= horizon), default=0)
+        for older in range(self.dropped + 1, held + 1):
+            step = await self._chain.lineage(self._netuid, older)
+            for one in step.accepted if step else []:
+                await asyncio.to_thread(self._shelf.kept.remove, one.digest)
+            self.dropped = older
+        await asyncio.to_thread(self._shelf.models.forget_before, held)
 
-    async def _hold_one(self, number: int, one: Accepted, doors: asyncio.Semaphore) -> bool:
+    async def _hold(self, number: int, step: Lineage) -> bool:
+        """Say whether all payloads that entered in a round are kept here now."""
+        doors, most = asyncio.Semaphore(AT_ONCE), step.parameters["max_payload_bytes"]
+        return all(
+            await asyncio.gather(*(self._hold_one(number, each, most, doors) for each in step.accepted))
+        )
+
+    async def _hold_one(self, number: int, one: Accepted, most: int, doors: asyncio.Semaphore) -> bool:
         if self._shelf.kept.find(one.digest) is not None:
             return True
         async with doors:
             try:
-                blob = await self._replica.blob(one.hotkey, one.digest, was_accepted=True)
+                blob = await self._replica.blob(one.hotkey, one.digest, most, was_accepted=True)
                 await asyncio.to_thread(self._shelf.keep, one.digest, blob)
             except (BlobError, StoreFull, OSError) as problem:
                 log.error("round %05d | an accepted payload is not mirrored here: %s", number, problem)
@@ -83,12 +102,15 @@ class Mirror:
     def _tidy(self, number: int) -> None:
         if not self._is_archive:
             self._shelf.forget_before(number - RECENT_ROUNDS)
-        state = {"round": self.done, "missing": sorted(self.missing)}
-        write_whole(self._path, json.dumps(state).encode())
+        state = {"round": self.done, "missing": sorted(self.missing), "dropped": self.dropped}
+        try:
+            write_whole(self._path, json.dumps(state).encode())
+        except OSError as problem:
+            log.error("round %05d | what is mirrored is not written down: %s", number, problem)
 
-    def _load(self) -> tuple[int, set[int]]:
+    def _load(self) -> tuple[int, set[int], int]:
         try:
             found = json.loads(self._path.read_text())
-            return int(found["round"]), {int(each) for each in found["missing"]}
+            return int(found["round"]), {int(each) for each in found["missing"]}, int(found["dropped"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return 0, set()
+            return 0, set(), 0

@@ -1,13 +1,9 @@
-"""From measured losses to integer scores. Floats end here.
-
-With fewer than four payloads the score is the loss drop, cut at zero and shared out to a million; alignment
-with the others' updates comes with the replay audits, which are what makes it safe to pay for.
-"""
+"""From measured losses to what a judge publishes of them. Floats end here."""
 
 import math
 from dataclasses import dataclass
 
-from runtime.primitives.commitments import PPM, Score
+from runtime.primitives.commitments import Score
 
 MICRO = 1_000_000
 """micro-nats per nat"""
@@ -17,25 +13,24 @@ MOST_LOSS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Loss on the hidden batch without and with one payload, in nats per token."""
+    """Losses without and with one payload, in nats per token."""
 
     uid: int
-    before: float
+    before: float  # on the hidden batch
     after: float
+    own_before: float = 0.0  # on text that the miner was assigned; all 0 where it was not measured
+    own_after: float = 0.0
+
+    def entry(self) -> Score:
+        """Return the integers that are published, without alignment and score."""
+        before, after = micro_nats(self.before), micro_nats(self.after)
+        own = micro_nats(self.own_before) - micro_nats(self.own_after)
+        has_own = (self.own_before, self.own_after) != (0.0, 0.0)
+        own_drop = own - (before - after) if has_own else 0
+        return Score(self.uid, 0, before, after, alignment=0, own_drop=own_drop)
 
 
-def score(measured: list[Measured]) -> list[Score]:
-    """Return each payload's share of all loss removed, in ppm, with the raw measurements."""
-    rows = [(one.uid, _micro_nats(one.before), _micro_nats(one.after)) for one in measured]
-    drops = [max(0, before - after) for _, before, after in rows]
-    total = sum(drops)
-    return [
-        Score(uid, drop * PPM // total if total else 0, before, after)
-        for (uid, before, after), drop in zip(rows, drops, strict=True)
-    ]
-
-
-def _micro_nats(nats: float) -> int:
+def micro_nats(nats: float) -> int:
     """Return a loss as an integer; what is not a number counts as the worst."""
     if not math.isfinite(nats):
         return round(MOST_LOSS * MICRO)

@@ -1,5 +1,5 @@
 """The judge: checks the miners' work and scores it, beside the node that secures the chain."""
-# Reads top to bottom: run -> main -> judge_forever -> judge -> seal -> measure -> open_scores -> attest.
+# Reads top to bottom: run -> main -> judge_forever -> judge -> seal -> judged -> open_scores -> attest.
 
 import asyncio
 import logging
@@ -14,23 +14,37 @@ from chain.keys.pair import SuriError
 from miners.blobs.cache import Cache
 from miners.blobs.errors import BlobError, StoreFull
 from miners.config import start
-from miners.data import Manifest, UnusableCorpus, assignment, evaluation, held_out
+from miners.data import Manifest, UnusableCorpus, held_out
 from miners.device import use_device
-from miners.joining import JUDGE, CannotJoin, announce, secret_of, workplace
-from miners.metrics import WorkerMetrics, follow
+from miners.diary import Diary
+from miners.history import History
+from miners.joining import JUDGE, CannotJoin, Workplace, announce, secret_of, workplace
+from miners.memories import SPARE_ROUNDS
 from miners.model import loss
-from miners.parameters import TrainingParameters
+from miners.parameters import OutOfRange, TrainingParameters
+from miners.payload import shape_of
 from miners.process import run_until_stopped, together
 from miners.replica import Diverged, Replica
+from miners.reporter import reporting
+from miners.seat import ensure_seated
 from miners.shards import ShardClient
 from miners.shelf import Shelf
+from miners.tracking import ensure_installed
 from miners.weights import MasterWeights
+from runtime.primitives.commitments import PPM, Score
+from validators.auditor import audit_forever
 from validators.commands.validator import Config
 from validators.envelope import Envelope, Sealed
-from validators.inspection import Candidate, inspect
+from validators.inspection import Candidate, inspect, screened
 from validators.journal import Journal
+from validators.juror import sit_forever
+from validators.measuring import assigned_in, measure, row_of, texts_of
 from validators.mirror import Mirror
-from validators.scoring import Measured, score
+from validators.prosecution import prosecute
+from validators.recent import Recent
+from validators.scorebook import scored
+from validators.scoring import MICRO
+from validators.trail import Rows
 
 log = logging.getLogger("validator")
 
@@ -42,8 +56,11 @@ INCLUSION_BLOCKS = 2
 """Kept back from the window of a phase: a block to get in, a block to learn of it."""
 FETCH_SHARE = 1 / 3
 """Of the window: longest time all payloads together may take to arrive."""
+OWN_SHARE = 0.1
+"""Of the window: longest time that miners' own text may take to arrive; without it the rest is measured."""
 MEASURE_SHARE = 0.8
 """Of the window: what is not measured by then gets no score."""
+NO_PERMIT = "this hotkey has no validator permit; bond more stake on its coldkey, and wait for an epoch"
 RETRY_SECONDS = 1.0
 """between attempts to get an accepted payload"""
 
@@ -57,11 +74,13 @@ class Bench:
     shards: ShardClient
     replica: Replica
     shelf: Shelf
-    parameters: TrainingParameters
     journal: Journal
     envelope: Envelope
     mirror: Mirror
-    metrics: WorkerMetrics
+    history: History
+    recent: Recent
+    rows: Rows
+    diary: Diary
     slot_seconds: float
 
 
@@ -73,6 +92,7 @@ def run(config: Config) -> int:
 async def main(config: Config) -> None:
     """Check that this hotkey may judge, then judge until cancelled."""
     use_device(config.device, config.threads)
+    ensure_installed(config.track)
     secret = secret_of(config.key, config.key_file)
     async with workplace(JUDGE, config.url, secret, config.netuid, config.site(), waits=config.wait) as place:
         chain, home = place.chain, place.home
@@ -85,14 +105,30 @@ async def main(config: Config) -> None:
         shards = ShardClient(place.blobs, [], Cache(home / "shards"))
         journal, envelope, slot = Journal(home), Envelope(home), await chain.slot_seconds()
         mirror = Mirror(chain, place.replica, place.shelf, home, config.netuid, config.blobs == "archive")
+        history = await history_of(place, config.netuid)
         bench = Bench(
-            config, chain, shards, place.replica, place.shelf, place.parameters, journal, envelope,
-            mirror, place.metrics, slot,
+            config, chain, shards, place.replica, place.shelf, journal, envelope, mirror, history,
+            Recent(chain, place.shelf, config.netuid), Rows(chain, config.netuid), Diary(place.metrics), slot,
         )  # fmt: skip
-        programs = [judge_forever(bench), mirror.follow()]
-        if config.prometheus_port is not None:
-            programs.append(follow(chain, config.netuid, place.metrics))
-        await together(*programs)
+        async with reporting(JUDGE, config, chain, bench.diary) as reports:
+            await together(
+                judge_forever(bench),
+                mirror.follow(),
+                history.follow(),
+                audit_forever(place, config.netuid, history, shards, journal, config.device, config.threads),
+                sit_forever(place, config.netuid, history, shards, config.device),
+                prosecute(chain, config.netuid, place.casebook, slot),
+                reports,
+            )
+
+
+async def history_of(place: Workplace, netuid: int) -> History:
+    """Return the models that audits of the last rounds start from."""
+    window = (await place.chain.parameters(netuid)).get("audit_window", 0)
+    return History(
+        place.chain, place.blobs, place.shelf, place.home, netuid, place.replica.weights.config,
+        window + SPARE_ROUNDS + 1,
+    )  # fmt: skip
 
 
 async def ensure_permitted(chain: Chain, netuid: int) -> int:
@@ -106,36 +142,54 @@ async def ensure_permitted(chain: Chain, netuid: int) -> int:
             f"{chain.address} is not registered in subnet {netuid}: run "
             f"`assay register --netuid {netuid} --key YOUR_COLDKEY --hotkey {chain.address}`"
         )
-    if not await chain.query("Incentive.ValidatorPermit", netuid, uid):
+    if not await has_permit(chain, netuid):
         log.warning(
             "uid %d has no validator permit yet: bond stake on its coldkey; it is drawn at an epoch", uid
         )
     return uid
 
 
+async def has_permit(chain: Chain, netuid: int) -> bool:
+    """Say whether this hotkey may score and attest now."""
+    uid = await chain.uid(netuid)
+    return uid is not None and bool(await chain.query("Incentive.ValidatorPermit", netuid, uid))
+
+
 async def judge_forever(bench: Bench) -> None:
-    """Judge every round; losing one never ends the process, and a wrong model is never built on."""
+    """Judge every round; losing one never ends the process, and a wrong model is never built on.
+
+    Raises: CannotJoin when the seat is lost.
+    """
     async for current in bench.chain.rounds(bench.config.netuid, until="Attest"):
+        await ensure_seated(bench.chain, bench.config.netuid, bench.diary)
         bench.mirror.begin(current.number)
+        bench.diary.begin(current.number)
         try:
             await judge(bench, current)
         except RoundOver as late:
-            log.warning("round %05d | too late: %s", current.number, late)
+            if late.phase != "Void":  # that has its reason on the chain
+                bench.diary.failed(current.number, f"too late: {late}")
         except Diverged as problem:
             log.error(
                 "round %05d | THIS JUDGE DISAGREES WITH THE CHAIN and does not score: %s; "
-                "replaying every round from the first", current.number, problem,
+                "starting again from what the chain attests", current.number, problem,
             )  # fmt: skip
+            bench.diary.failed(current.number, problem)
             bench.replica.start_over()
-        except (Refused, BlobError, UnusableCorpus) as problem:
-            log.warning("round %05d | lost: %s", current.number, problem)
+        except (Refused, BlobError, OutOfRange, UnusableCorpus, OSError) as problem:  # a full disk, say
+            bench.diary.failed(current.number, problem)
+        bench.diary.done(current.number)
 
 
 async def judge(bench: Bench, current: Round) -> None:
     """Fetch, check, score, commit, reveal, merge, attest: one round."""
     base = await bench.replica.at(current.number, current.base_root)
+    bench.history.note(current.number, base)
     if not bench.journal.has_model and current.phase == "Train":  # later there is no time to spare
         await _publish(bench, current, current.number - 1, base)
+    if current.phase == "Train":  # what a start has to read back: 64 rounds of rows, three of payloads
+        await bench.rows.before(current.number)
+        await bench.recent.before(current.number)
     sealed = await seal(bench, current.number, base)
     if sealed is not None:
         await open_scores(bench, sealed)
@@ -149,18 +203,21 @@ async def seal(bench: Bench, number: int, base: MasterWeights) -> Sealed | None:
     if committed is not None:
         if kept is not None and kept.commitment(chain.genesis_hash, netuid) == committed:
             return kept
-        log.warning("round %05d | no scores: sealed before, and what opens them is not on this disk", number)
+        bench.diary.failed(number, "no scores: sealed before, and what opens them is not on this disk")
         return None
     try:
         drawn = await chain.phase_reached(netuid, number, "ScoreCommit", lambda it: it.beacon1 is not None)
+        if not await has_permit(chain, netuid):
+            bench.diary.failed(number, f"no scores: {NO_PERMIT}")
+            return None
         sealed = kept or await _scored(bench, drawn, base)
         await _commit(bench, sealed)
     except RoundOver as late:
         _raise_if_ended(late)
-        log.warning("round %05d | no scores: %s", number, late)
+        bench.diary.failed(number, f"no scores: {late}")
         return None
     except (TimeoutError, Refused, UnusableCorpus, BlobError) as problem:
-        log.warning("round %05d | no scores: %s", number, str(problem) or "measuring took too long")
+        bench.diary.failed(number, f"no scores: {str(problem) or 'measuring took too long'}")
         return None
     return sealed
 
@@ -173,16 +230,11 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
     head = await bench.chain.finalized_head()
     began = time.monotonic()
     window = max(1, drawn.deadline - head.number - INCLUSION_BLOCKS) * bench.slot_seconds
-    until = time.monotonic() + MEASURE_SHARE * window
     async with asyncio.timeout(window):
         updates = await bench.chain.updates(bench.config.netuid, drawn.number)
-        others = [update for update in updates if update.miner != bench.chain.hotkey]
-        candidates = await inspect(
-            bench.replica, drawn.number, others, bench.parameters, base, FETCH_SHARE * window
-        )
-        scores = score(await measure(bench, drawn, base, updates, candidates, until))
-    given = [(each.uid, each.score) for each in scores]
-    bench.metrics.updates_verified(time.monotonic() - began, given, len(others) - len(given))
+        scores = await judged(bench, drawn, base, updates, window)
+    others = sum(update.miner != bench.chain.hotkey for update in updates)
+    bench.diary.judged(drawn.number, time.monotonic() - began, scores, others - len(scores))
     sealed = Sealed(
         round=drawn.number,
         hotkey=bench.chain.hotkey.hex(),
@@ -190,19 +242,59 @@ async def _scored(bench: Bench, drawn: Round, base: MasterWeights) -> Sealed:
         beacon=(drawn.beacon1 or b"").hex(),
         scores=scores,
     )
-    for candidate in candidates:
-        if any(each.uid == candidate.uid and each.score for each in scores):
-            await _mirror(bench, drawn.number, candidate.blob)
     await asyncio.to_thread(bench.envelope.keep, sealed)
     return sealed
 
 
-async def _mirror(bench: Bench, number: int, blob: bytes) -> None:
-    """Keep what scored: it must outlive its miner."""
+async def judged(
+    bench: Bench, drawn: Round, base: MasterWeights, updates: list[Update], window: float
+) -> list[Score]:
+    """Return the row to publish; there are `window` seconds for it.
+
+    Raises: BlobError, UnusableCorpus.
+    """
+    until, parameters = time.monotonic() + MEASURE_SHARE * window, TrainingParameters.of(drawn)
+    candidates = await _checked(bench, drawn, base, updates, FETCH_SHARE * window)
+    manifest = await _manifest(bench, drawn)
+    assigned, seconds = assigned_in(drawn, manifest, updates), OWN_SHARE * window
+    texts = await texts_of(bench.shards, drawn, manifest, assigned, seconds)
+    founded = await bench.replica.founded(base, manifest.base)
+    measured = await measure(drawn, founded, candidates, texts, bench.config.device, until)
+    row = await asyncio.to_thread(row_of, measured, candidates, parameters.norm_clip_ppm)
+    hotkeys, earlier = {each.uid: each.miner for each in candidates}, await bench.rows.before(drawn.number)
+    scores = scored(row, hotkeys, earlier, drawn.parameters["ema_ppm"])
+    for each in scores:
+        log.info(
+            "round %05d | uid %d | loss %.4f → %.4f | own text %+.4f | alignment %.3f | score %.1f %%",
+            drawn.number, each.uid, each.loss_before / MICRO, each.loss_after / MICRO, each.own_drop / MICRO,
+            each.alignment / PPM, 100 * each.score / PPM,
+        )  # fmt: skip
+    return scores
+
+
+async def _checked(
+    bench: Bench, drawn: Round, base: MasterWeights, updates: list[Update], seconds: float
+) -> list[Candidate]:
+    """Return what passes the cheap checks, and what does not; what can be read is kept for some rounds."""
+    assert drawn.beacon1 is not None, "waited for"
+    number, parameters = drawn.number, TrainingParameters.of(drawn)
+    others = [update for update in updates if update.miner != bench.chain.hotkey]
+    found = await inspect(bench.replica, number, others, parameters, base, seconds)
+    for candidate in found:
+        if candidate.payload is not None:
+            await _keep(bench, number, candidate.blob)
+    earlier, shape = await bench.recent.before(number), shape_of(parameters, base.root())
+    return await asyncio.to_thread(
+        screened, number, found, earlier, shape, drawn.beacon1, parameters.beta_ppm
+    )
+
+
+async def _keep(bench: Bench, number: int, blob: bytes) -> None:
+    """Keep a payload: what scores must outlive its miner, and later ones are compared with it."""
     try:
         await asyncio.to_thread(bench.shelf.of(number).put, blob)
     except (StoreFull, OSError) as problem:
-        log.error("round %05d | a payload that scores is not mirrored: %s", number, problem)
+        log.error("round %05d | a payload is not kept: %s", number, problem)
 
 
 async def _commit(bench: Bench, sealed: Sealed) -> None:
@@ -230,11 +322,11 @@ async def open_scores(bench: Bench, sealed: Sealed) -> None:
     except RoundOver as late:
         _raise_if_ended(late)
         if not await chain.has_scored(netuid, sealed.round):
-            log.warning("round %05d | scores not revealed in time", sealed.round)
+            bench.diary.failed(sealed.round, "scores not revealed in time")
             return
     except Refused as refused:
         if not await chain.has_scored(netuid, sealed.round):
-            log.warning("round %05d | scores not taken: %s", sealed.round, refused)
+            bench.diary.failed(sealed.round, f"scores not taken: {refused}")
             return
     bench.journal.round(sealed.round, bytes.fromhex(sealed.beacon), sealed.scores)
 
@@ -247,21 +339,20 @@ async def attest(bench: Bench, number: int, base: MasterWeights) -> None:
     publishing = asyncio.ensure_future(_publish(bench, merging, number, after))
     try:
         await _attest(bench, number, after.root())
-        published = await publishing
+        await publishing
     finally:
         publishing.cancel()
-    log.info(
-        "round %05d | %d updates accepted | held-out loss %.4f | model 0x%s…",
-        number, len(merging.accepted), published, after.root().hex()[:8],
-    )  # fmt: skip
 
 
 async def _attest(bench: Bench, number: int, root: bytes) -> None:
-    """Put the root on chain.
+    """Put the root on chain; a judge that has lost its permit has no say.
 
     Raises: Refused.
     """
     netuid = bench.config.netuid
+    if not await has_permit(bench.chain, netuid):
+        bench.diary.failed(number, f"not attested: {NO_PERMIT}")
+        return
     try:
         await bench.chain.submit("Training.attest_root", netuid=netuid, round=number, root=_hex(root))
     except Refused:
@@ -277,7 +368,7 @@ async def _merged(bench: Bench, base: MasterWeights, merging: Round) -> MasterWe
     told = ""
     while True:
         try:
-            return await bench.replica.merged(base, merging.accepted)
+            return await bench.replica.merged(base, merging.accepted, TrainingParameters.of(merging))
         except BlobError as problem:
             if str(problem) != told:
                 log.warning("round %05d | not attested yet, trying again: %s", merging.number, problem)
@@ -286,61 +377,20 @@ async def _merged(bench: Bench, base: MasterWeights, merging: Round) -> MasterWe
         await bench.chain.phase_reached(bench.config.netuid, merging.number, "Attest")
 
 
-async def measure(
-    bench: Bench,
-    drawn: Round,
-    base: MasterWeights,
-    updates: list[Update],
-    candidates: list[Candidate],
-    until: float,
-) -> list[Measured]:
-    """Return the loss before and after each payload on text the second beacon draws: nobody trained on it."""
-    assert drawn.beacon1 is not None, "waited for"
-    manifest = await _manifest(bench, drawn)
-    assigned = [
-        window
-        for update in updates
-        for window in assignment(drawn.beacon0, update.miner, manifest, bench.parameters)
-    ]
-    hidden = evaluation(drawn.beacon1, manifest, bench.parameters, assigned)
-    span = bench.parameters.model.sequence + 1
-    (tokens,) = await bench.shards.batches(hidden, len(hidden), span)  # int64 [sequences, sequence + 1]
-    device = bench.config.device
-    before = await asyncio.to_thread(loss, base, tokens, device)
-    measured = [Measured(each.uid, before, before) for each in candidates if each.payload is None]
-    for candidate in _in_turn(drawn.beacon1, [each for each in candidates if each.payload is not None]):
-        if time.monotonic() > until:
-            log.warning("round %05d | uid %d | no score: no time left", drawn.number, candidate.uid)
-            continue
-        alone = await asyncio.to_thread(candidate.applied_to, base, bench.parameters)
-        after = await asyncio.to_thread(loss, alone, tokens, device)
-        measured.append(Measured(candidate.uid, before, after))
-        log.info(
-            "round %05d | uid %d | loss %.4f → %.4f | %d B",
-            drawn.number, candidate.uid, before, after, len(candidate.blob),
-        )  # fmt: skip
-    return sorted(measured, key=lambda one: one.uid)
-
-
-def _in_turn(beacon: bytes, candidates: list[Candidate]) -> list[Candidate]:
-    """Return the candidates by uid, beginning where the beacon says: nobody is always the last."""
-    start = int.from_bytes(beacon, "little") % max(1, len(candidates))
-    return candidates[start:] + candidates[:start]
-
-
 async def published_loss(bench: Bench, current: Round, weights: MasterWeights) -> float:
     """Return the loss on the public held-out text, in nats per token."""
-    windows = held_out(await _manifest(bench, current), bench.parameters, PUBLISHED_SEQUENCES)
-    (tokens,) = await bench.shards.batches(windows, len(windows), bench.parameters.model.sequence + 1)
-    return await asyncio.to_thread(loss, weights, tokens, bench.config.device)
+    manifest, parameters = await _manifest(bench, current), TrainingParameters.of(current)
+    windows = held_out(manifest, parameters, PUBLISHED_SEQUENCES)
+    (tokens,) = await bench.shards.batches(windows, len(windows), parameters.model.sequence + 1)
+    founded = await bench.replica.founded(weights, manifest.base)
+    return await asyncio.to_thread(loss, founded, tokens, bench.config.device)
 
 
-async def _publish(bench: Bench, current: Round, number: int, weights: MasterWeights) -> float:
+async def _publish(bench: Bench, current: Round, number: int, weights: MasterWeights) -> None:
     """Note how good the model after a round is."""
     published = await published_loss(bench, current, weights)
     bench.journal.model(number, weights.root(), published)
-    bench.metrics.model_measured(published)
-    return published
+    bench.diary.measured(number, published)
 
 
 async def _manifest(bench: Bench, current: Round) -> Manifest:
