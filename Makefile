@@ -11,7 +11,7 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 	venv.create(".venv", clear=True, with_pip=True, symlinks=True)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test clients check fix bench differential market rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
+.PHONY: help setup up test clients check fix bench replays differential market epochs incentives arena gap effort rounds storms finality sim crash fuzz hostile siege hosts transport libp2p soak load clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/\1|\2/' \
@@ -83,8 +83,20 @@ hosts: setup  ## cut and kill four validators on hosts of their own, as root (AR
 epochs: setup  ## time the epoch, and compare random subnets with slow models (ARGS="--compare 100000"; RECORD=1)
 	@$(BIN)/python -m bench.epoch $(if $(RECORD),--json bench/results/epoch.json) $(ARGS)
 
+replays: setup  ## replay 5,000 honest rounds and every cheat, hours (ARGS="--size 50M --device cuda"; RECORD=1)
+	@$(BIN)/python -m bench.replays --honest 5000 --seeds 3 $(if $(RECORD),--json bench/results/replays.json) $(ARGS)
+
 incentives: setup  ## what attacks on a subnet gain, as tables (RECORD=1: into bench/results)
 	@$(BIN)/python -m bench.incentives $(if $(RECORD),--json bench/results/incentives.json) $(ARGS)
+
+arena: setup  ## play every attack on a training subnet (ARGS="--only alie --seeds 1"; RECORD=1: keep)
+	@$(BIN)/python -m bench.arena $(if $(RECORD),--json bench/results/arena.json) $(ARGS)
+
+gap: setup  ## bytes and loss of rounds against synchronous AdamW (ARGS="--device cuda --size 50M"; RECORD=1)
+	@$(BIN)/python -m bench.loss_gap $(if $(RECORD),--json bench/results/loss_gap.json) $(ARGS)
+
+effort: setup  ## is a miner paid for what it does (RECORD=1: into bench/results)
+	@$(BIN)/python -m bench.effort $(if $(RECORD),--json bench/results/effort.json) $(ARGS)
 
 rounds: setup  ## play 20,000 random GRANDPA rounds against the paper (RECORD=1: renew bench/results)
 	@$(BIN)/python -m bench.grandpa_round $(if $(RECORD),--json bench/results/grandpa_round.json) $(ARGS)

@@ -101,7 +101,53 @@ def _pulled(figures: dict[str, Any]) -> str:
     )
 
 
+def _gaps(figures: dict[str, Any]) -> str:
+    """Say what rounds cost in loss and save in bytes, from a warm start and from scratch."""
+    ended = {way: found for way in ("warm", "scratch") if (found := figures[way])["seeds_ended"]}
+    return "; ".join(
+        f"{way}: {found['gap_percent']:+.1f} % at {found['times_fewer_bytes']:,.0f} times fewer"
+        for way, found in ended.items()
+    )
+
+
+def _attacked(figures: dict[str, Any]) -> str:
+    """Say what all attacks of the arena come to."""
+    table = figures["table"]
+    attacked = [each for each in table if each["attack"] != "honest"]
+    met = sum(not each["missed"] for each in attacked)
+    honest, failed = (sum(each[name] for each in table) for name in ("honest_audits", "false_failures"))
+    return (
+        f"{met} of {len(attacked)}, {figures['seeds']} seeds; least kept "
+        f"{min(each['kept'] for each in attacked):.2f}; {failed} of {honest:,} audits of honest miners failed"
+    )
+
+
+def _replayed(figures: dict[str, Any]) -> str:
+    """Say what replays tell apart, and what they cost."""
+    honest, cheats = figures["honest"], figures["cheats"]
+    rounds, passed = (
+        sum(row[name] for kind, row in cheats.items() if not kind.startswith("honest"))
+        for name in ("rounds", "passed")
+    )
+    return (
+        f"{honest['failed']} of {honest['replays']:,}; {passed} of {rounds}; "
+        f"{figures['cost']['rounds_per_audit']} rounds"
+    )
+
+
 ROWS = (
+    Row("loss_gap", "held-out loss and bytes of rounds, against synchronous AdamW (`make gap`)", _gaps),
+    Row(
+        "effort",
+        "rank correlation of a miner's work with its score in a round; over four (`make effort`)",
+        lambda f: f"{f['plain']['score']['mean']:.3f}; {f['plain']['four_rounds']['mean']:.3f}",
+    ),
+    Row("arena", "attacks on a training subnet that stay within what they must (`make arena`)", _attacked),
+    Row(
+        "replays",
+        "replays of honest work that failed, of cheats that passed; cost of one (`make replays`)",
+        _replayed,
+    ),
     *(
         Row(
             "epoch",
