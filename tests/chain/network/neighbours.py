@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chain.env import Clock
+from chain.env import Clock, Rng
 from chain.env_real import RealClock, RealRng
 from chain.keys.pair import Keypair
 from chain.network.discovery.addresses import Address, parse_address
@@ -77,11 +77,12 @@ def made(
     resolve: Resolve = look_up,
     genesis: Hash = GENESIS,
     clock: Clock | None = None,
+    rng: Rng | None = None,
     fruitless: Callable[[], Iterable[str]] = tuple,
 ) -> Neighbour:
     """Return a node that does not run."""
     files, key = files or Files(), key_of(name)
-    clock, rng = clock or RealClock(), RealRng()
+    clock, rng = clock or RealClock(), rng or RealRng()
     transport = TcpTransport(config, key, genesis, rng, clock, SimDisk(files, Life()), resolve)
     network = Network(transport, clock, lambda: replace(STATUS, genesis=genesis))
     discovery = Discovery(

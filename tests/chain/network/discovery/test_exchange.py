@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from chain.common.errors import PeerArgumentError
@@ -12,6 +14,7 @@ from chain.network.messages import STATUS as STATUS_CODEC
 from chain.network.transport.tcp import TcpConfig
 from tests.chain.network.hands import Hands
 from tests.chain.network.neighbours import GENESIS, STATUS, Neighbour, key_of, made, neighbours, until
+from tests.sim.env import SimRng
 
 
 def is_mesh(*nodes: Neighbour) -> bool:
@@ -174,7 +177,8 @@ class Told:
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, ip: str = "127.0.0.1", *, private: bool = True
     ) -> None:
-        self.node = made("a", TcpConfig(port=None, allow_private=private))
+        rng = SimRng(random.Random(1))  # by which no two addresses here share a slot of the book
+        self.node = made("a", TcpConfig(port=None, allow_private=private), rng=rng)
         self.peer = key_of("peer")
         self.id = peer_id(self.peer.public)
         self.said: list[PeerExchange] = []
