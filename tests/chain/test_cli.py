@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from chain.cli import main
+from chain.cli import COMMANDS, PROGRAMS, main
 from chain.commands.failure import of_files
 from runtime.apis import NATIVE
 from runtime.runtime import VERSION
@@ -47,9 +47,19 @@ def ending(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
     return code, captured.err.removesuffix("\n")
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, *PROGRAMS])
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    *group, last = name.split()
+    with pytest.raises(SystemExit):
+        main([*group, "--help"])
+    told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert told.count(last) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        ("model", "assay model: the following arguments are required: VERB. Try `assay model --help`."),
         ("node --bogus", "assay node: unrecognized arguments: --bogus. Try `assay node --help`."),
         ("node --rpc-port 65536", "assay node: argument --rpc-port: '65536' is no port (0 to 65535). Try "
          "`assay node --help`."),

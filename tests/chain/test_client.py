@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -230,3 +230,58 @@ async def test_a_transaction_that_the_pool_has_dropped_is_refused_soon(
             await chain.submit("Training.attest_root", round=1)
         assert refused.value.code == 1010
         assert (await chain.finalized_head()).number < client.RESEND_BLOCKS + 6
+
+
+class Waiting(Forgetful):
+    """A node whose pool keeps what it is given, and whose blocks are empty."""
+
+    pool: ClassVar[list[str]] = []
+
+    def create_signed_extrinsic(self, *_: object, **fields: Any) -> Any:
+        return SimpleNamespace(data=f"0x{fields['nonce']:04x}")
+
+    def rpc_request(self, method: str, asked: list[Any]) -> Any:
+        if method == "author_submitExtrinsic":
+            self.pool.append(asked[0])
+        if method == "system_accountNextIndex":
+            return {"result": len(self.pool)}
+        return super().rpc_request(method if method != "author_submitExtrinsic" else "", asked)
+
+
+async def test_what_is_submitted_at_once_gets_a_nonce_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Waiting)
+    monkeypatch.setattr(client, "POLL_SECONDS", 0.0)
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        calls = ("Training.attest_root", "Verification.report_audit", "Verification.vote_challenge")
+        outcomes = await asyncio.gather(*map(chain.submit, calls), return_exceptions=True)
+    assert [each.name for each in outcomes if isinstance(each, Refused)] == ["Expired"] * 3
+    assert list(dict.fromkeys(Waiting.pool)) == ["0x0000", "0x0001", "0x0002"]
+
+
+class Away(Waiting):
+    """A node that is lost while it is asked to help with a signature, and back many blocks later."""
+
+    is_back: ClassVar[bool] = False
+    signed_at: ClassVar[int] = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+        self.height = 200 if Away.is_back else 0
+
+    def rpc_request(self, method: str, asked: list[Any]) -> Any:
+        if method == "system_accountNextIndex":
+            Away.signed_at = self.height
+            if not Away.is_back:
+                Away.is_back = True
+                raise ConnectionResetError("the node is lost")
+        return super().rpc_request(method, asked)
+
+
+async def test_what_is_signed_when_a_node_is_back_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Away)
+    monkeypatch.setattr(connection, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(client, "POLL_SECONDS", 0.0)
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        with pytest.raises(Refused, match="no block took it"):
+            await chain.submit("Training.attest_root")
+        assert (await chain.finalized_head()).number > Away.signed_at + client.LIFETIME

@@ -169,11 +169,12 @@ def test_a_secret_may_lie_in_a_file(
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "an empty secret URI names no key"),
+        (b"", "{} must begin with a secret URI of 1 to 1024 characters"),
         (b"\xff", "cannot read the secret's file: 'utf-8' codec can't decode"),
-        (b"x" * 1025, "{} must begin with a secret URI of at most 1024 characters"),
+        (b"x" * 1025, "{} must begin with a secret URI of 1 to 1024 characters"),
         (b"{", "{} is cut off: give what `assay key generate --json` has printed"),
-        (b'{"encoded": "x"}', "{} has no secretPhrase: give what `assay key generate --json` has printed"),
+        (b'{"encoded": "x"}', "{} is an export of polkadot.js: give its password with "),
+        (b'{"phrase": "x"}', "{} has no secretPhrase: give what `assay key generate --json` has printed"),
         (b'{"secretPhrase": 1}', "{} has no secretPhrase: give what `assay key generate --json` has printed"),
     ],
 )

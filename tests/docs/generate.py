@@ -23,7 +23,7 @@ from chain.rpc.server import all_methods
 from chain.rpc.subscriptions import BOUND, SUBSCRIBE, UNSUBSCRIBE
 from chain.telemetry.metrics import Metrics, Reading
 from miners.blobs.server import Traffic
-from miners.commands import miner, provider
+from miners.commands import audit_replay, miner, model_export, model_found, model_import, provider
 from miners.config import parser_of
 from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
@@ -33,10 +33,19 @@ from runtime.pallets.subnets.numbers import BOUNDS, Hyperparameters
 from runtime.pallets.training.types import VoidReason
 from runtime.runtime import AssayRuntime
 from tests.e2e import matrix
-from validators.commands import validator
+from validators.commands import audit_scores, validator
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = {"miner": miner.Config, "validator": validator.Config, "provider": provider.Config}
+CONFIGS = {
+    "miner": miner.Config,
+    "validator": validator.Config,
+    "provider": provider.Config,
+    "model export": model_export.Config,
+    "model import": model_import.Config,
+    "model found": model_found.Config,
+    "audit replay": audit_replay.Config,
+    "audit scores": audit_scores.Config,
+}
 ASY = 10**12
 """planck"""
 AMOUNTS = frozenset(
@@ -326,8 +335,38 @@ def _attack(name: str, table: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def arena() -> str:
+    """Return the table of bench/arena.py, as last measured: newcomers / those who are past that."""
+    found = json.loads((ROOT / "bench/results/arena.json").read_text())["figures"]
+    both: dict[str, list[dict[str, Any]]] = {}
+    for line in found["table"]:
+        both.setdefault(line["attack"], []).append(line)
+    head = ("attack", "of", "seeds", "kept", "each, %", "audits failed", "out", "ev, %", "missed")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, stages in both.items():
+        cells = (
+            name,
+            f"{stages[0]['attackers']} of {stages[0]['miners']}",
+            _pair(stages, lambda it: str(len(it["seeds"]))),
+            _pair(stages, lambda it: f"{it['kept']:.2f}"),
+            _pair(stages, lambda it: f"{it['each_percent']:.0f}"),
+            _pair(stages, lambda it: f"{it['audits_failed']} of {it['audits_drawn']}"),
+            _pair(stages, lambda it: f"{it['slashed']} of {it['met']}"),
+            _pair(stages, lambda it: f"{it['ev_percent']:.0f}" if "ev_percent" in it else "-"),
+            "; ".join(sorted({miss for it in stages for miss in it["missed"]})),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _pair(stages: list[dict[str, Any]], of: Callable[[dict[str, Any]], str]) -> str:
+    """Return a figure of both stages, once where it is the same."""
+    return " / ".join(dict.fromkeys(of(each) for each in stages))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "accounts": accounts,
+    "arena": arena,
     "attacks": attacks,
     "channels": channels,
     "clients": matrix.table,

@@ -11,7 +11,7 @@ from miners.metrics import WorkerMetrics
 from miners.shelf import Shelf
 from tests.docs.test_operations import GRAFANA, labels_of, names_in
 
-LABELS = frozenset({"chain", "instance", "phase", "outcome", "direction", "role", "le"})
+LABELS = frozenset({"chain", "instance", "phase", "outcome", "direction", "role", "le", "cause", "event"})
 
 
 def series() -> set[str]:
@@ -37,7 +37,7 @@ def test_every_query_asks_for_series_that_exist() -> None:
     known, asked = series(), list(queries())
     unknown = {where: missing for where, said in asked if (missing := names_in(said) - known - {"e12"})}
     assert unknown == {}
-    assert len(asked) == 19
+    assert len(asked) == 30
 
 
 def test_every_query_uses_labels_that_exist() -> None:
@@ -53,4 +53,4 @@ def test_every_series_is_shown() -> None:
 def test_panels_have_places_of_their_own() -> None:
     panels = json.loads((GRAFANA / "training.json").read_text())["panels"]
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
-    assert len(places) == len({panel["id"] for panel in panels}) == len(panels) == 12
+    assert len(places) == len({panel["id"] for panel in panels}) == len(panels) == 18

@@ -15,6 +15,8 @@ def sample(annotation: Any, rng: random.Random) -> Any:
     match shape_of(annotation):
         case shapes.Integer(size) | shapes.CompactInteger(size):
             return rng.getrandbits(rng.choice((6, 14, 30, 64, 128))) % 256**size
+        case shapes.SignedInteger(size):
+            return rng.randrange(-(256**size) // 2, 256**size // 2)
         case shapes.Boolean():
             return rng.random() < 0.5
         case shapes.Text(limit):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from miners import payload
+from miners.blobs.receipts import BadReceipt
 from miners.blobs.signing import HEADERS, BadRequest, Claim, read
 from miners.compressor import Compressor, LostMemory
 from miners.data import Manifest, Shard, UnusableCorpus, decode_manifest
@@ -18,9 +19,11 @@ from miners.promise import BLOB_FILE, PROMISE_FILE, Promise, Promises
 from miners.weights import RefusedWeights, from_bytes, initial
 from runtime.primitives.commitments import Score
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.receipts import RECEIPT, Receipt
 from runtime.primitives.types import Hash
 from tests.fuzz.engine import Target
 from tests.fuzz.node_targets import JSON_WORDS
+from tests.miners.blobs.people import MINER, owed, receipt
 from validators.envelope import ENVELOPE_FILE, Envelope, Sealed
 
 MODEL = ModelConfig(vocabulary=8, hidden=4, layers=1, heads=1, feed_forward=4, sequence=4)
@@ -33,6 +36,7 @@ def targets() -> list[Target]:
     """Return the targets of this module."""
     return [
         _payload(), _manifest(), _weights(), _memory(), _parameters(), _promise(), _envelope(), _headers(),
+        _receipt(),
     ]  # fmt: skip
 
 
@@ -51,7 +55,7 @@ def _payload() -> Target:
 
 def _manifest() -> Target:
     shards = [Shard(Hash(blake2_256(bytes([at]))), 100 + at) for at in range(5)]
-    made = Manifest(1, shards, shards[:2])
+    made = Manifest(2, shards, shards[:2])
     return Target("miners.manifest", decode_manifest, (UnusableCorpus,), (made.encode(),), Manifest.encode)
 
 
@@ -68,7 +72,7 @@ def _memory() -> Target:
     path = Path(HOME.name) / "memory"
     Compressor(TRAINING).save(path)
     made = path.read_bytes()
-    assert len(made) == 5 + 32 + 4 * parameters_of(MODEL)
+    assert len(made) == 5 + 32 + 32 + 4 * parameters_of(MODEL)
 
     def read(data: bytes) -> Compressor:
         body = data[37:]
@@ -120,7 +124,7 @@ def _promise() -> Target:
 def _envelope() -> Target:
     home = Path(HOME.name)
     text = "00" * 32
-    Envelope(home).keep(Sealed(1, text, text, text, [Score(1, 2, 3, 4)]))
+    Envelope(home).keep(Sealed(1, text, text, text, [Score(1, 2, 3, 4, -5, 6)]))
     seed = (home / ENVELOPE_FILE).read_bytes()
 
     def read(data: bytes) -> Any:
@@ -151,3 +155,19 @@ def _headers() -> Target:
         for at in range(0, 16, 5)
     ]
     return Target("miners.blob_headers", take, (BadRequest,), tuple(write(seed) for seed in seeds), write)
+
+
+def _receipt() -> Target:
+    """A miner's header: only what its hotkey has signed is one."""
+    blob = b"payload"
+    true = receipt(MINER, blob)
+
+    def take(data: bytes) -> Receipt:
+        found = owed(MINER.hotkey).read(data.decode("latin-1"), blake2_256(blob))
+        assert RECEIPT.encode(found).hex() == true, "a receipt that nobody has signed"
+        return found
+
+    def write(found: Receipt) -> bytes:
+        return RECEIPT.encode(found).hex().encode()
+
+    return Target("miners.receipt", take, (BadReceipt,), (true.encode(),), write, quick=800, long=200_000)

@@ -1,12 +1,13 @@
 """Command lines made from dataclasses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from miners.config import parse
+from miners.commands import model_import
+from miners.config import POSITIONAL, parse, parser_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,26 @@ class Required:
     """A program that cannot guess."""
 
     key: str  # whose key
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A program with an argument that has no flag, and a flag that is a word of Python."""
+
+    directory: Path = field(metadata=POSITIONAL)  # what to read
+    from_: int = 1  # where to begin
+    is_loud: bool = False  # say much
+
+
+def test_a_place_and_a_word_of_python() -> None:
+    assert parse(Placed, ["d", "--from", "7", "--is-loud"]) == Placed(Path("d"), 7, True)
+    assert parse(Placed, ["d"]) == Placed(Path("d"))
+    with pytest.raises(SystemExit):
+        parse(Placed, [])
+
+
+def test_a_module_of_two_words_is_a_command_of_two() -> None:
+    assert parser_of(model_import.Config).prog == "assay model import"
 
 
 def test_defaults_need_no_flags() -> None:
@@ -61,7 +82,7 @@ def test_a_wrong_line_is_one_line_and_code_2(
     said = capsys.readouterr()
     assert (end.value.code, said.out) == (2, "")
     end = "" if message.endswith("?") else "."
-    assert said.err == f"assay test_config: {message}{end} Try `assay test_config --help`.\n"
+    assert said.err == f"assay test config: {message}{end} Try `assay test config --help`.\n"
 
 
 def test_a_required_field_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,9 +89,9 @@ def test_a_manifest_round_trips_and_is_named_by_its_hash() -> None:
     [
         (b"", "the manifest does not decode: needs 1 bytes at offset 0, 0 are left"),
         (MANIFEST.encode() + b"\x00", "the manifest does not decode: 1 bytes are left over after the value"),
-        (Manifest(2, [], []).encode(), "the manifest has version 2, this program reads 1"),
-        (Manifest(1, [shard(1, 0)], []).encode(), "a shard claims 0 bytes, must be 1 to 65536"),
-        (Manifest(1, [], [shard(1, 65_537)]).encode(), "a shard claims 65537 bytes, must be 1 to 65536"),
+        (Manifest(3, [], []).encode(), "the manifest has version 3, this program reads 2"),
+        (Manifest(2, [shard(1, 0)], []).encode(), "a shard claims 0 bytes, must be 1 to 65536"),
+        (Manifest(2, [], [shard(1, 65_537)]).encode(), "a shard claims 65537 bytes, must be 1 to 65536"),
         (bytes(3 << 20), "the manifest has 3145728 bytes, at most 2359360 are allowed"),
     ],
 )
@@ -158,4 +158,4 @@ def test_the_public_windows_are_spread_over_the_held_out_text() -> None:
 
 def test_shards_shorter_than_a_sequence_cannot_be_trained_on() -> None:
     with pytest.raises(UnusableCorpus, match="no shard is as long as one sequence of 17 bytes"):
-        assignment(bytes(32), bytes(32), Manifest(1, [shard(1, 16)], []), SMALL)
+        assignment(bytes(32), bytes(32), Manifest(2, [shard(1, 16)], []), SMALL)

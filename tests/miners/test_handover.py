@@ -16,11 +16,12 @@ from miners.compressor import Compressor
 from miners.handover import HANDOVER_SECONDS, Handover, hand_over
 from miners.promise import Promise, Promises
 from runtime.primitives.hashing import blake2_256
-from tests.miners.blobs.people import ALICE, BOB, MINER, Register, guard
+from tests.miners.blobs.people import ALICE, BOB, MINER, Register, guard, receipt
 from tests.miners.test_replica import SMALL
 
 BLOB = b"payload" * 1_000
 DIGEST = blake2_256(BLOB)
+SIGNED = receipt(MINER, BLOB)
 GONE = Source("http://127.0.0.1:1", BOB.hotkey)
 
 
@@ -37,7 +38,7 @@ async def test_every_judge_that_answers_has_a_copy(
             stores.append(store)
             targets.append(Source(url, who.hotkey))
         blobs = await opened.enter_async_context(BlobClient(signer=MINER))
-        assert await hand_over(blobs, targets, DIGEST, BLOB, seconds=2) == 2
+        assert await hand_over(blobs, targets, DIGEST, BLOB, SIGNED, seconds=2) == 2
         assert [store.get(DIGEST) for store in stores] == [BLOB, BLOB]
     (line,) = caplog.messages
     assert line.startswith("a judge has no copy yet: ")
@@ -63,7 +64,7 @@ async def test_a_judge_that_has_not_heard_of_the_reveal_is_asked_again(
         serve(BlobStore(tmp_path), "127.0.0.1", 0, guard(register)) as url,
         BlobClient(signer=MINER) as blobs,
     ):
-        assert await hand_over(blobs, [Source(url, ALICE.hotkey)], DIGEST, BLOB) == 1
+        assert await hand_over(blobs, [Source(url, ALICE.hotkey)], DIGEST, BLOB, SIGNED) == 1
     assert len(asked) == 2
 
 
@@ -75,7 +76,7 @@ async def test_a_judge_that_will_never_take_it_is_asked_once(
         serve(BlobStore(tmp_path), "127.0.0.1", 0, guard(register)) as url,
         BlobClient(signer=MINER) as blobs,
     ):
-        assert await hand_over(blobs, [Source(url, ALICE.hotkey)], DIGEST, BLOB) == 0
+        assert await hand_over(blobs, [Source(url, ALICE.hotkey)], DIGEST, BLOB, SIGNED) == 0
     assert caplog.messages == [
         f"a judge has no copy yet: blob 0x{DIGEST.hex()[:8]}… from {url}: answered 400: "
         "7000 bytes are announced, 7001 were revealed"
@@ -92,7 +93,9 @@ async def test_a_judge_that_is_gone_does_not_hold_up_the_next_payload(tmp_path: 
         serve(store, "127.0.0.1", 0, guard(register)) as url,
         BlobClient(signer=MINER) as blobs,
     ):
-        handover = Handover(blobs, promises, partial(told, [gone, Source(url, ALICE.hotkey)]))
+        signed = {blake2_256(each): receipt(MINER, each) for each in (BLOB, later)}
+        targets = [gone, Source(url, ALICE.hotkey)]
+        handover = Handover(blobs, promises, partial(told, targets), signed.get)
         following = asyncio.create_task(handover.follow())
         for number, blob in enumerate((BLOB, later), start=1):
             promises.keep(promised(number, blob), blob, after)
@@ -117,7 +120,8 @@ async def test_what_a_crash_interrupted_is_handed_over_by_the_next_life(tmp_path
         serve(store, "127.0.0.1", 0, guard(register)) as url,
         BlobClient(signer=MINER) as blobs,
     ):
-        handover = Handover(blobs, Promises(tmp_path), partial(told, [Source(url, ALICE.hotkey)]))
+        targets = [Source(url, ALICE.hotkey)]
+        handover = Handover(blobs, Promises(tmp_path), partial(told, targets), {DIGEST: SIGNED}.get)
         following = asyncio.create_task(handover.follow())
         while promises.due() is not None:
             assert not following.done()
@@ -148,4 +152,4 @@ def promised(number: int, blob: bytes) -> Promise:
 
 async def test_no_judges_need_no_time() -> None:
     async with BlobClient(signer=MINER) as blobs:
-        assert await hand_over(blobs, [], DIGEST, BLOB) == 0
+        assert await hand_over(blobs, [], DIGEST, BLOB, SIGNED) == 0

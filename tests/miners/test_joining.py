@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from miners import joining
 from miners.blobs.store import BlobStore
 from miners.joining import (
     CHAIN_FILE,
     CannotJoin,
     bind,
     claim,
+    ensure_computable,
     ensure_reachable,
     secret_of,
     serving,
 )
+from miners.layout import ModelConfig
 
 
 def test_a_directory_serves_one_process(tmp_path: Path) -> None:
@@ -34,6 +37,21 @@ def test_a_temporary_directory_is_gone_afterwards() -> None:
     with claim("miner", None) as home:
         (home / "file").write_text("")
     assert not home.exists()
+
+
+def test_resuming_needs_something_to_go_on_with(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for where, reason in ((None, "no --directory is given"), (home, f"{home} holds no work of before")):
+        with pytest.raises(CannotJoin) as refused, claim("miner", where, resumes=True):
+            pass
+        assert str(refused.value) == (
+            f"nothing to resume: {reason}; name the directory of before, or leave --resume out"
+        )
+    assert not home.exists()
+    with claim("miner", home) as mine:
+        bind(mine, b"\x01" * 32, 1)
+    with claim("miner", home, resumes=True) as again:
+        assert again == home
 
 
 def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path) -> None:
@@ -73,6 +91,13 @@ def test_an_address_that_nobody_else_reaches_is_not_announced() -> None:
         assert str(refused.value) == f"{why}: say with --public-url where others reach this worker"
 
 
+def test_a_missing_library_is_said_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "find_spec", lambda name: None)
+    ensure_computable(ModelConfig())
+    with pytest.raises(CannotJoin, match=r"which takes peft: pip install '\.\[lora\]' in the repository$"):
+        ensure_computable(ModelConfig(lora_rank=4))
+
+
 def test_a_secret_on_the_command_line_is_said_unless_everybody_knows_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -100,11 +125,13 @@ def test_a_secret_comes_from_the_first_line_of_its_file(tmp_path: Path) -> None:
     path.write_text("//Dave \nanything else\n")
     assert secret_of("//Eve", path) == "//Dave"
     assert secret_of("//Eve", None) == "//Eve"
-    for text in ("", "\n", "x" * 600):
+    path.write_text('{"secretPhrase": "//Ferdie"}')
+    assert secret_of("//Eve", path) == "//Ferdie"
+    for text in ("", "\n", "x" * 1_025):
         path.write_text(text)
-        with pytest.raises(CannotJoin, match="must hold a secret URI of 1 to 512 characters"):
+        with pytest.raises(CannotJoin, match="must begin with a secret URI of 1 to 1024 characters"):
             secret_of("//Eve", path)
     path.write_bytes(b"\xff")
     for missing in (path, tmp_path / "none"):
-        with pytest.raises(CannotJoin, match=f"--key-file {missing} cannot be read"):
+        with pytest.raises(CannotJoin, match="--key-file: cannot read the secret's file: "):
             secret_of("//Eve", missing)

@@ -40,7 +40,7 @@ def test_every_number_has_its_series(tmp_path: Path) -> None:
     metrics.round_seen(7, "Reveal")
     metrics.model_measured(3.5)
     metrics.updates_verified(1.5, [(2, 600_000), (3, 0)], unfetched=1)
-    metrics.trained(tokens=1_000, seconds=2.0, loss=3.25)
+    metrics.trained(speed=500.0, loss=3.25)
     metrics.update_ended("revealed")
     metrics.paid("miner", 40)
     metrics.paid("miner", 2)
@@ -63,6 +63,7 @@ def test_every_number_has_its_series(tmp_path: Path) -> None:
         'train_updates_total{outcome="unfetched"}': 1,
         'train_updates_total{outcome="revealed"}': 1,
         'train_emission_planck_total{role="miner"}': 42,
+        'train_last_payout_planck{role="miner"}': 2,
         'train_verification_seconds_count{chain="Local"}': 1,
         'train_verification_seconds_sum{chain="Local"}': 1.5,
         'miner_tokens_per_second{chain="Local"}': 500,

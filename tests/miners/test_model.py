@@ -1,7 +1,5 @@
 """A real Llama: loads master weights, learns, and does the same twice."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,17 @@ import torch
 from miners.aggregate import aggregate
 from miners.compressor import Compressor
 from miners.layout import ModelConfig, layout
-from miners.model import TrainingDiverged, build, choose_device, flatten, loss, train, use_threads
+from miners.model import (
+    TrainingDiverged,
+    build,
+    choose_device,
+    choose_precision,
+    flatten,
+    loss,
+    train,
+)
 from miners.parameters import TrainingParameters
-from miners.payload import decode, encode, shape_of
+from miners.payload import compress, decode, encode, shape_of
 from miners.weights import initial
 
 SMALL = TrainingParameters(
@@ -24,14 +30,6 @@ SMALL = TrainingParameters(
     top_k=64,
 )
 TEXT = b"def main() -> None:\n    for line in lines:\n        print(line)\n" * 40
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    use_threads(1)
-    yield
-    use_threads(before)
 
 
 def batches(count: int, seed: int) -> list[np.ndarray]:
@@ -94,6 +92,31 @@ def test_a_step_into_nowhere_is_an_error_not_a_payload(monkeypatch: pytest.Monke
     monkeypatch.setattr("miners.model._rate", lambda step, parameters: float("inf"))
     with pytest.raises(TrainingDiverged, match="the weights are not finite after 1 steps"):
         train(weights, batches(1, 1), SMALL)
+
+
+def test_half_the_bits_lead_to_nearly_the_same_place() -> None:
+    weights = initial(SMALL.model, b"assay")
+    exact, rough = (train(weights, batches(8, 1), SMALL, precision=each) for each in ("fp32", "bf16"))
+    shape = shape_of(SMALL, weights.root())
+    kept = [compress(each.delta, shape).indices for each in (exact, rough)]
+    assert len(np.intersect1d(*kept)) >= 0.9 * len(kept[0])
+    assert exact.delta.tobytes() != rough.delta.tobytes()
+    assert abs(exact.loss - rough.loss) < 0.01
+
+
+def test_the_precision_is_that_of_the_device_unless_it_is_said() -> None:
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) is choose_precision("fp32", cpu) is torch.float32
+    assert choose_precision("bf16", cpu) is torch.bfloat16
+    with pytest.raises(ValueError, match="precision is 'fp8', must be one of auto, fp32, bf16"):
+        choose_precision("fp8", cpu)
+
+
+def test_a_large_vocabulary_is_measured_in_smaller_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, tokens = initial(SMALL.model, b"assay"), np.concatenate(batches(5, 3))
+    whole = loss(weights, tokens)
+    monkeypatch.setattr("miners.model.LOGITS_PER_PASS", 256 * 3 * 33)
+    assert abs(loss(weights, tokens) - whole) < 1e-6
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -24,7 +24,7 @@ def promised(blob: bytes) -> Promise:
 
 def trained() -> tuple[bytes, Compressor]:
     """A payload and the error feedback it leaves."""
-    base = genesis_weights(1, SMALL)
+    base = genesis_weights(1, SMALL.model)
     after = Compressor(SMALL)
     after.error[:] = np.float32(0.5)
     return encode(payload(base, 1)), after

@@ -9,6 +9,7 @@ import pytest
 from chain.client import Head
 from chain.connection import Unanswered
 from miners import roster as roster_module
+from miners.blobs.receipts import Owed
 from miners.blobs.server import Expected
 from miners.blobs.signing import BadRequest
 from miners.roster import AGAIN_SECONDS, EAGER_SECONDS, STALE_SECONDS, Roster
@@ -27,6 +28,7 @@ class Ledger:
     current: int = 5
     asked: list[int] = field(default_factory=list)
     looks: int = 0
+    genesis_hash: bytes = bytes(32)
 
     async def callers(self, netuid: int) -> dict[bytes, bool]:
         self.looks += 1
@@ -130,10 +132,11 @@ async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> N
     ledger.rounds = {(5, MINER): (DIGEST, 1_005), (3, MINER): (b"\xee" * 32, 3)}
     ledger.rounds[2, MINER] = (b"\xff" * 32, 2)
     roster = Roster(ledger, 1, shelf := Shelf(tmp_path), clock)  # type: ignore[arg-type]
-    assert await roster.expects(MINER, DIGEST) == Expected(1_005, shelf.of(5))
+    assert await roster.expects(MINER, DIGEST) == Expected(1_005, shelf.of(5), Owed(bytes(32), 1, 5, MINER))
     assert ledger.asked == [5]
     clock.now += AGAIN_SECONDS
-    assert await roster.expects(MINER, b"\xee" * 32) == Expected(3, shelf.of(3))
+    owed = Owed(bytes(32), 1, 3, MINER)
+    assert await roster.expects(MINER, b"\xee" * 32) == Expected(3, shelf.of(3), owed)
     for who, digest in ((JUDGE, DIGEST), (MINER, bytes(32)), (MINER, b"\xff" * 32)):
         clock.now += AGAIN_SECONDS
         with pytest.raises(BadRequest) as refused:

@@ -17,7 +17,7 @@ from runtime.primitives.types import Hash
 
 TEXTS = [bytes(range(100)), bytes(range(100, 200))]
 SHARDS = [Shard(Hash(blake2_256(text)), len(text)) for text in TEXTS]
-MANIFEST = Manifest(1, SHARDS[:1], SHARDS[1:])
+MANIFEST = Manifest(2, SHARDS[:1], SHARDS[1:])
 WINDOWS = [Window(SHARDS[1], 95), Window(SHARDS[0], 0), Window(SHARDS[0], 10)]
 
 

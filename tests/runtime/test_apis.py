@@ -40,6 +40,7 @@ NAMES = [
     "SubnetApi_metagraph", "SubnetApi_neuron", "SubnetApi_weights", "SubnetApi_registration_price",
     "SubnetApi_prune_order", "SubnetApi_pending_commits",
     "SubnetApi_emission_preview", "SubnetApi_check_call",
+    "ModelUpdatesApi_proof", "ModelUpdatesApi_root", "TrainingApi_round", "TrainingApi_lineage",
 ]  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def test_the_version_names_every_api_that_answers() -> None:
     assert dict(zip([api.name for api in SERVED], numbers, strict=True)) == {
         "Core": 5, "Metadata": 2, "TaggedTransactionQueue": 3, "AccountNonceApi": 1,
         "TransactionPaymentApi": 4, "TransactionPaymentCallApi": 3, "BabeApi": 2, "GrandpaApi": 3,
-        "SessionKeys": 1, "SubnetApi": 1,
+        "SessionKeys": 1, "SubnetApi": 1, "ModelUpdatesApi": 1, "TrainingApi": 1,
     }  # fmt: skip
 
 

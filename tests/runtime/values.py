@@ -20,6 +20,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     match shape_of(annotation):
         case shapes.Integer(size) | shapes.CompactInteger(size):
             return st.integers(0, 256**size - 1)
+        case shapes.SignedInteger(size):
+            return st.integers(-(256**size) // 2, 256**size // 2 - 1)
         case shapes.Boolean():
             return st.booleans()
         case shapes.Text(limit):

@@ -8,7 +8,9 @@ from runtime.primitives.commitments import Score
 from validators.envelope import ENVELOPE_FILE, Envelope, Sealed
 
 HOTKEY = b"\x07" * 32
-SEALED = Sealed(5, HOTKEY.hex(), "11" * 32, "22" * 32, [Score(3, 400_000, 5_000_000, 4_900_000)])
+SEALED = Sealed(
+    5, HOTKEY.hex(), "11" * 32, "22" * 32, [Score(3, 400_000, 5_000_000, 4_900_000, 900_000, -1_000)]
+)
 
 
 def test_what_is_kept_is_read_back_by_round_and_hotkey(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from miners.replica import Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 from miners.weights import MasterWeights
 from tests.e2e.process import eventually
-from tests.miners.test_replica import GONE, JUDGE, MINER, SMALL, Ledger, history
+from tests.miners.test_replica import GONE, JUDGE, MINER, NUMBERS, SMALL, Ledger, history
 from validators.mirror import STATE_FILE, Mirror
 
 FIRST_ROUNDS = (1, 2, 4)  # round 3 was void
@@ -39,7 +39,7 @@ class Court:
     async def mirror(self, name: str, shelf: Shelf, *, is_archive: bool = False) -> Mirror:
         blobs = await self.opened.enter_async_context(BlobClient(timeout=5, patience=0.2))
         ledger, home = self.ledger, self.home / name
-        replica = Replica(ledger, blobs, shelf, home, 1, SMALL, mirrors=True)  # type: ignore[arg-type]
+        replica = Replica(ledger, blobs, shelf, home, 1, SMALL.model, mirrors=True)  # type: ignore[arg-type]
         return Mirror(ledger, replica, shelf, home, 1, is_archive)  # type: ignore[arg-type]
 
     async def serves(self, shelf: Shelf) -> None:
@@ -71,7 +71,7 @@ async def test_a_new_judge_and_a_new_miner_catch_up_when_all_miners_have_left(co
     blobs = await court.opened.enter_async_context(BlobClient(timeout=5, patience=0.2))
     home = court.home / "miner"
     home.mkdir()
-    newcomer = Replica(court.ledger, blobs, Shelf(home), home, 1, SMALL)  # type: ignore[arg-type]
+    newcomer = Replica(court.ledger, blobs, Shelf(home), home, 1, SMALL.model)  # type: ignore[arg-type]
     assert (await newcomer.at(5, court.latest.root())).root() == court.latest.root()
 
 
@@ -136,7 +136,9 @@ async def test_a_full_disk_is_said_and_mended(court: Court, caplog: pytest.LogCa
     assert mirror.missing == set()
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"round": "x", "missing": []}', b'{"round": 1}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"round": "x", "missing": []}', b'{"round": 1, "missing": []}']
+)
 async def test_a_damaged_memory_begins_again(court: Court, damage: bytes) -> None:
     shelf = court.shelf("new")
     (court.home / "new" / STATE_FILE).write_bytes(damage)
@@ -144,14 +146,53 @@ async def test_a_damaged_memory_begins_again(court: Court, damage: bytes) -> Non
     await mirror.hold_before(5)
     assert shelf.kept.digests() == court.accepted()
     state = json.loads((court.home / "new" / STATE_FILE).read_text())
-    assert state == {"round": 4, "missing": []}
+    assert state == {"round": 4, "missing": [], "dropped": 0}
 
 
 async def test_a_lost_payload_does_not_stop_the_later_ones(court: Court) -> None:
-    lost = Lineage(b"\x00" * 32, b"\x01" * 32, [Accepted(7, MINER, b"\x11" * 32, 1)])
+    lost = Lineage(b"\x00" * 32, b"\x01" * 32, [Accepted(7, MINER, b"\x11" * 32, 1)], NUMBERS)
     court.ledger.steps[3] = lost
     shelf = court.shelf("new")
     mirror = await court.mirror("new", shelf)
     await mirror.hold_before(5)
     assert (mirror.done, mirror.missing) == (4, {3})
     assert shelf.kept.digests() == court.accepted() - {b"\x11" * 32}
+
+
+async def test_two_checkpoints_and_what_entered_since_are_kept(court: Court) -> None:
+    steps = court.ledger.steps
+    shelf = court.shelf("new")
+    court.ledger.roots = {1: steps[1].new_root, 2: steps[2].new_root}
+    mirror = await court.mirror("new", shelf)
+    replica = mirror._replica
+    await mirror.hold_before(3)
+    assert (shelf.kept.digests(), mirror.dropped) == (
+        {steps[2].accepted[0].digest},
+        0,
+    )  # 1 is too old to fetch
+    assert court.latest is not None
+    court.ledger.roots |= {4: steps[4].new_root}
+    await replica.at(5, court.latest.root())
+    assert shelf.models.rounds == [1, 2, 4]
+    await mirror.hold_before(5)
+    assert (shelf.kept.digests(), mirror.dropped) == ({steps[4].accepted[0].digest}, 2)
+    assert shelf.models.rounds == [2, 4]
+
+
+async def test_nothing_is_deleted_for_a_checkpoint_that_is_not_here(court: Court) -> None:
+    shelf = court.shelf("new")
+    mirror = await court.mirror("new", shelf)
+    await mirror.hold_before(5)
+    court.ledger.roots = {number: step.new_root for number, step in court.ledger.steps.items()}
+    await mirror.hold_before(6)
+    assert (shelf.kept.digests(), mirror.dropped) == (court.accepted(), 0)
+
+
+async def test_an_archive_keeps_all_checkpoints_and_what_led_to_them(court: Court) -> None:
+    shelf = court.shelf("new")
+    court.ledger.roots = {number: step.new_root for number, step in court.ledger.steps.items()}
+    mirror = await court.mirror("new", shelf, is_archive=True)
+    assert court.latest is not None
+    await mirror._replica.at(5, court.latest.root())
+    await mirror.hold_before(5)
+    assert (shelf.kept.digests(), shelf.models.rounds) == (court.accepted(), [1, 2, 4])

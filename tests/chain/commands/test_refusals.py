@@ -32,7 +32,7 @@ ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
             ["register", "--key", "//A", "--hotkey", ALICE[:-1]],
             f"--hotkey {ALICE[:-1]} is no address: ",
         ),
-        (["register", "--key-file", "/no/such"], "--key-file cannot be read: [Errno 2] No such file"),
+        (["register", "--key-file", "/no/such"], "cannot read the secret's file: [Errno 2] No such file"),
         (["stake", "bond", "0", "--key", "//A"], "the amount is 0, must be above 0 ASY"),
         (["stake", "bond", "all", "--key", "//A"], "the amount is all, must be above 0 ASY"),
         (["stake", "unbond", "1e3", "--key", "//A"], "the amount is 1e3, must be 0 to 1000000000 ASY"),
@@ -103,10 +103,10 @@ def test_a_row_in_a_file_is_one_object(text: str, tmp_path: Path, capsys: pytest
     ("text", "more", "code", "said"),
     [
         ("//Alice\nnotes\n", (), 3, "no node answers at ws://127.0.0.1:1 "),
-        ("", (), 2, "--key-file {} must begin with a secret URI"),
+        ("", (), 2, "{} must begin with a secret URI"),
         ('{"secretKeyUri": "//Alice"}', (), 3, "no node answers at ws://127.0.0.1:1 "),
-        ('{"encoded": "x"}', (), 2, "an export has a password: give --password-interactive or"),
-        ('{"encoded": "x"}', ("--password-filename", "{}"), 2, "--key-file {}: "),
+        ('{"encoded": "x"}', (), 2, "{} is an export of polkadot.js: give its password with "),
+        ('{"encoded": "x"}', ("--password-filename", "{}"), 2, "{}: "),
         ("0x" + 64 * "1", ("--password-filename", "{}"), 2, "a password goes with a phrase, not with a seed"),
     ],
 )

@@ -106,7 +106,7 @@ class MemoryRuntime:
                 keys = codec(bytes).decode(argument)
                 pairs = [(keys[:32], b"babe"), (keys[32:], b"gran")]
                 return DECODED_KEYS.encode(pairs if len(keys) == 64 else None)
-            case _ if name.startswith("SubnetApi_"):
+            case _ if name.startswith(("SubnetApi_", "ModelUpdatesApi_", "TrainingApi_")):
                 chain = market()
                 return answer(chain.state, chain.head, name, argument)
             case "Test_bug":

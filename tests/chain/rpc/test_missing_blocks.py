@@ -69,6 +69,10 @@ AT_A_BLOCK: dict[str, list[Any]] = {
     "subnet_pendingCommits": [1],
     "subnet_emissionPreview": [1],
     "subnet_checkCall": [ACCOUNT, "0x0000"],
+    "modelUpdates_generateProof": [0],
+    "modelUpdates_root": [],
+    "training_round": [1, 1],
+    "training_lineage": [1, 1, 9],
 }
 """what comes before the hash of the block"""
 AT_A_HEIGHT = ("archive_v1_hashByHeight", "chain_getBlockHash", "chain_getHead", "grandpa_proveFinality")
@@ -82,7 +86,7 @@ OF_THE_NODE = (
     "system_syncState", "system_version",
 )  # fmt: skip
 OF_AN_ACCOUNT = ("account_nextIndex", "system_accountNextIndex")
-BLOCK_FIRST = {"archive_v1_call": ["Core_version", "0x"]}
+BLOCK_FIRST = {"archive_v1_call": ["Core_version", "0x"], "grandpa_warpProof": []}
 ELSEWHERE = ("author_", "childstate_", "system_add", "system_remove", "system_reset")
 """what writes, or has nothing to do with blocks"""
 

@@ -4,11 +4,16 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from chain.keys.pair import Keypair
+from miners.blobs import receipts
+from miners.blobs.receipts import Owed, Witness
 from miners.blobs.server import Expected, Guard
 from miners.blobs.signing import BadRequest, Doorman
 from miners.blobs.store import BlobStore
+from runtime.primitives.hashing import blake2_256
+from runtime.primitives.receipts import RECEIPT
 
 GENESIS = bytes(range(32))
+NETUID, ROUND = 1, 1
 
 
 @cache
@@ -52,9 +57,20 @@ class Register:
     async def expects(self, hotkey: bytes, digest: bytes) -> Expected:
         if self.store is None or (hotkey, digest) not in self.revealed:
             raise BadRequest(404, "not revealed")
-        return Expected(self.revealed[hotkey, digest], self.store)
+        return Expected(self.revealed[hotkey, digest], self.store, owed(hotkey))
 
 
-def guard(register: Register, receiver: Hotkey = ALICE) -> Guard:
+def owed(hotkey: bytes, number: int = ROUND) -> Owed:
+    """Say whose receipt is due."""
+    return Owed(GENESIS, NETUID, number, hotkey)
+
+
+def receipt(signer: Hotkey, blob: bytes, *, digest: bytes | None = None, number: int = ROUND) -> str:
+    """Return what a miner signs about bytes that it hands out under a digest, as the header has it."""
+    asked = blake2_256(blob) if digest is None else digest
+    return RECEIPT.encode(receipts.sign(signer, NETUID, number, asked, blob)).hex()
+
+
+def guard(register: Register, receiver: Hotkey = ALICE, witness: Witness = receipts.ignore) -> Guard:
     """A guard with a real clock."""
-    return Guard(Doorman(GENESIS, receiver.hotkey), register)
+    return Guard(Doorman(GENESIS, receiver.hotkey), register, witness)

@@ -14,15 +14,30 @@ from chain.common.http_door import address_of
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobRefused
 from miners.blobs.limits import Limits
+from miners.blobs.receipts import HEADER as RECEIPT
+from miners.blobs.receipts import Owed
 from miners.blobs.server import Traffic, serve
 from miners.blobs.signing import NONCE, SIGNED_BY, TIMESTAMP, sign
 from miners.blobs.store import BlobStore, Quota
 from runtime.primitives.hashing import blake2_256
-from tests.miners.blobs.people import ALICE, BOB, EVE, MINER, OTHER, Hotkey, Register, guard
+from runtime.primitives.receipts import Receipt
+from tests.miners.blobs.people import (
+    ALICE,
+    BOB,
+    EVE,
+    MINER,
+    OTHER,
+    Hotkey,
+    Register,
+    guard,
+    owed,
+    receipt,
+)  # fmt: skip
 
 BLOB = bytes(range(256)) * 40
 DIGEST = blake2_256(BLOB)
 PATH = f"/blob/{DIGEST.hex()}"
+SIGNED = receipt(MINER, BLOB)
 
 
 @dataclass
@@ -33,6 +48,7 @@ class Judge:
     store: BlobStore
     register: Register
     traffic: Traffic
+    heard: list[tuple[Owed, Receipt]]
 
     @property
     def port(self) -> int:
@@ -60,7 +76,9 @@ class Judge:
         self, blob: bytes, signer: Hotkey = MINER, path: str = PATH, **changed: str
     ) -> tuple[int, str]:
         """Sign and send a PUT, with some headers changed, and return status and reason."""
-        headers = {**sign(signer, ALICE.hotkey, "PUT", path, bytes.fromhex(path[6:])), **changed}
+        digest = bytes.fromhex(path[6:])
+        signed = sign(signer, ALICE.hotkey, "PUT", path, digest)
+        headers = {**signed, RECEIPT: receipt(signer, BLOB, digest=digest), **changed}
         return await self.send("PUT", path, headers, blob)
 
     async def send(
@@ -86,8 +104,10 @@ async def judging(
     store, traffic = BlobStore(home / "judge", quota), Traffic()
     register = Register(store)
     register.revealed[MINER.hotkey, DIGEST] = len(BLOB)
-    async with serve(store, "127.0.0.1", 0, guard(register), limits, traffic) as url:
-        yield Judge(url, store, register, traffic)
+    heard: list[tuple[Owed, Receipt]] = []
+    known = guard(register, witness=lambda debt, told: heard.append((debt, told)))
+    async with serve(store, "127.0.0.1", 0, known, limits, traffic) as url:
+        yield Judge(url, store, register, traffic, heard)
 
 
 @pytest.fixture
@@ -99,8 +119,8 @@ async def judge(tmp_path: Path) -> AsyncIterator[Judge]:
 async def test_a_miner_hands_its_payload_over(judge: Judge) -> None:
     async with BlobClient(signer=MINER) as blobs:
         target = Source(judge.url, ALICE.hotkey)
-        await blobs.push(target, DIGEST, BLOB)
-        await blobs.push(target, DIGEST, BLOB)  # it is there already
+        await blobs.push(target, DIGEST, BLOB, SIGNED)
+        await blobs.push(target, DIGEST, BLOB, SIGNED)  # it is there already
         assert judge.store.get(DIGEST) == BLOB
         assert await blobs.fetch([target], DIGEST, len(BLOB)) == BLOB
         assert (judge.traffic, blobs.traffic.sent) == (Traffic(len(BLOB), len(BLOB)), 2 * len(BLOB))
@@ -112,7 +132,8 @@ async def test_a_long_blob_is_sent_only_where_it_is_wanted(judge: Judge) -> None
     for signer, is_taken in ((OTHER, False), (MINER, True)):
         async with BlobClient(signer=signer) as blobs:
             try:
-                await blobs.push(Source(judge.url, ALICE.hotkey), blake2_256(long), long)
+                signed = receipt(signer, long)
+                await blobs.push(Source(judge.url, ALICE.hotkey), blake2_256(long), long, signed)
             except BlobRefused:
                 assert not is_taken
         assert judge.traffic.received == (len(long) if is_taken else 0)
@@ -130,8 +151,8 @@ async def test_nothing_is_taken_from_strangers_and_neighbours(judge: Judge) -> N
 
 
 async def test_a_request_works_once_for_one_server_and_one_blob(judge: Judge) -> None:
-    signed = sign(MINER, ALICE.hotkey, "PUT", PATH, DIGEST)
-    for_bob = sign(MINER, BOB.hotkey, "PUT", PATH, DIGEST)
+    signed = {**sign(MINER, ALICE.hotkey, "PUT", PATH, DIGEST), RECEIPT: SIGNED}
+    for_bob = {**sign(MINER, BOB.hotkey, "PUT", PATH, DIGEST), RECEIPT: SIGNED}
     other = f"/blob/{bytes(32).hex()}"
     assert (await judge.send("PUT", PATH, for_bob, BLOB))[0] == 403
     assert (await judge.send("PUT", other, signed, BLOB))[0] == 401
@@ -165,8 +186,57 @@ async def test_wrong_bytes_are_not_kept(
     assert not [path for path in judge.store.path(DIGEST).parents[1].rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no Assay-Receipt came with it"),
+        ("", "Assay-Receipt is not 264 lower-case hex digits"),
+        (SIGNED[:-1], "Assay-Receipt is not 264 lower-case hex digits"),
+        (SIGNED.upper(), "Assay-Receipt is not 264 lower-case hex digits"),
+        (SIGNED[:-1] + "g", "Assay-Receipt is not 264 lower-case hex digits"),
+        (receipt(MINER, BLOB[:-1]), "the receipt is for 0x"),
+        (receipt(OTHER, BLOB), "the receipt is not signed by its miner for round 1"),
+        (receipt(MINER, BLOB, number=2), "the receipt is not signed by its miner for round 1"),
+    ],
+)
+async def test_nothing_is_taken_without_its_miners_receipt(judge: Judge, text: str | None, said: str) -> None:
+    headers = sign(MINER, ALICE.hotkey, "PUT", PATH, DIGEST)
+    status, reason = await judge.send(
+        "PUT", PATH, headers if text is None else {**headers, RECEIPT: text}, BLOB
+    )
+    assert (status, reason[: len(said)]) == (400, said)
+    assert (judge.heard, judge.store.digests(), judge.traffic.received) == ([], set(), 0)
+
+
+async def test_a_receipt_for_other_bytes_is_heard_and_the_blob_refused(judge: Judge) -> None:
+    other = b"other bytes"
+    status, reason = await judge.put(BLOB, **{RECEIPT: receipt(MINER, other, digest=DIGEST)})
+    assert (status, reason) == (422, f"its miner signs that the bytes hash to 0x{blake2_256(other).hex()}\n")
+    ((debt, told),) = judge.heard
+    assert (debt, told.digest, told.sent, told.length) == (
+        owed(MINER.hotkey), DIGEST, blake2_256(other), len(other),
+    )  # fmt: skip
+    assert judge.store.digests() == set()
+
+
+async def test_a_miner_serves_its_receipt_with_the_payload(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.put(BLOB)
+    store.put(b"not its own")
+    async with (
+        serve(store, "127.0.0.1", 0, receipts={DIGEST: SIGNED}.get) as url,
+        ClientSession() as session,
+    ):
+        for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=5-9"})):
+            async with session.request(method, url + PATH, headers=headers) as response:
+                assert response.headers[RECEIPT] == SIGNED
+        async with session.get(f"{url}/blob/{blake2_256(b'not its own').hex()}") as response:
+            assert response.status == 200
+            assert RECEIPT not in response.headers
+
+
 def head(signer: Hotkey, *lines: str) -> bytes:
-    signed = sign(signer, ALICE.hotkey, "PUT", PATH, DIGEST)
+    signed = {**sign(signer, ALICE.hotkey, "PUT", PATH, DIGEST), RECEIPT: receipt(signer, BLOB)}
     told = [
         f"PUT {PATH} HTTP/1.1",
         "Host: judge",

@@ -10,11 +10,12 @@ from runtime.frame.errors import DispatchError
 from runtime.frame.executive import Executive
 from runtime.frame.extension import Standing, Submission
 from runtime.frame.testing import MemoryState
-from runtime.pallets import model_updates, verification
 from runtime.pallets.checks import CheckNonce
 from runtime.pallets.free_calls import NUMBERS, PRIORITY, CheckFreeCalls, rejection
+from runtime.pallets.model_updates import types as model_updates
 from runtime.pallets.training import types as training
 from runtime.pallets.training.types import Phase
+from runtime.pallets.verification import types as verification
 from runtime.primitives.babe import SecondaryPlain, pre_digest_item
 from runtime.primitives.commitments import update_commitment
 from runtime.primitives.crypto import Sr25519
@@ -164,11 +165,31 @@ def test_what_cannot_get_into_the_next_block_is_refused_at_the_deadline() -> Non
     assert commit(bench, bench.miners[0])[0] == 3
 
 
+OF_EVIDENCE = {
+    model_updates.Error.UnknownCommit,
+    model_updates.Error.NotRevealed,
+    model_updates.Error.OtherDigest,
+    model_updates.Error.FaithfulDelivery,
+    model_updates.Error.SameDigest,
+    model_updates.Error.BadReceipt,
+    model_updates.Error.AlreadyAccepted,
+    model_updates.Error.SeatGone,
+}
+"""What refuses evidence, which pays a fee unless it is accepted."""
+
+
 def test_every_refusal_of_a_free_call_has_a_number() -> None:
     members = [*training.Error, *model_updates.Error, *verification.Error]
-    assert set(members) - set(NUMBERS) == {training.Error.NotOwner, training.Error.InvalidUrl}
+    paid = {
+        *(training.Error.NotOwner, training.Error.InvalidUrl, training.Error.RoundsBegan),
+        *(verification.Error.NotRegistered, verification.Error.UnknownScore, verification.Error.OwnScore),
+        *(verification.Error.TooLate, verification.Error.AlreadyChallenged, verification.Error.AlreadyVoid),
+        *(verification.Error.TooManyOpen, verification.Error.CannotAfford),
+        *OF_EVIDENCE,
+    }
+    assert set(members) - set(NUMBERS) == paid
     assert len(set(members)) == len(members)
-    assert set(NUMBERS.values()) == set(range(1, 12))
+    assert set(NUMBERS.values()) == set(range(1, 14))
 
 
 def test_the_calls_of_a_round_are_free_and_no_others() -> None:
@@ -182,7 +203,9 @@ def test_the_calls_of_a_round_are_free_and_no_others() -> None:
         "model_updates.reveal",
         "training.attest_root",
         "verification.commit_scores",
+        "verification.report_audit",
         "verification.reveal_scores",
+        "verification.vote_challenge",
     }
 
 

@@ -1,9 +1,18 @@
 """The audit trail: sealed commits, honest reveals, copies, and that nothing in it ever changes."""
 
 from runtime.frame.testing import assert_noop, assert_ok
-from runtime.pallets.model_updates import Commit, Error, Update, UpdateCommitted, UpdateRevealed
+from runtime.pallets.model_updates.types import (
+    Commit,
+    Error,
+    Leaf,
+    Update,
+    UpdateCommitted,
+    UpdateRevealed,
+    leaf_hash,
+)
 from runtime.pallets.training.types import Error as RoundError
 from runtime.pallets.training.types import Phase
+from runtime.primitives import mmr
 from runtime.primitives.types import AccountId, Hash
 from tests.runtime.pallets.training_bench import (
     FIRST_ROOT,
@@ -36,8 +45,8 @@ def test_a_commit_is_stored_with_its_place() -> None:
     bench.commit(0)
     commits = dict(bench.runtime.model_updates.commits.under(NETUID, 1))
     assert commits == {
-        (bench.miners[1],): Commit(bench.sealed(1), bench.now, 0),
-        (bench.miners[0],): Commit(bench.sealed(0), bench.now, 1),
+        (bench.miners[1],): Commit(bench.sealed(1), bench.now, 0, bench.uid(1)),
+        (bench.miners[0],): Commit(bench.sealed(0), bench.now, 1, bench.uid(0)),
     }
     assert bench.runtime.model_updates.committed(NETUID, 1) == [bench.miners[1], bench.miners[0]]
 
@@ -52,7 +61,7 @@ def test_a_reveal_is_stored_with_the_place_of_its_commit() -> None:
     bench.reveal(1)
     length = bench.opened(1)[1]
     assert bench.ext.new_events()[-1] == UpdateRevealed(NETUID, 1, bench.miners[1], digest_of(1, 1), length)
-    update = Update(bench.miners[1], FIRST_ROOT, digest_of(1, 1), length, NOTHING, at, 1)
+    update = Update(bench.miners[1], FIRST_ROOT, digest_of(1, 1), length, NOTHING, at, 1, 0)
     assert bench.runtime.model_updates.revealed(NETUID, 1) == [update]
     assert bench.runtime.model_updates.has_revealed(NETUID, 1, bench.miners[1])
     assert not bench.runtime.model_updates.has_revealed(NETUID, 1, bench.miners[0])
@@ -157,3 +166,25 @@ def test_the_trail_is_append_only() -> None:
         assert len(trail) == len(kept) + 5
         kept = trail
     assert SALT not in [each for each in kept.values() if isinstance(each, bytes)]
+
+
+def test_every_update_is_a_leaf_of_one_range() -> None:
+    bench = Bench(1, 3)
+    bench.start()
+    for number in (1, 2):
+        bench.play(root_of(number))
+    updates = bench.runtime.model_updates
+    assert updates.leaf_count.get() == 6
+    order = [(update.leaf, update.miner) for each in (1, 2) for update in updates.revealed(NETUID, each)]
+    assert order == [(leaf, bench.miners[leaf % 3]) for leaf in range(6)]
+    peaks = updates.peaks.get()
+    assert updates.root() == mmr.root(6, peaks)
+    for leaf in range(6):
+        place = updates.leaves[leaf]
+        assert place == Leaf(NETUID, 1 + leaf // 3, bench.miners[leaf % 3])
+        update = updates.updates[place.netuid, place.round, place.miner]
+        path = updates.path(leaf)
+        assert mmr.is_proven(leaf_hash(place.netuid, place.round, update), leaf, 6, path, peaks)
+        assert not mmr.is_proven(leaf_hash(place.netuid, place.round + 1, update), leaf, 6, path, peaks)
+    assert updates.path(6) is None
+    assert updates.path(-1) is None

@@ -57,7 +57,7 @@ def test_training_numbers_are_those_miners_and_judges_accept():
         name: Within(*bounds) for name, bounds in TRAINING_BOUNDS.items()
     }
     shape = {field.name: BOUNDS[field.name].most for field in fields(ModelConfig)}
-    assert ModelConfig(**(shape | {"heads": 1})).vocabulary == 256
+    assert ModelConfig(**shape).vocabulary == 1 << 20
 
 
 def test_genesis_creates_subnets():

@@ -4,9 +4,10 @@ import pytest
 
 from runtime.frame.declare import Root
 from runtime.frame.testing import assert_noop
-from runtime.pallets.training.decisions import Ballot, lower_median, majority, weight_of
+from runtime.pallets.training.decisions import Ballot, lower_median, majority, steps_of, weight_of
 from runtime.pallets.training.types import (
     Accepted,
+    CheckpointAttested,
     Dataset,
     DatasetSet,
     Error,
@@ -66,6 +67,32 @@ def test_first_round_opens_when_everything_has_been_there_for_three_blocks() -> 
     assert (bench.round.opened_at, bench.round.deadline) == (10, 18)
 
 
+def test_inner_steps_rise_with_the_rounds_that_close() -> None:
+    bench = Bench(1, 1, inner_steps=20, inner_steps_start=5, warmup_rounds=3)
+    bench.start()
+    bench.play(root_of(1))
+    bench.run_to(Phase.Train, 3)  # round 2 is void: it does not count
+    for number in (3, 4, 5):
+        bench.play(root_of(number))
+    steps = [bench.ended(number).inner_steps for number in range(1, 7)]
+    assert steps == [5, 10, 10, 15, 20, 20]
+    assert bench.runtime.training.closed_rounds[NETUID] == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "rounds", "steps"),
+    [
+        (0, 10, [20, 20, 20]),
+        (1, 0, [20, 20, 20]),
+        (1, 1, [1, 20, 20]),
+        (1, 2, [1, 10, 20]),
+        (20, 9, [20] * 3),
+    ],
+)
+def test_the_rise_of_inner_steps(first: int, rounds: int, steps: list[int]) -> None:
+    assert [steps_of(first, 20, rounds, closed) for closed in range(3)] == steps
+
+
 def test_warm_up_starts_again_when_a_miner_leaves() -> None:
     bench = Bench(miners=1)
     bench.call(OWNER, "Training", "set_dataset", DATA_ROOT, URL)
@@ -97,7 +124,7 @@ def test_round_closes_when_everybody_acts(judges: int, miners: int) -> None:
         assert (ended.phase, ended.accepted, ended.new_root) == (Phase.Closed, accepted, root_of(number))
         assert bench.runtime.training.model_root[NETUID] == root_of(number)
         entry = bench.runtime.training.lineage[NETUID, number]
-        assert entry == LineageEntry(before, root_of(number), accepted)
+        assert entry == LineageEntry(before, root_of(number), accepted, 1)
         assert (bench.phase, bench.number) == (Phase.Train, number + 1)
         assert bench.round.base_root == root_of(number)
 
@@ -261,6 +288,26 @@ def test_a_dead_miner_costs_one_deadline_and_is_not_expected_again() -> None:
     bench.commit(0)
     bench.step()
     assert bench.phase is Phase.Reveal
+
+
+def test_a_round_closes_on_time_with_half_of_the_miners_gone() -> None:
+    """A quarter does not commit, a quarter does not reveal what it has committed."""
+    bench = Bench(1, 8)
+    bench.start()
+    for miner in range(6):
+        bench.commit(miner)
+    bench.run_to(Phase.Reveal)
+    assert bench.now == bench.ended(1).opened_at + 8
+    since = bench.round.phase_since
+    for miner in range(4):
+        bench.reveal(miner)
+    bench.run_to(Phase.ScoreCommit)
+    assert bench.now == since + 4
+    bench.score({0: [marks(uid, 250_000) for uid in range(1, 5)]})
+    bench.attest(0, root_of(1))
+    bench.step()
+    assert (bench.ended(1).phase, len(bench.ended(1).accepted)) == (Phase.Closed, 4)
+    assert bench.round.expected_miners == [1, 2, 3, 4]
 
 
 def test_a_dead_judge_costs_deadlines_and_is_not_expected_again() -> None:
@@ -427,3 +474,18 @@ def test_a_root_needs_more_than_half_of_the_electorate() -> None:
     assert majority([(one, 1), (two, 2), (one, 2)], 5) == one
     assert majority([(one, 2)], 4) is None
     assert majority([], 0) is None
+
+
+def test_every_so_many_closed_rounds_leave_a_checkpoint() -> None:
+    bench = Bench(1, 1, checkpoint_rounds=2)
+    bench.start()
+    bench.play(root_of(1))
+    bench.run_to(Phase.Train, 3)  # nobody commits in the second: it is void, and counts for nothing
+    assert bench.ended(2).phase is Phase.Void
+    assert dict(bench.runtime.training.checkpoints.items()) == {}
+    bench.mine(0)
+    bench.score({0: [marks(1, 500_000)]})
+    bench.attest(0, root_of(3))
+    assert CheckpointAttested(NETUID, 3, root_of(3)) in bench.step()
+    bench.play(root_of(4))
+    assert dict(bench.runtime.training.checkpoints.items()) == {(NETUID, 3): root_of(3)}

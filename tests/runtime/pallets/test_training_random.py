@@ -3,18 +3,32 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.frame.declare import Root
 from runtime.frame.errors import DispatchError
+from runtime.pallets.model_updates.types import Delivery, DoublePublication
+from runtime.pallets.subnets.numbers import Parameter
 from runtime.pallets.training.types import ENDED, Phase, RoundClosed, RoundOpened, RoundVoided
 from runtime.primitives.commitments import Score
-from tests.runtime.pallets.training_bench import ASY, NETUID, STRANGER, Bench, marks, root_of
+from tests.runtime.pallets.training_bench import (
+    ASY,
+    NETUID,
+    OWNER,
+    STRANGER,
+    Bench,
+    digest_of,
+    marks,
+    root_of,
+)
 
 JUDGES, MINERS = 3, 3
 ACTORS = JUDGES + MINERS
-MISCHIEF = ("copy", "double", "overscore", "fork", "leave", "join", "stranger", "early")
+MISCHIEF = (
+    "copy", "double", "overscore", "fork", "leave", "join", "stranger", "early", "lie", "accuse", "tune",
+)  # fmt: skip
 EVERYBODY = (1 << ACTORS) - 1
 
 
@@ -24,6 +38,12 @@ def attempt(bench: Bench, who: Any, pallet: str, name: str, *arguments: Any) -> 
         bench.ext.dispatch(who, pallet, name, NETUID, *arguments)
     except DispatchError:
         return
+
+
+def refused(bench: Bench, who: Any, pallet: str, name: str, *arguments: Any) -> None:
+    """Dispatch a call that must be refused."""
+    with pytest.raises(DispatchError):
+        bench.ext.dispatch(who, pallet, name, NETUID, *arguments)
 
 
 def verdict(bench: Bench, judge: int) -> list[Score]:
@@ -73,8 +93,19 @@ def misbehave(bench: Bench, kind: str, who: int) -> None:
             attempt(bench, miner, "Neurons", "burned_register", miner, 1_000 * ASY)
         case "stranger":
             attempt(bench, STRANGER, "ModelUpdates", "commit", number, root_of(1))
+        case "lie":  # the miner signs for other bytes than it revealed, and is told on
+            lying = bench.receipt(who % MINERS, digest_of(who % MINERS, number), root_of(9))
+            attempt(bench, judge, "ModelUpdates", "submit_evidence", number, miner, Delivery(lying))
+        case "accuse":
+            own = digest_of(who % MINERS, number)
+            honest = bench.receipt(who % MINERS, own, own)
+            for false in (Delivery(honest), DoublePublication(honest, honest)):
+                refused(bench, judge, "ModelUpdates", "submit_evidence", number, miner, false)
         case "early":
             attempt(bench, miner, "ModelUpdates", "commit", number + 1, bench.sealed(who % MINERS))
+        case "tune":  # the owner does what it may, and what it may not any more
+            attempt(bench, OWNER, "Subnets", "set_hyperparameter", Parameter.top_k, 16 + who)
+            refused(bench, OWNER, "Training", "found_model", root_of(9))
 
 
 def trail(bench: Bench) -> dict[Any, Any]:
@@ -86,6 +117,11 @@ def trail(bench: Bench) -> dict[Any, Any]:
         **{("update", *key): stored for key, stored in runtime.model_updates.updates.under()},
         **{("lineage", *key): stored for key, stored in runtime.training.lineage.items()},
         **{("round", *key): stored for key, stored in rounds.items()},
+        **{("node", key): stored for key, stored in runtime.model_updates.nodes.items()},
+        **{("leaf", key): stored for key, stored in runtime.model_updates.leaves.items()},
+        **{("guilty", *key): stored for key, stored in runtime.model_updates.guilty.under()},
+        **{("checkpoint", *key): stored for key, stored in runtime.training.checkpoints.items()},
+        **{("numbers", *key): stored for key, stored in runtime.training.parameter_sets.items()},
     }
 
 
@@ -101,7 +137,8 @@ blocks = st.lists(st.tuples(presence, mischief, st.integers(0, 9)), min_size=25,
 def test_invariants_hold_whatever_happens(
     history: list[tuple[int, tuple[str, int] | None, int]], paused: int
 ) -> None:
-    bench = Bench(JUDGES, MINERS, stakes=[1_000, 1_500, 700], authorities=4)
+    numbers = {"checkpoint_rounds": 1, "audit_rate_ppm": 300_000, "tempo": 10}
+    bench = Bench(JUDGES, MINERS, stakes=[1_000, 1_500, 700], authorities=4, signing=True, **numbers)
     bench.start()
     kept: dict[Any, Any] = {}
     open_rounds = {1}

@@ -1,9 +1,11 @@
 """Scores of judges: sealed, opened, and summed into the row of the epoch."""
 
+import pytest
+
 from runtime.frame.testing import assert_noop
 from runtime.pallets.training.types import Error as RoundError
 from runtime.pallets.training.types import Phase
-from runtime.pallets.verification import Error, Points, ScoresCommitted, ScoresRevealed, Tally
+from runtime.pallets.verification.types import Error, Points, ScoresCommitted, ScoresRevealed, Tally
 from runtime.primitives.commitments import Score, score_commitment
 from runtime.primitives.types import AccountId, Hash
 from tests.runtime.pallets.training_bench import (
@@ -103,6 +105,34 @@ def test_scores_must_be_possible() -> None:
     refused_when_opened([marks(99, 1)], Error.UnknownUpdate)
 
 
+@pytest.mark.parametrize("leaves", ["deregister", "swap_hotkey"])
+def test_who_leaves_takes_no_row_of_a_judge_along(leaves: str) -> None:
+    bench = scoring()
+    scores, number = [marks(2, 10), marks(3, 20)], bench.number
+    bench.commit_scores(0, scores)
+    bench.run_to(Phase.ScoreReveal)
+    others = [account("another key")] if leaves == "swap_hotkey" else []
+    bench.call(bench.miners[1], "Neurons", leaves, bench.miners[1], *others)
+    bench.reveal_scores(0, scores)
+    bench.run_to(Phase.Attest)
+    assert [(each.uid, each.hotkey) for each in bench.ended(number).accepted] == [(2, bench.miners[0])]
+
+
+def test_scores_of_one_seat_are_never_those_of_another_payload() -> None:
+    bench = scoring()
+    first, second = bench.miners
+    bench.commit_scores(0, [marks(2, 10)])
+    bench.run_to(Phase.ScoreReveal)
+    for miner in (first, second):
+        bench.call(miner, "Neurons", "deregister", miner)
+    bench.call(second, "Neurons", "burned_register", second, 100 * ASY)
+    assert bench.runtime.neurons.uid_of(NETUID, second) == 2
+    bench.reveal_scores(0, [marks(2, 10)])
+    while bench.phase is Phase.ScoreReveal:
+        bench.step()
+    assert bench.ended(1).accepted == []
+
+
 def play(bench: Bench, verdicts: dict[int, list[Score]]) -> None:
     """Play a round with these scores; everybody attests."""
     number = bench.number
@@ -128,7 +158,7 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     assert bench.runtime.weights.updated_at(NETUID, 0) == closed
     play(bench, {0: [marks(2, 200_000), marks(3, 800_000)], 1: [marks(2, 500_000), marks(3, 500_000)]})
     assert bench.runtime.verification.tallies[NETUID, 0] == Tally(
-        0, [Points(2, 800_000), Points(3, 1_200_000)]
+        0, [Points(2, 800_000), Points(3, 1_200_000)], False
     )
     assert row(NETUID, 0) == [(2, 43_690), (3, TOP)]
     assert row(NETUID, 1) == [(2, TOP), (3, 21_845)]
@@ -138,7 +168,7 @@ def test_rows_sum_the_rounds_of_an_epoch_and_start_anew_after_it() -> None:
     bench.run_to(Phase.Train)
     play(bench, {0: [marks(3, 1)], 1: [marks(3, 1)]})
     assert bench.runtime.incentive.last_epoch_block(NETUID) == epoch
-    assert bench.runtime.verification.tallies[NETUID, 0] == Tally(epoch, [Points(3, 1)])
+    assert bench.runtime.verification.tallies[NETUID, 0] == Tally(epoch, [Points(3, 1)], False)
     assert row(NETUID, 0) == [(3, TOP)]
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import sr25519
+
 from runtime.frame.base import Runtime
 from runtime.frame.testing import Externalities
 from runtime.pallets.authorship import Authorship
@@ -10,7 +12,7 @@ from runtime.pallets.balances import Balances
 from runtime.pallets.election.pallet import ElectionProvider
 from runtime.pallets.historical import Historical
 from runtime.pallets.incentive.pallet import Incentive
-from runtime.pallets.model_updates import ModelUpdates
+from runtime.pallets.model_updates.pallet import ModelUpdates
 from runtime.pallets.neurons.pallet import Neurons
 from runtime.pallets.offences import Offences
 from runtime.pallets.session import Session
@@ -20,11 +22,12 @@ from runtime.pallets.system import System
 from runtime.pallets.timestamp import Timestamp
 from runtime.pallets.training.pallet import Training
 from runtime.pallets.training.types import Phase, Round
-from runtime.pallets.verification import Verification
+from runtime.pallets.verification.pallet import Verification
 from runtime.pallets.weights import Weights
 from runtime.primitives.babe import SecondaryPlain, pre_digest_item
 from runtime.primitives.commitments import Score, score_commitment, update_commitment
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.receipts import Receipt, statement
 from runtime.primitives.types import AccountId, Hash
 
 NETUID = 1
@@ -41,6 +44,7 @@ WINDOWS = {
     "attest_window": 5,
     "tempo": 40,
     "freeze_window": 2,
+    "audit_rate_ppm": 0,
 }
 
 
@@ -89,7 +93,7 @@ class BenchRuntime(Runtime):
     incentive = Incentive.at(
         23, subnets=subnets, neurons=neurons, weights=weights, currency=balances, staking=staking
     )
-    model_updates = ModelUpdates.at(24, system=system, training="training")
+    model_updates = ModelUpdates.at(24, system=system, training="training", neurons=neurons)
     training = Training.at(
         25,
         system=system,
@@ -103,11 +107,14 @@ class BenchRuntime(Runtime):
     verification = Verification.at(
         26,
         system=system,
+        subnets=subnets,
         training=training,
         neurons=neurons,
         model_updates=model_updates,
         incentive=incentive,
         weights=weights,
+        babe=babe,
+        currency=balances,
     )
 
 
@@ -127,12 +134,19 @@ class Bench:
         stakes: list[int] | None = None,
         authorities: int = 1,
         genesis: dict[str, Any] | None = None,
+        signing: bool = False,
+        founded: bool = True,
         **hyperparameters: int,
     ) -> None:
         self.judges = [account(f"judge {index}") for index in range(judges)]
-        self.miners = [account(f"miner {index}") for index in range(miners)]
+        self.keys = [sr25519.pair_from_seed(account(f"key {index}")) for index in range(miners) if signing]
+        self.miners = [AccountId(public) for public, _ in self.keys] or [
+            account(f"miner {index}") for index in range(miners)
+        ]
         chosen = {**WINDOWS, **hyperparameters}
         self.genesis = genesis or self._genesis(stakes or [1_000] * judges, authorities, chosen)
+        if not founded:
+            self.genesis = self.genesis | {"training": {}}
         self.ext = Externalities(BenchRuntime, genesis=self.genesis)
 
     def _genesis(
@@ -195,6 +209,13 @@ class Bench:
     def uid(self, miner: int) -> int:
         """Return a miner's uid."""
         return len(self.judges) + miner
+
+    def receipt(self, miner: int, digest: Hash, sent: Hash, **changed: Any) -> Receipt:
+        """Return what a miner of a signing bench says about 1,000 bytes that it hands out in this round."""
+        told = {"genesis": self.genesis_hash, "netuid": NETUID, "round": self.number, **changed}
+        about: dict[str, Any] = {"hotkey": self.miners[miner], **told}
+        signed = statement(**about, digest=digest, sent=sent, length=1_000)
+        return Receipt(digest, sent, 1_000, sr25519.sign(self.keys[miner], signed))
 
     # Blocks.
 
@@ -299,7 +320,7 @@ class Bench:
 
 def marks(uid: int, score: int) -> Score:
     """Return a score with some plausible losses."""
-    return Score(uid, score, 5_500_000, 5_400_000)
+    return Score(uid, score, 5_500_000, 5_400_000, 1_000_000, 0)
 
 
 def root_of(number: int) -> Hash:

@@ -14,7 +14,7 @@ HOTKEY = AccountId(b"\x02" * 32)
 SALT = b"\x03" * 32
 DIGEST = Hash(b"\x04" * 32)
 EF_DIGEST = Hash(b"\x05" * 32)
-SCORE = Score(7, 1_000_000, 5_545_177, 5_400_000)
+SCORE = Score(7, 1_000_000, 5_545_177, 5_400_000, -1_000_000, -2)
 
 
 def test_update_commitment_hashes_the_documented_bytes() -> None:
@@ -27,6 +27,7 @@ def test_score_commitment_hashes_the_documented_bytes() -> None:
     said = b"\x14scr/1" + GENESIS + b"\x01\x00" + b"\x09\x00\x00\x00" + HOTKEY + SALT + b"\x04"
     numbers = (1_000_000, 5_545_177, 5_400_000)
     encoded = b"\x07\x00" + b"".join(number.to_bytes(4, "little") for number in numbers)
+    encoded += b"\xc0\xbd\xf0\xff" + b"\xfe\xff\xff\xff"  # -1,000,000 and -2
     assert score_commitment(GENESIS, 1, 9, HOTKEY, SALT, [SCORE]) == blake2_256(said + encoded)
 
 
@@ -47,8 +48,10 @@ def test_every_part_of_a_score_is_bound() -> None:
         [replace(SCORE, score=1)],
         [replace(SCORE, loss_before=1)],
         [replace(SCORE, loss_after=1)],
+        [replace(SCORE, alignment=1)],
+        [replace(SCORE, own_drop=1)],
     ]
-    assert len({score_commitment(GENESIS, 1, 9, HOTKEY, SALT, each) for each in scores}) == 7
+    assert len({score_commitment(GENESIS, 1, 9, HOTKEY, SALT, each) for each in scores}) == 9
 
 
 def test_what_does_not_fit_is_refused() -> None:

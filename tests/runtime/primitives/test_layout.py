@@ -14,7 +14,9 @@ from runtime.primitives.shapes import (
     Composite,
     Fixed,
     Integer,
+    SignedInteger,
     Tuple,
+    i32,
     shape_of,
     struct,
     u8,
@@ -42,14 +44,22 @@ class Outer:
     data: AccountData
 
 
+@struct("tests::Balanced")
+class Balanced:
+    seat: u16
+    gain: i32
+    inner: Inner
+    drift: i32
+
+
 @dataclass
 class Loose:
     only: u32
 
 
 LAID: list[Any] = [
-    u8, u16, u32, u64, u128, AccountId, Annotated[bytes, Fixed(0)], Inner, Outer, AccountInfo, Loose,
-    tuple[AccountId, u32], tuple[u16, u16], tuple[u128],
+    u8, u16, u32, u64, u128, i32, AccountId, Annotated[bytes, Fixed(0)], Inner, Outer, AccountInfo, Loose,
+    Balanced, tuple[AccountId, u32], tuple[u16, u16], tuple[u128],
 ]  # fmt: skip
 
 
@@ -58,6 +68,8 @@ def leaves(annotation: Any) -> st.SearchStrategy[Any]:
     match shape_of(annotation):
         case Integer(size):
             return st.integers(0, (1 << 8 * size) - 1)
+        case SignedInteger(size):
+            return st.integers(-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1)
         case Array(size, _):
             return st.binary(min_size=size, max_size=size)
         case Composite(_, cls, fields):
@@ -71,7 +83,7 @@ def leaves(annotation: Any) -> st.SearchStrategy[Any]:
 def one_by_one(annotation: Any, value: Any) -> bytes:
     """Return the encoding by the definition of SCALE."""
     match shape_of(annotation):
-        case Integer(size):
+        case Integer(size) | SignedInteger(size):
             return bytes(value >> 8 * at & 255 for at in range(size))
         case Array(_, _):
             return bytes(value)

@@ -36,6 +36,7 @@ from runtime.primitives.shapes import (
     Fixed,
     Special,
     Variants,
+    i32,
     struct,
     u8,
     u16,
@@ -109,6 +110,7 @@ def integer(annotation: Any, bits: int) -> list[Kind]:
 
 LEAVES = [
     *integer(u8, 8), *integer(u16, 16), *integer(u32, 32), *integer(u64, 64), *integer(u128, 128),
+    Kind(i32, st.integers(-(2**31), 2**31 - 1) | st.sampled_from([-1, 0, 1]), "i32"),
     Kind(bool, st.booleans(), "bool"),
     Kind(str, st.text(max_size=80), "String"),
     Kind(bytes, st.binary(max_size=80), "Vec<u8>", hexed),

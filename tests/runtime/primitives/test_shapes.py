@@ -14,6 +14,7 @@ from runtime.primitives.shapes import (
     Fixed,
     Special,
     Variants,
+    i32,
     rust_path,
     shape_of,
     struct,
@@ -49,6 +50,7 @@ class Wide:
     ("annotation", "shape"),
     [
         (u8, shapes.Integer(1)),
+        (i32, shapes.SignedInteger(4)),
         (Compact[u32], shapes.CompactInteger(4)),
         (bool, shapes.Boolean()),
         (str, shapes.Text(None)),
