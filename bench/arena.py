@@ -85,12 +85,11 @@ TRIALS = {
 
 def main() -> None:
     """Play every cell that has not been played, and print the table."""
-    given = flags_of(parser(__doc__), "arena")
+    given = flags_of(parser(__doc__), "arena", "mini")
     given.add_argument("--only", action="append", metavar="NAME", help="attacks to play [all]")
     given.add_argument("--stage", action="append", choices=STAGES, help="[both]")
     given.add_argument("--rounds", type=int, default=10, help="of each cell [10]")
     given.add_argument("--played", action="store_true", help="show what has been played, play no more")
-    given.set_defaults(size="mini")
     flags = given.parse_args()
     known = {attack.name: attack for attack in every()}  # what other modules have made of them, too
     if unknown := [name for name in flags.only or [] if name not in known]:

@@ -15,6 +15,7 @@ from bench.record import finish, parser
 from runtime.pallets.training.types import Phase
 from runtime.pallets.verification.types import AuditDrawn, AuditMissed, Verdict
 from runtime.primitives.babe import SecondaryPlain, pre_digest_item
+from runtime.primitives.types import AccountId
 from tests.runtime.pallets.training_bench import DATA_ROOT, NETUID, OWNER, URL, Bench, marks
 
 ENOUGH = 950_000
@@ -57,7 +58,8 @@ def run(judges: int, miners: int, **numbers: int) -> tuple[list[float], list[flo
         kinds = {type(event) for event in events}
         (missed if AuditMissed in kinds else draw if AuditDrawn in kinds else plain).append(took)
         if AuditDrawn in kinds and not reports:
-            reports = [report(bench, miner) for miner in range(REPORTS)]
+            asked = [miner for (_, miner), _ in bench.runtime.verification.audits.under(NETUID)]
+            reports = [report(bench, miner) for miner in asked[:REPORTS]]
     return plain, draw, missed, median(reports) if reports else 0.0
 
 
@@ -92,9 +94,8 @@ def step(bench: Bench) -> tuple[float, list[Any]]:
     return (time.process_time() - began) * 1_000, bench.ext.new_events()
 
 
-def report(bench: Bench, miner: int) -> float:
-    """Let the judge that was drawn report; return how many ms that took."""
-    who = bench.miners[miner]
+def report(bench: Bench, who: AccountId) -> float:
+    """Let the judge that was drawn report on a miner; return how many ms that took."""
     judge = bench.runtime.verification.audits[NETUID, 1, who].judge.uid
     began = time.process_time()
     bench.call(bench.judges[judge], "Verification", "report_audit", 1, who, Verdict.Passed, ENOUGH)

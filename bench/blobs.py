@@ -21,14 +21,18 @@ from aiohttp import ClientSession, web
 
 from bench.record import finish, parser, resident_mib
 from chain.keys.pair import Keypair
+from miners.blobs import receipts
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.limits import Limits
+from miners.blobs.receipts import Owed
 from miners.blobs.server import Expected, Guard, serve
 from miners.blobs.signing import BadRequest, Doorman, sign
 from miners.blobs.store import BlobStore
 from runtime.primitives.hashing import blake2_256
+from runtime.primitives.receipts import RECEIPT
 
 GENESIS = bytes(32)
+NETUID, ROUND = 1, 1
 PAYLOAD = 30_000
 """bytes, as an update of a model of a million parameters"""
 MIB = 1 << 20
@@ -69,7 +73,7 @@ class Everybody:
         """Expect anything from the miner."""
         if hotkey not in self._known:
             raise BadRequest(404, "not revealed")
-        return Expected(self._length, self._store)
+        return Expected(self._length, self._store, Owed(GENESIS, NETUID, ROUND, hotkey))
 
 
 def main() -> None:
@@ -185,11 +189,14 @@ async def _speed(url: str, digest: bytes, size: int, signer: str) -> int:
 
 
 async def _push(url: str, count: int) -> float:
-    async with BlobClient(signer=Hotkey("//Miner")) as blobs:
+    miner = Hotkey("//Miner")
+    async with BlobClient(signer=miner) as blobs:
         made = [secrets.token_bytes(PAYLOAD) for _ in range(count)]
         began = time.perf_counter()
         for blob in made:
-            await blobs.push(Source(url, public_of("//Judge")), blake2_256(blob), blob)
+            digest = blake2_256(blob)
+            receipt = RECEIPT.encode(receipts.sign(miner, NETUID, ROUND, digest, blob)).hex()
+            await blobs.push(Source(url, public_of("//Judge")), digest, blob, receipt)
         return round((time.perf_counter() - began) / count * 1_000, 2)
 
 

@@ -62,11 +62,10 @@ class Graded(Cell):
 
 def main() -> None:
     """Play both ways with every seed, and report."""
-    flags = flags_of(parser(__doc__), "effort")
+    flags = flags_of(parser(__doc__), "effort", "small")
     flags.add_argument("--rounds", type=int, default=8, help="of each seed [8]")
     flags.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number")
     flags.add_argument("--way", action="append", choices=WAYS, help="[both]")
-    flags.set_defaults(size="small")
     given = flags.parse_args()
     text, memo = begin(given), Memo()
     found: dict[str, Any] = {name: getattr(given, name) for name in ("size", "rounds", "seeds", "set")}

@@ -83,9 +83,9 @@ def key_of(settings: Mapping[str, object]) -> str:
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def flags_of(made: ArgumentParser, state: str) -> ArgumentParser:
+def flags_of(made: ArgumentParser, state: str, size: str = "1M") -> ArgumentParser:
     """Add the flags of the training benches."""
-    made.add_argument("--size", choices=SIZES, default="1M", help="of the model [1M]")
+    made.add_argument("--size", choices=SIZES, default=size, help=f"of the model [{size}]")
     made.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="to train on [cpu]")
     made.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="to multiply in [fp32]")
     made.add_argument("--threads", type=int, default=1, help="of torch [1]")
