@@ -19,8 +19,23 @@ NOTHING = bytes(32)
 """What an empty error feedback was left by."""
 
 
+LEAST_FADING_PPM = 20_000
+"""A memory that fades less is bounded as if it faded so much."""
+
+
 class LostMemory(ValueError):
     """The saved error feedback cannot be used; says why."""
+
+
+def fading_ppm(beta_ppm: int) -> int:
+    """Return which part (ppm) of an error feedback is gone after a round, as bounds of it take it."""
+    return max(PPM - beta_ppm, LEAST_FADING_PPM)
+
+
+def added_up(error: Floats, delta: Floats, beta_ppm: int) -> Floats:
+    """Return what a round compresses: what earlier ones left, faded, and its own delta."""
+    total: Floats = error * np.float32(beta_ppm / PPM) + delta
+    return total
 
 
 class Compressor:
@@ -47,7 +62,7 @@ class Compressor:
 
     def compress(self, delta: Floats, base: bytes) -> Payload:
         """Add a round's delta to the memory, take out what the payload carries, return the payload."""
-        total = self.error * np.float32(self._parameters.beta_ppm / PPM) + delta
+        total = added_up(self.error, delta, self._parameters.beta_ppm)
         payload = compress(total, shape_of(self._parameters, base))
         total[payload.indices] -= payload.values()
         self.error = total

@@ -12,6 +12,7 @@ from math import isqrt
 from chain.client import Update
 from miners.aggregate import aggregate, norm_squared
 from miners.blobs.errors import BlobError
+from miners.compressor import fading_ppm
 from miners.parameters import PPM, TrainingParameters
 from miners.payload import MalformedPayload, Payload, PayloadShape, decode, shape_of
 from miners.replica import Replica
@@ -32,8 +33,6 @@ MOST_NORM = 5
 More where error feedback adds up more, to 1 / (1 - beta): with a beta of 0.95 an honest update had eight
 times the norm of one that begins anew after 24 rounds, with 0.8 three times.
 """
-LEAST_FADING_PPM = 20_000
-"""A memory that fades less is bounded as if it faded so much."""
 LEAST_COMPARED = 4
 """Among fewer updates one miner could make the others' look large."""
 
@@ -109,7 +108,7 @@ def screened(
 
 
 def _without_giants(number: int, candidates: Sequence[Candidate], beta_ppm: int) -> list[Candidate]:
-    most = max(MOST_NORM, PPM // max(PPM - beta_ppm, LEAST_FADING_PPM))
+    most = max(MOST_NORM, PPM // fading_ppm(beta_ppm))
     squares = {each.uid: norm_squared(each.payload) for each in candidates if each.payload is not None}
     if len(squares) < LEAST_COMPARED:
         return list(candidates)

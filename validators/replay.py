@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from miners.compressor import added_up, fading_ppm
 from miners.model import Tokens, Trained
 from miners.parameters import PPM, TrainingParameters
 from miners.payload import MalformedPayload, Payload, compress, decode, shape_of
@@ -30,8 +31,6 @@ LONGEST_MEMORY = 2.0
 """An error feedback may have so many times the norm of all that beta lets add up. Threshold: updates of later
 rounds are smaller or larger than the replayed one, hardly ever twice as large in every round."""
 LEAST_NORM = 1e-30
-LEAST_FADING = 0.02
-"""A memory that fades less is bounded as if it faded so much."""
 
 Train = Callable[[MasterWeights, Sequence[Tokens], TrainingParameters], Trained]
 
@@ -110,7 +109,7 @@ def _audit_both(drawn: Work, sent: Payload, before: Work, sent_before: Payload, 
 
 def longest_memory(delta: Floats, beta_ppm: int) -> float:
     """Return the largest norm that an honest error feedback can have, where updates are like this one."""
-    return LONGEST_MEMORY * _norm(delta) / max(1 - beta_ppm / PPM, LEAST_FADING)
+    return LONGEST_MEMORY * _norm(delta) * PPM / fading_ppm(beta_ppm)
 
 
 def agreement(sent: Payload, total: Floats) -> int:
@@ -152,8 +151,7 @@ def _delta(work: Work, train: Train) -> Floats:
 
 def _total(work: Work, memory: Floats, delta: Floats) -> Floats:
     """Return what the miner compressed."""
-    total: Floats = memory * np.float32(work.parameters.beta_ppm / PPM) + delta
-    return total
+    return added_up(memory, delta, work.parameters.beta_ppm)
 
 
 def _norm(vector: Floats) -> float:
