@@ -9,7 +9,7 @@ from chain.connection import NodeFailure
 from miners.blobs.errors import BlobError, StoreFull
 from miners.commands.audit_replay import Config
 from miners.joining import CannotJoin
-from miners.process import run_until_stopped
+from miners.process import INTERRUPTED, run_until_stopped
 from miners.replica import Diverged
 from miners.visit import Visitor, last_ended, visit
 from miners.weights import RefusedWeights
@@ -47,7 +47,8 @@ class Report:
 
 def run(config: Config) -> int:
     """Do it, and return the exit code."""
-    return run_until_stopped("audit replay", main(config), (Differs, CannotJoin, NodeFailure, OSError))
+    failures = (Differs, CannotJoin, NodeFailure, OSError)
+    return run_until_stopped("audit replay", main(config), failures, INTERRUPTED)
 
 
 async def main(config: Config) -> None:

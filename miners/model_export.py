@@ -7,7 +7,7 @@ from miners.blobs.errors import BlobError
 from miners.commands.model_export import Config
 from miners.data import UnusableCorpus
 from miners.joining import CannotJoin, ensure_computable
-from miners.process import run_until_stopped
+from miners.process import INTERRUPTED, run_until_stopped
 from miners.replica import Diverged
 from miners.stock import Occupied, ensure_free, export
 from miners.visit import base_of, model_after, visit
@@ -19,6 +19,7 @@ def run(config: Config) -> int:
         "model export",
         main(config),
         (CannotJoin, NodeFailure, BlobError, Diverged, UnusableCorpus, Occupied, OSError),
+        INTERRUPTED,
     )
 
 

@@ -11,7 +11,7 @@ from chain.keys.pair import SuriError
 from miners.commands.model_found import Config
 from miners.joining import CannotJoin, model_of, secret_of
 from miners.layout import ModelConfig, differences
-from miners.process import run_until_stopped
+from miners.process import INTERRUPTED, run_until_stopped
 from miners.replica import genesis_weights
 from miners.stock import read
 from miners.weights import MasterWeights, RefusedWeights
@@ -54,7 +54,7 @@ class Found:
 def run(config: Config) -> int:
     """Do it, and return the exit code."""
     failures = (RefusedWeights, CannotJoin, Refused, NodeFailure, SuriError, OSError)
-    return run_until_stopped("model found", main(config), failures)
+    return run_until_stopped("model found", main(config), failures, INTERRUPTED)
 
 
 async def main(config: Config) -> None:

@@ -8,7 +8,7 @@ from miners.blobs.errors import StoreFull
 from miners.commands.model_import import Config
 from miners.joining import JUDGE, CannotJoin, claim
 from miners.layout import ModelConfig, differences
-from miners.process import run_until_stopped
+from miners.process import INTERRUPTED, run_until_stopped
 from miners.shelf import Shelf
 from miners.stock import read
 from miners.weights import RefusedWeights
@@ -19,7 +19,8 @@ FIRST = 0
 
 def run(config: Config) -> int:
     """Do it, and return the exit code."""
-    return run_until_stopped("model import", main(config), (RefusedWeights, CannotJoin, StoreFull, OSError))
+    failures = (RefusedWeights, CannotJoin, StoreFull, OSError)
+    return run_until_stopped("model import", main(config), failures, INTERRUPTED)
 
 
 async def main(config: Config) -> None:

@@ -17,6 +17,8 @@ UNREACHABLE = 3
 """exit code when no node answers"""
 SEAT_LOST = 4
 """exit code of a worker that must not be started again by itself: it would pay for another seat"""
+INTERRUPTED = 130
+"""exit code of what was stopped before its end"""
 COMPUTE_THREADS = 2
 """for training, measuring and files; every further thread that has run torch keeps memory of its own"""
 
@@ -38,12 +40,15 @@ def set_up_logging() -> None:
 
 
 def run_until_stopped(
-    name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...]
+    name: str, program: Coroutine[Any, Any, None], failures: tuple[type[Exception], ...], stopped: int = 0
 ) -> int:
-    """Run a program, with its log, until it ends, fails or is told to stop, and return its exit code."""
+    """Run a program, with its log, until it ends, fails or is told to stop, and return its exit code.
+
+    One that has an end of its own names what being `stopped` before it is: half a result is none.
+    """
     set_up_logging()
     try:
-        asyncio.run(_until_stopped(program))
+        asyncio.run(_until_stopped(program, stopped))
     except failures as problem:
         print(f"assay {name}: {' '.join(str(problem).split())}", file=sys.stderr)
         return _exit_code(problem)
@@ -56,7 +61,7 @@ def _exit_code(problem: Exception) -> int:
     return UNREACHABLE if isinstance(problem, Unreachable) else 1
 
 
-async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
+async def _until_stopped(program: Coroutine[Any, Any, None], stopped: int) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(COMPUTE_THREADS, thread_name_prefix="compute"))
     running = asyncio.ensure_future(program)
@@ -65,7 +70,7 @@ async def _until_stopped(program: Coroutine[Any, Any, None]) -> None:
     try:
         await running
     except asyncio.CancelledError:
-        _leave()
+        _leave(stopped)
 
 
 async def together(*programs: Coroutine[Any, Any, None]) -> None:
@@ -80,9 +85,9 @@ async def together(*programs: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _leave() -> None:
+def _leave(code: int) -> None:
     """End now that the program has cleaned up: no thread can be told to stop training."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

@@ -12,7 +12,7 @@ from chain.client import Chain
 from chain.commands.talk import table
 from chain.common.hashes import ends
 from chain.connection import NodeFailure
-from miners.process import run_until_stopped
+from miners.process import INTERRUPTED, run_until_stopped
 from runtime.primitives import ss58
 from validators.commands.audit_scores import MOST_ROUNDS, Config
 from validators.recount import Deviation, Difference, Stakes, deviations, differences
@@ -69,7 +69,8 @@ class Report:
 
 def run(config: Config) -> int:
     """Do it, and return the exit code."""
-    return run_until_stopped("audit scores", main(config), (Differs, NothingToAudit, NodeFailure, OSError))
+    failures = (Differs, NothingToAudit, NodeFailure, OSError)
+    return run_until_stopped("audit scores", main(config), failures, INTERRUPTED)
 
 
 async def main(config: Config) -> None:
