@@ -100,7 +100,10 @@ class Casebook:
             }
             for each in self._cases.values()
         ]
-        write_whole(self._path, json.dumps(rows).encode())
+        try:
+            write_whole(self._path, json.dumps(rows).encode())
+        except OSError as problem:
+            log.error("evidence is kept in memory alone: %s", problem)
 
     def _load(self) -> dict[tuple[int, bytes], Case]:
         try:

@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class Models:
         self._directory = directory
         self._quota = quota
         self._lock = threading.RLock()
+        self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
         directory.mkdir(parents=True, exist_ok=True)
         quota.used += sum(_size(path) for path in directory.iterdir() if path.is_dir())
 
@@ -84,12 +86,13 @@ class Models:
         Raises: BlobError, RefusedWeights, StoreFull, OSError.
         """
         home = self._home(number, root)
-        if home.is_dir():
-            return await _descend(home, root, config, get, tell)
-        with self._writing(home, _bytes_of(config)) as half:
-            weights = await _descend(half, root, config, get, tell)
-            await asyncio.to_thread(self._finish, half, home)
-        return weights
+        async with self._fetching.setdefault(home, asyncio.Lock()):  # two would write one half
+            if home.is_dir():
+                return await _descend(home, root, config, get, tell)
+            with self._writing(home, _bytes_of(config)) as half:
+                weights = await _descend(half, root, config, get, tell)
+                await asyncio.to_thread(self._finish, half, home)
+            return weights
 
     def forget(self) -> None:
         """Delete every model, and what was begun of any."""

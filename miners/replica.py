@@ -235,7 +235,9 @@ class Replica:
         shape = shape_of(parameters, base.root())
         payloads = await asyncio.gather(*(self._payload(one, shape) for one in accepted))
         entering = [(payload, one.weight) for payload, one in zip(payloads, accepted, strict=True)]
-        return await asyncio.to_thread(aggregate, base, entering, parameters)
+        after = await asyncio.to_thread(aggregate, base, entering, parameters)
+        await asyncio.to_thread(after.root)  # all ask for it, and hashing a large model takes seconds
+        return after
 
     async def blob(
         self,

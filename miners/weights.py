@@ -6,6 +6,7 @@ The tree over the 64 KiB leaves is that of RFC 6962 (section 2.1) with blake2b-2
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import shake_256
 
 import numpy as np
@@ -41,7 +42,7 @@ class RefusedWeights(ValueError):
     """The bytes or numbers are no model of this shape; says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class MasterWeights:
     """One version of the model. The vector is never written after it was made."""
 
@@ -63,6 +64,11 @@ class MasterWeights:
 
     def root(self) -> bytes:
         """Return the model root, 32 bytes."""
+        return self._root
+
+    @cached_property
+    def _root(self) -> bytes:
+        """Hashing a large model takes seconds, and many ask."""
         return model_root(self)
 
     def to_bytes(self) -> bytes:

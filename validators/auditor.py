@@ -122,9 +122,9 @@ class Auditor:
         busy = dict[bytes, asyncio.Task[None]]()
         try:
             while True:
-                duties = await self.duties()
                 for miner in [miner for miner, task in busy.items() if task.done()]:
-                    busy.pop(miner).result()
+                    busy.pop(miner).result()  # before looking: what it has reported is no duty any more
+                duties = await self.duties()
                 await asyncio.to_thread(self.tidy, duties, tuple(busy))
                 for miner in dict.fromkeys(each.miner for each in duties if each.miner not in busy):
                     mine = [each for each in duties if each.miner == miner]

@@ -387,8 +387,12 @@ async def published_loss(bench: Bench, current: Round, weights: MasterWeights) -
 
 
 async def _publish(bench: Bench, current: Round, number: int, weights: MasterWeights) -> None:
-    """Note how good the model after a round is."""
-    published = await published_loss(bench, current, weights)
+    """Note how good the model after a round is; no round is lost for want of that number."""
+    try:
+        published = await published_loss(bench, current, weights)
+    except (BlobError, UnusableCorpus) as problem:
+        log.warning("round %05d | the public loss is not measured: %s", number, problem)
+        return
     bench.journal.model(number, weights.root(), published)
     bench.diary.measured(number, published)
 
