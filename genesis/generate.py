@@ -119,7 +119,6 @@ def hyperparameters() -> dict[str, int]:
         "weights_rate_limit": 10,
         "serving_rate_limit": 5,
         "vesting_rounds": 0,
-        "newcomer_rounds": 2,
         **TrainingParameters().to_integers(),
     }
 

@@ -1,9 +1,11 @@
 """Genesis: the presets are sound, and the manifest says which runtime they want."""
 
 import json
+from importlib.resources import files
 
 import pytest
 
+from genesis.generate import PRESETS, render
 from runtime.frame.executive import genesis_header
 from runtime.frame.metadata.v14 import metadata
 from runtime.frame.state import EmptyState, Overlay
@@ -27,6 +29,11 @@ def test_a_preset_holds_its_invariants(name: str) -> None:
     assert held == endowed
     assert runtime.system.number.get() == 0
     assert runtime.system.events.get() == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_what_its_generator_writes(name: str) -> None:
+    assert files("genesis").joinpath(f"{name}.json").read_text() == render(name)
 
 
 def test_the_manifest_names_runtime_and_metadata() -> None:
