@@ -76,6 +76,8 @@ from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 log = logging.getLogger("node")
 
+SAFE_AUTHORS = 4
+"""Of fewer authors the runtime waits for one alone before it draws what a round is judged by."""
 NOT_YET = (1 << 32) - 1
 """the first block of a node that is on its way to one"""
 
@@ -294,6 +296,7 @@ class Node:
             "transactions-handler": self.transactions.run(),
             "grandpa-voter": self.voter.run(),  # without keys it follows the votes of others
         }
+        self._warn_of_trusted_beacons()
         if self.config.validator:
             self._warn_of_idle_keys()
             works["babe-worker"] = self._author().run()
@@ -312,6 +315,15 @@ class Node:
         if self._first is None and final is not None and final.number and not self.config.spec.is_test_chain:
             state, executor = self.store.state_at(self.store.finalized), self.executor
             warn_of_age(executor.bonding_ms(state), executor.slot_duration(state), final, self.clock)
+
+    def _warn_of_trusted_beacons(self) -> None:
+        """Say so when a single author may draw what rounds are judged by."""
+        epoch, _, _ = self.executor.current_epoch(self.store.state_at(self.store.best))
+        if (count := len(epoch.authorities)) < SAFE_AUTHORS:
+            log.warning(
+                "⚠️ beacon trusted: of %d block authors one draws it; from four on an honest one takes part",
+                count,
+            )
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""

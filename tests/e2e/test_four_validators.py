@@ -72,6 +72,7 @@ def test_finality_goes_on_with_three_waits_with_two_and_catches_up(four: Four) -
     four.await_final(5)
     alice = four.nodes["Alice"]
     assert alice.rpc("system_health") == {"isSyncing": False, "peers": 3, "shouldHavePeers": True}
+    assert "beacon trusted" not in alice.output()
     four.kill("Dave")
     four.await_final(alice.number() + 5)
     four.kill("Charlie")

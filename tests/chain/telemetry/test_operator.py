@@ -167,6 +167,14 @@ async def test_inserted_keys_of_the_chain_s_authority_begin_to_author(
         assert [line.startswith(warning) for line in caplog.messages].count(True) == 1
 
 
+async def test_the_beacon_of_a_single_author_is_trusted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, finals=1):
+        warning = "⚠️ beacon trusted: of 1 block authors one draws it; from four on an honest one takes part"
+        assert caplog.messages.count(warning) == 1
+
+
 async def test_a_dry_run_tells_what_would_happen(tmp_path: Path) -> None:
     remark = Chain(tmp_path / "other").remark
     async with running(tmp_path / "node", finals=1) as asked:
