@@ -1,6 +1,6 @@
 """A model as a directory that stock transformers reads, and back; nothing is lost on the way.
 
-    export(weights, directory)              config.json, model.safetensors, tokenizer, assay.safetensors
+    export(weights, directory)              configurations, model.safetensors, tokenizer, assay.safetensors
     read(directory) -> MasterWeights        checked, and exactly what was exported
 
 float32 holds 24 bits of a weight, the master 31. What float32 leaves over is in `assay.safetensors`, which
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from miners.layout import ModelConfig, layout
 from miners.model import BILLION, TIED, build, llama_config, state_of
@@ -56,6 +56,7 @@ def export(weights: MasterWeights, directory: Path, notes: Mapping[str, str] | N
     config = llama_config(weights.config)
     config.update({"architectures": ["LlamaForCausalLM"], "dtype": "float32", "use_cache": True})
     config.save_pretrained(half)
+    GenerationConfig.from_model_config(config).save_pretrained(half)
     byte_tokenizer(weights.config).save_pretrained(half)
     if weights.config.lora_rank:
         _write_merged(weights, half)

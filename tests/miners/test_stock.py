@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from miners.commands.model_import import Config
 from miners.layout import ModelConfig, parameters_of
@@ -56,6 +56,8 @@ def test_stock_transformers_computes_what_the_subnet_does(tmp_path: Path, config
     with torch.inference_mode():
         ours = build(weights, torch.device("cpu")).eval()(input_ids=tokens).logits
         assert torch.equal(stock(input_ids=tokens).logits, ours)
+        assert stock.generate(tokens, max_new_tokens=3).shape == (2, 27)
+    assert GenerationConfig.from_pretrained(tmp_path).bos_token_id is None  # a byte begins like any other
     assert type(stock) is LlamaForCausalLM
     assert stock.config.num_key_value_heads == config.groups
 
