@@ -2,6 +2,7 @@
 
 assay audit prove 1 12 5FpjvV...Vgo6 --out update.json    subnet 1, round 12, the miner's hotkey or its uid
 assay audit prove 34                                      the same by its number in the trail, its leaf
+assay audit prove 0x1f2e3d4c --netuid 1                   the newest with this digest; 8 digits will do
 assay audit verify update.json --chain local              needs the chain's specification and nothing else
 assay audit replay --netuid 1                             derives every model again from the payloads
 assay audit scores --netuid 1                             computes every published score again
@@ -23,7 +24,7 @@ from typing import Any
 from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import challenge, database
 from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import LAST_NETUID, Ask, address, describe_node, reading, talk
+from chain.commands.talk import LAST_NETUID, Ask, address, check_netuid, describe_node, reading, talk
 from chain.common.block_data import WarpStep
 from chain.common.errors import RuntimeMissing
 from chain.spec import SpecError
@@ -32,11 +33,13 @@ from runtime.primitives import ss58
 from runtime.primitives.header import Header
 from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import AccountId, Hash
-from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, RoundInfo, RoundUpdate, UpdateProof
+from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, Lineage, RoundInfo, RoundUpdate, UpdateProof
 
 LAST_ROUND = (1 << 32) - 1
 LAST_LEAF = (1 << 64) - 1
 _NUMBER = re.compile(r"\d{1,20}")
+_DIGEST = re.compile(r"0x([0-9a-f]{8,64})…?")  # as screens and logs shorten it
+_LINEAGE = codec(Lineage)
 _ROUND = codec(RoundInfo | None)
 _PROOF = codec(UpdateProof | None)
 
@@ -49,11 +52,11 @@ def describe(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[arg
         "update",
         metavar="UPDATE",
         nargs="+",
-        help="NETUID ROUND MINER, a hotkey or uid; or its number in the trail",
+        help="NETUID ROUND MINER, a hotkey or uid; or its number in the trail; or 0x and its digest",
     )
     _describe_checkpoint(prove, "begin at this block instead of the genesis")
     prove.add_argument("--out", type=Path, metavar="FILE", help="file to write [standard output]")
-    describe_node(prove, netuid=False)
+    describe_node(prove)
     doubt = verbs.add_parser("challenge", help="have other judges measure again what one measured")
     challenge.describe(doubt)
     check = verbs.add_parser("verify", help="check such a file, without a node")
@@ -96,8 +99,17 @@ class _Place:
     miner: str  # address or uid
 
 
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """The bytes of an update, by how their hash begins."""
+
+    netuid: int
+    digits: str  # hexadecimal
+
+
 def _prove(parsed: argparse.Namespace) -> int:
-    found = talk(_asked(parsed.url, _update(parsed.update), _checkpoint(parsed)))
+    check_netuid(parsed.netuid)
+    found = talk(_asked(parsed.url, _update(parsed.update, parsed.netuid), _checkpoint(parsed)))
     if parsed.out is None:
         print(found.to_json(), end="")
         return 0
@@ -113,17 +125,19 @@ def _prove(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _update(words: Sequence[str]) -> int | _Place:
-    """Return the leaf or the place that names an update.
+def _update(words: Sequence[str], netuid: int) -> int | _Place | _Digest:
+    """Return what names an update; a digest is one of the subnet's.
 
     Raises: Failure.
     """
     if len(words) == 1:
-        return _number("UPDATE", words[0], LAST_LEAF)
+        digest = _DIGEST.fullmatch(words[0].lower())
+        return _Digest(netuid, digest[1]) if digest else _number("UPDATE", words[0], LAST_LEAF)
     if len(words) != 3:
         raise Failure(
-            f"UPDATE has {len(words)} words: give NETUID ROUND MINER, or its number in the trail", USAGE
-        )
+            f"UPDATE has {len(words)} words: give NETUID ROUND MINER, its number in the trail, or 0x and at "
+            "least 8 digits of its digest", USAGE,
+        )  # fmt: skip
     netuid, round = _number("NETUID", words[0], LAST_NETUID), _number("ROUND", words[1], LAST_ROUND)
     miner = words[2]
     return _Place(netuid, round, miner if _NUMBER.fullmatch(miner) else address(miner, "MINER"))
@@ -139,7 +153,7 @@ def _number(name: str, word: str, most: int) -> int:
     return int(word)
 
 
-async def _asked(url: str, wanted: int | _Place, checkpoint: Checkpoint | None) -> StandingProof:
+async def _asked(url: str, wanted: int | _Place | _Digest, checkpoint: Checkpoint | None) -> StandingProof:
     """Gather everything a proof needs from one node.
 
     Raises: Failure, NodeFailure.
@@ -147,7 +161,7 @@ async def _asked(url: str, wanted: int | _Place, checkpoint: Checkpoint | None) 
     async with reading(url) as ask:
         genesis = Hash(_unhex(await ask("chain_getBlockHash", 0)))
         steps = await _steps(ask, genesis if checkpoint is None else await _below(ask, checkpoint))
-        at = "0x" + steps[-1].header.hash().hex()
+        at = _hash(steps[-1].header)
         leaf = wanted if isinstance(wanted, int) else await _leaf(ask, wanted, steps[-1].header)
         place = "0x" + leaf.to_bytes(8, "little").hex()
         update = _answer(_PROOF, await ask("state_call", "ModelUpdatesApi_proof", place, at))
@@ -158,20 +172,59 @@ async def _asked(url: str, wanted: int | _Place, checkpoint: Checkpoint | None) 
         return StandingProof(genesis, update, [_unhex(node) for node in nodes], steps)
 
 
-async def _leaf(ask: Ask, place: _Place, final: Header) -> int:
+async def _leaf(ask: Ask, named: _Place | _Digest, final: Header) -> int:
     """Return the leaf of an update.
 
     Raises: Failure.
     """
-    where = place.netuid.to_bytes(2, "little") + place.round.to_bytes(4, "little")
-    at = "0x" + final.hash().hex()
-    info = _answer(_ROUND, await ask("state_call", "TrainingApi_round", "0x" + where.hex(), at))
+    if isinstance(named, _Digest):
+        return await _leaf_of(ask, named, final)
+    info = await _round(ask, named.netuid, named.round, final)
     if info is None:
         raise Failure(
-            f"subnet {place.netuid} has had no round {place.round} by the final block #{final.number}: "
-            f"see `assay rounds --netuid {place.netuid}`"
+            f"subnet {named.netuid} has had no round {named.round} by the final block #{final.number}: "
+            f"see `assay rounds --netuid {named.netuid}`"
         )
-    return int(_revealed(info, place.miner).update.leaf)
+    return int(_revealed(info, named.miner).update.leaf)
+
+
+async def _leaf_of(ask: Ask, named: _Digest, final: Header) -> int:
+    """Return the leaf of the newest update with a digest, looking at one round after the other.
+
+    Raises: Failure.
+    """
+    asked = _call(named.netuid, (LAST_ROUND, 4), (LAST_ROUND, 4))
+    newest = _answer(_LINEAGE, await ask("state_call", "TrainingApi_lineage", asked, _hash(final))).last
+    for number in range(newest, 0, -1):
+        info = await _round(ask, named.netuid, number, final)
+        updates = info.updates if info is not None else []
+        found = [each for each in updates if each.update.digest.hex().startswith(named.digits)]
+        if len(found) == 1:
+            return int(found[0].update.leaf)
+        if found:
+            listed = ", ".join(f"{named.netuid} {number} {each.uid}" for each in found[:8])
+            raise Failure(f"{len(found)} updates begin with 0x{named.digits}: name one as {listed}")
+    raise Failure(
+        f"no update of subnet {named.netuid} begins with 0x{named.digits} by the final block "
+        f"#{final.number}: see `assay rounds --netuid {named.netuid} --json`"
+    )
+
+
+async def _round(ask: Ask, netuid: int, number: int, final: Header) -> RoundInfo | None:
+    asked = _call(netuid, (number, 4))
+    found: RoundInfo | None = _answer(
+        _ROUND, await ask("state_call", "TrainingApi_round", asked, _hash(final))
+    )
+    return found
+
+
+def _call(netuid: int, *sized: tuple[int, int]) -> str:
+    """Return the arguments of a runtime API: a subnet, and integers of so many bytes."""
+    return "0x" + b"".join(number.to_bytes(size, "little") for number, size in ((netuid, 2), *sized)).hex()
+
+
+def _hash(header: Header) -> str:
+    return "0x" + header.hash().hex()
 
 
 async def _below(ask: Ask, checkpoint: Checkpoint) -> Hash:

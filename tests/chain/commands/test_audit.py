@@ -262,8 +262,26 @@ def test_what_is_not_there_is_not_proven(played: SteppedNode, capsys: pytest.Cap
         "the trail has no leaf 4 by the final block #"
     )
     assert said(capsys, "audit", "prove", "1", "1", *at, code=2) == (
-        "UPDATE has 2 words: give NETUID ROUND MINER, or its number in the trail\n"
+        "UPDATE has 2 words: give NETUID ROUND MINER, its number in the trail, or 0x and at least 8 digits "
+        "of its digest\n"
     )
+    assert said(capsys, "audit", "prove", "0x00000000", *at, code=1).startswith(
+        "no update of subnet 1 begins with 0x00000000 by the final block #"
+    )
+    assert said(capsys, "audit", "prove", "0x12", *at, code=2).startswith("UPDATE is 0x12, must be 0 to ")
+    assert said(capsys, "audit", "prove", "1", "--netuid", "-1", *at, code=2).startswith("--netuid is -1")
+
+
+def test_a_digest_names_an_update_too(
+    played: SteppedNode, trusted: Trusted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = digest_of(MINERS[1], 1).hex()
+    for name in ("0x" + digest, f"0x{digest[:8]}…"):
+        text = said(capsys, "audit", "prove", name, "--netuid", "1", "--url", played.url)
+        assert verify(StandingProof.from_json(text), trusted).update.leaf == 1
+    assert said(
+        capsys, "audit", "prove", "0x" + digest, "--netuid", "9", "--url", played.url, code=1
+    ).startswith("no update of subnet 9 begins with 0x")
 
 
 def test_a_proof_is_checked_without_a_node(
