@@ -1,6 +1,7 @@
 """The `assay` command: one verb per job; programs of other rooms start as `python -m ...`.
 
-Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 130 interrupted, 141 nobody reads on.
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 unreachable, 4 a worker's seat is lost,
+130 interrupted, 141 nobody reads on.
 This module imports next to nothing: a command is loaded when it is its turn.
 """
 
