@@ -41,6 +41,7 @@ COMMANDS = {
     "import-blocks": "verify, execute and store blocks from a file",
     "revert": "take unfinalised blocks back",
     "purge-chain": "delete a node's database, not its keys",
+    "bench": "measure this program on this machine",
 }
 PROGRAMS = {
     "miner": ("miners", "train on what the chain assigns, publish updates, get paid"),
