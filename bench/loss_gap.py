@@ -183,7 +183,7 @@ def changes(wanted: list[str]) -> dict[str, int]:
     return {name: int(number) for name, _, number in pairs}
 
 
-def measured(course: Course, ways: list[str], changed: Mapping[str, int]) -> dict[str, Any]:
+def measured(course: Course, ways: list[str], changed: dict[str, int]) -> dict[str, Any]:
     """Return the raw figures of one seed; of what has not ended, as far as it has come."""
     whole = kept_of(course.place("sync", {})) if course.given.played else synchronous(course)
     found: dict[str, Any] = {"seed": course.seed, "sync": whole and asdict(whole)}
@@ -344,7 +344,7 @@ def numbers_of(course: Course, numbers: Mapping[str, int], run: Run, wanted: int
     floor = numbers["floor_ppm"] / PPM
     left = floor + (course.rate(int(at)) - FLOOR) / (1 - FLOOR) * (1 - floor)
     named = {name: numbers[name] for name in BASE if hasattr(course.parameters, name)}
-    chosen = named | {"learning_rate_ppm": max(1, round(numbers["learning_rate_ppm"] * left))}
+    chosen: dict[str, Any] = named | {"learning_rate_ppm": max(1, round(numbers["learning_rate_ppm"] * left))}
     ready = replace(course.parameters, **(chosen | {"warmup_steps": 0, "inner_steps": steps}))
     return replace(ready, warmup_steps=min(numbers["warmup_steps"], steps))
 
