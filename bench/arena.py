@@ -28,9 +28,10 @@ from statistics import fmean
 from typing import Any
 
 from bench.arena_play import Cell, Game, Memo
-from bench.lab import SIZES, Text, begin, flags_of, key_of, say, write_whole
+from bench.lab import SIZES, Text, begin, flags_of, key_of, say
 from bench.record import finish, parser
 from miners.attacks import Attack, every
+from miners.files import write_whole
 from miners.parameters import TrainingParameters
 
 MINERS = 10
@@ -152,7 +153,7 @@ def played(
             attack, trial.attackers, trial.miners, given.rounds, seed, parameters, given.device,
             given.precision, tuple(rules.items()),
         )  # fmt: skip
-        write_whole(kept_in, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))))
+        write_whole(kept_in, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))).encode())
     story: dict[str, Any] = json.loads(kept_in.read_text())
     return story
 

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from bench.arena_play import ROW, Cell, Game, Memo
-from bench.lab import SIZES, Text, begin, flags_of, key_of, say, write_whole
+from bench.lab import SIZES, Text, begin, flags_of, key_of, say
 from bench.record import finish, parser
 from miners.attacks import Attack, Lazy
+from miners.files import write_whole
 from miners.parameters import TrainingParameters
 
 MINERS = 10
@@ -91,7 +92,7 @@ def rows(given: Namespace, text: Text, memo: Memo, way: str, seed: int) -> list[
             Slack, 0, MINERS, given.rounds, seed, parameters, given.device, given.precision, rules,
             way == "rescaled",
         )  # fmt: skip
-        write_whole(kept, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))))
+        write_whole(kept, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))).encode())
         say(f"seed {seed} {way}: played")
     published: list[dict[str, list[int]]] = json.loads(kept.read_text())["rows"]
     return published

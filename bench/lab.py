@@ -113,10 +113,3 @@ def put_aside(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     with written.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     written.replace(path)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text; the file is whole or absent."""
-    written = path.with_suffix(".new")
-    written.write_text(text)
-    written.replace(path)

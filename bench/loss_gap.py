@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.lab import SIZES, Text, beacon, begin, flags_of, hotkey, key_of, put_aside, say, write_whole
+from bench.lab import SIZES, Text, beacon, begin, flags_of, hotkey, key_of, put_aside, say
 from bench.record import finish, parser
 from miners.aggregate import aggregate
 from miners.compressor import Compressor
+from miners.files import write_whole
 from miners.model import (
     build,
     choose_device,
@@ -249,7 +250,7 @@ def synchronous(course: Course) -> Run:
         kept.with_suffix(".new").replace(kept)
         say(f"seed {course.seed} sync: step {run.steps} loss {run.loss:.4f} {run.seconds:.0f} s")
     run.blob_bytes = FLOAT32 * len(course.first().words) * run.steps
-    write_whole(finished, json.dumps(asdict(run)))
+    write_whole(finished, json.dumps(asdict(run)).encode())
     return run
 
 
@@ -296,7 +297,7 @@ def rounds(course: Course, way: str, numbers: Mapping[str, int]) -> Run:
             story = np.array(json.dumps(asdict(run)))
             put_aside(kept, {"run": story, "words": words, "errors": np.stack(errors)})
             say(f"seed {course.seed} {way}: round {run.rounds} step {run.steps} loss {run.loss:.4f}")
-    write_whole(finished, json.dumps(asdict(run)))
+    write_whole(finished, json.dumps(asdict(run)).encode())
     kept.unlink(missing_ok=True)
     return run
 
