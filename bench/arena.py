@@ -1,6 +1,7 @@
 """Every attack on a training subnet, played out: what the model loses, who is paid, who is caught.
 
-    python -m bench.arena [--only noise ...] [--seeds 3] [--rounds 10] [--size mini] [--json FILE]
+    python -m bench.arena [--only noise ...] [--seeds 3] [--rounds 10] [--size mini]
+                          [--set NAME=NUMBER ...] [--json FILE]
 
 Each attack is played by its part of ten miners, once where everybody is a newcomer, whose every update is
 audited, and once where nobody is any more and one of twenty is. `honest` is what the others are compared to.
@@ -28,11 +29,12 @@ from statistics import fmean
 from typing import Any
 
 from bench.arena_play import Cell, Game, Memo
-from bench.lab import SIZES, Text, begin, flags_of, key_of, say
+from bench.lab import SIZES, Text, begin, changes, flags_of, key_of, say
 from bench.record import finish, parser
 from miners.attacks import Attack, every
 from miners.files import write_whole
-from miners.parameters import TrainingParameters
+from miners.parameters import BOUNDS, TrainingParameters
+from runtime.pallets.subnets.numbers import Hyperparameters
 
 MINERS = 10
 STAGES = {"newcomers": 10, "past": 0}
@@ -42,6 +44,8 @@ NUMBERS = {"mini": {"inner_steps": 8, "warmup_steps": 2, "learning_rate_ppm": 5_
 AUDIT_RATE_PPM = 50_000
 AUDIT_WINDOW = 8
 """Rounds, and audits that a judge is asked for at a time: three have room for 17 newcomers."""
+LEAST_OVERLAP_PPM = Hyperparameters().overlap_ppm
+"""A replay that agrees with less of an update fails it; cells are played by the default."""
 BLOCKS, REWARD, TO_MINERS, BOND, VESTING = 270, 1.0, 0.48, 100.0, 40
 """The live network's: blocks of a round, ASY a block, the miners' part of it, ASY of bond, vesting rounds."""
 
@@ -90,6 +94,10 @@ def main() -> None:
     given.add_argument("--only", action="append", metavar="NAME", help="attacks to play [all]")
     given.add_argument("--stage", action="append", choices=STAGES, help="[both]")
     given.add_argument("--rounds", type=int, default=10, help="of each cell [10]")
+    given.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER",
+        help="another number of the subnet's, such as inner_optimizer=1",
+    )  # fmt: skip
     given.add_argument("--played", action="store_true", help="show what has been played, play no more")
     flags = given.parse_args()
     known = {attack.name: attack for attack in every()}  # what other modules have made of them, too
@@ -99,12 +107,11 @@ def main() -> None:
     names = ["honest", *(name for name in wanted if name != "honest")]
     table = play(flags, begin(flags), {name: known[name] for name in names})
     show(table)
-    numbers = numbers_of(flags.size)
     finish(
         "arena",
         {
             "size": flags.size,
-            "numbers": numbers,
+            "numbers": numbers_of(flags),
             "rounds": flags.rounds,
             "seeds": flags.seeds,
             "table": table,
@@ -133,34 +140,29 @@ def played(
 ) -> dict[str, Any] | None:
     """Return what happened in a cell, now or in an earlier run; nothing where it is only asked for."""
     trial = TRIALS.get(attack.name, Trial())
-    settings = {
-        "attack": attack.name, "stage": stage, "seed": seed, "trial": [trial.attackers, trial.miners],
-        "numbers": numbers_of(given.size),
-        "size": given.size, "rounds": given.rounds, "device": given.device, "precision": given.precision,
-        "text": text.corpus.manifest.root().hex(),
-    }  # fmt: skip
+    rules = {
+        "audit_rate_ppm": AUDIT_RATE_PPM,
+        "newcomer_rounds": STAGES[stage],
+        "audit_window": AUDIT_WINDOW,
+    }
+    parameters = TrainingParameters(model=SIZES[given.size], **numbers_of(given))
+    cell = Cell(
+        attack, trial.attackers, trial.miners, given.rounds, seed, parameters, given.device,
+        given.precision, tuple(rules.items()),
+    )  # fmt: skip
+    settings = cell.settings | {"text": text.corpus.manifest.root().hex()}
     kept_in = given.state / f"{attack.name}-{stage}-{seed}-{key_of(settings)}.json"
     if given.played and not kept_in.exists():
         return None
     if not kept_in.exists():
-        rules = {
-            "audit_rate_ppm": AUDIT_RATE_PPM,
-            "newcomer_rounds": STAGES[stage],
-            "audit_window": AUDIT_WINDOW,
-        }
-        parameters = TrainingParameters(model=SIZES[given.size], **numbers_of(given.size))
-        cell = Cell(
-            attack, trial.attackers, trial.miners, given.rounds, seed, parameters, given.device,
-            given.precision, tuple(rules.items()),
-        )  # fmt: skip
         write_whole(kept_in, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))).encode())
     story: dict[str, Any] = json.loads(kept_in.read_text())
     return story
 
 
-def numbers_of(size: str) -> dict[str, int]:
-    """Return what a subnet is set to."""
-    return NUMBERS.get(size, {})
+def numbers_of(given: Namespace) -> dict[str, int]:
+    """Return what the training is set to otherwise than by default."""
+    return NUMBERS.get(given.size, {}) | changes(given.set, BOUNDS)
 
 
 def kept(story: dict[str, Any], honest: dict[str, Any]) -> float:
@@ -178,7 +180,9 @@ def measures(name: str, story: dict[str, Any], honest: dict[str, Any]) -> dict[s
     each = 100 * fmean(theirs) / max(1.0, fmean(others)) if theirs else 0.0
     looked = [overlap for kind, _, overlap, _ in story["overlaps"] if kind == "cheat"]
     failed = [
-        bool(fault) or overlap < 900_000 for kind, _, overlap, fault in story["overlaps"] if kind == "cheat"
+        bool(fault) or overlap < LEAST_OVERLAP_PPM
+        for kind, _, overlap, fault in story["overlaps"]
+        if kind == "cheat"
     ]
     return {
         "kept": round(kept(story, honest), 4),

@@ -6,7 +6,7 @@ A run that was stopped goes on where it stood: its state lies in a folder, under
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -93,6 +93,15 @@ def flags_of(made: ArgumentParser, state: str, size: str = "1M") -> ArgumentPars
     made.add_argument("--text", type=Path, help="directory of Python files [the standard library]")
     made.add_argument("--state", type=Path, default=CACHE / state, help="where unfinished runs are kept")
     return made
+
+
+def changes(wanted: Sequence[str], known: Collection[str]) -> dict[str, int]:
+    """Read --set NAME=NUMBER."""
+    pairs = [each.partition("=") for each in wanted]
+    unknown = [name for name, _, _ in pairs if name not in known]
+    if unknown:
+        raise SystemExit(f"--set knows {', '.join(known)}, not {unknown[0]}")
+    return {name: int(number) for name, _, number in pairs}
 
 
 def begin(given: Namespace) -> Text:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.lab import SIZES, Text, beacon, begin, flags_of, hotkey, key_of, put_aside, say
+from bench.lab import SIZES, Text, beacon, begin, changes, flags_of, hotkey, key_of, put_aside, say
 from bench.record import finish, parser
 from miners.aggregate import aggregate
 from miners.compressor import Compressor
@@ -171,17 +171,8 @@ def main() -> None:
     given = flags.parse_args()
     text = begin(given)
     ways, seeds = given.only or list(RECIPES), range(given.seeds)
-    raw = [measured(Course(given, text, seed), ways, changes(given.set)) for seed in seeds]
+    raw = [measured(Course(given, text, seed), ways, changes(given.set, BASE)) for seed in seeds]
     finish("loss_gap", figures(given, text, ways, raw), given)
-
-
-def changes(wanted: list[str]) -> dict[str, int]:
-    """Read --set."""
-    pairs = [each.partition("=") for each in wanted]
-    unknown = [name for name, _, _ in pairs if name not in BASE]
-    if unknown:
-        raise SystemExit(f"--set knows {', '.join(BASE)}, not {unknown[0]}")
-    return {name: int(number) for name, _, number in pairs}
 
 
 def measured(course: Course, ways: list[str], changed: dict[str, int]) -> dict[str, Any]:
@@ -366,7 +357,7 @@ def figures(given: Namespace, text: Text, ways: list[str], raw: list[dict[str, A
             "times_fewer_bytes": round(fmean(each["times_fewer_bytes"] for each in ended), 1)
             if gaps
             else None,
-            "recipe": BASE | RECIPES[way] | changes(given.set),
+            "recipe": BASE | RECIPES[way] | changes(given.set, BASE),
         }
     return {
         "size": given.size,
