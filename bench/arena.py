@@ -6,14 +6,20 @@
 Each attack is played by its part of ten miners, once where everybody is a newcomer, whose every update is
 audited, and once where nobody is any more and one of twenty is. `honest` is what the others are compared to.
 
+of       attackers, of how many miners
 kept     progress of the model on public text, by that of ten honest miners with the same seed
 share    of all that miners earned, percent, what the attackers earned; the part of it that has not vested
          is burnt where they are slashed
 each     what one attacker earned, percent of what one honest miner did
-audits   of attackers: failed / drawn; `false`: honest miners whose audit did not pass
-out      attackers that were slashed; and rounds that closed
+audits   of attackers: failed / failed or passed (`audits_drawn` in the figures); neither are those that
+         lapse without a report and those whose miner has lost its seat by then
+false    audits of honest miners that failed
+out      attackers that were slashed
 ev       what one round of this attack brings beside its risk, percent of what an honest miner earns in it
          (see `expectation`)
+missed   what is worse than it must be (`TRIALS`), failed audits of honest miners, and void rounds
+
+kept, share and each are means over the seeds; audits, false and out are sums.
 
 An attack that is a class in miners/attacks.py or bench/arena_servers.py is found by its name. A run that was
 stopped goes on where it stood.
