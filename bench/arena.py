@@ -1,18 +1,25 @@
 """Every attack on a training subnet, played out: what the model loses, who is paid, who is caught.
 
-    python -m bench.arena [--only noise ...] [--seeds 3] [--rounds 10] [--size mini] [--json FILE]
+    python -m bench.arena [--only noise ...] [--seeds 3] [--rounds 10] [--size mini]
+                          [--set NAME=NUMBER ...] [--json FILE]
 
 Each attack is played by its part of ten miners, once where everybody is a newcomer, whose every update is
 audited, and once where nobody is any more and one of twenty is. `honest` is what the others are compared to.
 
+of       attackers, of how many miners
 kept     progress of the model on public text, by that of ten honest miners with the same seed
 share    of all that miners earned, percent, what the attackers earned; the part of it that has not vested
          is burnt where they are slashed
 each     what one attacker earned, percent of what one honest miner did
-audits   of attackers: failed / drawn; `false`: honest miners whose audit did not pass
-out      attackers that were slashed; and rounds that closed
+audits   of attackers: failed / failed or passed (`audits_drawn` in the figures); neither are those that
+         lapse without a report and those whose miner has lost its seat by then
+false    audits of honest miners that failed
+out      attackers that were slashed
 ev       what one round of this attack brings beside its risk, percent of what an honest miner earns in it
          (see `expectation`)
+missed   what is worse than it must be (`TRIALS`), failed audits of honest miners, and void rounds
+
+kept, share and each are means over the seeds; audits, false and out are sums.
 
 An attack that is a class in miners/attacks.py or bench/arena_servers.py is found by its name. A run that was
 stopped goes on where it stood.
@@ -28,10 +35,12 @@ from statistics import fmean
 from typing import Any
 
 from bench.arena_play import Cell, Game, Memo
-from bench.lab import SIZES, Text, begin, flags_of, key_of, say, write_whole
+from bench.lab import SIZES, Text, begin, changes, flags_of, key_of, say
 from bench.record import finish, parser
 from miners.attacks import Attack, every
-from miners.parameters import TrainingParameters
+from miners.files import write_whole
+from miners.parameters import BOUNDS, TrainingParameters
+from runtime.pallets.subnets.numbers import Hyperparameters
 
 MINERS = 10
 STAGES = {"newcomers": 10, "past": 0}
@@ -41,6 +50,8 @@ NUMBERS = {"mini": {"inner_steps": 8, "warmup_steps": 2, "learning_rate_ppm": 5_
 AUDIT_RATE_PPM = 50_000
 AUDIT_WINDOW = 8
 """Rounds, and audits that a judge is asked for at a time: three have room for 17 newcomers."""
+LEAST_OVERLAP_PPM = Hyperparameters().overlap_ppm
+"""A replay that agrees with less of an update fails it; cells are played by the default."""
 BLOCKS, REWARD, TO_MINERS, BOND, VESTING = 270, 1.0, 0.48, 100.0, 40
 """The live network's: blocks of a round, ASY a block, the miners' part of it, ASY of bond, vesting rounds."""
 
@@ -89,6 +100,10 @@ def main() -> None:
     given.add_argument("--only", action="append", metavar="NAME", help="attacks to play [all]")
     given.add_argument("--stage", action="append", choices=STAGES, help="[both]")
     given.add_argument("--rounds", type=int, default=10, help="of each cell [10]")
+    given.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER",
+        help="another number of the subnet's, such as inner_optimizer=1",
+    )  # fmt: skip
     given.add_argument("--played", action="store_true", help="show what has been played, play no more")
     flags = given.parse_args()
     known = {attack.name: attack for attack in every()}  # what other modules have made of them, too
@@ -98,12 +113,11 @@ def main() -> None:
     names = ["honest", *(name for name in wanted if name != "honest")]
     table = play(flags, begin(flags), {name: known[name] for name in names})
     show(table)
-    numbers = numbers_of(flags.size)
     finish(
         "arena",
         {
             "size": flags.size,
-            "numbers": numbers,
+            "numbers": numbers_of(flags),
             "rounds": flags.rounds,
             "seeds": flags.seeds,
             "table": table,
@@ -132,34 +146,29 @@ def played(
 ) -> dict[str, Any] | None:
     """Return what happened in a cell, now or in an earlier run; nothing where it is only asked for."""
     trial = TRIALS.get(attack.name, Trial())
-    settings = {
-        "attack": attack.name, "stage": stage, "seed": seed, "trial": [trial.attackers, trial.miners],
-        "numbers": numbers_of(given.size),
-        "size": given.size, "rounds": given.rounds, "device": given.device, "precision": given.precision,
-        "text": text.corpus.manifest.root().hex(),
-    }  # fmt: skip
+    rules = {
+        "audit_rate_ppm": AUDIT_RATE_PPM,
+        "newcomer_rounds": STAGES[stage],
+        "audit_window": AUDIT_WINDOW,
+    }
+    parameters = TrainingParameters(model=SIZES[given.size], **numbers_of(given))
+    cell = Cell(
+        attack, trial.attackers, trial.miners, given.rounds, seed, parameters, given.device,
+        given.precision, tuple(rules.items()),
+    )  # fmt: skip
+    settings = cell.settings | {"text": text.corpus.manifest.root().hex()}
     kept_in = given.state / f"{attack.name}-{stage}-{seed}-{key_of(settings)}.json"
     if given.played and not kept_in.exists():
         return None
     if not kept_in.exists():
-        rules = {
-            "audit_rate_ppm": AUDIT_RATE_PPM,
-            "newcomer_rounds": STAGES[stage],
-            "audit_window": AUDIT_WINDOW,
-        }
-        parameters = TrainingParameters(model=SIZES[given.size], **numbers_of(given.size))
-        cell = Cell(
-            attack, trial.attackers, trial.miners, given.rounds, seed, parameters, given.device,
-            given.precision, tuple(rules.items()),
-        )  # fmt: skip
-        write_whole(kept_in, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))))
+        write_whole(kept_in, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))).encode())
     story: dict[str, Any] = json.loads(kept_in.read_text())
     return story
 
 
-def numbers_of(size: str) -> dict[str, int]:
-    """Return what a subnet is set to."""
-    return NUMBERS.get(size, {})
+def numbers_of(given: Namespace) -> dict[str, int]:
+    """Return what the training is set to otherwise than by default."""
+    return NUMBERS.get(given.size, {}) | changes(given.set, BOUNDS)
 
 
 def kept(story: dict[str, Any], honest: dict[str, Any]) -> float:
@@ -177,7 +186,9 @@ def measures(name: str, story: dict[str, Any], honest: dict[str, Any]) -> dict[s
     each = 100 * fmean(theirs) / max(1.0, fmean(others)) if theirs else 0.0
     looked = [overlap for kind, _, overlap, _ in story["overlaps"] if kind == "cheat"]
     failed = [
-        bool(fault) or overlap < 900_000 for kind, _, overlap, fault in story["overlaps"] if kind == "cheat"
+        bool(fault) or overlap < LEAST_OVERLAP_PPM
+        for kind, _, overlap, fault in story["overlaps"]
+        if kind == "cheat"
     ]
     return {
         "kept": round(kept(story, honest), 4),

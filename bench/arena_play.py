@@ -39,6 +39,7 @@ from runtime.frame.errors import DispatchError
 from runtime.frame.testing import Externalities
 from runtime.pallets.incentive.messages import EmissionPaid, EpochRun
 from runtime.pallets.model_updates.types import Delivery, EvidenceAccepted
+from runtime.pallets.subnets.numbers import Hyperparameters
 from runtime.pallets.training.types import Phase, RoundClosed, RoundVoided
 from runtime.pallets.verification.types import (
     AuditDrawn,
@@ -73,6 +74,15 @@ HELD_OUT = 128
 KEPT_ROUNDS = 5
 ROW = ("score", "alignment", "loss_before", "loss_after", "own_drop")
 """What is written down of what judges publish, in ppm and micro-nats."""
+WINDOWS = {
+    "train_window": 8,
+    "reveal_window": 4,
+    "score_commit_window": 5,
+    "score_reveal_window": 4,
+    "attest_window": 5,
+    "freeze_window": 2,
+}
+"""blocks; nobody has to be waited for"""
 MONEY = {"vesting_rounds": 40, "tempo": 20}
 """What a subnet of the live network pays by; epochs are short, so that every cell has some."""
 
@@ -98,6 +108,21 @@ class Cell:
     def cheats(self) -> range:
         """Which miners attack: the last ones, who have heard the others."""
         return range(self.miners - self.attackers, self.miners)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Return what the subnet is set to."""
+        return WINDOWS | self.parameters.to_integers() | MONEY | dict(self.rules)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return what decides how it goes, beside the text: what the name of a kept run is made of."""
+        return {
+            "attack": self.attack.name, "attackers": self.attackers, "miners": self.miners,
+            "judges": JUDGES, "held_out": HELD_OUT, "rounds": self.rounds, "seed": self.seed,
+            "device": self.device, "precision": self.precision,
+            "numbers": asdict(Hyperparameters(**self.numbers)),  # the defaults may change, too
+        }  # fmt: skip
 
     def mind(self, miner: int) -> Attack:
         """Return how a miner behaves."""
@@ -190,8 +215,7 @@ class Subnet(Bench):
         self.made: dict[int, Made] = {}
         self.seed = cell.seed
         self.happened: list[Any] = []
-        numbers = cell.parameters.to_integers() | MONEY | dict(cell.rules)
-        self.genesis = self._genesis([1_000] * JUDGES, 1, {**WINDOWS, **numbers})
+        self.genesis = self._genesis([1_000] * JUDGES, 1, cell.numbers)
         self.genesis["training"] = {str(NETUID): {"model_root": hexed(first.root())}}
         self.ext = Externalities(BenchRuntime, genesis=self.genesis)
         self.call(account("owner"), "Training", "set_dataset", Hash(data_root), "http://127.0.0.1:9000/")
@@ -225,16 +249,6 @@ class Subnet(Bench):
             )
             for each in self.runtime.model_updates.revealed(NETUID, self.number)
         ]  # fmt: skip
-
-
-WINDOWS = {
-    "train_window": 8,
-    "reveal_window": 4,
-    "score_commit_window": 5,
-    "score_reveal_window": 4,
-    "attest_window": 5,
-    "freeze_window": 2,
-}
 
 
 @dataclass

@@ -92,7 +92,7 @@ def hostile(mind: Attack) -> AbstractAsyncContextManager[str] | None:
 
 @asynccontextmanager
 async def _serve(mind: Hostile) -> AsyncIterator[str]:
-    runner = web.ServerRunner(web.Server(mind.answer), shutdown_timeout=CLOSE_SECONDS)  # type: ignore[arg-type]
+    runner = web.ServerRunner(web.Server(mind.answer), shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -103,4 +103,5 @@ def shares(outcomes: Sequence[EpochOutput], uids: Sequence[int]) -> float:
 def incentives(outcomes: Sequence[EpochOutput], judges: int) -> Floats:
     """Return the mean part of the miners' incentive that each miner had."""
     told = np.array([outcome.incentive[judges:] for outcome in outcomes], float)
-    return (told / np.maximum(1, told.sum(axis=1, keepdims=True))).mean(axis=0)
+    parts: Floats = (told / np.maximum(1, told.sum(axis=1, keepdims=True))).mean(axis=0)
+    return parts

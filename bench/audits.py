@@ -29,7 +29,7 @@ def main() -> None:
     flags.add_argument("--miners", type=int, default=192)
     flags.add_argument("--judges", type=int, default=64)
     given = flags.parse_args()
-    plain, _, _, _ = run(given.judges, given.miners, audit_rate_ppm=0)
+    plain, _, _, _ = run(given.judges, given.miners, audit_rate_ppm=0, newcomer_rounds=1)
     others, draw, missed, report = run(given.judges, given.miners, audit_rate_ppm=1, newcomer_rounds=1)
     figures = {
         "miners": given.miners,
@@ -46,9 +46,14 @@ def main() -> None:
     finish("audits", figures, given)
 
 
-def run(judges: int, miners: int, **numbers: int) -> tuple[list[float], list[float], list[float], float]:
+def run(
+    judges: int, miners: int, *, audit_rate_ppm: int, newcomer_rounds: int
+) -> tuple[list[float], list[float], list[float], float]:
     """Play a round, let its audits pass; return ms of other blocks, draws, misses, and a report."""
-    bench = Bench(judges, miners, max_uids=judges + miners, max_permits=judges, audit_window=1, **numbers)
+    bench = Bench(
+        judges, miners, max_uids=judges + miners, max_permits=judges, audit_window=1,
+        audit_rate_ppm=audit_rate_ppm, newcomer_rounds=newcomer_rounds,
+    )  # fmt: skip
     start(bench)
     plain, draw, missed = list[float](), list[float](), list[float]()
     reports = list[float]()

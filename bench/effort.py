@@ -1,6 +1,6 @@
 """Is a miner paid for what it does? Ten miners do from one to ten tenths of their steps; nobody audits.
 
-    python -m bench.effort [--seeds 3] [--rounds 8] [--size small] [--json FILE]
+    python -m bench.effort [--seeds 3] [--rounds 8] [--size small] [--set NAME=NUMBER ...] [--json FILE]
 
 plain      they send what came of their steps
 rescaled   they scale it up to what all steps would have given
@@ -15,20 +15,23 @@ import asyncio
 import json
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from bench.arena_play import ROW, Cell, Game, Memo
-from bench.lab import SIZES, Text, begin, flags_of, key_of, say, write_whole
+from bench.lab import SIZES, Text, begin, changes, flags_of, key_of, say
 from bench.record import finish, parser
 from miners.attacks import Attack, Lazy
-from miners.parameters import TrainingParameters
+from miners.files import write_whole
+from miners.parameters import BOUNDS, TrainingParameters
 
 MINERS = 10
 WAYS = ("plain", "rescaled")
+RULES = (("audit_rate_ppm", 0),)
+"""Nobody looks."""
 TOGETHER = 4
 """rounds whose scores are summed"""
 LEAST = {"score": 0.95, "four_rounds": 0.99}
@@ -64,7 +67,10 @@ def main() -> None:
     """Play both ways with every seed, and report."""
     flags = flags_of(parser(__doc__), "effort", "small")
     flags.add_argument("--rounds", type=int, default=8, help="of each seed [8]")
-    flags.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number")
+    flags.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER",
+        help="another number of the subnet's, such as inner_optimizer=1",
+    )  # fmt: skip
     flags.add_argument("--way", action="append", choices=WAYS, help="[both]")
     given = flags.parse_args()
     text, memo = begin(given), Memo()
@@ -78,20 +84,15 @@ def main() -> None:
 
 def rows(given: Namespace, text: Text, memo: Memo, way: str, seed: int) -> list[dict[str, list[int]]]:
     """Return what judges published, by round and miner, now or in an earlier run."""
-    changed = {name: int(number) for name, number in (each.split("=") for each in given.set)}
-    parameters = replace(TrainingParameters(model=SIZES[given.size]), **changed)  # type: ignore[arg-type]
-    settings = {
-        "way": way, "seed": seed, "rounds": given.rounds, "numbers": parameters.to_integers(),
-        "text": text.corpus.manifest.root().hex(), "device": given.device, "precision": given.precision,
-    }  # fmt: skip
+    parameters = TrainingParameters(model=SIZES[given.size], **changes(given.set, BOUNDS))
+    cell = Graded(
+        Slack, 0, MINERS, given.rounds, seed, parameters, given.device, given.precision, RULES,
+        way == "rescaled",
+    )  # fmt: skip
+    settings = cell.settings | {"way": way, "text": text.corpus.manifest.root().hex()}
     kept = given.state / f"{way}-{seed}-{key_of(settings)}.json"
     if not kept.exists():
-        rules = (("audit_rate_ppm", 0),)
-        cell = Graded(
-            Slack, 0, MINERS, given.rounds, seed, parameters, given.device, given.precision, rules,
-            way == "rescaled",
-        )  # fmt: skip
-        write_whole(kept, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))))
+        write_whole(kept, json.dumps(asdict(asyncio.run(Game(cell, text, memo).play()))).encode())
         say(f"seed {seed} {way}: played")
     published: list[dict[str, list[int]]] = json.loads(kept.read_text())["rows"]
     return published

@@ -15,6 +15,7 @@ Then random subnets are compared with slow models of both functions; all must be
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,10 +112,11 @@ def measure(epoch: EpochInput, passes: int) -> dict[str, object]:
     for mine, theirs in zip((ours.incentive, ours.dividends), floats, strict=True):
         apart = max(abs(a - b) for a, b in zip(mine, theirs, strict=True))
         assert apart <= AGREE, f"the model is {apart} of 65,535 away"
+    ways: tuple[Callable[[EpochInput], object], ...] = (run_epoch, float_epoch)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(passes):
-        for taken, function in zip(times, (run_epoch, float_epoch), strict=True):
-            taken.append(timed(lambda function=function: function(epoch)))
+        for taken, function in zip(times, ways, strict=True):
+            taken.append(timed(partial(function, epoch)))
         hashes.append(timed(epoch.hash))
     mine_ms, floats_ms = (1e3 * min(taken) for taken in times)
     scores = sum(map(len, epoch.weights))
@@ -163,7 +165,7 @@ def float_epoch(epoch: EpochInput) -> tuple[list[int], list[int]]:
     for row in stored:  # what the chain would store
         held = np.flatnonzero(row)
         np.stack((held, row[held]), axis=1).astype("<u2").tobytes()
-    return [(each * U16).astype(int).tolist() for each in (incentive, dividends)]
+    return (incentive * U16).astype(int).tolist(), (dividends * U16).astype(int).tolist()
 
 
 def dense(rows: Sequence[Row], judges: NDArray[np.int64]) -> Floats:
@@ -178,7 +180,8 @@ def dense(rows: Sequence[Row], judges: NDArray[np.int64]) -> Floats:
 def normalised(numbers: Floats, axis: int | None = None) -> Floats:
     """Return parts of the sum; of nothing, nothing."""
     total = numbers.sum(axis=axis, keepdims=True)
-    return np.divide(numbers, total, out=np.zeros_like(numbers), where=total > 0)
+    parts: Floats = np.divide(numbers, total, out=np.zeros_like(numbers), where=total > 0)
+    return parts
 
 
 def capped(share: Floats, most: float) -> Floats:
@@ -189,7 +192,8 @@ def capped(share: Floats, most: float) -> Floats:
             break
         large = share > level
         share = np.where(large, most * share[~large].sum() / (1 - most * large.sum()), share)
-    return share / share.sum()
+    cut: Floats = share / share.sum()
+    return cut
 
 
 def weighted_median(weights: Floats, share: Floats, kappa: float) -> Floats:
@@ -198,7 +202,8 @@ def weighted_median(weights: Floats, share: Floats, kappa: float) -> Floats:
     support = np.cumsum(share[order], axis=0)
     place = (support <= kappa * share.sum()).sum(axis=0)
     ranked = np.take_along_axis(weights, order, axis=0)
-    return ranked[np.minimum(place, len(share) - 1), np.arange(weights.shape[1])]
+    middle: Floats = ranked[np.minimum(place, len(share) - 1), np.arange(weights.shape[1])]
+    return middle
 
 
 if __name__ == "__main__":

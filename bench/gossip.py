@@ -114,7 +114,7 @@ def run(
     way: str, count: int, latency: tuple[float, float], load: Load, *, looks: bool
 ) -> tuple[float, Tally]:
     """Play a load on a network; `looks`: count what goes over its links, which takes time of its own."""
-    loop, tally = VirtualLoop(), Tally()
+    loop, tally = VirtualLoop(), Tally()  # type: ignore[abstract]  # it has what a simulator needs
     links = SimNetwork(loop, random.Random(7), Weather(latency=latency))
     names = [f"n{number}" for number in range(count)]
     links.connect(names)

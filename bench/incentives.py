@@ -71,7 +71,8 @@ class Draw:
         chosen = np.random.default_rng([self.seed, 1])
         first = chosen.lognormal(0, SPREAD, self.miners)
         steps = chosen.lognormal(0, self.drift, (self.epochs, self.miners))
-        return first * np.cumprod(steps, axis=0) / steps[0]
+        drifted: Floats = first * np.cumprod(steps, axis=0) / steps[0]
+        return drifted
 
     @cached_property
     def measured(self) -> Floats:

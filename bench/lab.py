@@ -6,7 +6,7 @@ A run that was stopped goes on where it stood: its state lies in a folder, under
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -95,6 +95,15 @@ def flags_of(made: ArgumentParser, state: str, size: str = "1M") -> ArgumentPars
     return made
 
 
+def changes(wanted: Sequence[str], known: Collection[str]) -> dict[str, int]:
+    """Read --set NAME=NUMBER."""
+    pairs = [each.partition("=") for each in wanted]
+    unknown = [name for name, _, _ in pairs if name not in known]
+    if unknown:
+        raise SystemExit(f"--set knows {', '.join(known)}, not {unknown[0]}")
+    return {name: int(number) for name, _, number in pairs}
+
+
 def begin(given: Namespace) -> Text:
     """Prepare torch and the folder of the runs, and read the text."""
     use_threads(given.threads)
@@ -112,11 +121,4 @@ def put_aside(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     written = path.with_suffix(".new")
     with written.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    written.replace(path)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text; the file is whole or absent."""
-    written = path.with_suffix(".new")
-    written.write_text(text)
     written.replace(path)

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.lab import SIZES, Text, beacon, begin, flags_of, hotkey, key_of, put_aside, say, write_whole
+from bench.lab import SIZES, Text, beacon, begin, changes, flags_of, hotkey, key_of, put_aside, say
 from bench.record import finish, parser
 from miners.aggregate import aggregate
 from miners.compressor import Compressor
+from miners.files import write_whole
 from miners.model import (
     build,
     choose_device,
@@ -170,20 +171,11 @@ def main() -> None:
     given = flags.parse_args()
     text = begin(given)
     ways, seeds = given.only or list(RECIPES), range(given.seeds)
-    raw = [measured(Course(given, text, seed), ways, changes(given.set)) for seed in seeds]
+    raw = [measured(Course(given, text, seed), ways, changes(given.set, BASE)) for seed in seeds]
     finish("loss_gap", figures(given, text, ways, raw), given)
 
 
-def changes(wanted: list[str]) -> dict[str, int]:
-    """Read --set."""
-    pairs = [each.partition("=") for each in wanted]
-    unknown = [name for name, _, _ in pairs if name not in BASE]
-    if unknown:
-        raise SystemExit(f"--set knows {', '.join(BASE)}, not {unknown[0]}")
-    return {name: int(number) for name, _, number in pairs}
-
-
-def measured(course: Course, ways: list[str], changed: Mapping[str, int]) -> dict[str, Any]:
+def measured(course: Course, ways: list[str], changed: dict[str, int]) -> dict[str, Any]:
     """Return the raw figures of one seed; of what has not ended, as far as it has come."""
     whole = kept_of(course.place("sync", {})) if course.given.played else synchronous(course)
     found: dict[str, Any] = {"seed": course.seed, "sync": whole and asdict(whole)}
@@ -249,7 +241,7 @@ def synchronous(course: Course) -> Run:
         kept.with_suffix(".new").replace(kept)
         say(f"seed {course.seed} sync: step {run.steps} loss {run.loss:.4f} {run.seconds:.0f} s")
     run.blob_bytes = FLOAT32 * len(course.first().words) * run.steps
-    write_whole(finished, json.dumps(asdict(run)))
+    write_whole(finished, json.dumps(asdict(run)).encode())
     return run
 
 
@@ -296,7 +288,7 @@ def rounds(course: Course, way: str, numbers: Mapping[str, int]) -> Run:
             story = np.array(json.dumps(asdict(run)))
             put_aside(kept, {"run": story, "words": words, "errors": np.stack(errors)})
             say(f"seed {course.seed} {way}: round {run.rounds} step {run.steps} loss {run.loss:.4f}")
-    write_whole(finished, json.dumps(asdict(run)))
+    write_whole(finished, json.dumps(asdict(run)).encode())
     kept.unlink(missing_ok=True)
     return run
 
@@ -344,7 +336,7 @@ def numbers_of(course: Course, numbers: Mapping[str, int], run: Run, wanted: int
     floor = numbers["floor_ppm"] / PPM
     left = floor + (course.rate(int(at)) - FLOOR) / (1 - FLOOR) * (1 - floor)
     named = {name: numbers[name] for name in BASE if hasattr(course.parameters, name)}
-    chosen = named | {"learning_rate_ppm": max(1, round(numbers["learning_rate_ppm"] * left))}
+    chosen: dict[str, Any] = named | {"learning_rate_ppm": max(1, round(numbers["learning_rate_ppm"] * left))}
     ready = replace(course.parameters, **(chosen | {"warmup_steps": 0, "inner_steps": steps}))
     return replace(ready, warmup_steps=min(numbers["warmup_steps"], steps))
 
@@ -365,7 +357,7 @@ def figures(given: Namespace, text: Text, ways: list[str], raw: list[dict[str, A
             "times_fewer_bytes": round(fmean(each["times_fewer_bytes"] for each in ended), 1)
             if gaps
             else None,
-            "recipe": BASE | RECIPES[way] | changes(given.set),
+            "recipe": BASE | RECIPES[way] | changes(given.set, BASE),
         }
     return {
         "size": given.size,

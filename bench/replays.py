@@ -240,7 +240,7 @@ def _as(
     """Train as another honest machine does."""
     if kind == "eager":
         usual = models.llama_config
-        models.llama_config = lambda shape: _eager(usual(shape))
+        models.llama_config = lambda config: _eager(usual(config))
         try:
             return train(weights, batches, numbers, device)
         finally:

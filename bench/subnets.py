@@ -108,6 +108,7 @@ class Chain:
             assert execution.apply(each) is None
         hooked = time.thread_time()
         if judging:
+            assert isinstance(execution.runtime, AssayRuntime), "it has subnets"
             self._judge(execution.runtime.weights, above.number + 1)
         executed = execution.finish()
         done = time.thread_time()

@@ -13,10 +13,10 @@ import time
 from bench.record import finish, parser
 from chain.common.notifications import Notifications
 from chain.executor import Executor
-from chain.storage.blocks import changes_voters
 from chain.storage.store import ChainStore
 from chain.sync.download import CHUNK
 from chain.sync.importer import Importer
+from runtime.primitives.grandpa import changes_voters
 from tests.chain.network.lab import Lab, grown, play
 from tests.sim.database import MemoryDatabase
 from tests.sim.env import EPOCH_MS, Life

@@ -1,18 +1,19 @@
 """The arena at its smallest: the table's figures come from what a subnet did."""
 
 import asyncio
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from bench.arena import TRIALS, expectation, misses
-from bench.arena_play import Cell, Game, Memo, Story
+from bench.arena import NUMBERS, TRIALS, expectation, misses, numbers_of
+from bench.arena_play import MONEY, WINDOWS, Cell, Game, Memo, Story
 from bench.arena_servers import Redirect
-from bench.lab import SIZES, Text
+from bench.lab import SIZES, Text, key_of
 from miners.attacks import ATTACKS, Attack, every
 from miners.data import MANIFEST_VERSION, SHARD_BYTES, Corpus, Manifest, Shard
-from miners.parameters import TrainingParameters
+from miners.parameters import MUON, TrainingParameters
 from miners.payload import PayloadShape
 from runtime.primitives.hashing import blake2_256
 from runtime.primitives.types import Hash
@@ -98,6 +99,29 @@ def test_an_attack_is_found_by_its_name_wherever_it_is_written() -> None:
     assert len(names) == len(set(names))
     assert {"stall", *ATTACKS} <= set(names)
     assert set(TRIALS) <= set(names)
+
+
+def test_a_run_is_kept_under_a_name_that_every_rule_is_part_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [
+        replace(CELL, rules=(*CELL.rules, ("audit_window", 9))),
+        replace(CELL, rules=(("audit_rate_ppm", 60_000), *CELL.rules[1:])),
+        replace(CELL, parameters=replace(TINY, inner_optimizer=MUON)),
+        replace(CELL, attackers=1),
+    ]
+    names = [key_of(each.settings) for each in (CELL, replace(CELL), *others)]
+    monkeypatch.setitem(MONEY, "tempo", 30)
+    names.append(key_of(CELL.settings))
+    monkeypatch.setitem(WINDOWS, "train_window", 9)
+    names.append(key_of(CELL.settings))
+    assert names[0] == names[1]
+    assert len(set(names)) == len(names) - 1
+
+
+def test_a_number_that_is_set_comes_before_that_of_the_size() -> None:
+    wanted = ["inner_optimizer=1", "inner_steps=4"]
+    chosen = numbers_of(Namespace(size="mini", set=wanted))
+    assert chosen == NUMBERS["mini"] | {"inner_optimizer": MUON, "inner_steps": 4}
+    assert numbers_of(Namespace(size="mini", set=[])) == NUMBERS["mini"]
 
 
 def test_cheating_never_pays_where_it_is_found() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import effort, loss_gap
+from bench.lab import changes
 from bench.loss_gap import AROUND, BASE, Run
 
 FLAT = ["--set", "inner_steps=2", "--set", "inner_steps_start=0", "--set", "warmup_rounds=0"]
@@ -84,8 +85,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
 
 def test_a_number_that_is_not_known_is_refused() -> None:
     with pytest.raises(SystemExit, match=r"--set knows inner_steps, .*, not speed"):
-        loss_gap.changes(["speed=3"])
-    assert loss_gap.changes(["top_k=7"]) == {"top_k": 7}
+        changes(["speed=3"], BASE)
+    assert changes(["top_k=7"], BASE) == {"top_k": 7}
     assert set(BASE) >= {"beta_ppm", "floor_ppm"}
     assert Run(curve=[(1, 2.0), (2, 1.5)]).loss == 1.5
 
