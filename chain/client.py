@@ -357,19 +357,21 @@ class Chain:
 
     async def score_commitment(self, netuid: int, number: int) -> bytes | None:
         """Return what this hotkey committed to as a judge of a round."""
-        found = await self.query("Verification.ScoreCommits", netuid, number, await self.uid(netuid) or 0)
+        found = await self._as_judge("Verification.ScoreCommits", netuid, number)
         return unhex(found) if found else None
 
     async def has_scored(self, netuid: int, number: int) -> bool:
         """Say whether this hotkey has revealed scores of a round."""
-        return (
-            await self.query("Verification.Scores", netuid, number, await self.uid(netuid) or 0) is not None
-        )
+        return await self._as_judge("Verification.Scores", netuid, number) is not None
 
     async def has_attested(self, netuid: int, number: int) -> bool:
         """Say whether this hotkey has attested the model of a round."""
-        uid = await self.uid(netuid) or 0
-        return await self.query("Training.Attestations", netuid, number, uid) is not None
+        return await self._as_judge("Training.Attestations", netuid, number) is not None
+
+    async def _as_judge(self, item: str, netuid: int, number: int) -> Any:
+        """Return what is stored of a round under this hotkey's uid; None where it has no seat any more."""
+        uid = await self.uid(netuid)
+        return None if uid is None else await self.query(item, netuid, number, uid)
 
     async def lineage(self, netuid: int, number: int) -> Lineage | None:
         """Return how a round changed the model; None for a void round."""
