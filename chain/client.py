@@ -17,6 +17,7 @@ from typing import Any
 from substrateinterface import Keypair, SubstrateInterface
 from substrateinterface.exceptions import SubstrateRequestException
 
+from chain.amounts import asy
 from chain.answers import account, best_number, entries, find, read_event, spec_version, unhex
 from chain.connection import Connection
 from chain.keys import pair as keys
@@ -27,8 +28,6 @@ log = logging.getLogger("client")
 
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
-PLANCK = 10**12
-"""planck per ASY"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
 RESEND_BLOCKS = 6
@@ -145,6 +144,8 @@ class Update:
 
 PHASES = ("Idle", "Train", "Reveal", "ScoreCommit", "ScoreReveal", "Attest", "Closed", "Void")
 """In the order a round goes through them."""
+ENDED = ("Closed", "Void")
+"""In these a round is over."""
 
 
 class Chain:
@@ -561,13 +562,6 @@ def _advice(refused: Refused, quote: Mapping[str, Any] | None) -> str:
     if quote and refused.name == "SubnetFull" and quote["opensAt"] is not None:
         return f" The first immunity ends in block #{quote['opensAt']}; now is #{quote['block']}."
     return ""
-
-
-def asy(amount: int | str) -> str:
-    """Return planck as ASY, without superfluous zeros."""
-    whole, rest = divmod(int(amount), PLANCK)
-    decimals = f"{rest:012d}".rstrip("0")
-    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
 def _round(number: int, found: Mapping[str, Any], parameters: Mapping[str, int]) -> Round:

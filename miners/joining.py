@@ -40,8 +40,6 @@ from miners.site import Site
 
 log = logging.getLogger("joining")
 
-PLANCK = 10**12
-"""planck per ASY"""
 CHAIN_FILE = "chain.json"
 LOCK_FILE = "lock"
 PARTIALS = "partial"

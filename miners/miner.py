@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from chain.amounts import PLANCK
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
@@ -25,7 +26,7 @@ from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.diary import Diary
 from miners.handover import Handover
-from miners.joining import PLANCK, CannotJoin, announce, register, secret_of, workplace
+from miners.joining import CannotJoin, announce, register, secret_of, workplace
 from miners.memories import MEMORY_ROUNDS, Memories, last_revealed, tidy
 from miners.model import TrainingDiverged, train
 from miners.parameters import OutOfRange, TrainingParameters

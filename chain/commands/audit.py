@@ -23,7 +23,7 @@ from typing import Any
 from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import challenge, database
 from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import LAST_NETUID, Ask, address, describe_node, reading, talk
+from chain.commands.talk import LAST_NETUID, LAST_ROUND, Ask, address, describe_node, reading, talk
 from chain.common.block_data import WarpStep
 from chain.common.errors import RuntimeMissing
 from chain.spec import SpecError
@@ -34,7 +34,6 @@ from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import AccountId, Hash
 from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, RoundInfo, RoundUpdate, UpdateProof
 
-LAST_ROUND = (1 << 32) - 1
 LAST_LEAF = (1 << 64) - 1
 _NUMBER = re.compile(r"\d{1,20}")
 _ROUND = codec(RoundInfo | None)
