@@ -102,7 +102,9 @@ async def workplace(
             ):
                 announced = site.public_url or address
                 ensure_reachable(announced, is_live=is_live)
-                replica = Replica(chain, blobs, shelf, home, netuid, model, mirrors=is_judge)
+                replica = await asyncio.to_thread(
+                    Replica, chain, blobs, shelf, home, netuid, model, mirrors=is_judge
+                )
                 if replica.applied:
                     log.info("going on in %s with the model after round %d", home, replica.applied)
                 yield Workplace(

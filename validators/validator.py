@@ -175,7 +175,7 @@ async def judge_forever(bench: Bench) -> None:
                 "starting again from what the chain attests", current.number, problem,
             )  # fmt: skip
             bench.diary.failed(current.number, problem)
-            bench.replica.start_over()
+            await asyncio.to_thread(bench.replica.start_over)
         except (Refused, BlobError, OutOfRange, UnusableCorpus, OSError) as problem:  # a full disk, say
             bench.diary.failed(current.number, problem)
         bench.diary.done(current.number)
