@@ -145,7 +145,10 @@ async def _asked(url: str, wanted: int | _Place, checkpoint: Checkpoint | None) 
     """
     async with reading(url) as ask:
         genesis = Hash(_unhex(await ask("chain_getBlockHash", 0)))
-        steps = await _steps(ask, genesis if checkpoint is None else await _below(ask, checkpoint))
+        if checkpoint is None:
+            steps = await _steps(ask, genesis, "above the genesis")
+        else:
+            steps = await _steps(ask, await _below(ask, checkpoint), f"from block #{checkpoint.number} on")
         at = "0x" + steps[-1].header.hash().hex()
         leaf = wanted if isinstance(wanted, int) else await _leaf(ask, wanted, steps[-1].header)
         place = "0x" + leaf.to_bytes(8, "little").hex()
@@ -184,8 +187,11 @@ async def _below(ask: Ask, checkpoint: Checkpoint) -> Hash:
     return Hash(_unhex(header["parentHash"]))
 
 
-async def _steps(ask: Ask, begin: Hash) -> list[WarpStep]:
-    """Return every change of voters above a block with its votes, last the newest block with votes."""
+async def _steps(ask: Ask, begin: Hash, since: str) -> list[WarpStep]:
+    """Return every change of voters above a block with its votes, last the newest block with votes.
+
+    Raises: Failure, which says `since` when there is nothing.
+    """
     steps: list[WarpStep] = []
     is_finished = False
     while not is_finished and len(steps) < MAX_STEPS:
@@ -196,7 +202,7 @@ async def _steps(ask: Ask, begin: Hash) -> list[WarpStep]:
             break
         begin = steps[-1].header.hash()
     if not steps:
-        raise Failure("nothing is final above the genesis yet: wait for a block with votes, then try again")
+        raise Failure(f"nothing is final {since} yet: wait for a block with votes, then try again")
     return steps
 
 
