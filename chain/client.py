@@ -274,6 +274,12 @@ class Chain:
         """Return the uid of a hotkey, this connection's by default."""
         return await self.query("Neurons.Uids", netuid, ss58.encode(hotkey or self.hotkey))  # type: ignore[no-any-return]
 
+    async def seat(self, netuid: int, at: Head) -> dict[str, int] | None:
+        """Return how the chain names this hotkey's place as long as nobody else takes it."""
+        uid = await self.query("Neurons.Uids", netuid, self.address, at=at)
+        found = None if uid is None else await self.query("Neurons.Neurons", netuid, uid, at=at)
+        return {"uid": uid, "registered_at": found["registered_at"]} if found else None
+
     async def axon(self, netuid: int, hotkey: bytes) -> str | None:
         """Return the URL a neuron serves its blobs at."""
         axon = await self.query("Neurons.Axons", netuid, ss58.encode(hotkey))

@@ -295,6 +295,8 @@ class Seatless(Forgetful):
     def query(self, pallet: str, name: str, keys: list[Any], block_hash: str) -> Any:
         if (pallet, name) == ("Neurons", "Uids"):
             return SimpleNamespace(value=self.seats.get(keys[1]))
+        if (pallet, name) == ("Neurons", "Neurons"):
+            return SimpleNamespace(value={"hotkey": "5", "registered_at": 40 + keys[1]})
         assert name in ("ScoreCommits", "Scores", "Attestations")
         return SimpleNamespace(value="0x" + "22" * 32 if keys[2] == 0 else None)
 
@@ -315,3 +317,12 @@ async def test_what_uid_0_has_done_is_not_taken_for_work_of_who_has_no_seat(
                 )
             )
     assert done == [(None, False, False), (b"\x22" * 32, True, True), (None, False, False)]
+
+
+async def test_a_seat_is_named_by_its_uid_and_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Seatless)
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        head = await chain.finalized_head()
+        for seats, named in (({}, None), ({chain.address: 0}, {"uid": 0, "registered_at": 40})):
+            monkeypatch.setattr(Seatless, "seats", seats)
+            assert await chain.seat(1, head) == named
