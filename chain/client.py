@@ -17,6 +17,7 @@ from typing import Any
 from substrateinterface import Keypair, SubstrateInterface
 from substrateinterface.exceptions import SubstrateRequestException
 
+from chain.amounts import asy
 from chain.answers import account, best_number, entries, find, read_event, spec_version, unhex
 from chain.connection import Connection
 from chain.keys import pair as keys
@@ -27,8 +28,6 @@ log = logging.getLogger("client")
 
 POLL_SECONDS = 0.4
 """between two looks at the finalised head"""
-PLANCK = 10**12
-"""planck per ASY"""
 LIFETIME = 64
 """blocks a transaction stays valid"""
 RESEND_BLOCKS = 6
@@ -145,6 +144,8 @@ class Update:
 
 PHASES = ("Idle", "Train", "Reveal", "ScoreCommit", "ScoreReveal", "Attest", "Closed", "Void")
 """In the order a round goes through them."""
+ENDED = ("Closed", "Void")
+"""In these a round is over."""
 
 
 class Chain:
@@ -273,6 +274,12 @@ class Chain:
         """Return the uid of a hotkey, this connection's by default."""
         return await self.query("Neurons.Uids", netuid, ss58.encode(hotkey or self.hotkey))  # type: ignore[no-any-return]
 
+    async def seat(self, netuid: int, at: Head) -> dict[str, int] | None:
+        """Return how the chain names this hotkey's place as long as nobody else takes it."""
+        uid = await self.query("Neurons.Uids", netuid, self.address, at=at)
+        found = None if uid is None else await self.query("Neurons.Neurons", netuid, uid, at=at)
+        return {"uid": uid, "registered_at": found["registered_at"]} if found else None
+
     async def axon(self, netuid: int, hotkey: bytes) -> str | None:
         """Return the URL a neuron serves its blobs at."""
         axon = await self.query("Neurons.Axons", netuid, ss58.encode(hotkey))
@@ -357,19 +364,21 @@ class Chain:
 
     async def score_commitment(self, netuid: int, number: int) -> bytes | None:
         """Return what this hotkey committed to as a judge of a round."""
-        found = await self.query("Verification.ScoreCommits", netuid, number, await self.uid(netuid) or 0)
+        found = await self._as_judge("Verification.ScoreCommits", netuid, number)
         return unhex(found) if found else None
 
     async def has_scored(self, netuid: int, number: int) -> bool:
         """Say whether this hotkey has revealed scores of a round."""
-        return (
-            await self.query("Verification.Scores", netuid, number, await self.uid(netuid) or 0) is not None
-        )
+        return await self._as_judge("Verification.Scores", netuid, number) is not None
 
     async def has_attested(self, netuid: int, number: int) -> bool:
         """Say whether this hotkey has attested the model of a round."""
-        uid = await self.uid(netuid) or 0
-        return await self.query("Training.Attestations", netuid, number, uid) is not None
+        return await self._as_judge("Training.Attestations", netuid, number) is not None
+
+    async def _as_judge(self, item: str, netuid: int, number: int) -> Any:
+        """Return what is stored of a round under this hotkey's uid; None where it has no seat any more."""
+        uid = await self.uid(netuid)
+        return None if uid is None else await self.query(item, netuid, number, uid)
 
     async def lineage(self, netuid: int, number: int) -> Lineage | None:
         """Return how a round changed the model; None for a void round."""
@@ -559,13 +568,6 @@ def _advice(refused: Refused, quote: Mapping[str, Any] | None) -> str:
     if quote and refused.name == "SubnetFull" and quote["opensAt"] is not None:
         return f" The first immunity ends in block #{quote['opensAt']}; now is #{quote['block']}."
     return ""
-
-
-def asy(amount: int | str) -> str:
-    """Return planck as ASY, without superfluous zeros."""
-    whole, rest = divmod(int(amount), PLANCK)
-    decimals = f"{rest:012d}".rstrip("0")
-    return f"{whole:,}.{decimals}" if decimals else f"{whole:,}"
 
 
 def _round(number: int, found: Mapping[str, Any], parameters: Mapping[str, int]) -> Round:

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from runtime.primitives.commitments import PPM
+from runtime.primitives.commitments import MAX_WEIGHT, PPM
 
-MAX_WEIGHT = 65_535
-"""of an update in the aggregate; stands for a million ppm"""
 VOID_REASONS = {
     "NoCommits": "no miner committed",
     "NoReveals": "no miner revealed",

@@ -15,10 +15,10 @@ from miners.parameters import PPM, TrainingParameters
 from miners.payload import Payload
 from miners.rounding import Int64s, divide_half_even
 from miners.weights import FRACTION_BITS, MasterWeights
+from runtime.primitives.commitments import MAX_WEIGHT
 
 VALUE_BITS = 30
 """Levels become Q30; a level below 4 then stays below 2^32."""
-MAX_WEIGHT = 65_535
 MAX_PAYLOADS = 4_096
 """2^12 payloads of weight below 2^16 and values below 2^32 keep every sum below 2^60."""
 

@@ -293,7 +293,10 @@ class Lonely(Attack):
 
 
 class Lazy(Attack):
-    """Does a quarter of the steps, and sends four times what came of it."""
+    """Does a quarter of the steps, and sends four times what came of it; names say how much is done.
+
+    `bench/replays.py` counts what is skipped: its "lazy 25 %" does three quarters.
+    """
 
     name = "lazy_25"
     part: ClassVar[float] = 0.25

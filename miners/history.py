@@ -6,6 +6,7 @@ weights = await history.at(number, base_root)     the model that round `number` 
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
 from chain.client import Chain
@@ -21,6 +22,8 @@ log = logging.getLogger("replica")
 FOLDER = "history"
 DERIVED = "derived"
 """Below it: where a replica of its own goes back to what is no more on disk."""
+MOST_NOTED = 2
+"""models that wait for the disk; a slower one costs time when an older model is wanted, but no memory"""
 
 
 class History:
@@ -39,14 +42,18 @@ class History:
         """The models of so many `rounds` are kept on disk; payloads of others are looked for on the shelf."""
         self._home = home / FOLDER
         (self._home / DERIVED).mkdir(parents=True, exist_ok=True)
-        self._replica = Replica(chain, blobs, shelf, self._home / DERIVED, netuid, model, is_guest=True)
+        derived = self._home / DERIVED
+        self._replica = partial(Replica, chain, blobs, shelf, derived, netuid, model, is_guest=True)
         self._model = model
         self._rounds = rounds
-        self._noted: asyncio.Queue[tuple[int, MasterWeights]] = asyncio.Queue()
+        self._noted: asyncio.Queue[tuple[int, MasterWeights]] = asyncio.Queue(MOST_NOTED)
         self._going = asyncio.Lock()
 
     def note(self, number: int, weights: MasterWeights) -> None:
         """Say what a round starts from; nobody waits until it is on disk."""
+        if self._noted.full():
+            late, _ = self._noted.get_nowait()
+            log.warning("the model before round %05d is not kept for audits: the disk is too slow", late)
         self._noted.put_nowait((number, weights))
 
     async def follow(self) -> None:
@@ -77,9 +84,15 @@ class History:
             return kept
         async with self._going:
             log.info("the model before round %05d is derived again", number)
-            if self._replica.applied >= number:
-                self._replica.start_over()
-            return await self._replica.at(number, base_root)
+            replica = await asyncio.to_thread(self._before, number)
+            return await replica.at(number, base_root)
+
+    def _before(self, number: int) -> Replica:
+        """Return a replica that has not come to a round yet; between two uses only its files are here."""
+        replica = self._replica()
+        if replica.applied >= number:
+            replica.start_over()
+        return replica
 
     def _kept(self, number: int, root: bytes) -> MasterWeights | None:
         path = self._path(number, root)

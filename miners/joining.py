@@ -40,8 +40,6 @@ from miners.site import Site
 
 log = logging.getLogger("joining")
 
-PLANCK = 10**12
-"""planck per ASY"""
 CHAIN_FILE = "chain.json"
 LOCK_FILE = "lock"
 PARTIALS = "partial"
@@ -104,7 +102,9 @@ async def workplace(
             ):
                 announced = site.public_url or address
                 ensure_reachable(announced, is_live=is_live)
-                replica = Replica(chain, blobs, shelf, home, netuid, model, mirrors=is_judge)
+                replica = await asyncio.to_thread(
+                    Replica, chain, blobs, shelf, home, netuid, model, mirrors=is_judge
+                )
                 if replica.applied:
                     log.info("going on in %s with the model after round %d", home, replica.applied)
                 yield Workplace(

@@ -6,6 +6,7 @@ It is there before the commit is on chain, and stays until no audit can ask for 
 given it. An empty error feedback is no file: everybody knows what it is.
 """
 
+import asyncio
 import hashlib
 import logging
 import shutil
@@ -110,7 +111,7 @@ async def tidy(memories: Memories, chain: Chain, netuid: int, current: int) -> N
         return
     open_ = [each for each in late if await _is_open(chain, netuid, each)]
     sent = [each for each in rounds if await chain.has_revealed(netuid, each)]
-    memories.forget_except(needed(rounds, sent, oldest, open_))
+    await asyncio.to_thread(memories.forget_except, needed(rounds, sent, oldest, open_))
 
 
 async def _is_open(chain: Chain, netuid: int, number: int) -> bool:

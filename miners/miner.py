@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from chain.amounts import PLANCK
 from chain.client import PHASES, Chain, Refused, Round, RoundOver
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
@@ -25,7 +26,7 @@ from miners.data import UnusableCorpus, assignment
 from miners.device import use_device
 from miners.diary import Diary
 from miners.handover import Handover
-from miners.joining import PLANCK, CannotJoin, announce, register, secret_of, workplace
+from miners.joining import CannotJoin, announce, register, secret_of, workplace
 from miners.memories import MEMORY_ROUNDS, Memories, last_revealed, tidy
 from miners.model import TrainingDiverged, train
 from miners.parameters import OutOfRange, TrainingParameters
@@ -122,7 +123,7 @@ async def mine_forever(bench: Bench) -> None:
         except Diverged as problem:
             bench.diary.lost(current.number, problem)
             log.error("round %05d | starting again from what the chain attests: %s", current.number, problem)
-            bench.replica.start_over()
+            await asyncio.to_thread(bench.replica.start_over)
         except (Refused, BlobError, OutOfRange, UnusableCorpus, TrainingDiverged, OSError) as problem:
             bench.diary.lost(current.number, problem)
         bench.diary.done(current.number)
@@ -133,7 +134,7 @@ async def mine(bench: Bench, current: Round) -> None:
     chain, netuid, number = bench.chain, bench.config.netuid, current.number
     await settle(bench, number)
     await tidy(bench.memories, chain, netuid, number)
-    committed, found = await chain.commitment(netuid, number), bench.promises.open()
+    committed, found = await chain.commitment(netuid, number), await asyncio.to_thread(bench.promises.open)
     if committed is None and found is None:
         if PHASES.index(current.phase) > PHASES.index("Train"):
             bench.diary.lost(number, f"came when it was in phase {current.phase} already")
@@ -152,17 +153,17 @@ async def mine(bench: Bench, current: Round) -> None:
 
 async def settle(bench: Bench, number: int) -> None:
     """Finish with a promise of an earlier round that an earlier life of this miner left open."""
-    found = bench.promises.open()
+    found = await asyncio.to_thread(bench.promises.open)
     if found is None:
         return
     promise = found[0]
     if promise.hotkey != bench.chain.hotkey.hex():
-        bench.promises.drop()
+        await asyncio.to_thread(bench.promises.drop)
     elif await _is_revealed(bench, promise):
         await serve_payload(bench, promise, found[1])
         await fulfil(bench)
     elif promise.round != number:
-        bench.promises.drop()
+        await asyncio.to_thread(bench.promises.drop)
 
 
 async def _is_revealed(bench: Bench, promise: Promise) -> bool:
@@ -176,14 +177,14 @@ async def prepare(bench: Bench, current: Round) -> tuple[Promise, bytes]:
     parameters = TrainingParameters.of(current)
     base = await bench.replica.at(current.number, current.base_root)
     compressor = await _memory(bench, current.number, parameters)
-    compressor.error = bench.attack.memory(compressor.error)
-    ef_digest = compressor.digest()
+    compressor.error = await asyncio.to_thread(bench.attack.memory, compressor.error)
+    ef_digest = await asyncio.to_thread(compressor.digest)
     blob, loss = await work(bench, current, parameters, base, compressor)
     promise = Promise(
         round=current.number,
         hotkey=bench.chain.hotkey.hex(),
         salt=secrets.token_bytes(SALT_SIZE).hex(),  # nobody can guess what is not out yet
-        digest=blake2_256(blob).hex(),
+        digest=(await asyncio.to_thread(blake2_256, blob)).hex(),
         length=len(blob),
         ef_digest=ef_digest.hex(),
     )
@@ -235,7 +236,7 @@ async def reveal(bench: Bench, promise: Promise, blob: bytes) -> None:
 
 async def fulfil(bench: Bench) -> None:
     """Go on to the next round, while judges are given copies."""
-    found = bench.promises.open()
+    found = await asyncio.to_thread(bench.promises.open)
     if found is not None:
         await _keep(bench, found[0].round, found[1])
     await asyncio.to_thread(bench.promises.fulfil)
@@ -284,11 +285,12 @@ async def work(
     trained = await asyncio.to_thread(doing, base, batches, rules, device, precision)
     tokens = sum(batch[:, 1:].size for batch in batches)
     bench.diary.trained(current.number, tokens, time.monotonic() - began, trained.loss)
-    delta = bench.attack.training(trained.delta)
-    payload = await asyncio.to_thread(compressor.compress, delta, base.root())
-    shape = shape_of(parameters, base.root())
+    delta = await asyncio.to_thread(bench.attack.training, trained.delta)
+    payload = await asyncio.to_thread(compressor.compress, delta, current.base_root)
+    shape = shape_of(parameters, current.base_root)
     heard = await _heard(bench, current.number, shape.max_bytes)
-    return bench.attack.payload(encode(payload), shape, heard), trained.loss
+    blob = await asyncio.to_thread(encode, payload)
+    return await asyncio.to_thread(bench.attack.payload, blob, shape, heard), trained.loss
 
 
 async def _heard(bench: Bench, number: int, most: int) -> list[bytes]:
@@ -303,17 +305,17 @@ async def _heard(bench: Bench, number: int, most: int) -> list[bytes]:
 async def _memory(bench: Bench, number: int, parameters: TrainingParameters) -> Compressor:
     """Return the error feedback of the update before, on disk for those who audit; else an empty one."""
     try:
-        found = bench.promises.memory(parameters)
+        found = await asyncio.to_thread(bench.promises.memory, parameters)
     except LostMemory as problem:
         return _empty(bench, parameters, str(problem))
-    if not found.error.any():
+    if not await asyncio.to_thread(found.error.any):
         return found
     last = await last_revealed(bench.chain, bench.config.netuid, bench.chain.hotkey, number)
     if last is None:
         return _empty(bench, parameters, f"nothing was revealed in the {MEMORY_ROUNDS} rounds before")
     if last[1] != found.left_by:
         return _empty(bench, parameters, f"this disk holds another than the update of round {last[0]} left")
-    if not await _keep(bench, number, found.to_bytes()):
+    if not await _keep(bench, number, await asyncio.to_thread(found.to_bytes)):
         return _empty(bench, parameters, "it cannot be kept for those who audit it")
     return found
 

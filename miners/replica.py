@@ -132,7 +132,10 @@ class Replica:
         return found
 
     def start_over(self) -> None:
-        """Go back to the model the subnet began with: the next `at` builds on nothing of before."""
+        """Go back to the model the subnet began with: the next `at` builds on nothing of before.
+
+        A large one takes a while to compute: call it in a thread.
+        """
         self.applied, self.weights = 0, genesis_weights(self._netuid, self._model)
         self._has_begun = False
 
@@ -166,7 +169,7 @@ class Replica:
             return adapter
         if root is None:
             raise UnusableCorpus("this subnet trains an adapter, and its data set names no model for it")
-        if self._base is None or self._base.root() != root:
+        if self._base is None or await asyncio.to_thread(self._base.root) != root:
             shape = adapter.config.whole()
             try:
                 self._base = await self._shelf.bases.fetch(0, root, shape, self._base_node)
@@ -212,7 +215,7 @@ class Replica:
 
         Raises: BlobError, Diverged.
         """
-        if self._has_begun or self.weights.root() == root:
+        if self._has_begun or await asyncio.to_thread(self.weights.root) == root:
             return
         try:
             await self.begin_from(self.applied, root)

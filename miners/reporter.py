@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from chain.client import Chain, Head
+from chain.client import ENDED, Chain, Head
 from chain.verdicts import Outcome, outcomes
 from miners.commands.worker import Worker
 from miners.diary import Diary, Page
@@ -28,7 +28,6 @@ LATE_BLOCKS = 10
 """after its round a worker may still be busy with it; then its line is told without the rest"""
 KEY_LETTERS = 8
 """of an address, in the name of a tracker's run"""
-ENDED = ("Closed", "Void")
 
 Outlet = Callable[[Report], Awaitable[None]]
 """takes what is told"""

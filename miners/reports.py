@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.client import PLANCK
+from chain.amounts import PLANCK
 from chain.common.hashes import ends
 from chain.verdicts import VOID_REASONS, Outcome
 from miners.diary import Judging, Page

@@ -9,7 +9,7 @@ model that it makes of the one below it, rounded, and alone for peft.
 """
 
 import json
-import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from importlib import import_module
@@ -34,6 +34,8 @@ CONFIG_FILE = "config.json"
 REST_FILE = "assay.safetensors"
 ROOT = "model_root"
 """Entry of the metadata of `REST_FILE`."""
+UNFINISHED = ".assay-export-"
+"""How names of directories begin that are being written."""
 MOST_JSON = 1 << 24
 """bytes of a JSON file that are read"""
 MOST_FILES = 4_096
@@ -50,21 +52,22 @@ def export(weights: MasterWeights, directory: Path, notes: Mapping[str, str] | N
     Raises: Occupied, OSError.
     """
     ensure_free(directory)
-    half = directory.with_name(directory.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    config = llama_config(weights.config)
-    config.update({"architectures": ["LlamaForCausalLM"], "dtype": "float32", "use_cache": True})
-    config.save_pretrained(half)
-    GenerationConfig.from_model_config(config).save_pretrained(half)
-    byte_tokenizer(weights.config).save_pretrained(half)
-    if weights.config.lora_rank:
-        _write_merged(weights, half)
-    else:
-        _write_exactly(weights, half, notes or {})
-    if directory.exists():
-        directory.rmdir()
-    half.rename(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=directory.parent) as ours:
+        half = Path(ours) / "model"
+        half.mkdir()
+        config = llama_config(weights.config)
+        config.update({"architectures": ["LlamaForCausalLM"], "dtype": "float32", "use_cache": True})
+        config.save_pretrained(half)
+        GenerationConfig.from_model_config(config).save_pretrained(half)
+        byte_tokenizer(weights.config).save_pretrained(half)
+        if weights.config.lora_rank:
+            _write_merged(weights, half)
+        else:
+            _write_exactly(weights, half, notes or {})
+        if directory.exists():
+            directory.rmdir()
+        half.rename(directory)
 
 
 def ensure_free(directory: Path) -> None:

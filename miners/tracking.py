@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from chain.amounts import PLANCK
 from miners.joining import CannotJoin
 from miners.reports import Report
 
@@ -114,6 +115,6 @@ def numbers(values: dict[str, Any]) -> dict[str, float]:
         key: each for key, each in values.items() if isinstance(each, int | float) and key not in NOT_TRACKED
     }
     return {
-        key.replace("_planck", "_asy"): each / 10**12 if key.endswith("_planck") else float(each)
+        key.replace("_planck", "_asy"): each / PLANCK if key.endswith("_planck") else float(each)
         for key, each in found.items()
     }

@@ -11,16 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import Chain
+from chain.client import ENDED, Chain
 from miners.blobs.client import BlobClient
-from miners.joining import CannotJoin, model_of
+from miners.joining import PARTIALS, CannotJoin, model_of
 from miners.layout import ModelConfig
 from miners.replica import Replica
 from miners.shards import ShardClient
 from miners.shelf import Shelf
 from miners.weights import MasterWeights
-
-ENDED = ("Closed", "Void")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ async def visit(url: str, netuid: int) -> AsyncIterator[Visitor]:
         home = Path(temporary)
         async with Chain.connect(url, "0x" + secrets.token_hex(32)) as chain:
             model = await model_of(chain, netuid)
-            async with BlobClient(partials=home / "partial", public_only=await chain.is_live()) as blobs:
+            async with BlobClient(partials=home / PARTIALS, public_only=await chain.is_live()) as blobs:
                 replica = Replica(chain, blobs, Shelf(home), home, netuid, model, is_stranger=True)
                 yield Visitor(chain, netuid, model, replica, ShardClient(blobs, []))
 

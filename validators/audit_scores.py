@@ -14,6 +14,7 @@ from chain.common.hashes import ends
 from chain.connection import NodeFailure
 from miners.process import INTERRUPTED, run_until_stopped
 from runtime.primitives import ss58
+from runtime.primitives.commitments import PPM
 from validators.commands.audit_scores import MOST_ROUNDS, Config
 from validators.recount import Deviation, Difference, Stakes, deviations, differences
 from validators.scorebook import MOST_ROUNDS as MEMORY
@@ -21,7 +22,6 @@ from validators.trail import Published, Sitting, read
 
 MOST_LINES = 20
 """of a list for people; --json prints all"""
-PPM = 1_000_000
 TITLES = (
     "judge", "<hotkey", "rounds", "scores", "as computed", "compared", "off", "contradicted", "worst", "<",
 )  # fmt: skip

@@ -28,9 +28,10 @@ from miners.joining import PARTIALS, Workplace
 from miners.layout import parameters_of
 from miners.memories import empty_digest, last_revealed
 from miners.parameters import OutOfRange, TrainingParameters
-from miners.payload import MalformedPayload, decode, shape_of
+from miners.payload import MalformedPayload, PayloadShape, decode, shape_of
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
+from validators.inspection import FETCH_MEMORY
 from validators.journal import Journal
 from validators.replay import FROM_NOWHERE, Finding
 from validators.replayer import Replayer
@@ -44,7 +45,9 @@ LOOK_SECONDS = 2.0
 FETCH_SECONDS = 300.0
 """for one error feedback; a larger one goes on where it was cut"""
 AT_ONCE = 8
-"""miners asked at a time: who keeps this judge waiting keeps it from no other audit"""
+"""miners asked at a time, at most: who keeps this judge waiting keeps it from no other audit"""
+LEAST_AT_ONCE = 2
+"""however large the model is: one that stalls does not hold up all the others"""
 SILENT_SECONDS, TROUBLE_SECONDS = 5.0, 30.0
 """until a miner is asked again, and until this judge tries again what it could not do"""
 PART = 4
@@ -99,7 +102,7 @@ async def audit_forever(
         await auditor.follow()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Auditor:
     """Follows the audits of a subnet beside the judge: several miners are asked, one round is replayed."""
 
@@ -114,8 +117,13 @@ class Auditor:
     replay: Replay
     told: dict[Duty, str] = field(default_factory=dict)
     again: dict[Duty, float] = field(default_factory=dict)  # when to try again, in time.monotonic()
-    doors: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # to replay
+    size: int = field(init=False)  # bytes of an error feedback
+    doors: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = 4 * parameters_of(self.replica.weights.config)
+        self.doors = asyncio.Semaphore(at_once(self.size))
 
     async def follow(self) -> None:
         """Do what is drawn, for ever; what is due first comes first, and no miner holds up others' audits."""
@@ -145,16 +153,14 @@ class Auditor:
         head = await self.chain.finalized_head()
         if not await self.chain.query("Verification.OpenCount", self.netuid, at=head):
             return []
-        uid = await self.chain.query("Neurons.Uids", self.netuid, self.chain.address, at=head)
-        seat = None if uid is None else await self.chain.query("Neurons.Neurons", self.netuid, uid, at=head)
+        seat = await self.chain.seat(self.netuid, head)
         if seat is None:
             return []
-        mine = {"uid": uid, "registered_at": seat["registered_at"]}
         waiting = await self.chain.query_map("Verification.Audits", self.netuid, at=head)
         duties = [
             Duty(number, account(miner), audit["miner"]["uid"], audit["until_round"])
             for (number, miner), audit in waiting
-            if audit["judge"] == mine
+            if audit["judge"] == seat
         ]
         return sorted(duties, key=lambda each: (each.until_round, each.round, each.miner))
 
@@ -193,7 +199,7 @@ class Auditor:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         drawn = await self._revealed(duty.round, duty.miner)
         parts = [(DRAWN, drawn)]
-        if not self._is_empty(drawn.ef_digest):
+        if not await self._is_empty(drawn.ef_digest):
             last = await last_revealed(self.chain, self.netuid, duty.miner, duty.round)
             if last is None:
                 await asyncio.to_thread(conclude, folder, FROM_NOWHERE)
@@ -225,47 +231,47 @@ class Auditor:
         most = parameters.max_payload_bytes
         if update.length > most:
             return f"its payload has {update.length} bytes, at most {most} are allowed"
+        path = folder / f"{name}.payload"
         fetch = partial(self.replica.blob, update.miner, update.digest, most)
-        blob = await self._had(folder / f"{name}.payload", update, update.digest, fetch)
-        if len(blob) != update.length:
-            return f"its payload has {len(blob)} bytes, {update.length} were revealed"
+        length = await self._got(path, update, update.digest, fetch)
+        if length != update.length:
+            return f"its payload has {length} bytes, {update.length} were revealed"
         try:
-            await asyncio.to_thread(decode, blob, shape_of(parameters, current.base_root))
+            await asyncio.to_thread(_decode, path, shape_of(parameters, current.base_root))
         except MalformedPayload as problem:
             return f"its payload is malformed: {problem}"
-        if not self._is_empty(update.ef_digest):
-            size = 4 * parameters_of(self.replica.weights.config)
-            fetch = partial(self._from_miner, update, size)
-            if len(await self._had(folder / f"{name}.memory", update, update.ef_digest, fetch)) != size:
-                return f"its error feedback does not hold {size} bytes"
+        if not await self._is_empty(update.ef_digest):
+            path, fetch = folder / f"{name}.memory", partial(self._from_miner, update)
+            if await self._got(path, update, update.ef_digest, fetch) != self.size:
+                return f"its error feedback does not hold {self.size} bytes"
         return ""
 
-    async def _had(
+    async def _got(
         self, path: Path, update: Revealed, digest: bytes, fetch: Callable[[], Awaitable[bytes]]
-    ) -> bytes:
-        """Return a blob from this folder, or fetch it into the folder.
+    ) -> int:
+        """Fetch a blob into the folder unless it is there, and return its length in bytes.
 
         Raises: Silent.
         """
-        kept = await asyncio.to_thread(_read, path)
-        if kept is not None:
-            return kept
+        length = await asyncio.to_thread(_length, path)
+        if length is not None:
+            return length
         try:
             blob = await fetch()
         except BlobError as problem:
             what = "payload" if digest == update.digest else "error feedback"
             raise Silent(f"the {what} of round {update.round} is not served: {problem}") from problem
         await asyncio.to_thread(write_whole, path, blob)
-        return blob
+        return len(blob)
 
-    async def _from_miner(self, update: Revealed, most: int) -> bytes:
+    async def _from_miner(self, update: Revealed) -> bytes:
         """Return an error feedback, which its miner alone has.
 
         Raises: BlobError.
         """
         url = await self.chain.axon(self.netuid, update.miner)
         sources = [Source(url, update.miner)] if url else []
-        return await self.blobs.fetch(sources, update.ef_digest, most)
+        return await self.blobs.fetch(sources, update.ef_digest, self.size)
 
     async def _lay_out(self, folder: Path, name: str, update: Revealed) -> None:
         """Write what the miner was given.
@@ -322,8 +328,8 @@ class Auditor:
         assert found is not None, "updates are revealed in rounds"
         return found
 
-    def _is_empty(self, ef_digest: bytes) -> bool:
-        return ef_digest == empty_digest(parameters_of(self.replica.weights.config))
+    async def _is_empty(self, ef_digest: bytes) -> bool:
+        return ef_digest == await asyncio.to_thread(empty_digest, self.size // 4)  # hashed once
 
     def folder(self, duty: Duty) -> Path:
         """Return where everything about an audit lies."""
@@ -346,14 +352,24 @@ class Auditor:
             log.info("round %05d | uid %d | audit: %s", duty.round, duty.uid, what)
 
 
+def at_once(size: int) -> int:
+    """Return how many miners may be asked at a time for error feedback of so many bytes."""
+    return max(LEAST_AT_ONCE, min(AT_ONCE, FETCH_MEMORY // size))
+
+
 def is_late(current: int, phase: str, until_round: int, window: int) -> bool:
     """Say whether the last part of the rounds has begun in which a judge may report."""
     left = (until_round + 1 - current) * len(PHASES) - PHASES.index(phase)  # parts of a round
     return PART * left <= (window + 1) * len(PHASES)
 
 
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+def _length(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None
+
+
+def _decode(path: Path, shape: PayloadShape) -> None:
+    """Raises: MalformedPayload."""
+    decode(path.read_bytes(), shape)
 
 
 def _verdict(finding: Finding | None, least_ppm: int) -> tuple[str, int]:

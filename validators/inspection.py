@@ -17,12 +17,11 @@ from miners.parameters import PPM, TrainingParameters
 from miners.payload import MalformedPayload, Payload, PayloadShape, decode, shape_of
 from miners.replica import Replica
 from miners.weights import MasterWeights
+from runtime.primitives.commitments import MAX_WEIGHT
 from validators.overlap import Sent, copies
 
 log = logging.getLogger("validator")
 
-WHOLE = 65_535
-"""The weight of the only payload of an aggregate."""
 FETCH_MEMORY = 256 << 20
 """bytes that all fetches together may hold"""
 MOST_FETCHES = 64
@@ -53,7 +52,7 @@ class Candidate:
 
     def applied_to(self, base: MasterWeights, parameters: TrainingParameters) -> MasterWeights:
         """Return the model as if this payload alone entered."""
-        return base if self.payload is None else aggregate(base, [(self.payload, WHOLE)], parameters)
+        return base if self.payload is None else aggregate(base, [(self.payload, MAX_WEIGHT)], parameters)
 
     def sent(self, number: int) -> Sent:
         """Return what is remembered of its payload in later rounds."""

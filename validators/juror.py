@@ -90,15 +90,14 @@ class Juror:
         if not await self.chain.query("Verification.OpenCount", self.netuid, at=head):
             return []
         waiting = await self.chain.query_map("Verification.Challenges", self.netuid, at=head)
-        uid = await self.chain.query("Neurons.Uids", self.netuid, self.chain.address, at=head)
-        seat = None if uid is None else await self.chain.query("Neurons.Neurons", self.netuid, uid, at=head)
+        seat = await self.chain.seat(self.netuid, head)
         if seat is None:
             return []
-        mine = {"uid": uid, "registered_at": seat["registered_at"]}
         found = [
             Doubt(number, judge, account(miner), challenge["until_round"])
             for (number, judge, miner), challenge in waiting
-            if mine in challenge["jurors"] and uid not in [vote["juror"] for vote in challenge["votes"]]
+            if seat in challenge["jurors"]
+            and seat["uid"] not in [vote["juror"] for vote in challenge["votes"]]
         ]
         return sorted(found, key=lambda each: (each.until_round, each.round, each.judge, each.miner))
 

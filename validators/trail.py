@@ -86,7 +86,7 @@ class Rows:
         for missing in [each for each in rounds if each not in self._known]:
             self._known[missing] = await self._own(missing, head)
         void = await self._chain.query_map("Verification.Voided", self._netuid, at=head)
-        gone = [place for place, is_void in void if is_void]
+        gone = {place for place, is_void in void if is_void}
         found = [(each, self._known[each]) for each in rounds]
         return [own[1] for each, own in found if own is not None and (each, own[0]) not in gone]
 

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
+from chain.client import ENDED, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.blobs.cache import Cache
@@ -175,7 +175,7 @@ async def judge_forever(bench: Bench) -> None:
                 "starting again from what the chain attests", current.number, problem,
             )  # fmt: skip
             bench.diary.failed(current.number, problem)
-            bench.replica.start_over()
+            await asyncio.to_thread(bench.replica.start_over)
         except (Refused, BlobError, OutOfRange, UnusableCorpus, OSError) as problem:  # a full disk, say
             bench.diary.failed(current.number, problem)
         bench.diary.done(current.number)
@@ -404,7 +404,7 @@ async def _manifest(bench: Bench, current: Round) -> Manifest:
 
 def _raise_if_ended(late: RoundOver) -> None:
     """Go on with a round that is only further than we are."""
-    if PHASES.index(late.phase) >= PHASES.index("Closed"):
+    if late.phase in ENDED:
         raise late
 
 

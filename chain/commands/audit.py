@@ -24,7 +24,16 @@ from typing import Any
 from chain.checkpoints import Checkpoint, CheckpointError
 from chain.commands import challenge, database
 from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import LAST_NETUID, Ask, address, check_netuid, describe_node, reading, talk
+from chain.commands.talk import (
+    LAST_NETUID,
+    LAST_ROUND,
+    Ask,
+    address,
+    check_netuid,
+    describe_node,
+    reading,
+    talk,
+)
 from chain.common.block_data import WarpStep
 from chain.common.errors import RuntimeMissing
 from chain.spec import SpecError
@@ -35,7 +44,6 @@ from runtime.primitives.scale import DecodeError, codec
 from runtime.primitives.types import AccountId, Hash
 from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, Lineage, RoundInfo, RoundUpdate, UpdateProof
 
-LAST_ROUND = (1 << 32) - 1
 LAST_LEAF = (1 << 64) - 1
 _NUMBER = re.compile(r"\d{1,20}")
 _DIGEST = re.compile(r"0x([0-9a-f]{8,64})…?")  # as screens and logs shorten it
@@ -160,7 +168,10 @@ async def _asked(url: str, wanted: int | _Place | _Digest, checkpoint: Checkpoin
     """
     async with reading(url) as ask:
         genesis = Hash(_unhex(await ask("chain_getBlockHash", 0)))
-        steps = await _steps(ask, genesis if checkpoint is None else await _below(ask, checkpoint))
+        if checkpoint is None:
+            steps = await _steps(ask, genesis, "above the genesis")
+        else:
+            steps = await _steps(ask, await _below(ask, checkpoint), f"from block #{checkpoint.number} on")
         at = _hash(steps[-1].header)
         leaf = wanted if isinstance(wanted, int) else await _leaf(ask, wanted, steps[-1].header)
         place = "0x" + leaf.to_bytes(8, "little").hex()
@@ -238,8 +249,11 @@ async def _below(ask: Ask, checkpoint: Checkpoint) -> Hash:
     return Hash(_unhex(header["parentHash"]))
 
 
-async def _steps(ask: Ask, begin: Hash) -> list[WarpStep]:
-    """Return every change of voters above a block with its votes, last the newest block with votes."""
+async def _steps(ask: Ask, begin: Hash, since: str) -> list[WarpStep]:
+    """Return every change of voters above a block with its votes, last the newest block with votes.
+
+    Raises: Failure, which says `since` when there is nothing.
+    """
     steps: list[WarpStep] = []
     is_finished = False
     while not is_finished and len(steps) < MAX_STEPS:
@@ -250,7 +264,7 @@ async def _steps(ask: Ask, begin: Hash) -> list[WarpStep]:
             break
         begin = steps[-1].header.hash()
     if not steps:
-        raise Failure("nothing is final above the genesis yet: wait for a block with votes, then try again")
+        raise Failure(f"nothing is final {since} yet: wait for a block with votes, then try again")
     return steps
 
 

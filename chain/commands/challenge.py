@@ -5,12 +5,12 @@ import json
 import re
 from typing import Any
 
-from chain.client import Chain, asy
+from chain.amounts import asy
+from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import LAST_NETUID, address, describe_key, describe_node, signing, talk
+from chain.commands.talk import LAST_NETUID, LAST_ROUND, address, describe_key, describe_node, signing, talk
 
 CALL = "Verification.challenge_score"
-LAST_ROUND = (1 << 32) - 1
 _UID = re.compile(r"\d{1,5}")
 
 

@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chain.client import asy
+from chain.amounts import asy
 from chain.commands.failure import USAGE, Failure, printable
 from chain.commands.talk import (
     bar,

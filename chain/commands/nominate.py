@@ -11,7 +11,7 @@ import argparse
 import json
 from typing import Any
 
-from chain.client import asy
+from chain.amounts import asy
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,

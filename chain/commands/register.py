@@ -9,7 +9,7 @@ import argparse
 import json
 from typing import Any
 
-from chain.client import asy
+from chain.amounts import asy
 from chain.commands.talk import address, check_netuid, describe_key, describe_node, planck, signing, talk
 
 

@@ -15,8 +15,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from chain.client import ENDED
 from chain.commands.failure import USAGE, Failure
-from chain.commands.talk import Ask, check_netuid, describe_node, reading, table, talk
+from chain.commands.talk import LAST_ROUND, Ask, check_netuid, describe_node, reading, table, talk
 from chain.common.hashes import ends
 from chain.verdicts import outcomes
 
@@ -24,9 +25,7 @@ MOST_ROUNDS = 256
 """shown at once"""
 POLL_SECONDS = 2.0
 """between two looks at a round that goes on"""
-NEWEST = (1 << 32) - 1
 MICRO = 1_000_000
-ENDED = ("Closed", "Void")
 TITLES = ("round", "<phase", "<blocks", "<model", "commits", "updates", "accepted", "scored", "attested",
           "loss", "<")  # fmt: skip
 FOLLOWED = (5, 11, 15, 15, 7, 7, 8, 6, 8, 7, 10)
@@ -87,7 +86,7 @@ async def _last(ask: Ask, netuid: int, count: int) -> list[Json]:
 
     Raises: Failure.
     """
-    newest = (await ask("training_lineage", netuid, NEWEST, NEWEST))["last"]
+    newest = (await ask("training_lineage", netuid, LAST_ROUND, LAST_ROUND))["last"]
     if not newest:
         raise Failure(
             f"subnet {netuid} has had no round: it is none that trains, or waits for a data set, a miner "

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chain.amounts import PLANCK
 from chain.client import Chain, Head
 from chain.commands.network import Ports
 from chain.common.hashes import ends
 from chain.verdicts import VOID_REASONS, outcomes
 
-PLANCK = 10**12
-"""planck per ASY"""
 BLOCK_LINE_EVERY = 5
 """blocks between two lines about blocks alone"""
 JOURNAL_SECONDS = 5.0

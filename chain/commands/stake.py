@@ -17,7 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, Head, Receipt, Refused, asy
+from chain.amounts import asy
+from chain.client import Chain, Head, Receipt, Refused
 from chain.commands.failure import USAGE, Failure
 from chain.commands.talk import (
     address,

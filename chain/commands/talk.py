@@ -12,7 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chain.client import PLANCK, Chain, Refused
+from chain.amounts import PLANCK
+from chain.client import Chain, Refused
 from chain.commands import password as passwords
 from chain.commands import secret as secrets
 from chain.commands.failure import UNREACHABLE, USAGE, Failure, printable
@@ -22,6 +23,7 @@ from runtime.primitives import ss58
 
 DEFAULT_URL = "ws://127.0.0.1:9944"
 LAST_NETUID = 65_535
+LAST_ROUND = (1 << 32) - 1
 NOBODY = "//nobody"
 """A key that signs nothing: to look needs none."""
 MOST_ASY = 1_000_000_000

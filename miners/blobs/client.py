@@ -176,7 +176,7 @@ class BlobClient:
     async def _gather(
         self, sources: list[Source], digest: bytes, max_bytes: int, failures: list[BlobError]
     ) -> bytes:
-        download = Download(digest, max_bytes, self._partials)
+        download = await asyncio.to_thread(Download, digest, max_bytes, self._partials)  # reads its part
         until = asyncio.get_running_loop().time() + self._timeout
         waiting, attempts = deque(sources), ATTEMPTS * len(sources)
         try:

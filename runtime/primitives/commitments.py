@@ -20,6 +20,8 @@ MAX_SCORES = 1_024
 """A judge scores each uid of a subnet at most once, and a subnet has no more uids."""
 PPM = 1_000_000
 """Parts per million in one; a judge's scores share out at most this much."""
+MAX_WEIGHT = 65_535
+"""The weight in the model of a payload whose median score is the whole million; u16."""
 
 Salt = Annotated[bytes, Fixed(32)]
 

@@ -285,3 +285,44 @@ async def test_what_is_signed_when_a_node_is_back_has_all_its_time(monkeypatch: 
         with pytest.raises(Refused, match="no block took it"):
             await chain.submit("Training.attest_root")
         assert (await chain.finalized_head()).number > Away.signed_at + client.LIFETIME
+
+
+class Seatless(Forgetful):
+    """A node on whose chain the judge with uid 0 has done everything, and the one who asks has no seat."""
+
+    seats: ClassVar[dict[str, int]] = {}
+
+    def query(self, pallet: str, name: str, keys: list[Any], block_hash: str) -> Any:
+        if (pallet, name) == ("Neurons", "Uids"):
+            return SimpleNamespace(value=self.seats.get(keys[1]))
+        if (pallet, name) == ("Neurons", "Neurons"):
+            return SimpleNamespace(value={"hotkey": "5", "registered_at": 40 + keys[1]})
+        assert name in ("ScoreCommits", "Scores", "Attestations")
+        return SimpleNamespace(value="0x" + "22" * 32 if keys[2] == 0 else None)
+
+
+async def test_what_uid_0_has_done_is_not_taken_for_work_of_who_has_no_seat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Seatless)
+    done = []
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        for seats in ({}, {chain.address: 0}, {chain.address: 1}):
+            monkeypatch.setattr(Seatless, "seats", seats)
+            done.append(
+                (
+                    await chain.score_commitment(1, 7),
+                    await chain.has_scored(1, 7),
+                    await chain.has_attested(1, 7),
+                )
+            )
+    assert done == [(None, False, False), (b"\x22" * 32, True, True), (None, False, False)]
+
+
+async def test_a_seat_is_named_by_its_uid_and_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SubstrateInterface", Seatless)
+    async with Chain.connect("ws://127.0.0.1:1", "//Alice") as chain:
+        head = await chain.finalized_head()
+        for seats, named in (({}, None), ({chain.address: 0}, {"uid": 0, "registered_at": 40})):
+            monkeypatch.setattr(Seatless, "seats", seats)
+            assert await chain.seat(1, head) == named

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from chain.amounts import PLANCK
 from chain.commands.network import Ports
-from chain.commands.screen import PLANCK, Row, header
+from chain.commands.screen import Row, header
 from chain.keys.pair import Keypair
 from chain.version import VERSION
 from runtime.primitives import ss58

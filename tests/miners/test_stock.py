@@ -47,6 +47,27 @@ def test_nothing_is_lost_on_the_way(tmp_path: Path, config: ModelConfig) -> None
     assert found.root() == sent.root()
 
 
+def test_nothing_of_others_is_deleted_and_nothing_is_left_of_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "model.half" / "theirs"
+    theirs.parent.mkdir()
+    theirs.write_text("work")
+    export(initial(SMALL, b"stock"), tmp_path / "model")
+    export(initial(SMALL, b"stock"), tmp_path / "new" / "model")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("miners.stock.save_file", full)
+    with pytest.raises(OSError, match="no space left"):
+        export(initial(SMALL, b"stock"), tmp_path / "other")
+    assert theirs.read_text() == "work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.half", "new"]
+    modes = {(tmp_path / name).stat().st_mode for name in ("model", "model.half", "new")}
+    assert len(modes) == 1  # whoever may read what its owner makes may read the model
+
+
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
 def test_stock_transformers_computes_what_the_subnet_does(tmp_path: Path, config: ModelConfig) -> None:
     weights = initial(config, b"stock")

@@ -31,7 +31,7 @@ from runtime.primitives.hashing import blake2_256
 from tests.e2e.process import eventually
 from tests.miners.blobs.people import ALICE, MINER, NETUID, OTHER, Register, guard
 from tests.miners.test_replica import GONE, NUMBERS, SMALL, Ledger, silent_server
-from validators.auditor import FOLDER, Auditor, Duty, Replay, Revealed, is_late
+from validators.auditor import AT_ONCE, FOLDER, Auditor, Duty, Replay, Revealed, at_once, is_late
 from validators.journal import JOURNAL_FILE, Journal
 from validators.replay import Finding
 from validators.replaying import conclude, replay
@@ -85,13 +85,12 @@ class Court(Ledger):
         found = self.trail.get(number)
         return (found.digest, found.length) if found else None
 
+    async def seat(self, netuid: int, at: Head) -> dict[str, int]:
+        return {"uid": JUDGE_UID, "registered_at": 0}
+
     async def query(self, item: str, *keys: Any, at: Head | None = None) -> Any:
         if item == "Verification.OpenCount":
             return len(self.drawn)
-        if item == "Neurons.Uids":
-            return JUDGE_UID
-        if item == "Neurons.Neurons":
-            return {"registered_at": 0}
         assert item == "ModelUpdates.Updates"
         update = self.trail[keys[1]]
         return {
@@ -327,3 +326,19 @@ def test_the_last_part_of_the_time_to_report(
     current: int, phase: str, until: int, window: int, expected: bool
 ) -> None:
     assert is_late(current, phase, until, window) is expected
+
+
+def test_what_all_downloads_hold_together_has_an_end() -> None:
+    assert [at_once(size) for size in (1, 32 << 20, 33 << 20, 128 << 20, 4 << 30)] == [AT_ONCE, 8, 7, 2, 2]
+
+
+async def test_what_is_in_the_folder_is_not_fetched_again(scene: Scene) -> None:
+    auditor = await scene.auditor()
+    update, kept = scene.court.trail[2], scene.home / "kept"
+
+    async def fetch() -> bytes:
+        assert not kept.exists()
+        return b"four"
+
+    lengths = [await auditor._got(kept, update, update.digest, fetch) for _ in range(2)]
+    assert (lengths, kept.read_bytes()) == ([4, 4], b"four")

@@ -38,9 +38,11 @@ class Doubted(Subnet):
         return ss58.encode(key)
 
     async def query(self, item: str, *keys: Any, at: Head | None = None) -> Any:
-        if item == "Verification.OpenCount":
-            return len(self.waiting)
-        return BOB_UID if item == "Neurons.Uids" else {"registered_at": 7}
+        assert item == "Verification.OpenCount"
+        return len(self.waiting)
+
+    async def seat(self, netuid: int, at: Head) -> dict[str, int]:
+        return {"uid": BOB_UID, "registered_at": 7}
 
     async def query_map(self, item: str, netuid: int, at: Head) -> list[Any]:
         if item != "Verification.Challenges":

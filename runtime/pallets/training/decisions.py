@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.primitives.commitments import PPM
+from runtime.primitives.commitments import MAX_WEIGHT, PPM
 from runtime.primitives.types import Hash
-
-MAX_WEIGHT = 65_535
-"""The weight of a payload whose median score is the whole million; u16."""
 
 
 def steps_of(first: int, last: int, rounds: int, closed: int) -> int:

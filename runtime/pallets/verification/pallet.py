@@ -237,7 +237,7 @@ class Verification(Pallet[Event, Error]):
         Identical payloads are one piece of work: those who revealed it share the score of the first of them.
         Whose pay is withheld gets nothing of it; void scores count for nothing.
         """
-        groups, book = self._groups(netuid, round), self._book(netuid)
+        groups, book = self._groups(netuid, round), self._book_of(netuid)
         withheld = [uid for group in groups for uid in group if self.is_withheld(netuid, uid)]
         for judge, scores in self.revealed(netuid, round):
             if (netuid, round, judge) in self.voided:
@@ -274,7 +274,7 @@ class Verification(Pallet[Event, Error]):
         """Remove what a leaving neuron has given and was given; what is open about it ends by itself."""
         del self.standings[netuid, uid]
         del self.contradicted[netuid, uid]
-        self._book(netuid).forget(uid)
+        self._book_of(netuid).forget(uid)
 
     def _groups(self, netuid: int, round: int) -> list[list[int]]:
         """Return the uids of who revealed the same payload, the first to commit first.
@@ -396,14 +396,14 @@ class Verification(Pallet[Event, Error]):
     def _seats(self) -> Seats:
         return Seats(self.training, self.neurons, self.incentive)
 
-    def _book(self, netuid: int) -> Book:
+    def _book_of(self, netuid: int) -> Book:
         since = self.incentive.last_epoch_block(netuid)
         return Book(netuid, since, self.tallies, self.weights)
 
     @property
     def _auditing(self) -> Auditing:
         return Auditing(
-            self.audits, self.standings, self.contradicted, self._docket, self._seats, self._book,
+            self.audits, self.standings, self.contradicted, self._docket, self._seats, self._book_of,
             self.subnets, self.neurons, self.model_updates, self.incentive, self.babe, self.deposit,
             self.system.number.get(),
         )  # fmt: skip
@@ -411,8 +411,8 @@ class Verification(Pallet[Event, Error]):
     @property
     def _challenging(self) -> Challenging:
         return Challenging(
-            self.challenges, self.voided, self._docket, self._seats, self._book, self.subnets, self.training,
-            self.babe, self.currency, self.deposit,
+            self.challenges, self.voided, self._docket, self._seats, self._book_of, self.subnets,
+            self.training, self.babe, self.currency, self.deposit,
         )  # fmt: skip
 
     def try_state(self) -> None:

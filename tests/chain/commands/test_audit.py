@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,8 @@ from chain import connection
 from chain.checkpoints import Checkpoint, Checkpoints
 from chain.cli import main
 from chain.client import Chain, Refused
+from chain.commands import audit
+from chain.commands.failure import Failure
 from chain.common.block_data import WarpStep
 from chain.keys.pair import Keypair
 from chain.rpc.methods import grandpa
@@ -525,3 +528,29 @@ def test_evidence_costs_a_miner_its_seat(played: SteppedNode, capsys: pytest.Cap
     first = json.loads(said(capsys, "rounds", "--json", "--url", played.url))[0]
     assert [each["isGuilty"] for each in first["updates"]] == [True, False]
     assert "uid 1 guilty" in said(capsys, "rounds", "--url", played.url).splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "since"),
+    [(None, "above the genesis"), (Checkpoint.parse(f"7:0x{7:064x}:1"), "from block #7 on")],
+    ids=["genesis", "checkpoint"],
+)
+async def test_where_nothing_is_final_it_is_said_since_when(
+    monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint | None, since: str
+) -> None:
+    answers = {
+        "chain_getBlockHash": "0x" + "00" * 32,
+        "chain_getHeader": {"number": "0x7", "parentHash": "0x" + "06" * 32},
+        "grandpa_warpProof": {"steps": [], "isFinished": True},
+    }
+
+    @asynccontextmanager
+    async def reading(url: str) -> AsyncIterator[Any]:
+        async def ask(method: str, *_: object) -> Any:
+            return answers[method]
+
+        yield ask
+
+    monkeypatch.setattr("chain.commands.audit.reading", reading)
+    with pytest.raises(Failure, match=f"^nothing is final {since} yet: wait for a block with votes"):
+        await audit._asked("", 1, checkpoint)
