@@ -52,6 +52,9 @@ class WorkerMetrics:
         self._phase = self._gauge("train_round_phase", "1 for the phase the open round is in", "phase")
         self._loss = self._gauge("train_base_loss", "Held-out loss of the model, nats per token")
         self._scores = self._gauge("train_update_score_ppm", "Score of a miner's last update", "miner")
+        self._reveals = self._gauge(
+            "train_score_reveal_ratio", "Judges that revealed scores of the last round, of those that were to"
+        )
         self._updates = self._counter("train_updates", "Updates by what became of them", "outcome")
         self._emission = self._counter("train_emission_planck", "Emission of this hotkey", "role")
         self._verification = Histogram(
@@ -89,6 +92,11 @@ class WorkerMetrics:
             self._scores.labels(self._chain, str(uid)).set(ppm)
             self._updates.labels(self._chain, "scored" if ppm else "worthless").inc()
         self._updates.labels(self._chain, "unfetched").inc(unfetched)
+
+    def scores_revealed(self, judges: int, due: int) -> None:
+        """Note how many judges revealed scores of a round, and how many sealed some or were waited for."""
+        if due:
+            self._reveals.labels(self._chain).set(judges / due)
 
     def trained(self, speed: float, loss: float) -> None:
         """Note a training: tokens per second, and loss in nats per token."""

@@ -162,6 +162,9 @@ class Reporter:
     async def _ended(self, number: int) -> Ended:
         found = await self._chain.rpc("training_round", self._netuid, number)
         state = found["state"]
+        revealed = {judge["uid"] for judge in found["judges"] if judge["scores"] is not None}
+        due = {*state["expectedJudges"], *(judge["uid"] for judge in found["judges"])}
+        self._diary.metrics.scores_revealed(len(revealed), len(due))
         return Ended(
             number, state["phase"], self._void.pop(number, ""), len(state["accepted"]),
             state["newRoot"] or state["baseRoot"], outcomes(found),

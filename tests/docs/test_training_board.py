@@ -37,7 +37,7 @@ def test_every_query_asks_for_series_that_exist() -> None:
     known, asked = series(), list(queries())
     unknown = {where: missing for where, said in asked if (missing := names_in(said) - known - {"e12"})}
     assert unknown == {}
-    assert len(asked) == 30
+    assert len(asked) == 32
 
 
 def test_every_query_uses_labels_that_exist() -> None:

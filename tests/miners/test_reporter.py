@@ -63,13 +63,19 @@ class Ledger:
 def closed(number: int, weights: dict[int, int], *rows: list[dict[str, int]]) -> dict[str, Any]:
     """Return a round that is over, with the updates of uids 4 and 5."""
     accepted = [{"hotkey": f"5Miner{uid}", "weight": weight} for uid, weight in weights.items()]
-    state = {"phase": "Closed", "accepted": accepted, "newRoot": ROOT, "baseRoot": ROOT}
+    state = {
+        "phase": "Closed",
+        "accepted": accepted,
+        "newRoot": ROOT,
+        "baseRoot": ROOT,
+        "expectedJudges": [0],
+    }
     judges = [{"uid": at, "scores": scores} for at, scores in enumerate(rows)]
     return {"round": number, "updates": [update(4), update(5)], "judges": judges, "state": state}
 
 
 def void(number: int) -> dict[str, Any]:
-    state = {"phase": "Void", "accepted": [], "newRoot": None, "baseRoot": ROOT}
+    state = {"phase": "Void", "accepted": [], "newRoot": None, "baseRoot": ROOT, "expectedJudges": []}
     return {"round": number, "updates": [], "judges": [], "state": state}
 
 
@@ -137,7 +143,7 @@ async def test_a_round_of_a_miner_is_one_line(miner: Desk) -> None:
         'miner_step_loss{chain="Local"}': 3.88031, 'miner_payload_bytes{chain="Local"}': 104,
         'miner_score_ppm{chain="Local"}': 342_748, 'miner_rank{chain="Local"}': 2,
         'train_updates_total{outcome="revealed"}': 1, 'train_updates_total{outcome="accepted"}': 1,
-        'train_withheld{chain="Local"}': 0,
+        'train_score_reveal_ratio{chain="Local"}': 1, 'train_withheld{chain="Local"}': 0,
     }  # fmt: skip
 
 
@@ -241,6 +247,17 @@ async def test_a_round_of_a_judge_is_one_line(judge: Desk) -> None:
     assert numbers['train_rejections_total{cause="cheap_checks",chain="Local"}'] == 2
     assert numbers['train_rejections_total{cause="unfetched",chain="Local"}'] == 2
     assert numbers['train_base_loss{chain="Local"}'] == 3.25
+
+
+async def test_judges_that_reveal_no_scores_are_seen(judge: Desk) -> None:
+    await judge.look()
+    judge.diary.begin(1)
+    judge.diary.done(1)
+    judge.chain.rounds[1] = ended = closed(1, {5: 65_535}, [row(5, 1)])
+    ended["state"]["expectedJudges"] = [0, 3]
+    ended["judges"].append({"uid": 2, "scores": None})  # sealed and never opened
+    await judge.look(end(1))
+    assert judge.numbers()['train_score_reveal_ratio{chain="Local"}'] == pytest.approx(1 / 3)
 
 
 async def test_what_befalls_a_judge_is_told(judge: Desk) -> None:
