@@ -176,7 +176,7 @@ class Auditor:
                     self._say(duty, "is replayed")
                     for name, update in parts:
                         await self._lay_out(folder, name, update)
-                    await self.replay(folder, await self._least(duty))
+                    await self._replay_in_time(duty, folder)
             finding = found(folder)
         except Silent as problem:
             self._say(duty, str(problem))
@@ -287,6 +287,21 @@ class Auditor:
         (tokens,) = await self.shards.batches(windows, len(windows), parameters.model.sequence + 1)
         founded = await self.replica.founded(base, manifest.base)
         await asyncio.to_thread(write, folder, name, parameters, founded, tokens)
+
+    async def _replay_in_time(self, duty: Duty, folder: Path) -> None:
+        """Replay as long as the chain waits for what comes of it: what hangs must not keep others waiting.
+
+        Raises: OSError.
+        """
+        replaying = asyncio.ensure_future(self.replay(folder, await self._least(duty)))
+        try:
+            while not (await asyncio.wait([replaying], timeout=LOOK_SECONDS))[0]:
+                if duty not in await self.duties():
+                    raise OSError("the replay failed: it has not ended in the time to report it")
+            replaying.result()
+        finally:
+            replaying.cancel()
+            await asyncio.gather(replaying, return_exceptions=True)
 
     async def _report(self, duty: Duty, finding: Finding | None) -> None:
         """Tell the chain; without a finding the miner kept back what only it has."""

@@ -44,8 +44,6 @@ class Replayer:
         process, is_done = await self._started(), False
         try:
             said = await _ask(process, {"folder": str(folder), "least": least_ppm})
-            if not said:
-                raise OSError(f"the replay failed: its process ended with {process.returncode}")
             if problem := json.loads(said)["problem"]:
                 raise OSError(f"the replay failed: {problem}")
             is_done = True
@@ -63,7 +61,7 @@ class Replayer:
             return
         if process.returncode is None:
             process.kill()
-        await process.wait()
+        await process.communicate()  # reads what is left: of a full pipe the end is never noticed
 
     async def _started(self) -> Process:
         """Return the process, a new one if the last is gone; Ctrl-C is not for it."""
@@ -77,18 +75,21 @@ class Replayer:
 
 
 async def _ask(process: Process, job: dict[str, object]) -> bytes:
-    """Return the answer to a job, nothing where the process ends without one."""
+    """Return the answer to a job.
+
+    Raises: OSError where the process ends without one, or says more than an answer holds.
+    """
     assert process.stdin is not None, "it is a pipe"
     assert process.stdout is not None, "it is a pipe"
     process.stdin.write(json.dumps(job).encode() + b"\n")
     try:
         await process.stdin.drain()
-    except ConnectionError:
-        return b""
-    said = await process.stdout.readline()
-    if not said:
-        await process.wait()
-    return said
+        return await process.stdout.readuntil()
+    except asyncio.LimitOverrunError as problem:
+        raise OSError("the replay failed: its process says more than an answer holds") from problem
+    except (asyncio.IncompleteReadError, ConnectionError) as problem:  # half a line is none
+        code = await process.wait()
+        raise OSError(f"the replay failed: its process ended with {code}") from problem
 
 
 def _dismiss(process: Process) -> None:

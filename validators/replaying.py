@@ -41,6 +41,8 @@ from validators.replay import Finding, Work, audit
 DRAWN, BEFORE = "drawn", "before"
 FINDING = "finding.json"
 STDIN, STDOUT, STDERR = range(3)
+MOST_PROBLEM = 1_000
+"""characters of why a replay failed; the other end reads no line without an end"""
 NICE = 19
 """The lowest priority there is."""
 
@@ -135,7 +137,7 @@ def attempt(folder: Path, device: str, least_ppm: int) -> str | None:
     try:
         replay(folder, device, least_ppm)
     except (TrainingDiverged, OSError, ValueError, RuntimeError) as problem:  # torch's own are the last
-        return f"{type(problem).__name__}: {problem}"
+        return f"{type(problem).__name__}: {problem}"[:MOST_PROBLEM]
     return None
 
 

@@ -61,6 +61,9 @@ OWN_SHARE = 0.1
 MEASURE_SHARE = 0.8
 """Of the window: what is not measured by then gets no score."""
 NO_PERMIT = "this hotkey has no validator permit; bond more stake on its coldkey, and wait for an epoch"
+PUBLISH_SECONDS = 30.0
+"""Longest time that scoring and the next round may wait for the public loss, and a start no longer than Train
+lasts. Threshold: one blob that does not come takes 20 s to say so; Train of `assay up` lasts 30 s."""
 RETRY_SECONDS = 1.0
 """between attempts to get an accepted payload"""
 
@@ -186,7 +189,8 @@ async def judge(bench: Bench, current: Round) -> None:
     base = await bench.replica.at(current.number, current.base_root)
     bench.history.note(current.number, base)
     if not bench.journal.has_model and current.phase == "Train":  # later there is no time to spare
-        await _publish(bench, current, current.number - 1, base)
+        left = current.deadline - (await bench.chain.finalized_head()).number
+        await _publish(bench, current, current.number - 1, base, left * bench.slot_seconds)
     if current.phase == "Train":  # what a start has to read back: 64 rounds of rows, three of payloads
         await bench.rows.before(current.number)
         await bench.recent.before(current.number)
@@ -386,12 +390,16 @@ async def published_loss(bench: Bench, current: Round, weights: MasterWeights) -
     return await asyncio.to_thread(loss, founded, tokens, bench.config.device)
 
 
-async def _publish(bench: Bench, current: Round, number: int, weights: MasterWeights) -> None:
-    """Note how good the model after a round is; no round is lost for want of that number."""
+async def _publish(
+    bench: Bench, current: Round, number: int, weights: MasterWeights, seconds: float = PUBLISH_SECONDS
+) -> None:
+    """Note how good the model after a round is; no round is lost for want of that number, or of time."""
     try:
-        published = await published_loss(bench, current, weights)
-    except (BlobError, UnusableCorpus) as problem:
-        log.warning("round %05d | the public loss is not measured: %s", number, problem)
+        async with asyncio.timeout(min(seconds, PUBLISH_SECONDS)):
+            published = await published_loss(bench, current, weights)
+    except (BlobError, UnusableCorpus, TimeoutError) as problem:
+        reason = str(problem) or "its text or its measurement takes too long"
+        log.warning("round %05d | the public loss is not measured: %s", number, reason)
         return
     bench.journal.model(number, weights.root(), published)
     bench.diary.measured(number, published)

@@ -69,6 +69,27 @@ async def test_two_payloads_of_one_round_are_a_case(tmp_path: Path) -> None:
     assert [case] == await opened(Casebook(tmp_path))
 
 
+async def test_a_full_disk_costs_no_evidence_and_no_judge(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A directory where the book is written before it is whole: no writing is possible, for root neither."""
+    book, first, second = Casebook(tmp_path), told(TWO, blake2_256(ONE)), told(TWO, number=2)
+    full = tmp_path / "evidence.json.half"
+    full.mkdir()
+    book.hear(debt(), first)
+    case = Case(1, MINER.hotkey, (first,))
+    assert await opened(book) == [case]
+    assert "evidence is kept in memory alone: " in caplog.messages[-1]
+    book.close(case)
+    book.hear(debt(number=2), second)
+    book.hear(debt(number=2), told(ONE, number=2))
+    (other,) = await opened(book)
+    assert other.round == 2
+    full.rmdir()
+    book.close(case)  # whatever is written next, writes all
+    assert await opened(Casebook(tmp_path)) == [other]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[1]", b"[{}]", b'[{"round":1,"miner":"00","receipts":["00"]}]']
 )

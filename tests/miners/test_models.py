@@ -1,5 +1,6 @@
 """Whole models on disk and on their way: proven node by node, resumable, bounded by the quota."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ async def test_a_fetch_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     assert len(judge.asked) == len(set(judge.asked)) == 9
     assert told[-1] == (5, 5)
     assert (restarted.rounds, quota.used) == ([50], SIZE)
+
+
+async def test_two_fetches_of_one_model_at_once_are_one(tmp_path: Path) -> None:
+    kept, quota = models(tmp_path)
+    judge = Judge()
+    found = await asyncio.gather(*(kept.fetch(50, ROOT, CONFIG, judge.get) for _ in range(2)))
+    assert [each.root() for each in found] == [ROOT, ROOT]
+    assert len(judge.asked) == len(set(judge.asked)) == 9
+    assert (kept.rounds, quota.used) == ([50], SIZE)
 
 
 async def test_what_the_disk_spoils_is_fetched_again(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_every_bit_of_the_words_is_in_the_root(place: int, bit: int) -> None:
     assert MasterWeights(TINY, words).root() != weights.root()
 
 
+def test_the_root_is_hashed_once() -> None:
+    """Another hash would be another object."""
+    weights = initial(TINY, b"assay")
+    assert weights.root() is weights.root()
+
+
 def test_bytes_round_trip() -> None:
     weights = initial(TINY, b"assay")
     assert from_bytes(TINY, weights.to_bytes()).root() == weights.root()

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,12 +29,14 @@ from miners.shards import ShardClient, tokens_of
 from miners.shelf import Shelf
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
-from tests.e2e.process import eventually
+from tests.e2e.process import DEADLINE, eventually
 from tests.miners.blobs.people import ALICE, MINER, NETUID, OTHER, Register, guard
 from tests.miners.test_replica import GONE, NUMBERS, SMALL, Ledger, silent_server
+from tests.validators.test_replayer import children, impostor
 from validators.auditor import AT_ONCE, FOLDER, Auditor, Duty, Replay, Revealed, at_once, is_late
 from validators.journal import JOURNAL_FILE, Journal
 from validators.replay import Finding
+from validators.replayer import Replayer
 from validators.replaying import conclude, replay
 
 HASTY = SMALL.in_round(4)
@@ -51,6 +54,10 @@ class Court(Ledger):
     now: tuple[int, str] = (3, "ScoreReveal")
     reports: list[tuple[int, str, int]] = field(default_factory=list)
     refusal: Refused | None = None
+    reported: asyncio.Event = field(default_factory=asyncio.Event)
+    linger: Callable[[], Awaitable[None]] | None = (
+        None  # after the audits were looked up, before that is told
+    )
     hotkey: bytes = ALICE.hotkey
     address: str = ss58.encode(ALICE.hotkey)
     numbers: dict[str, int] = field(default_factory=lambda: {**NUMBERS, "overlap_ppm": 900_000})
@@ -101,7 +108,10 @@ class Court(Ledger):
     async def query_map(self, item: str, netuid: int, at: Head | None = None) -> list[tuple[Any, Any]]:
         assert item == "Verification.Audits"
         found = [(number, self.trail[number].miner) for number in self.drawn]
-        return [((number, ss58.encode(miner)), self.drawn[number]) for number, miner in found]
+        audits = [((number, ss58.encode(miner)), self.drawn[number]) for number, miner in found]
+        if self.linger is not None:
+            await self.linger()
+        return audits
 
     async def submit(self, call: str, **told: Any) -> None:
         assert call == "Verification.report_audit"
@@ -109,6 +119,7 @@ class Court(Ledger):
             raise self.refusal
         self.reports.append((told["round"], told["verdict"], told["overlap_ppm"]))
         del self.drawn[told["round"]]
+        self.reported.set()
 
     def draw(self, number: int, judge: int = JUDGE_UID) -> None:
         self.drawn[number] = {
@@ -269,6 +280,58 @@ async def test_what_the_judge_lacks_is_never_blamed_on_the_miner(
     assert scene.court.reports == []
     for trouble in ("the replay failed: killed", "blob"):
         assert f"this judge cannot replay it, and reports nothing: {trouble}" in caplog.text
+
+
+async def test_an_audit_that_ends_while_duties_are_looked_up_is_not_begun_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("validators.auditor.LOOK_SECONDS", 0)
+    is_replaying, is_looking, has_looked_again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def replaying(folder: Path, least_ppm: int) -> None:
+        is_replaying.set()
+        await is_looking.wait()
+        await in_this_process(folder, least_ppm)
+
+    async def linger() -> None:
+        """The first look amid the replay lasts until that is reported: the audit it has seen is over then."""
+        if asyncio.current_task() is not following or not is_replaying.is_set():
+            return
+        is_looking.set()
+        await scene.court.reported.wait()
+
+    auditor = await scene.auditor(replaying)
+    scene.court.linger = linger
+    following = asyncio.create_task(auditor.follow())
+    await scene.court.reported.wait()
+    scene.court.draw(1)
+    scene.court.linger = lambda: asyncio.sleep(0, has_looked_again.set())
+    await has_looked_again.wait()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert scene.court.reports == [(2, "Passed", 1_000_000)]
+
+
+async def test_a_replay_that_hangs_is_ended_with_the_time_to_report(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("validators.auditor.LOOK_SECONDS", 0.01)
+    before = children()
+    async with Replayer("cpu", 1) as replayer, asyncio.timeout(DEADLINE):
+        auditor = await scene.auditor(replayer.replay)
+        (duty,) = await auditor.duties()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", impostor(tmp_path / "impostor", "exec sleep 600"))
+            attending = asyncio.create_task(auditor.attend(duty))
+            await asyncio.to_thread(eventually, lambda: bool(children() - before), "a replay")
+        del scene.court.drawn[2]
+        await attending
+        assert children() == before
+        assert caplog.messages[-1].endswith("the replay failed: it has not ended in the time to report it")
+        scene.court.draw(1)  # others have their turn
+        await scene.look(auditor)
+    assert scene.court.reports == [(1, "Passed", 1_000_000)]
 
 
 async def test_what_was_found_before_a_crash_is_reported_without_another_replay(scene: Scene) -> None:

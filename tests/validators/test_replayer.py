@@ -1,6 +1,8 @@
 """The process that replays: it stays for the next replay, and is replaced when it is gone."""
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from tests.e2e.process import eventually
 from tests.validators.test_replay import LEAST, SMALL, work
 from validators.replay import Finding
 from validators.replayer import Replayer
-from validators.replaying import found, write
+from validators.replaying import attempt, found, write
 
 
 def laid_out(folder: Path) -> Path:
@@ -21,6 +23,13 @@ def laid_out(folder: Path) -> Path:
     write(folder, "drawn", one.parameters, one.base, np.concatenate(one.batches))
     (folder / "drawn.payload").write_bytes(one.blob)
     return folder
+
+
+def impostor(path: Path, script: str) -> str:
+    """A program that is started in place of the one that replays; it does this with its first job."""
+    path.write_text(f"#!/bin/sh\nread job\n{script}\n")
+    path.chmod(0o700)
+    return str(path)
 
 
 def children() -> set[int]:
@@ -46,3 +55,40 @@ async def test_one_process_replays_until_it_fails_or_idles(tmp_path: Path) -> No
         await replayer.replay(third, LEAST)
         await asyncio.to_thread(eventually, lambda: children() == before, "the end of an idle process")
     assert [found(each) for each in (first, second, third)] == [Finding(1_000_000)] * 3
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 3", "its process ended with 3"),
+        ("printf '{\"problem\": nu'; kill -9 $$", "its process ended with -9"),
+        (
+            "head -c 200000 /dev/zero | tr '\\0' x; exec sleep 600",
+            "its process says more than an answer holds",
+        ),
+        (
+            "head -c 200000 /dev/zero | tr '\\0' x; echo; exec sleep 600",
+            "its process says more than an answer holds",
+        ),
+    ],
+    ids=["nothing", "half a line", "no end", "a long line"],
+)
+async def test_a_process_that_gives_no_answer_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    before = children()
+    async with Replayer("cpu", 1) as replayer:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", impostor(tmp_path / "impostor", script))
+            with pytest.raises(OSError) as failure:
+                await replayer.replay(tmp_path, LEAST)
+        assert str(failure.value) == f"the replay failed: {told}"
+        assert children() == before
+
+
+def test_why_a_replay_failed_is_told_in_brief(tmp_path: Path) -> None:
+    """A line longer than its reader takes would be no answer at all."""
+    (tmp_path / "drawn.json").write_text(json.dumps({"hidden": 10**4_000}))
+    told = attempt(tmp_path, "cpu", LEAST)
+    assert told is not None
+    assert len(told) == 1_000
