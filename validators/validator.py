@@ -61,9 +61,8 @@ OWN_SHARE = 0.1
 MEASURE_SHARE = 0.8
 """Of the window: what is not measured by then gets no score."""
 NO_PERMIT = "this hotkey has no validator permit; bond more stake on its coldkey, and wait for an epoch"
-PUBLISH_SECONDS = 30.0
-"""Longest time that scoring and the next round may wait for the public loss, and a start no longer than Train
-lasts. Threshold: one blob that does not come takes 20 s to say so; Train of `assay up` lasts 30 s."""
+PUBLIC_TEXT_SECONDS = 30.0
+"""Longest time to get the text of the public loss: one blob that does not come takes 20 s to say so."""
 RETRY_SECONDS = 1.0
 """between attempts to get an accepted payload"""
 
@@ -189,7 +188,7 @@ async def judge(bench: Bench, current: Round) -> None:
     base = await bench.replica.at(current.number, current.base_root)
     bench.history.note(current.number, base)
     if not bench.journal.has_model and current.phase == "Train":  # later there is no time to spare
-        left = current.deadline - (await bench.chain.finalized_head()).number
+        left = current.deadline - (await bench.chain.finalized_head()).number  # of Train
         await _publish(bench, current, current.number - 1, base, left * bench.slot_seconds)
     if current.phase == "Train":  # what a start has to read back: 64 rounds of rows, three of payloads
         await bench.rows.before(current.number)
@@ -383,19 +382,21 @@ async def _merged(bench: Bench, base: MasterWeights, merging: Round) -> MasterWe
 
 async def published_loss(bench: Bench, current: Round, weights: MasterWeights) -> float:
     """Return the loss on the public held-out text, in nats per token."""
-    manifest, parameters = await _manifest(bench, current), TrainingParameters.of(current)
-    windows = held_out(manifest, parameters, PUBLISHED_SEQUENCES)
-    (tokens,) = await bench.shards.batches(windows, len(windows), parameters.model.sequence + 1)
+    parameters = TrainingParameters.of(current)
+    async with asyncio.timeout(PUBLIC_TEXT_SECONDS):
+        manifest = await _manifest(bench, current)
+        windows = held_out(manifest, parameters, PUBLISHED_SEQUENCES)
+        (tokens,) = await bench.shards.batches(windows, len(windows), parameters.model.sequence + 1)
     founded = await bench.replica.founded(weights, manifest.base)
     return await asyncio.to_thread(loss, founded, tokens, bench.config.device)
 
 
 async def _publish(
-    bench: Bench, current: Round, number: int, weights: MasterWeights, seconds: float = PUBLISH_SECONDS
+    bench: Bench, current: Round, number: int, weights: MasterWeights, seconds: float | None = None
 ) -> None:
     """Note how good the model after a round is; no round is lost for want of that number, or of time."""
     try:
-        async with asyncio.timeout(min(seconds, PUBLISH_SECONDS)):
+        async with asyncio.timeout(seconds):
             published = await published_loss(bench, current, weights)
     except (BlobError, UnusableCorpus, TimeoutError) as problem:
         reason = str(problem) or "its text or its measurement takes too long"

@@ -164,7 +164,7 @@ async def test_held_out_text_that_nobody_serves_costs_no_round(
 async def test_held_out_text_that_does_not_come_costs_no_round(
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("validators.validator.PUBLISH_SECONDS", 0.05)
+    monkeypatch.setattr("validators.validator.PUBLIC_TEXT_SECONDS", 0.05)
     scene.keep(manifest())
     async with silent_server() as url:
         scene.ledger.data = scene.ledger.data_root, url
