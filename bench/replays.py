@@ -2,8 +2,8 @@
 
     python -m bench.replays [--only honest] [--honest 200] [--seeds 1] [--size working] [--json FILE]
 
-    honest   rounds of an honest miner at a tiny size, each replayed: over lost rounds, restarts, other
-             attention kernels, more threads, bf16; `failed` must be 0
+    honest   rounds of an honest miner at a tiny size, with the optimiser of `--size`, each replayed: over lost
+             rounds, restarts, other attention kernels, more threads, bf16; `failed` must be 0
     cheats   one round of each cheat at `--size`, after an honest one: how many pass, and what agrees
     cost     CPU seconds of an audit against those of a miner's round, and their share at the audit rate
 
@@ -169,8 +169,9 @@ def main() -> None:
     given = flags.parse_args()
     torch.set_num_threads(1)
     corpus = build_corpus(standard_library())
-    place = place_of(given.size, given.device, corpus)
-    tiny = place_of("tiny", given.device, corpus)
+    place = place_of(SIZES[given.size], given.device, corpus)
+    optimiser = SIZES[given.size].inner_optimizer
+    tiny = place_of(replace(SIZES["tiny"], inner_optimizer=optimiser), given.device, corpus)
     parts: dict[str, Callable[[Any, Keep], Any]] = {
         "honest": lambda so_far, keep: honest(tiny, given.honest, so_far, keep),
         "cheats": lambda so_far, keep: cheats(place, given.seeds, so_far, keep),
@@ -191,9 +192,8 @@ def main() -> None:
     finish("replays", figures, given)
 
 
-def place_of(size: str, device: str, corpus: Corpus) -> Place:
-    """Return a subnet of a size."""
-    parameters = SIZES[size]
+def place_of(parameters: TrainingParameters, device: str, corpus: Corpus) -> Place:
+    """Return a subnet that trains so."""
     return Place(parameters, corpus, device, initial(parameters.model, b"assay/bench"))
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.replays import Place, cheats, cost, honest, place_of
+from bench.replays import SIZES, Place, cheats, cost, honest, place_of
 from miners.data import build_corpus, standard_library
 
 
 @pytest.fixture(scope="module")
 def place() -> Place:
-    return place_of("tiny", "cpu", build_corpus(Path(standard_library() / "json")))
+    return place_of(SIZES["tiny"], "cpu", build_corpus(Path(standard_library() / "json")))
 
 
 def test_honest_work_never_fails_and_a_run_is_gone_on_with(
