@@ -2,8 +2,8 @@
 
     python -m bench.replays [--only honest] [--honest 200] [--seeds 1] [--size working] [--json FILE]
 
-    honest   rounds of an honest miner at a tiny size, with the optimiser of `--size`, each replayed: over lost
-             rounds, restarts, other attention kernels, more threads, bf16; `failed` must be 0
+    honest   rounds of an honest miner at a tiny size, with the optimiser of `--size`, each replayed: over
+             lost rounds, restarts, other attention kernels, more threads, bf16; `failed` must be 0
     cheats   one round of each cheat at `--size`, after an honest one: how many pass, and what agrees
     cost     CPU seconds of an audit against those of a miner's round, and their share at the audit rate
 
