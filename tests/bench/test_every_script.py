@@ -1,8 +1,10 @@
 """Scripts that nobody runs every day still find what they import, and say what they can do."""
 
 import importlib
+import logging
 import pkgutil
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +12,14 @@ import bench
 
 STARTED_BY_OTHERS = {"load": "bench.network_load hands it a plan"}
 """Programs that nobody types: they have no flags."""
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """Let other tests see what is logged: some scripts silence their process first of all."""
+    before = logging.root.manager.disable
+    yield
+    logging.disable(before)
 
 
 @pytest.mark.parametrize("name", [each.name for each in pkgutil.iter_modules(bench.__path__)])
