@@ -10,12 +10,13 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chain.checkpoints import Checkpoint, Checkpoints
+from chain.common.errors import RuntimeMissing
 from chain.common.notifications import FinalityNotification, ImportNotification, Notifications
 from chain.common.tasks import observed
 from chain.consensus.author import Author
@@ -318,12 +319,12 @@ class Node:
 
     def _warn_of_trusted_beacons(self) -> None:
         """Say so when a single author may draw what rounds are judged by."""
-        epoch, _, _ = self.executor.current_epoch(self.store.state_at(self.store.best))
-        if (count := len(epoch.authorities)) < SAFE_AUTHORS:
-            log.warning(
-                "⚠️ beacon trusted: of %d block authors one draws it; from four on an honest one takes part",
-                count,
-            )
+        with suppress(RuntimeMissing):  # the work that needs it says so better
+            epoch, _, _ = self.executor.current_epoch(self.store.state_at(self.store.best))
+            if (count := len(epoch.authorities)) < SAFE_AUTHORS:
+                log.warning(
+                    "⚠️ beacon trusted: of %d authors one draws it; from four on an honest one helps", count
+                )
 
     def _warn_of_idle_keys(self) -> None:
         """Say so when this validator's keys have no duty, which its operator may not expect."""

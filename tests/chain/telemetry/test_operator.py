@@ -171,7 +171,7 @@ async def test_the_beacon_of_a_single_author_is_trusted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, finals=1):
-        warning = "⚠️ beacon trusted: of 1 block authors one draws it; from four on an honest one takes part"
+        warning = "⚠️ beacon trusted: of 1 authors one draws it; from four on an honest one helps"
         assert caplog.messages.count(warning) == 1
 
 
