@@ -183,7 +183,7 @@ async def _descend(half: Path, root: bytes, config: ModelConfig, get: Get, tell:
                 one, other = _children(node)
                 waiting += [(other, first + left, count - left), (one, first, left)]
         tell(here, total)
-    return MasterWeights(config, np.frombuffer(words, dtype="<i4").astype(np.int32))
+    return MasterWeights(config, np.frombuffer(words, dtype="<i4").astype(np.int32, copy=False))
 
 
 async def _node_of(half: Path, digest: bytes, get: Get) -> bytes:

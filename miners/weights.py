@@ -73,7 +73,7 @@ class MasterWeights:
 
     def to_bytes(self) -> bytes:
         """Return the little-endian words, in layout order."""
-        return self.words.astype("<i4").tobytes()
+        return self.words.astype("<i4", copy=False).tobytes()
 
 
 def from_bytes(config: ModelConfig, blob: bytes) -> MasterWeights:
@@ -84,7 +84,7 @@ def from_bytes(config: ModelConfig, blob: bytes) -> MasterWeights:
     expected = 4 * parameters_of(config)
     if len(blob) != expected:
         raise RefusedWeights(f"the model has {len(blob)} bytes, this configuration needs {expected}")
-    words = np.frombuffer(blob, dtype="<i4").astype(np.int32)
+    words = np.frombuffer(blob, dtype="<i4").astype(np.int32, copy=False)
     limit = IMPORT_LIMIT * ONE
     if np.any((words >= limit) | (words <= -limit)):
         raise RefusedWeights(f"the model has a weight of {IMPORT_LIMIT} or more in absolute value")
