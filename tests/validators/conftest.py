@@ -6,9 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Have torch, where a test has loaded it, compute on one thread: more of them wait for each other."""
+    """Have torch, where it is loaded, compute on one thread, in fixtures of a module too.
+
+    More of them wait for each other, and may add up to other last bits.
+    """
     torch = sys.modules.get("torch")
     if torch is None:
         yield
