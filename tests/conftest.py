@@ -25,7 +25,6 @@ def process_as_it_was() -> Iterator[None]:
         signal.signal(stop, handler)
 
 
-
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Have torch, where it is loaded, compute on one thread, in fixtures of a module too.
