@@ -126,6 +126,9 @@ async def test_a_failure_of_any_kind_is_not_tried_again_by_every_request(
     monkeypatch.setattr(ledger, "callers", broken)
     assert [await roster.stake(each) for each in (JUDGE, MINER, NEW)] == [None] * 3
     assert looks == [1]
+    assert roster._renewal is not None
+    with pytest.raises(ValueError, match="a row that is none"):  # else it is logged amid another test
+        await roster._renewal
 
 
 async def test_only_what_the_miner_revealed_lately_is_taken(tmp_path: Path) -> None:
