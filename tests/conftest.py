@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -22,6 +23,22 @@ def process_as_it_was() -> Iterator[None]:
     root.setLevel(level)
     for stop, handler in zip(stops, before, strict=True):
         signal.signal(stop, handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Have torch, where it is loaded, compute on one thread, in fixtures of a module too.
+
+    More of them wait for each other, which is CPU time, and may add up to other last bits.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,7 @@ from miners.shelf import Shelf
 from miners.stock import export, read
 from miners.weights import MasterWeights, initial
 from tests.miners.test_model import batches
-from tests.miners.test_replica import Ledger
+from tests.miners.test_replica import UNHURRIED, Ledger
 
 SMALL = TrainingParameters(
     model=ModelConfig(
@@ -119,7 +119,7 @@ async def test_the_base_comes_from_the_provider_and_then_from_any_judge(tmp_path
     store, judge = BlobStore(tmp_path / "provider"), tmp_path / "judge"
     store.put_all(nodes_of(BASE))
     alone, ledger = replace(FRESH, base=None), Subnet()
-    async with BlobClient(timeout=3, patience=0.2) as blobs:
+    async with BlobClient(**UNHURRIED) as blobs:
         async with serve(store, "127.0.0.1", 0) as ledger.provider:
             first = Replica(ledger, blobs, Shelf(judge), judge, 1, SMALL.model, mirrors=True)  # type: ignore[arg-type]
             founded = await first.founded(alone, BASE.root())

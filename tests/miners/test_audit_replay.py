@@ -14,7 +14,7 @@ from miners.shards import ShardClient
 from miners.shelf import Shelf
 from miners.visit import Visitor, last_ended, model_after
 from miners.weights import MasterWeights
-from tests.miners.test_replica import GONE, MINER, NUMBERS, SMALL, Ledger, history
+from tests.miners.test_replica import GONE, MINER, NUMBERS, SMALL, UNHURRIED, Ledger, history
 
 
 class Books(Ledger):
@@ -46,7 +46,7 @@ class Scene:
     async def visited(self, first: int, last: int) -> tuple[Report, list[str]]:
         (self.home / "visitor").mkdir()
         told: list[str] = []
-        async with BlobClient(timeout=3, patience=0.2) as blobs, serve(self.judge, "127.0.0.1", 0) as url:
+        async with BlobClient(**UNHURRIED) as blobs, serve(self.judge, "127.0.0.1", 0) as url:
             self.books.judges = [Axon(b"\x02" * 32, url)]
             return await replay(self.visitor(blobs), first, last, told.append), told
 
@@ -59,7 +59,7 @@ class Scene:
         """Have the judge keep a checkpoint, and drop what lies before it."""
         home = self.home / f"follower{number}"
         home.mkdir()
-        async with BlobClient(timeout=3, patience=0.2) as blobs, serve(self.judge, "127.0.0.1", 0) as url:
+        async with BlobClient(**UNHURRIED) as blobs, serve(self.judge, "127.0.0.1", 0) as url:
             self.books.judges = [Axon(b"\x02" * 32, url)]
             replica = Replica(self.books, blobs, Shelf(home), home, 1, SMALL.model)  # type: ignore[arg-type]
             weights = await replica.at(number + 1, self.books.steps[number].new_root)
@@ -146,7 +146,7 @@ async def test_nothing_to_be_had_is_no_pass(scene: Scene) -> None:
 async def test_the_model_after_any_round(scene: Scene) -> None:
     steps = scene.books.steps
     (scene.home / "visitor").mkdir()
-    async with BlobClient(timeout=3, patience=0.2) as blobs, serve(scene.judge, "127.0.0.1", 0) as url:
+    async with BlobClient(**UNHURRIED) as blobs, serve(scene.judge, "127.0.0.1", 0) as url:
         scene.books.judges = [Axon(b"\x02" * 32, url)]
         roots = {}
         for number in (0, 2, 3, None):

@@ -12,7 +12,7 @@ import pytest
 from miners.crew import crew
 from miners.model import train
 from miners.payload import compress, decode, encode, shape_of
-from tests.e2e.process import eventually, free_port
+from tests.e2e.process import eventually, free_ports
 from tests.miners import crew_work
 from tests.miners.crew_work import MODEL, SMALL, batches
 
@@ -28,7 +28,7 @@ def test_one_process_is_no_crew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ranks(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1))}
     started = [
         subprocess.Popen(
             [sys.executable, "-m", crew_work.__name__, str(tmp_path)],

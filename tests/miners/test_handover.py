@@ -38,7 +38,7 @@ async def test_every_judge_that_answers_has_a_copy(
             stores.append(store)
             targets.append(Source(url, who.hotkey))
         blobs = await opened.enter_async_context(BlobClient(signer=MINER))
-        assert await hand_over(blobs, targets, DIGEST, BLOB, SIGNED, seconds=2) == 2
+        assert await hand_over(blobs, targets, DIGEST, BLOB, SIGNED, seconds=5) == 2
         assert [store.get(DIGEST) for store in stores] == [BLOB, BLOB]
     (line,) = caplog.messages
     assert line.startswith("a judge has no copy yet: ")

@@ -29,9 +29,9 @@ from miners.shards import ShardClient, tokens_of
 from miners.shelf import Shelf
 from runtime.primitives import ss58
 from runtime.primitives.hashing import blake2_256
-from tests.e2e.process import DEADLINE, eventually
+from tests.e2e.process import eventually
 from tests.miners.blobs.people import ALICE, MINER, NETUID, OTHER, Register, guard
-from tests.miners.test_replica import GONE, NUMBERS, SMALL, Ledger, silent_server
+from tests.miners.test_replica import GONE, NUMBERS, SMALL, UNHURRIED, Ledger, silent_server
 from tests.validators.test_replayer import children, impostor
 from validators.auditor import AT_ONCE, FOLDER, Auditor, Duty, Replay, Revealed, at_once, is_late
 from validators.journal import JOURNAL_FILE, Journal
@@ -42,6 +42,8 @@ from validators.replaying import conclude, replay
 HASTY = SMALL.in_round(4)
 MINER_UID, JUDGE_UID = 5, 1
 BASE = genesis_weights(NETUID, SMALL.model)
+SECONDS = 180.0
+"""for a process that loads torch and trains, which takes it a few, on a machine that does other things"""
 
 
 @dataclass
@@ -161,8 +163,8 @@ class Scene:
     def journal(self) -> Journal:
         return Journal(self.home)
 
-    async def auditor(self, replaying: Replay = in_this_process, timeout: float = 3) -> Auditor:
-        blobs = await self.opened.enter_async_context(BlobClient(timeout, patience=0.2, signer=ALICE))
+    async def auditor(self, replaying: Replay = in_this_process) -> Auditor:
+        blobs = await self.opened.enter_async_context(BlobClient(**UNHURRIED, signer=ALICE))
         judge = Shelf(self.home)
         chain: Any = self.court
         replica = Replica(chain, blobs, judge, self.home, NETUID, SMALL.model, mirrors=True)
@@ -254,7 +256,7 @@ async def test_a_miner_that_is_back_in_time_passes(scene: Scene) -> None:
 async def test_a_miner_that_stalls_holds_up_no_other_audit(scene: Scene) -> None:
     scene.court.trail[0] = replace(scene.court.trail[1], round=0, miner=OTHER.hotkey, digest=bytes(32))
     scene.court.draw(0)  # due first
-    auditor = await scene.auditor(timeout=60)
+    auditor = await scene.auditor()
     assert [each.round for each in await auditor.duties()] == [0, 2]
     async with silent_server() as url:
         scene.court.urls[OTHER.hotkey] = url
@@ -318,7 +320,7 @@ async def test_a_replay_that_hangs_is_ended_with_the_time_to_report(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("validators.auditor.LOOK_SECONDS", 0.01)
     before = children()
-    async with Replayer("cpu", 1) as replayer, asyncio.timeout(DEADLINE):
+    async with Replayer("cpu", 1) as replayer, asyncio.timeout(SECONDS):
         auditor = await scene.auditor(replayer.replay)
         (duty,) = await auditor.duties()
         with monkeypatch.context() as patch:
@@ -327,7 +329,7 @@ async def test_a_replay_that_hangs_is_ended_with_the_time_to_report(
             await asyncio.to_thread(eventually, lambda: bool(children() - before), "a replay")
         del scene.court.drawn[2]
         await attending
-        assert children() == before
+        assert not children() - before
         assert caplog.messages[-1].endswith("the replay failed: it has not ended in the time to report it")
         scene.court.draw(1)  # others have their turn
         await scene.look(auditor)

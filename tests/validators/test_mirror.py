@@ -17,7 +17,7 @@ from miners.replica import Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 from miners.weights import MasterWeights
 from tests.e2e.process import eventually
-from tests.miners.test_replica import GONE, JUDGE, MINER, NUMBERS, SMALL, Ledger, history
+from tests.miners.test_replica import GONE, JUDGE, MINER, NUMBERS, SMALL, UNHURRIED, Ledger, history
 from validators.mirror import STATE_FILE, Mirror
 
 FIRST_ROUNDS = (1, 2, 4)  # round 3 was void
@@ -37,7 +37,7 @@ class Court:
         return Shelf(self.home / name, quota)
 
     async def mirror(self, name: str, shelf: Shelf, *, is_archive: bool = False) -> Mirror:
-        blobs = await self.opened.enter_async_context(BlobClient(timeout=5, patience=0.2))
+        blobs = await self.opened.enter_async_context(BlobClient(**UNHURRIED))
         ledger, home = self.ledger, self.home / name
         replica = Replica(ledger, blobs, shelf, home, 1, SMALL.model, mirrors=True)  # type: ignore[arg-type]
         return Mirror(ledger, replica, shelf, home, 1, is_archive)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ async def test_a_new_judge_and_a_new_miner_catch_up_when_all_miners_have_left(co
     assert (shelf.kept.digests(), mirror.done, mirror.missing) == (court.accepted(), 4, set())
     court.ledger.judges.clear()
     await court.serves(shelf)  # now the old judge has left, too
-    blobs = await court.opened.enter_async_context(BlobClient(timeout=5, patience=0.2))
+    blobs = await court.opened.enter_async_context(BlobClient(**UNHURRIED))
     home = court.home / "miner"
     home.mkdir()
     newcomer = Replica(court.ledger, blobs, Shelf(home), home, 1, SMALL.model)  # type: ignore[arg-type]

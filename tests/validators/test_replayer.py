@@ -52,7 +52,7 @@ async def test_one_process_replays_until_it_fails_or_idles(tmp_path: Path) -> No
         assert not children() - before
     async with Replayer("cpu", 1, idle_seconds=0) as replayer:
         await replayer.replay(third, LEAST)
-        await asyncio.to_thread(eventually, lambda: not children() - before, "the end of an idle process")
+        await asyncio.to_thread(eventually, lambda: not children() - before, "an idle process's end", 120)
     assert [found(each) for each in (first, second, third)] == [Finding(1_000_000)] * 3
 
 

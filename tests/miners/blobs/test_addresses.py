@@ -54,12 +54,12 @@ def test_an_address_in_a_url_is_checked(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "2130706433", "0x7f.1", "127.1", "0177.0.0.1"])
 async def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
-    async with mirrors(Mirror()) as (source,), BlobClient(public_only=True, timeout=5) as blobs:
+    async with mirrors(Mirror()) as (source,), BlobClient(public_only=True, timeout=20) as blobs:
         url = source.url.replace("127.0.0.1", host)
         with pytest.raises(BlobUnreachable):
             await blobs.fetch([Source(url)], DIGEST, 1 << 20)
         assert blobs.traffic.received == 0
-    async with mirrors(mirror := Mirror()) as (source,), BlobClient(public_only=True, timeout=5) as blobs:
+    async with mirrors(mirror := Mirror()) as (source,), BlobClient(public_only=True, timeout=20) as blobs:
         with pytest.raises(BlobUnreachable):
             await blobs.fetch([Source(source.url)], DIGEST, 1 << 20)
         assert mirror.asked == []
@@ -96,7 +96,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
 ) -> None:
     """A name that means something else at the second look gains nothing: every look is checked."""
     asked = resolving(monkeypatch, ["192.0.2.1", "8.8.8.8"], ["127.0.0.1"])
-    async with mirrors(mirror := Mirror()) as (source,), BlobClient(public_only=True, timeout=2) as blobs:
+    async with mirrors(mirror := Mirror()) as (source,), BlobClient(public_only=True, timeout=20) as blobs:
         port = source.url.rpartition(":")[2]
         for _ in range(2):
             with pytest.raises(BlobUnreachable, match="no public address"):

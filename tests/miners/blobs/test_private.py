@@ -72,7 +72,7 @@ async def test_no_judge_keeps_another_from_what_it_audits(tmp_path: Path) -> Non
     async with (
         serve(BlobStore(tmp_path / "blobs"), "127.0.0.1", 0, known, few, private=memories) as url,
         BlobClient(signer=ALICE, timeout=30) as hog,
-        BlobClient(signer=BOB, timeout=5) as judge,
+        BlobClient(signer=BOB, timeout=10) as judge,
     ):
         source = [Source(url, MINER.hotkey)]
         slow = asyncio.create_task(hog.fetch(source, blake2_256(bytes(MIB)), MIB))
@@ -87,7 +87,7 @@ async def test_no_judge_keeps_another_from_what_it_audits(tmp_path: Path) -> Non
 async def test_what_was_cut_goes_on(url: str, tmp_path: Path) -> None:
     source, digest = [Source(url, MINER.hotkey)], blake2_256(bytes(MIB))
     (tmp_path / "parts").mkdir()
-    async with BlobClient(signer=ALICE, partials=tmp_path / "parts", timeout=0.5) as impatient:
+    async with BlobClient(signer=ALICE, partials=tmp_path / "parts", timeout=3) as impatient:
         with pytest.raises(BlobError):
             await impatient.fetch(source, digest, MIB)
         had = impatient.traffic.received
