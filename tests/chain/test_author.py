@@ -103,7 +103,7 @@ async def run_until_done(author: Author, done: asyncio.Event) -> None:
     """Let an author work."""
     running = asyncio.create_task(author.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             waiting = asyncio.create_task(done.wait())
             await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -153,12 +153,12 @@ async def test_a_slot_that_passes_before_building_is_missed(
     authored.late_ms = SLOT_MS + 1
     caplog.set_level(logging.WARNING)
     running = asyncio.create_task(author_of(authored, guard, Waiting()).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await authored.asked_often.wait()
     assert chain.store.best_number == 0
     assert caplog.messages[0] == (f"slot {FIRST_SLOT + 1} is missed: it was over before building could begin")
     authored.late_ms = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await authored.done.wait()  # and then it goes on
     running.cancel()
 
@@ -196,7 +196,7 @@ async def test_a_disabled_validator_goes_on_and_says_why(
     chain = Chain(tmp_path / "chain", also={disabled: codec(list[u32]).encode([0])})
     authored = Authored(chain, wanted=1)
     running = asyncio.create_task(author_of(authored, guard, Waiting()).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await authored.asked_often.wait()
     assert not running.done()
     running.cancel()
@@ -223,6 +223,6 @@ async def test_a_storage_failure_stops_the_author(chain: Chain, guard: Guard) ->
     pool = Unplugged(chain, chain.remark(0))
     author = author_of(Authored(chain, wanted=1), guard, pool)
     with pytest.raises(StorageError, match="the database is closed"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await author.run()
     assert pool.reported == []

@@ -130,7 +130,9 @@ async def test_a_silent_node_is_given_up_after_a_while(silent: str, monkeypatch:
 async def test_a_silent_node_does_not_hold_up_the_end(silent: str) -> None:
     link = Connection(silent)
     asking = asyncio.ensure_future(link.open())
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while link._interface is None:  # noqa: ASYNC110 - connected, and asking what is not answered
+            await asyncio.sleep(0.01)
     asking.cancel()
     begun = time.monotonic()
     await link.close()

@@ -63,7 +63,7 @@ async def test_a_block_is_final_one_gossip_duration_after_it_and_authoring_goes_
     clock = JumpingClock()
     imported: dict[Hash, int] = {}
     finalized: dict[Hash, int] = {}
-    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock) as service, asyncio.timeout(60):
         imports, finality = service.node.feed.imports(), service.node.feed.finality()
         running = asyncio.create_task(service.run())
         for _ in range(5):
@@ -79,13 +79,13 @@ async def test_a_block_is_final_one_gossip_duration_after_it_and_authoring_goes_
 
 async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock) as service, asyncio.timeout(60):
         imports = service.node.feed.imports()
         running = asyncio.create_task(service.run())
         head = (await anext(imports)).hash
         running.cancel()  # before its gossip duration is over
         assert service.node.store.finalized == service.node.store.genesis_hash
-    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock) as service, asyncio.timeout(60):
         assert service.node.store.best == head
         finality = service.node.feed.finality()
         running = asyncio.create_task(service.run())
@@ -96,7 +96,7 @@ async def test_blocks_that_a_stop_left_unfinalised_are_finalised_after_the_start
 async def test_a_pruned_node_starts_again_without_its_first_states(tmp_path: Path) -> None:
     clock = JumpingClock()
     for _ in range(2):
-        async with opened(tmp_path, clock, state_pruning=Pruning(1)) as service, asyncio.timeout(10):
+        async with opened(tmp_path, clock, state_pruning=Pruning(1)) as service, asyncio.timeout(60):
             finality = service.node.feed.finality()
             running = asyncio.create_task(service.run())
             for _ in range(3):
@@ -109,7 +109,7 @@ async def test_a_pruned_node_starts_again_without_its_first_states(tmp_path: Pat
 
 async def test_a_node_without_keys_neither_authors_nor_votes(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, authority=None) as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock, authority=None) as service, asyncio.timeout(60):
         running = asyncio.create_task(service.run())
         await clock.sleep(10 * SLOT_MS / 1000)
         running.cancel()
@@ -118,7 +118,7 @@ async def test_a_node_without_keys_neither_authors_nor_votes(tmp_path: Path) -> 
 
 async def test_a_node_whose_key_is_no_authority_authors_nothing(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock, authority="//Bob") as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock, authority="//Bob") as service, asyncio.timeout(60):
         running = asyncio.create_task(service.run())
         await clock.sleep(10 * SLOT_MS / 1000)
         assert not running.done()
@@ -128,7 +128,7 @@ async def test_a_node_whose_key_is_no_authority_authors_nothing(tmp_path: Path) 
 
 async def test_the_port_is_free_again_once_the_node_is_closed(tmp_path: Path) -> None:
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as service, asyncio.timeout(10):
+    async with opened(tmp_path, clock) as service, asyncio.timeout(60):
         port = service.rpc.port
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()

@@ -95,7 +95,7 @@ async def test_the_metrics_of_a_node_at_work_move(tmp_path: Path) -> None:
     async with (
         opened(tmp_path, clock, prometheus_port=0) as service,
         aiohttp.ClientSession() as http,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
     ):
         assert service.metrics_server is not None
         url = f"http://127.0.0.1:{service.metrics_server.port}/metrics"
@@ -122,7 +122,7 @@ async def test_the_log_has_the_lines_operators_look_for(
 ) -> None:
     caplog.set_level(logging.INFO)
     clock = JumpingClock()
-    async with opened(tmp_path, clock) as service, asyncio.timeout(20):
+    async with opened(tmp_path, clock) as service, asyncio.timeout(60):
         finality = service.node.feed.finality()
         running = asyncio.create_task(service.run())
         for _ in range(4):

@@ -63,7 +63,7 @@ class Follower:
 @asynccontextmanager
 async def running(base: Path) -> AsyncIterator[Service]:
     """Run a node with short sessions."""
-    async with opened(base, JumpingClock(), epoch_slots=EPOCH) as service, asyncio.timeout(30):
+    async with opened(base, JumpingClock(), epoch_slots=EPOCH) as service, asyncio.timeout(60):
         task = asyncio.create_task(service.run())
         yield service
         task.cancel()
@@ -96,7 +96,7 @@ def at_genesis(service: Service) -> Follower:
 
 
 async def test_whoever_is_told_the_justifications_can_follow_the_sets(tmp_path: Path) -> None:
-    async with opened(tmp_path, JumpingClock(), epoch_slots=EPOCH) as service, asyncio.timeout(30):
+    async with opened(tmp_path, JumpingClock(), epoch_slots=EPOCH) as service, asyncio.timeout(60):
         follower, told = at_genesis(service), []
         url = f"http://127.0.0.1:{service.rpc.port}"
         async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:

@@ -23,7 +23,7 @@ KINDS: dict[KeyKind, type[Ed25519 | Sr25519 | Ecdsa]] = {
     "sr25519": Sr25519,
     "ecdsa": Ecdsa,
 }
-WORKER_START = 20.0
+WORKER_START = 60.0
 """seconds"""
 
 
@@ -50,8 +50,12 @@ def flipped(part: bytes) -> bytes:
 
 def running_workers() -> list[psutil.Process]:
     """Return the workers, without the process that counts what multiprocessing shares."""
-    children = psutil.Process().children()
-    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+    found = []
+    for each in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # of an earlier pool, and ending
+            if "spawn_main" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,7 +111,9 @@ def workers(counting: Counting) -> Iterator[Signatures]:
     made = Signatures(workers=2, verify=counting)
     made.wait(WORKER_START)
     yield made
+    processes = running_workers()
     made.close()
+    psutil.wait_procs(processes, WORKER_START)  # the next test has its own
 
 
 def test_workers_find_the_same_blocks_good_and_bad(

@@ -17,11 +17,15 @@ from typing import Any, TypeVar
 
 SLOT_MS = 500
 """A quarter of the dev chain's, so that tests wait less."""
-DEADLINE = 20.0
+DEADLINE = 60.0
 """seconds anything may take on a busy machine"""
 PAUSE = 0.02
 """seconds between two looks"""
 STANDS_STILL = "This node neither talks to peers nor authors, so its chain stands still: "
+
+PORTS = range(20_000, 32_000)
+"""none of those for outgoing connections, or for who asks for any"""
+_next_port = PORTS.start + 61 * os.getpid() % len(PORTS)  # tests of other processes find others
 
 T = TypeVar("T")
 
@@ -51,7 +55,7 @@ def printed(*command: str, within: Path, given: str = "") -> dict[str, Any]:
         input=given,
         capture_output=True,
         text=True,
-        timeout=3 * DEADLINE,
+        timeout=2 * DEADLINE,
         env={"PATH": os.environ["PATH"]},
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,16 +76,18 @@ def eventually(look: Callable[[], T | None], what: str, deadline: float = DEADLI
 
 def free_port() -> int:
     """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
-    """Return the first of so many free neighbouring ports, none of them for outgoing connections."""
-    bases = range(20_000, 32_000, count)
-    first = os.getpid() % len(bases)  # others that look at the same moment find others
-    for base in (*bases[first:], *bases[:first]):
+    """Return the first of so many free neighbouring ports.
+
+    Nobody else gets them meanwhile: they are none that the system gives away, and each call returns others.
+    """
+    global _next_port
+    for _ in PORTS:
+        base = _next_port if _next_port + count <= PORTS.stop else PORTS.start
+        _next_port = base + count
         try:
             for port in range(base, base + count):
                 with socket.socket() as probe:

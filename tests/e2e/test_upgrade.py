@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 
 ALICE = Keypair.create_from_uri("//Alice")
 OLD, NEW = VERSION.spec_version, next_version.NEXT_VERSION.spec_version
-NOTICE = 8
+NOTICE = 16
 """blocks between the scheduling and the switch"""
 
 
@@ -120,12 +120,17 @@ def versions_told(node: NodeProcess, told: Beside) -> list[int]:
 
 
 def work(node: NodeProcess, worker: Beside) -> list[int]:
-    """Submit one call after the other as a miner or judge does; return the heights that took them."""
+    """Submit one call after the other as a miner or judge does; return the heights that took them.
+
+    The last one is submitted after the end was asked for.
+    """
 
     async def submit() -> list[int]:
         heights = []
         async with Chain.connect(node.url.replace("http", "ws"), "//Bob") as chain:
-            while not worker.ends.is_set():
+            is_last = False
+            while not is_last:
+                is_last = worker.ends.is_set()
                 heights.append((await chain.submit("System.remark", remark="0x00")).block.number)
                 worker.began.set()
         return heights

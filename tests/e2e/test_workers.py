@@ -18,7 +18,7 @@ from substrateinterface import Keypair, SubstrateInterface
 
 from miners.parameters import TrainingParameters
 from miners.replica import genesis_weights
-from tests.e2e.process import NodeProcess, eventually, flags_of, free_port, write_spec
+from tests.e2e.process import DEADLINE, NodeProcess, eventually, flags_of, free_port, write_spec
 
 pytestmark = pytest.mark.e2e
 
@@ -32,8 +32,8 @@ WINDOWS = {
     "attest_window": 24, "serving_rate_limit": 1, "newcomer_rounds": 1_000,
 }  # fmt: skip
 """Blocks of half a second: long enough to start a killed program again on a busy machine."""
-PATIENCE = 90.0
-"""seconds one step may take"""
+PATIENCE = 240.0
+"""seconds one step may take: a whole round, where a phase lasts as long as it may, and slots are missed"""
 NETUID = 1
 HONEST, CHEAT = (Keypair.create_from_uri(suri).ss58_address for suri in ("//Miner1", "//Miner2"))
 ALICE, BOB = 0, 1
@@ -75,7 +75,7 @@ class Worker:
         """Ask it to end, and return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(10)
+        return self._process.wait(DEADLINE)
 
     def ended(self) -> int | None:
         """Return its exit code once it has ended by itself."""

@@ -22,9 +22,9 @@ from tests.chain.clocks import StillClock
 
 SLOT_MS = 2_000
 START_MS = 1_800_000_000_001
-BUILD_SECONDS = 10.0
+BUILD_SECONDS = 60.0
 """for the block of a slot"""
-WAIT = 20
+WAIT = 120
 """seconds before a test that hangs fails"""
 
 T = TypeVar("T")

@@ -96,7 +96,7 @@ class Caller:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         headers = {"Content-Type": "application/json"}
         request = Request(self.node.url.replace("ws://", "http://"), body, headers)
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=60) as response:
             answer = json.load(response)
         assert "error" not in answer, answer
         return answer["result"]

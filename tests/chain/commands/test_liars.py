@@ -14,7 +14,7 @@ from aiohttp import web
 from chain import connection
 from chain.cli import main
 
-WAIT = 10
+WAIT = 60
 """seconds before a test that hangs fails"""
 ESCAPE = "\x1b[2J\x1b]0;stolen\x07"
 
@@ -70,7 +70,8 @@ def node_that(lie: Liar) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "RETRY_SECONDS", (0.0,))
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", WAIT)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", WAIT)
 
 
 def metagraph(**changes: Any) -> Answer:
@@ -122,7 +123,10 @@ def test_nobody_drives_our_terminal(more: list[str], capsys: pytest.CaptureFixtu
     assert len(lines) == (1 if more else 5)
 
 
-def test_a_node_that_falls_silent_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_that_falls_silent_is_given_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
     with node_that(lambda _: None) as url:
         assert main(["metagraph", "--url", url]) == 3
     (line,) = capsys.readouterr().err.splitlines()

@@ -89,7 +89,7 @@ def test_a_last_line_is_short_and_a_log_may_be_empty(tmp_path: Path) -> None:
 def test_stop_leaves_nothing_behind_and_gives_signals_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chain.commands.network.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("chain.commands.network.STOP_SECONDS", 3.0)
     network = Network(tmp_path)
     network.start(member("willing", SLEEPER))
     network.start(member("stubborn", STUBBORN))

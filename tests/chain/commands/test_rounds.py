@@ -73,7 +73,7 @@ async def test_each_round_comes_once_when_it_ends(monkeypatch: pytest.MonkeyPatc
         [one, two, told(3, "Train")], [one, two, told(3, "Closed")],
     )  # fmt: skip
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for each in rounds._ended(node.ask, 1, 10):
             seen.append((each["round"], each["state"]["phase"]))
             if each["round"] == 3:

@@ -39,7 +39,7 @@ async def test_a_waiting_subscriber_is_woken():
         await asyncio.sleep(0)
         broadcast.publish(number)
     broadcast.close()
-    assert await asyncio.wait_for(waiting, 5) == [0, 1, 2]
+    assert await asyncio.wait_for(waiting, 60) == [0, 1, 2]
 
 
 async def test_a_slow_subscriber_is_cut_off_with_a_reason_and_others_go_on():

@@ -226,7 +226,7 @@ def test_a_signature_that_left_is_remembered_after_kill_9(tmp_path: Path) -> Non
         seen = [int(child.stdout.readline()) for _ in range(lines)]
         child.send_signal(signal.SIGKILL)
         seen += [int(line) for line in child.stdout.read().splitlines()]
-        child.wait(timeout=10)
+        child.wait(timeout=60)
         child.stdout.close()
         assert seen[0] > last_slot
         guard = Guard.open(RealDisk(tmp_path))

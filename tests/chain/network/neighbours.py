@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 from chain.env import Clock, Rng
 from chain.env_real import RealClock, RealRng
@@ -27,6 +28,8 @@ from tests.sim.env import Files, Life, SimDisk
 GENESIS = Hash(bytes(range(32)))
 PATIENCE = 120.0
 """seconds that anything here may take: who learns of nobody from a peer asks it again after a minute"""
+ROOMY = 1 << 64
+"""slots of a bucket, among which no two addresses meet by chance"""
 STATUS = Status(PROTOCOL_VERSION, Roles.FULL, GENESIS, GENESIS, BlockNumber(0), GENESIS, BlockNumber(0))
 
 
@@ -95,7 +98,10 @@ def made(
 
 @contextlib.asynccontextmanager
 async def neighbours() -> AsyncIterator[Start]:
-    """Return what starts a node on a free port; all end in the end."""
+    """Return what starts a node on a free port; all end in the end.
+
+    All are of one group of addresses, so in one bucket of the book: here it has a slot for each of them.
+    """
     running: list[Neighbour] = []
 
     async def start(
@@ -109,7 +115,8 @@ async def neighbours() -> AsyncIterator[Start]:
         return node
 
     try:
-        yield start
+        with patch("chain.network.discovery.addrman.BUCKET_SIZE", ROOMY):
+            yield start
     finally:
         for node in running:
             await node.stop()

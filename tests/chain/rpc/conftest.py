@@ -29,7 +29,7 @@ from tests.runtime.bench import Chain
 CODE = b":code"
 NEWEST = 9
 DECODED_KEYS = codec(list[tuple[bytes, KeyTypeId]] | None)
-WAIT = 10
+WAIT = 60
 """seconds before a test that hangs fails"""
 
 

@@ -44,10 +44,10 @@ async def test_it_watches_to_the_end_and_unsubscribes_inside_its_handler(served,
     watching = asyncio.create_task(
         asyncio.to_thread(client.rpc_request, "author_submitAndWatchExtrinsic", ["0x0401"], handler)
     )
-    await asyncio.wait_for(served.node.pool.was_asked_to_watch.wait(), 10)
+    await asyncio.wait_for(served.node.pool.was_asked_to_watch.wait(), 60)
     for status in ("ready", {"inBlock": "0xaa"}, {"finalized": "0xaa"}, None):
         served.node.pool.watched[b"\4\1"].queue.put_nowait(status)
-    assert await asyncio.wait_for(watching, 10) == {"finalized": "0xaa", "unwatched": False}
+    assert await asyncio.wait_for(watching, 60) == {"finalized": "0xaa", "unwatched": False}
 
 
 async def test_it_works_over_http(served):

@@ -18,7 +18,7 @@ async def answer(served, sent):
     reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionError:
         return b"cut"
@@ -31,7 +31,7 @@ async def answer(served, sent):
 )
 async def test_who_does_not_finish_a_request_is_dropped(serve, monkeypatch, sent):
     monkeypatch.setattr("chain.rpc.door.IDLE_TIMEOUT", 0.05)
-    assert await answer(await serve(), sent) == b""
+    assert await answer(await serve(), sent) in (b"", b"cut")  # cut: it came too late to be read
 
 
 async def test_a_body_that_does_not_arrive_times_out(serve, monkeypatch):
@@ -97,7 +97,7 @@ async def test_who_holds_most_of_what_waits_to_be_finished_is_cut_off(serve, mon
         writer.write(head + b"x" * size)
         await writer.drain()
         streams.append((reader, writer))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         cut = await asyncio.gather(streams[0][0].read(), return_exceptions=True)
     assert isinstance(cut[0], ConnectionError | bytes)
     assert await served.call("system_chain") == "Assay Test"

@@ -166,7 +166,7 @@ async def check(service: Service, blocks: list[str]) -> None:
     ):
         for number, (name, params) in enumerate([*calls(blocks, methods), *follows(blocks)]):
             await socket.send_json({"jsonrpc": "2.0", "id": number, "method": name, "params": params})
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     message = await socket.receive()
                     assert message.type is aiohttp.WSMsgType.TEXT, (name, params)
@@ -176,7 +176,7 @@ async def check(service: Service, blocks: list[str]) -> None:
                         break
             assert answer.get("error", {}).get("code") != INTERNAL_ERROR, (name, params)
         await socket.send_json({"jsonrpc": "2.0", "id": "last", "method": "system_health", "params": []})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while '"id":"last"' not in (message := await socket.receive_str()):
                 assert "Internal error" not in message
 

@@ -357,7 +357,7 @@ async def test_an_oversized_frame_closes_the_connection_with_its_code(serve):
     served = await serve(max_request=1000)
     async with served.connect() as client:
         await client.socket.send_str(" " * 1001)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await client.socket.receive()
         assert client.socket.close_code == 1009
     assert await served.call("system_chain") == "Assay Test"
@@ -367,7 +367,7 @@ async def test_who_does_not_read_is_cut_off_and_nobody_else_notices(serve, caplo
     caplog.set_level("INFO", "rpc")
     served = await serve(max_queued_bytes=200_000)
     address = served.url.replace("http", "ws")
-    slow = await asyncio.to_thread(websocket.create_connection, address, timeout=10)
+    slow = await asyncio.to_thread(websocket.create_connection, address, timeout=60)
     request = {"jsonrpc": "2.0", "id": 1, "method": "state_subscribeStorage", "params": [["0x01"]]}
     slow.send(json.dumps(request))
     async with served.connect() as client:
@@ -389,7 +389,7 @@ async def test_stopping_says_goodbye(serve):
         await client.call("chain_subscribeNewHeads")
         await client.notification()
         closing = asyncio.create_task(served.server.close())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await client.socket.receive()
         assert client.socket.close_code == 1001
         await closing

@@ -117,7 +117,8 @@ async def test_a_connection_that_sends_no_request_ends():
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost:")
-    assert await reader.read() == b""
+    with suppress(ConnectionError):  # where it comes too late to be read
+        assert await reader.read() == b""
     writer.close()
     await server.close()
 

@@ -51,7 +51,7 @@ class Asked:
 async def running(base: Path, *, finals: int, authority: str | None = "//Alice") -> AsyncIterator[Asked]:
     """Run a node until this many blocks are final, and keep it open with its RPC."""
     clock = JumpingClock()
-    async with opened(base, clock, authority=authority) as service, asyncio.timeout(30):
+    async with opened(base, clock, authority=authority) as service, asyncio.timeout(60):
         finality = service.node.feed.finality()
         running = asyncio.create_task(service.run())
         for _ in range(finals):

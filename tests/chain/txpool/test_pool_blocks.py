@@ -18,12 +18,12 @@ def hexed(value: bytes) -> str:
 
 
 async def first(watch: Watch, count: int) -> list[object]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [await anext(watch) for _ in range(count)]
 
 
 async def all_of(watch: Watch) -> list[object]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [status async for status in watch]
 
 

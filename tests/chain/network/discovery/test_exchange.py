@@ -21,6 +21,10 @@ def is_mesh(*nodes: Neighbour) -> bool:
     return all(node.is_with(*(other for other in nodes if other is not node)) for node in nodes)
 
 
+def known_to(node: Neighbour) -> set[Address]:
+    return {entry.address for entry in node.transport.book.entries()}
+
+
 async def test_who_knows_one_node_finds_the_others_through_it() -> None:
     async with neighbours() as start:
         a = await start("a")
@@ -28,7 +32,7 @@ async def test_who_knows_one_node_finds_the_others_through_it() -> None:
         await until(lambda: is_mesh(a, b))
         c = await start("c", known=(a.address,))
         await until(lambda: is_mesh(a, b, c))
-        assert {entry.address for entry in c.transport.book.entries()} == {a.address, b.address}
+        await until(lambda: known_to(c) == {a.address, b.address})
 
 
 def test_one_after_the_other_is_left_of_whom_nothing_good_comes() -> None:
@@ -56,10 +60,10 @@ async def test_the_book_outlasts_a_restart_without_any_bootnode() -> None:
         a = await start("a")
         b = await start("b", known=(a.address,))
         c = await start("c", known=(a.address,))
-        await until(lambda: is_mesh(a, b, c))
+        await until(lambda: is_mesh(a, b, c) and known_to(c) == {a.address, b.address})
         await c.stop()
         again = await start("c", c.files)
-        assert {entry.address for entry in again.transport.book.entries()} == {a.address, b.address}
+        assert known_to(again) == {a.address, b.address}
         await until(lambda: is_mesh(a, b, again))
 
 
@@ -200,7 +204,7 @@ class Told:
         return self.node.network.cost_of(self.id) - before
 
     def known(self) -> set[Address]:
-        return {entry.address for entry in self.node.transport.book.entries()}
+        return known_to(self.node)
 
 
 def fault(reason: Fault) -> object:

@@ -34,13 +34,13 @@ class End:
 
     async def next(self) -> tuple[int, bytes]:
         """Return what is heard next."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.heard.get()
 
     async def end(self) -> LinkClosed | PeerFault:
         """Return how the connection ends."""
         assert self.task is not None, "it was started"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.task
 
     async def _run(self, deliver: Callable[[int, bytes], None]) -> LinkClosed | PeerFault:

@@ -32,11 +32,9 @@ async def test_peers_that_are_gone_leave_nothing_for_the_garbage_collector() -> 
                     await _ended(wire)
                 wire.abort()
                 del wire, greeting, channel
-            async with asyncio.timeout(10):
-                while transport.count():  # noqa: ASYNC110 - it has hung up, which takes its time
+            async with asyncio.timeout(60):
+                while transport.count() or alive():  # noqa: ASYNC110 - it has hung up, which takes its time
                     await asyncio.sleep(0.01)
-            await asyncio.sleep(0.01)
-            assert alive() == []
         finally:
             gc.enable()
 

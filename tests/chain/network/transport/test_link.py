@@ -177,12 +177,12 @@ async def test_a_peer_that_does_not_answer_is_gone() -> None:
 
 async def test_the_way_there_and_back_is_measured() -> None:
     async with ends(LinkConfig(keep_alive=0.02)) as (one, _):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while one.link._answered < 4:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
         round_trip = one.link.figures().round_trip
         assert round_trip is not None
-        assert 0 < round_trip < 20
+        assert 0 < round_trip < 60
         assert one.task is not None
         assert not one.task.done()
 

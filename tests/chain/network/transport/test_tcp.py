@@ -52,7 +52,7 @@ class Log:
 
     async def until(self, *event: object) -> None:
         """Wait for an event, also one that has been."""
-        async with asyncio.timeout(20), self.bell:
+        async with asyncio.timeout(60), self.bell:
             await self.bell.wait_for(lambda: event in self.events)
 
     def _note(self, *event: object) -> None:
@@ -146,7 +146,7 @@ async def test_an_operator_is_told_once_why_a_known_node_is_not_connected(
         config = TcpConfig(port=None, known=(target,))
         transport = Watched(config, KEYS[1], GENESIS, RealRng(), RealClock(), disk)
         task = asyncio.ensure_future(transport.run(Log()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await enough.wait()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
