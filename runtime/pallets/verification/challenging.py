@@ -1,11 +1,17 @@
 """Challenges: somebody doubts what a judge measured, and a jury of other judges measures again.
 
-challenged -> jury drawn -> all have voted, or time is over
-                              -> the median agrees     the challenger's deposit is burnt
-                              -> it does not           the judge's scores of the round are void, and its row
-                                                       of the epoch is dropped; the deposit goes back
-                              -> most are silent, or   the deposit goes back
-                                 of two minds
+    challenged -> jury drawn -> all have voted, or time is over
+                                  -> its median agrees    the challenger's deposit is burnt
+                                  -> it does not          all other judges are asked, too
+                                  -> most are silent, or  the deposit goes back
+                                     of two minds
+    all asked  -> those with more than half of all stake say
+                                  -> wrong                the judge's scores of the round are void, and its
+                                                          row of the epoch is dropped; the deposit goes back
+                                  -> right                the deposit is burnt
+                                  -> neither              the deposit goes back
+
+A lot may fall on friends: a jury accuses, and only a majority of the stake takes a judge's row.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +23,8 @@ from runtime.pallets.subnets.numbers import Parameter
 from runtime.pallets.verification.book import Book
 from runtime.pallets.verification.couplings import BeaconOf, RoundsOf, SubnetsOf
 from runtime.pallets.verification.docket import Docket, Seats
-from runtime.pallets.verification.lots import drawn_jury
-from runtime.pallets.verification.outcomes import judgement, median
+from runtime.pallets.verification.lots import Candidate, drawn_jury
+from runtime.pallets.verification.outcomes import judgement, median, verdict
 from runtime.pallets.verification.types import (
     MOST_JURORS,
     Challenge,
@@ -77,7 +83,7 @@ class Challenging:
         """Set a deposit aside (planck), and leave it to the next block to draw a jury."""
         netuid = doubt.netuid
         self.currency.reserve(challenger, amount)
-        self._put(doubt, Challenge(challenger, amount, judge, claimed, barred, [], [], 0))
+        self._put(doubt, Challenge(challenger, amount, judge, claimed, barred, [], [], 0, False))
         self.docket.open(netuid)
         self.docket.plan(DrawJury(netuid, doubt.round, doubt.judge, doubt.miner))
         self.deposit(ScoreChallenged(netuid, doubt.round, doubt.judge, doubt.miner, challenger, amount))
@@ -88,15 +94,13 @@ class Challenging:
         if challenge is None or challenge.jurors:
             return
         netuid, round, judge, miner = doubt.netuid, doubt.round, doubt.judge, doubt.miner
-        able = [each for each in self.seats.candidates(netuid) if each.coldkey not in challenge.barred]
+        candidates = self.seats.candidates(netuid)
+        able = [each for each in candidates if each.coldkey not in challenge.barred]
         jury = drawn_jury(self.babe.beacon(LATER), netuid, round, judge, miner, able, MOST_JURORS)
-        if not jury:
-            self._settle(doubt)
-            return
-        seats, window = [juror.seat for juror in jury], self.subnets.parameters(netuid).audit_window
-        until = self.seats.round_number(netuid) + window
-        self._put(doubt, replace(challenge, jurors=seats, until_round=until))
-        self.deposit(JuryDrawn(netuid, round, judge, miner, [seat.uid for seat in seats], until))
+        if jury:
+            self._ask(doubt, replace(challenge, jurors=[juror.seat for juror in jury]))
+        else:
+            self._settle(doubt, candidates)
 
     def vote(self, doubt: Doubt, vote: Vote) -> None:
         """Count a juror's vote; the last one settles the challenge."""
@@ -105,7 +109,7 @@ class Challenging:
         self._put(doubt, replace(challenge, votes=votes))
         self.deposit(ChallengeVoted(doubt.netuid, doubt.round, doubt.judge, doubt.miner, vote))
         if len(votes) == len(challenge.jurors):
-            self._settle(doubt)
+            self._settle(doubt, self.seats.candidates(doubt.netuid))
 
     def end_round(self, netuid: int, round: int, most: int) -> int:
         """Settle those challenges, at most so many, whose time is over; return how many."""
@@ -114,38 +118,70 @@ class Challenging:
             for (of, judge, miner), challenge in self.challenges.under(netuid)
             if challenge.jurors and challenge.until_round <= round
         ]
-        return self._settle_all(late[:most])
+        return self._settle_all(netuid, late[:most])
 
     def let_go(self, netuid: int, most: int) -> int:
         """Settle so many challenges as they stand; return how many."""
         found = [Doubt(netuid, *rest) for rest, _ in self.challenges.under(netuid)]
-        return self._settle_all(found[:most])
+        return self._settle_all(netuid, found[:most], is_last=True)
 
-    def _settle_all(self, doubts: Sequence[Doubt]) -> int:
+    def _settle_all(self, netuid: int, doubts: Sequence[Doubt], *, is_last: bool = False) -> int:
+        candidates = self.seats.candidates(netuid) if doubts else []
         for doubt in doubts:
-            self._settle(doubt)
+            self._settle(doubt, candidates, is_last=is_last)
         return len(doubts)
 
-    def _settle(self, doubt: Doubt) -> None:
-        """Compare what the judge measured with the jury's median."""
+    def _ask(self, doubt: Doubt, challenge: Challenge) -> None:
+        """Give jurors their time, from now on."""
+        netuid = doubt.netuid
+        until = self.seats.round_number(netuid) + self.subnets.parameters(netuid).audit_window
+        self._put(doubt, replace(challenge, until_round=until))
+        asked = [seat.uid for seat in challenge.jurors]
+        self.deposit(JuryDrawn(netuid, doubt.round, doubt.judge, doubt.miner, asked, until))
+
+    def _settle(self, doubt: Doubt, candidates: Sequence[Candidate], *, is_last: bool = False) -> None:
+        """End a challenge, or ask everybody where the jury has found the judge wrong."""
         netuid, round, judge, miner = doubt.netuid, doubt.round, doubt.judge, doubt.miner
         challenge = self._of(doubt)
-        del self.challenges[netuid, round, judge, miner]
-        self.docket.close(netuid)
-        challenger, amount = challenge.challenger, challenge.deposit
         tolerance = self.training.number(netuid, round, Parameter.tolerance_ppm)
         wrong = judgement(challenge.claimed, challenge.votes, len(challenge.jurors), tolerance)
+        if wrong or challenge.all_asked:
+            wrong = self._verdict(netuid, challenge, candidates, tolerance)
+            others = self._not_asked(challenge, candidates)
+            if wrong is None and others and not is_last:
+                self._ask(doubt, replace(challenge, jurors=[*challenge.jurors, *others], all_asked=True))
+                return
+        del self.challenges[netuid, round, judge, miner]
+        self.docket.close(netuid)
         if wrong is False:
-            burnt = self.currency.burn_reserved(challenger, amount)
-            middle = median(challenge.votes)
-            self.deposit(ChallengeDismissed(netuid, round, judge, miner, middle, burnt))
+            burnt = self.currency.burn_reserved(challenge.challenger, challenge.deposit)
+            self.deposit(ChallengeDismissed(netuid, round, judge, miner, median(challenge.votes), burnt))
             return
-        self.currency.unreserve(challenger, amount)
+        self.currency.unreserve(challenge.challenger, challenge.deposit)
         if wrong:
             self._void(doubt, challenge.judge)
             self.deposit(ChallengeUpheld(netuid, round, judge, miner, median(challenge.votes)))
         else:
             self.deposit(ChallengeLapsed(netuid, round, judge, miner))
+
+    def _verdict(
+        self, netuid: int, challenge: Challenge, candidates: Sequence[Candidate], tolerance: int
+    ) -> bool | None:
+        """Weigh the votes by the stake of who holds its permit still."""
+        stakes = {candidate.seat: candidate.stake for candidate in candidates}
+        jurors = {seat.uid: stakes.get(seat, 0) for seat in challenge.jurors}
+        votes = [(jurors[vote.juror], vote.measured) for vote in challenge.votes]
+        doubting = self.seats.of(netuid, challenge.challenger)
+        parties = 0 if doubting is None else stakes.get(doubting, 0), stakes.get(challenge.judge, 0)
+        return verdict(challenge.claimed, votes, parties, sum(stakes.values()), tolerance)
+
+    @staticmethod
+    def _not_asked(challenge: Challenge, candidates: Sequence[Candidate]) -> list[Seat]:
+        if challenge.all_asked:
+            return []
+        asked = [seat.uid for seat in challenge.jurors]
+        able = [each for each in candidates if each.coldkey not in challenge.barred]
+        return [each.seat for each in able if each.seat.uid not in asked]
 
     def _void(self, doubt: Doubt, judge: Seat) -> None:
         self.voided[doubt.netuid, doubt.round, doubt.judge] = True

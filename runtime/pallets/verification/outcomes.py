@@ -59,13 +59,37 @@ def suspects(ballots: Sequence[tuple[int, Sequence[Score]]]) -> list[int]:
 
 
 def judgement(claimed: Measurement, votes: Sequence[Vote], jurors: int, tolerance_ppm: int) -> bool | None:
-    """Say whether a judge was wrong; None where most of the jury is silent, or its middle is of two minds."""
+    """Say whether a jury finds a judge wrong; None where most are silent, or its middle is of two minds."""
     if 2 * len(votes) <= jurors:
         return None
     below, above = (misses(claimed, _middle(votes, up), tolerance_ppm) for up in (0, 1))
     if any(low and high for low, high in zip(below, above, strict=True)):
         return True
     return None if any((*below, *above)) else False
+
+
+def verdict(
+    claimed: Measurement,
+    votes: Sequence[tuple[int, Measurement]],
+    parties: tuple[int, int],
+    electorate: int,
+    tolerance_ppm: int,
+) -> bool | None:
+    """Say whether those with more than half of the stake find a judge wrong, or right; None where neither.
+
+    `votes` are (stake, what was measured). `parties` are the stakes of who doubts and of who is doubted: they
+    count for what both have said already.
+    """
+    against, behind = parties
+    for stake, measured in votes:
+        true = (measured.loss_before, measured.loss_before - measured.loss_after, measured.alignment)
+        if any(misses(claimed, true, tolerance_ppm)):
+            against += stake
+        else:
+            behind += stake
+    if 2 * against > electorate:
+        return True
+    return False if 2 * behind > electorate else None
 
 
 def misses(claimed: Measurement, true: tuple[int, int, int], tolerance_ppm: int) -> tuple[bool, bool, bool]:

@@ -2,7 +2,7 @@
 
     commit_scores (SCORE_COMMIT)  ->  reveal_scores (SCORE_REVEAL)  ->  book, when the round has closed
     SCORE_REVEAL is over  ->  audits drawn  ->  report_audit, by one judge, and by a second one after a doubt
-    challenge_score  ->  jury drawn  ->  vote_challenge  ->  the judge was right, or was wrong
+    challenge_score  ->  jury drawn  ->  vote_challenge  ->  the judge was right; or all judges vote
 
 Sealing keeps judges from copying each other. A payload that a judge leaves out of its list is an abstention.
 An audit is a miner's round trained once more; nothing is slashed unless two judges of two coldkeys say that
@@ -88,6 +88,14 @@ def report_weight(
     if verdict is Verdict.Passed:
         return usual
     return usual + seat_weight(runtime, netuid) + db(reads=runtime.verification.open_count[netuid])
+
+
+def vote_weight(runtime: Any, netuid: int, round: int, judge: int, miner: bytes, *measured: int) -> Weight:
+    """Return the weight of a juror's vote: the last one is weighed with everybody's stake."""
+    challenge = runtime.verification.challenges.get((netuid, round, judge, miner))
+    usual = db(reads=40, writes=10)
+    is_last = challenge is not None and len(challenge.votes) + 1 >= len(challenge.jurors)
+    return usual + seat_weight(runtime, netuid) if is_last else usual
 
 
 class Verification(Pallet[Event, Error]):
@@ -332,7 +340,7 @@ class Verification(Pallet[Event, Error]):
         parties = self._seats.coldkeys(netuid, [seat, mine, theirs])
         self._challenging.open(doubt, challenger, self.challenge_deposit, seat, claimed, parties)
 
-    @call(4, weight=db(reads=40, writes=10), pays=Pays.No)
+    @call(4, weight=vote_weight, pays=Pays.No)
     def vote_challenge(
         self,
         who: Signed,

@@ -14,6 +14,9 @@ MOST_DRAWS = 3
 MOST_REPORTS = 2
 """No verdict needs more judges to agree."""
 MOST_JURORS = 3
+"""Drawn by lot; only where most of them find a judge wrong is everybody else asked, too."""
+MOST_ASKED = MOST_JURORS + 128
+"""All who may hold a permit, beside a jury that has lost its own."""
 
 
 # Scores.
@@ -111,16 +114,17 @@ class Vote:
 
 @struct("pallet_verification::types::Challenge")
 class Challenge:
-    """A doubted score; the jury answers until the end of a round."""
+    """A doubted score; the jury, and after it everybody, answers until the end of a round."""
 
     challenger: AccountId
     deposit: Balance
     judge: Seat
     claimed: Measurement
     barred: list[AccountId]  # coldkeys that send no juror
-    jurors: Annotated[list[Seat], Bounded(MOST_JURORS)]  # empty: the next block draws them
-    votes: Annotated[list[Vote], Bounded(MOST_JURORS)]
+    jurors: Annotated[list[Seat], Bounded(MOST_ASKED)]  # empty: the next block draws them
+    votes: Annotated[list[Vote], Bounded(MOST_ASKED)]
     until_round: u32
+    all_asked: bool  # whether everybody is on the jury
 
 
 # What waits for the next blocks.
@@ -344,7 +348,7 @@ class ChallengeDismissed:
 
 @event
 class ChallengeLapsed:
-    """The jury did not decide: the challenger has its deposit back."""
+    """Nobody has more than half of the stake on its side: the challenger has its deposit back."""
 
     netuid: u16
     round: u32

@@ -18,7 +18,7 @@ from runtime.pallets.verification.types import (
     ScoreChallenged,
     Vote,
 )
-from runtime.primitives.types import AccountId
+from runtime.primitives.types import AccountId, Hash
 from tests.runtime.pallets.training_bench import ASY, NETUID, STRANGER, account, root_of
 from tests.runtime.pallets.verification.court import Court
 
@@ -64,7 +64,7 @@ def test_a_challenge_sets_a_deposit_aside_and_draws_three_others() -> None:
     assert court.ext.new_events()[-1] == ScoreChallenged(NETUID, 1, 0, court.miners[1], challenger, DEPOSIT)
     assert money(court, challenger)[:2] == (free - DEPOSIT, reserved + DEPOSIT)
     barred = [account("stash 0"), challenger, court.miners[1]]
-    opened = Challenge(challenger, DEPOSIT, court.seat(0), Measurement(*CLAIMED), barred, [], [], 0)
+    opened = Challenge(challenger, DEPOSIT, court.seat(0), Measurement(*CLAIMED), barred, [], [], 0, False)
     assert court.case(0, 1) == opened
     drawn = [each for each in court.step() if isinstance(each, JuryDrawn)]
     assert [(each.round, each.judge, each.miner, each.until_round) for each in drawn] == [
@@ -80,7 +80,7 @@ def test_a_judge_that_was_wrong_loses_its_scores_and_its_row() -> None:
     free, reserved, issuance = money(court, challenger)
     first, second, third = jurors(court)
     assert court.has_row(0)
-    court.vote(first, 0, 0, *CLAIMED)
+    court.vote(first, 0, 0, *OTHER)
     court.vote(second, 0, 0, *OTHER)
     assert court.ext.new_events()[-1] == ChallengeVoted(
         NETUID, 1, 0, challenger, Vote(second, Measurement(*OTHER))
@@ -92,6 +92,80 @@ def test_a_judge_that_was_wrong_loses_its_scores_and_its_row() -> None:
     assert [court.has_row(judge) for judge in range(5)] == [False, True, True, True, True]
     court.rounds(1)
     assert not court.has_row(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "end"), [(OTHER, ChallengeUpheld), (CLAIMED, ChallengeDismissed), (None, ChallengeLapsed)]
+)
+def test_a_jury_that_is_less_than_half_of_the_stake_only_accuses(
+    said: tuple[int, int, int] | None, end: type
+) -> None:
+    """Two of five find the judge wrong; the last one decides with whom the majority of the stake is."""
+    court = doubted(tempo=360, audit_window=1)
+    first, second, third = jurors(court)
+    court.vote(first, 0, 0, *CLAIMED)
+    court.vote(second, 0, 0, *OTHER)
+    court.ext.new_events()
+    court.vote(third, 0, 0, *OTHER)
+    last = 10 - first - second - third
+    asked = [each for each in court.ext.new_events() if isinstance(each, JuryDrawn)][-1]
+    assert asked.jurors == [first, second, third, last]
+    assert court.has_row(0)
+    if said is not None:
+        court.vote(last, 0, 0, *said)
+        assert [type(each) for each in ended(court.ext.new_events())] == [end]
+    else:
+        assert [type(each) for each in wait(court)] == [end]
+        assert court.number == asked.until_round + 1
+    assert court.has_row(0) is (end is not ChallengeUpheld)
+
+
+def test_juries_of_a_cabal_take_no_row() -> None:
+    """A third of the stake is most of a jury now and then: it asks again and again, for ten ASY each."""
+    court = Court(6, 2, newcomer_rounds=0, tempo=360, train_window=300)
+    court.start()
+    court.play_one()
+    cabal, burnt, accused = (4, 5), 0, 0
+    for block in range(40):
+        court.challenge(court.miners[0], 0, 0)
+        court.runtime.babe.vrf_accumulator.put(Hash(block.to_bytes(32)))
+        court.step()
+        while (case := court.case(0, 0)) is not None:
+            told = {vote.juror for vote in case.votes}
+            voter = next(seat.uid for seat in case.jurors if seat.uid not in told)
+            accused += case.all_asked
+            court.vote(voter, 0, 0, *(OTHER if voter in cabal else CLAIMED))
+        (end,) = ended(court.ext.new_events())
+        assert isinstance(end, ChallengeDismissed)
+        burnt += end.burnt
+    assert accused, "else nothing was tried"
+    assert burnt == 40 * DEPOSIT
+    assert court.has_row(0)
+
+
+@pytest.mark.parametrize(("stakes", "end"), [([1_000, 1_000], ChallengeLapsed), ([10, 990], ChallengeUpheld)])
+def test_of_two_judges_the_one_with_most_of_the_stake_is_believed(stakes: list[int], end: type) -> None:
+    court = Court(2, 2, newcomer_rounds=0, tempo=360, stakes=stakes)
+    court.start()
+    court.play_one()
+    court.challenge(court.miners[0], 0, 0)
+    court.step()
+    assert jurors(court) == [1]
+    court.vote(1, 0, 0, *OTHER)
+    assert [type(each) for each in ended(court.ext.new_events())] == [end]
+
+
+def test_who_doubts_has_spoken() -> None:
+    """Of four equal judges one doubts, and the two on the jury agree: three of four."""
+    court = Court(4, 2, newcomer_rounds=0, tempo=360)
+    court.start()
+    court.play_one()
+    court.challenge(court.judges[1], 0, 0)
+    court.step()
+    assert sorted(jurors(court)) == [2, 3]
+    court.vote(2, 0, 0, *OTHER)
+    court.vote(3, 0, 0, *OTHER)
+    assert [type(each) for each in ended(court.ext.new_events())] == [ChallengeUpheld]
 
 
 def test_who_challenges_a_judge_that_was_right_loses_the_deposit() -> None:
@@ -123,7 +197,6 @@ def wait(court: Court) -> list[Any]:
     [
         ([], ChallengeLapsed),
         ([OTHER], ChallengeLapsed),
-        ([OTHER, OTHER], ChallengeUpheld),
         ([CLAIMED, CLAIMED], ChallengeDismissed),
         ([CLAIMED, OTHER], ChallengeLapsed),
     ],
