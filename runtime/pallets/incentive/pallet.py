@@ -10,7 +10,7 @@ The money lies in `pots`, what vests of it in `schedules`; `verdicts` are what e
 when what happens, and pays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.frame.declare import constant, coupled, db
@@ -63,6 +63,7 @@ class Incentive(Pallet[Event, NoError]):
     bonds: DoubleMap[u16, u16, Row] = storage(default=Row(), hashers=BY_UID)
     validator_permit: DoubleMap[u16, u16, bool] = storage(default=False, hashers=BY_UID)
     emission: DoubleMap[u16, u16, Balance] = storage(default=0, hashers=BY_UID)
+    last_pay: DoubleMap[u16, u16, Balance] = storage(default=0, hashers=BY_UID)
     vesting: DoubleMap[u16, u16, Vesting] = storage(hashers=BY_UID)
     vesting_of_former: DoubleMap[u16, AccountId, Vesting] = storage(
         hashers=(twox_64_concat, blake2_128_concat)
@@ -123,6 +124,11 @@ class Incentive(Pallet[Event, NoError]):
     def emission_of(self, netuid: int, uid: int) -> Balance:
         """Return what a neuron earned in the last epoch."""
         return self.emission[netuid, uid]
+
+    def last_paid(self, netuid: int, uids: Sequence[int]) -> dict[int, Balance]:
+        """Return what neurons earned in the last epoch that paid any of them."""
+        last = {uid: self.emission[netuid, uid] for uid in uids}
+        return last if any(last.values()) else {uid: self.last_pay[netuid, uid] for uid in uids}
 
     def draw_consensus(self, dest: AccountId) -> Balance:
         """Move what is in the consensus pot, but for its endowment, to an account; return how much."""
@@ -194,7 +200,13 @@ class Incentive(Pallet[Event, NoError]):
     @property
     def _verdicts(self) -> Verdicts:
         return Verdicts(
-            self.consensus, self.incentives, self.dividends, self.emission, self.bonds, self.validator_permit
+            self.consensus,
+            self.incentives,
+            self.dividends,
+            self.emission,
+            self.last_pay,
+            self.bonds,
+            self.validator_permit,
         )
 
     def _mint(self, now: int) -> None:
@@ -218,12 +230,13 @@ class Incentive(Pallet[Event, NoError]):
         vested = self._vest(netuid)
         roster = self.neurons.roster(netuid)
         epoch = self._input(netuid, now, roster)
-        output, verdicts, rounds, paid = run_epoch(epoch), self._verdicts, self._vesting_rounds(netuid), 0
+        output, verdicts, rounds = run_epoch(epoch), self._verdicts, self._vesting_rounds(netuid)
+        earned = dict[int, Balance]()
         for uid, neuron in roster.listed:
             verdicts.store(netuid, uid, output)
-            earned = self._pay(netuid, uid, neuron, output, rounds) if output.emission[uid] else 0
-            verdicts.store_emission(netuid, uid, earned)
-            paid += earned
+            earned[uid] = self._pay(netuid, uid, neuron, output, rounds) if output.emission[uid] else 0
+        paid = sum(earned.values())
+        verdicts.store_emission(netuid, earned)
         carried = epoch.emission - paid
         self._pots.close(netuid, carried)
         index = self.epoch_index[netuid]

@@ -1,6 +1,6 @@
 """What the last epoch of each subnet decided about each neuron; what is zero has no entry."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from runtime.frame.storage import DoubleMap
@@ -16,6 +16,7 @@ class Verdicts:
     incentives: DoubleMap[int, int, int]
     dividends: DoubleMap[int, int, int]
     emission: DoubleMap[int, int, Balance]
+    last_pay: DoubleMap[int, int, Balance]  # emission of the last epoch that paid anybody
     bonds: DoubleMap[int, int, Row]
     permits: DoubleMap[int, int, bool]
 
@@ -30,13 +31,16 @@ class Verdicts:
         else:
             del self.permits[netuid, uid]
 
-    def store_emission(self, netuid: int, uid: int, earned: Balance) -> None:
-        """Write what a neuron earned."""
-        _put(self.emission, netuid, uid, earned)
+    def store_emission(self, netuid: int, earned: Mapping[int, Balance]) -> None:
+        """Write what everybody earned; an epoch that paid nobody says nothing about who is of use."""
+        for uid, planck in earned.items():
+            _put(self.emission, netuid, uid, planck)
+            if any(earned.values()):
+                _put(self.last_pay, netuid, uid, planck)
 
     def forget(self, netuid: int, uid: int) -> None:
         """Remove everything about a neuron, the bonds others have in it as well."""
-        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission):
+        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission, self.last_pay):
             del by_uid[netuid, uid]
         del self.permits[netuid, uid]
         del self.bonds[netuid, uid]
@@ -47,7 +51,7 @@ class Verdicts:
 
     def check(self, seats: Collection[tuple[int, int]]) -> None:
         """Assert that all of it is about neurons that exist."""
-        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission):
+        for by_uid in (self.consensus, self.incentives, self.dividends, self.emission, self.last_pay):
             assert all(place in seats and value for place, value in by_uid.items())
         assert all(place in seats and permit for place, permit in self.permits.items())
         for (netuid, uid), row in self.bonds.items():

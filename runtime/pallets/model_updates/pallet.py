@@ -76,6 +76,11 @@ class NeuronOf(Protocol):
         ...
 
     @property
+    def coldkey(self) -> AccountId:
+        """The key that owns."""
+        ...
+
+    @property
     def registered_at(self) -> BlockNumber:
         """The block it came in."""
         ...
@@ -120,7 +125,10 @@ class ModelUpdates(Pallet[UpdateCommitted | UpdateRevealed | EvidenceAccepted, E
         uid = self.check_commit(who, netuid, round, commitment)
         position = self.commit_count[netuid, round]
         self.commit_count[netuid, round] = position + 1
-        self.commits[netuid, round, who] = Commit(commitment, self.system.number.get(), position, uid)
+        seat = self.neurons.neuron(netuid, uid)
+        assert seat is not None, "its uid was found"
+        now = self.system.number.get()
+        self.commits[netuid, round, who] = Commit(commitment, now, position, uid, seat.coldkey)
         self.deposit(UpdateCommitted(netuid, round, who, commitment))
 
     @call(1, weight=db(reads=14, writes=6), pays=Pays.No)  # two nodes of the range, on average
@@ -189,14 +197,15 @@ class ModelUpdates(Pallet[UpdateCommitted | UpdateRevealed | EvidenceAccepted, E
     def _seat(self, netuid: int, round: int, miner: AccountId) -> tuple[int, NeuronOf]:
         """Return the seat that a miner committed from, if whoever held it then still does.
 
-        A seat that has swapped its hotkey since is still the same seat. Raises: DispatchError.
+        A seat that has swapped its hotkey since is still the same seat; so is one that was taken in the block of
+        the commit, if it has the same owner. Raises: DispatchError.
         """
         sealed = self.commits[netuid, round, miner]
         seat = self.neurons.neuron(netuid, sealed.uid)
         if seat is None:
             refuse(Error.SeatGone)
-        is_same = seat.hotkey == miner and seat.registered_at == sealed.height
-        ensure(is_same or seat.registered_at < sealed.height, Error.SeatGone)
+        is_same = seat.registered_at <= sealed.height and seat.coldkey == sealed.coldkey
+        ensure(is_same, Error.SeatGone)
         return sealed.uid, seat
 
     def check_commit(self, who: AccountId, netuid: int, round: int, commitment: Hash) -> int:

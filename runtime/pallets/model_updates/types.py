@@ -13,12 +13,13 @@ from runtime.primitives.types import AccountId, BlockNumber, Hash
 
 @struct("pallet_model_updates::types::Commit")
 class Commit:
-    """A sealed update: its block, its position among the commits of the round, and the seat it is of."""
+    """A sealed update: its block, its position among the commits of the round, its seat and whose that is."""
 
     commitment: Hash
     height: BlockNumber
     index: u32
     uid: u16
+    coldkey: AccountId
 
 
 @struct("pallet_model_updates::types::Update")

@@ -1,5 +1,6 @@
 """What Neurons asks of other pallets."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from runtime.pallets.subnets.numbers import Hyperparameters
@@ -42,8 +43,8 @@ class Stakes(Protocol):
 class Earnings(Protocol):
     """What is asked of the Incentive pallet."""
 
-    def emission_of(self, netuid: int, uid: int) -> Balance:
-        """Return what a neuron earned in the last epoch."""
+    def last_paid(self, netuid: int, uids: Sequence[int]) -> dict[int, Balance]:
+        """Return what neurons earned in the last epoch that paid any of them."""
         ...
 
     def burn_vesting(self, netuid: int, uid: int, part_ppm: int) -> Balance:

@@ -226,8 +226,9 @@ class Neurons(Pallet[Event, Error]):
     ) -> list[int]:
         now = self.system.number.get()
         immunity = self.subnets.parameters(netuid).immunity_period
+        earned = self.earnings.last_paid(netuid, [uid for uid, _ in listed])
         ranks = [
-            (self.earnings.emission_of(netuid, uid), neuron.registered_at, uid)
+            (earned[uid], neuron.registered_at, uid)
             for uid, neuron in listed
             if uid != immortal and neuron.registered_at + immunity <= now and not self.holds[netuid, uid]
         ]

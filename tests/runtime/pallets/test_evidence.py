@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import sr25519
+
 from runtime.frame.declare import Pays, SignedOrigin
 from runtime.frame.testing import assert_noop
 from runtime.pallets.model_updates.types import (
@@ -169,6 +171,23 @@ def test_swapping_the_hotkey_saves_nobody() -> None:
     assert bench.runtime.neurons.neuron(NETUID, 2).hotkey == fresh
     submit(bench, lie(bench))
     assert bench.runtime.neurons.neuron(NETUID, 2) is None
+
+
+def test_who_commits_in_the_block_of_its_registration_and_swaps_is_no_exception() -> None:
+    bench = Bench(2, 2, signing=True, train_window=30)
+    bench.start()
+    pair = sr25519.pair_from_seed(blake2_256(b"quick"))
+    quick, fresh = AccountId(pair[0]), AccountId(blake2_256(b"fresh"))
+    bench.keys.append(pair)
+    bench.miners.append(quick)
+    bench.call(STRANGER, "Neurons", "burned_register", quick, 10**15)
+    bench.commit(2)
+    bench.step()
+    bench.call(STRANGER, "Neurons", "swap_hotkey", quick, fresh)
+    uid = bench.runtime.neurons.uid_of(NETUID, fresh)
+    one, other = (signed(bench, digest_of(5, each), digest_of(5, each), 2) for each in (1, 2))
+    submit(bench, DoublePublication(one, other), 2)
+    assert bench.runtime.neurons.neuron(NETUID, uid) is None
 
 
 def test_nobody_pays_for_who_held_the_seat_before() -> None:

@@ -217,6 +217,21 @@ def test_rows_of_an_earlier_epoch_pay_nobody_again(chosen):
     assert [ext.runtime.incentive.emission_of(TRAINING, uid) for uid in range(4)] == [0, 0, 0, 0]
 
 
+def test_an_epoch_that_pays_nobody_says_nothing_about_who_is_of_use():
+    """Else the oldest, often the judges with most of the stake, were replaced after one round without pay."""
+    ext = alone(subnets={TRAINING: {**ONE_SUBNET, "hyperparameters": NUMBERS | {"immunity_period": 0}}})
+    judged(ext)
+    ext.run_to_block(EPOCH)
+    order = ext.runtime.neurons.prune_order(TRAINING)
+    earned = [ext.runtime.incentive.emission_of(TRAINING, uid) for uid in order]
+    assert earned == sorted(earned)
+    assert earned[-1] > earned[0]
+    ext.run_to_block(EPOCH + 20)
+    assert not any(ext.runtime.incentive.emission_of(TRAINING, uid) for uid in order)
+    assert ext.runtime.neurons.prune_order(TRAINING) == order
+    ext.runtime.try_state()
+
+
 def test_the_owner_takes_its_cut_through_its_uid():
     numbers = NUMBERS | {"owner_cut_ppm": 100_000}
     ext = alone(subnets={TRAINING: ONE_SUBNET | {"owner": text(DAVE), "hyperparameters": numbers}})

@@ -44,9 +44,10 @@ def test_a_commit_is_stored_with_its_place() -> None:
     assert bench.ext.new_events()[-1] == UpdateCommitted(NETUID, 1, bench.miners[1], bench.sealed(1))
     bench.commit(0)
     commits = dict(bench.runtime.model_updates.commits.under(NETUID, 1))
+    cold = [bench.runtime.neurons.neuron(NETUID, bench.uid(miner)).coldkey for miner in (0, 1)]
     assert commits == {
-        (bench.miners[1],): Commit(bench.sealed(1), bench.now, 0, bench.uid(1)),
-        (bench.miners[0],): Commit(bench.sealed(0), bench.now, 1, bench.uid(0)),
+        (bench.miners[1],): Commit(bench.sealed(1), bench.now, 0, bench.uid(1), cold[1]),
+        (bench.miners[0],): Commit(bench.sealed(0), bench.now, 1, bench.uid(0), cold[0]),
     }
     assert bench.runtime.model_updates.committed(NETUID, 1) == [bench.miners[1], bench.miners[0]]
 
