@@ -197,7 +197,7 @@ class ModelUpdates(Pallet[UpdateCommitted | UpdateRevealed | EvidenceAccepted, E
     def _seat(self, netuid: int, round: int, miner: AccountId) -> tuple[int, NeuronOf]:
         """Return the seat that a miner committed from, if whoever held it then still does.
 
-        A seat that has swapped its hotkey since is still the same seat; so is one that was taken in the block of
+        A seat that has swapped its hotkey since is still the same; so is one that was taken in the block of
         the commit, if it has the same owner. Raises: DispatchError.
         """
         sealed = self.commits[netuid, round, miner]
