@@ -57,6 +57,8 @@ BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
 """Netuids, rounds and uids are the chain's own numbers."""
 ROUND_DOMAIN = codec(tuple[u16, u32])
 """What follows b"b0" or b"b1" in the domain of a round's beacons."""
+ROLL_CALL = 10
+"""Every so many rounds everybody is expected: phases that end early shut nobody out for longer."""
 
 
 class Training(
@@ -273,8 +275,8 @@ class Training(
             opened_at=now,
             phase_since=now,
             deadline=now + chosen.train_window,
-            expected_miners=self._expected_miners(netuid, last),
-            expected_judges=self._expected_judges(netuid, last),
+            expected_miners=self._expected_miners(netuid, number),
+            expected_judges=self._expected_judges(netuid, number),
             accepted=[],
             new_root=None,
             inner_steps=steps_of(
@@ -299,13 +301,13 @@ class Training(
         self.parameter_sets[netuid, newest + 1] = numbers
         return newest + 1
 
-    def _expected_miners(self, netuid: int, last: int) -> list[int]:
-        """Return who revealed in the last round or is new since; everybody when there is nobody."""
+    def _expected_miners(self, netuid: int, number: int) -> list[int]:
+        """Return who revealed in the round before or is new since; everybody if none, or at a roll call."""
         listed = self._miners(netuid)
-        previous = self.rounds.get(netuid, last)
+        previous = self.rounds.get(netuid, number - 1)
         active = []
-        if previous is not None:
-            revealed = [update.miner for update in self.model_updates.revealed(netuid, last)]
+        if previous is not None and number % ROLL_CALL:
+            revealed = [update.miner for update in self.model_updates.revealed(netuid, number - 1)]
             active = [
                 uid
                 for uid, neuron in listed
@@ -313,11 +315,16 @@ class Training(
             ]
         return active or [uid for uid, _ in listed]
 
-    def _expected_judges(self, netuid: int, last: int) -> list[int]:
-        """Return who revealed scores in the last round; every judge when there is nobody."""
+    def _expected_judges(self, netuid: int, number: int) -> list[int]:
+        """Return who revealed scores in the round before; every judge if these are few, or at a roll call."""
         judges = self._judges(netuid)
-        revealed = [judge for judge, _ in self.verification.revealed(netuid, last)]
-        return [uid for uid in judges if uid in revealed] or judges
+        if number % ROLL_CALL == 0:
+            return judges
+        stakes = self.neurons.stakes(netuid)
+        revealed = [judge for judge, _ in self.verification.revealed(netuid, number - 1)]
+        active = [uid for uid in judges if uid in revealed]
+        held, total = (sum(stakes[uid] for uid in some) for some in (active, judges))
+        return active if 2 * held >= total else judges
 
     def _beacon(self, domain: bytes, netuid: int, number: int) -> Hash:
         return self.babe.beacon(domain + ROUND_DOMAIN.encode((netuid, number)))
