@@ -47,6 +47,7 @@ from runtime.pallets.training.types import (
     VoidReason,
 )
 from runtime.primitives.addresses import is_url
+from runtime.primitives.authority_weights import tolerated
 from runtime.primitives.commitments import Score
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
@@ -356,14 +357,15 @@ class Training(
             self._void(netuid, number, current, VoidReason.NoReveals, now)
 
     def _witness(self, netuid: int, number: int) -> Hash | None:
-        """Count this block's author; return the beacon once one of the authors counted must be honest."""
+        """Count this block's author; return the beacon once those counted weigh more than the faulty may."""
         seen = self.witnesses[netuid]
         author = self.babe.author_index()
         if author is not None and author not in seen:
             seen = [*seen, author]
         self.witnesses[netuid] = seen
-        faulty = (self.babe.authority_count() - 1) // 3
-        return self._beacon(b"b1", netuid, number) if len(seen) > faulty else None
+        weights = self.babe.authority_weights()
+        counted = sum(weights[index] for index in seen if index < len(weights))
+        return self._beacon(b"b1", netuid, number) if counted > tolerated(weights) else None
 
     def _score_commit(self, netuid: int, number: int, current: Round, now: int) -> None:
         committed = self.verification.committed(netuid, number)
