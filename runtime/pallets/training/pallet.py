@@ -3,7 +3,8 @@
     Idle -> Train -> Reveal -> ScoreCommit -> ScoreReveal -> Attest -> Closed, or Void from any of them
 
 A phase ends at its deadline, or as soon as everybody expected has acted; the next round opens in the block
-that ends the one before. Reads top to bottom: on_initialize -> _advance -> one method per phase -> _end.
+that ends the one before, but after a void one no earlier than if nobody had committed in that: meanwhile the
+subnet is Idle. Reads top to bottom: on_initialize -> _advance -> one method per phase -> _end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -229,22 +230,30 @@ class Training(
             }
             step[current.phase](netuid, number, current, now)
         members = len(current.expected_miners) + len(current.expected_judges)
-        return db(reads=12 + 4 * members, writes=5)
+        return db(reads=14 + 4 * members, writes=5)
 
     def _warm_up(self, netuid: int, now: int) -> Weight:
-        """Open the first round once everything has been there for a while, so that nobody just misses it."""
+        """Open a round when a void one has let it, or once everything has been there for a while again."""
+        resumes = self._resumes_at(netuid)
+        if now < resumes:
+            return db(reads=4)
         if not self._ready(netuid):
             if netuid in self.ready_since:
                 del self.ready_since[netuid]
             if not self.subnets.is_paused(netuid):
                 self.verification.let_go(netuid)
-            return db(reads=8)
+            return db(reads=10)
         if netuid not in self.ready_since:
             self.ready_since[netuid] = now
-        if now - self.ready_since[netuid] >= self.warm_up:
+        if now == resumes or now - self.ready_since[netuid] >= self.warm_up:
             del self.ready_since[netuid]
             self._open(netuid, now)
-        return db(reads=14, writes=5)
+        return db(reads=16, writes=5)
+
+    def _resumes_at(self, netuid: int) -> int:
+        """Return the first block in which the next round may open: a void one's deadline."""
+        last = self.rounds.get(netuid, self.current_round[netuid])
+        return last.deadline if last is not None and last.phase is Phase.Void else 0
 
     def _ready(self, netuid: int) -> bool:
         return (
@@ -477,8 +486,11 @@ class Training(
         self._end(netuid, number, replace(current, phase=Phase.Closed, new_root=root), now)
 
     def _void(self, netuid: int, number: int, current: Round, reason: VoidReason, now: int) -> None:
+        """Leave the model as it is until TRAIN would have ended: what counts rounds must not run faster."""
         self.deposit(RoundVoided(netuid, number, reason))
-        self._end(netuid, number, replace(current, phase=Phase.Void), now)
+        trained = current.opened_at + self.subnets.parameters(netuid).train_window
+        resumes = now if reason is VoidReason.Paused else max(now, trained)
+        self._end(netuid, number, replace(current, phase=Phase.Void, deadline=resumes), now)
 
     def _end(self, netuid: int, number: int, ended: Round, now: int) -> None:
         """Write a round that is over, and open the next one in the same block if it can be."""
@@ -486,7 +498,7 @@ class Training(
         self.incentive.end_round(netuid)
         self.verification.end_round(netuid, number)
         del self.witnesses[netuid]
-        if self._ready(netuid):
+        if now >= self._resumes_at(netuid) and self._ready(netuid):
             self._open(netuid, now)
         else:
             self.phase[netuid] = Phase.Idle
@@ -498,6 +510,8 @@ class Training(
             last = self.current_round[netuid]
             assert number <= last
             assert number == last or current.phase in ENDED
+            if number < last and current.phase is Phase.Void:
+                assert current.phase_since <= current.deadline <= self.rounds[netuid, number + 1].opened_at
             assert ((netuid, number) in self.lineage) == (current.phase is Phase.Closed)
             revealed = self.model_updates.revealed(netuid, number)
             entered = [(accepted.hotkey, accepted.digest) for accepted in current.accepted]
