@@ -340,9 +340,9 @@ class Babe(Pallet[None, Error]):
         """Return the index of the block's author among the authorities."""
         return self.author.find()
 
-    def authority_count(self) -> int:
-        """Return how many authorities the epoch has."""
-        return len(self.authorities.get())
+    def authority_weights(self) -> list[int]:
+        """Return the weight of each authority of the epoch, by index."""
+        return [weight for _, weight in self.authorities.get()]
 
     def beacon(self, domain: bytes) -> Hash:
         """Return randomness nobody knew before this block: all VRF outputs so far, by domain."""

@@ -95,8 +95,8 @@ class BeaconOf(Protocol):
         """Return the author of this block."""
         ...
 
-    def authority_count(self) -> int:
-        """Return how many authors there are."""
+    def authority_weights(self) -> list[int]:
+        """Return the weight of each author, by index."""
         ...
 
 

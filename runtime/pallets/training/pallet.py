@@ -3,7 +3,8 @@
     Idle -> Train -> Reveal -> ScoreCommit -> ScoreReveal -> Attest -> Closed, or Void from any of them
 
 A phase ends at its deadline, or as soon as everybody expected has acted; the next round opens in the block
-that ends the one before. Reads top to bottom: on_initialize -> _advance -> one method per phase -> _end.
+that ends the one before, but after a void one no earlier than if nobody had committed in that: meanwhile the
+subnet is Idle. Reads top to bottom: on_initialize -> _advance -> one method per phase -> _end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,7 @@ from runtime.pallets.training.types import (
     VoidReason,
 )
 from runtime.primitives.addresses import is_url
+from runtime.primitives.authority_weights import tolerated
 from runtime.primitives.commitments import Score
 from runtime.primitives.hashing import twox_64_concat
 from runtime.primitives.scale import codec
@@ -57,6 +59,8 @@ BY_NUMBER = (twox_64_concat, twox_64_concat, twox_64_concat)
 """Netuids, rounds and uids are the chain's own numbers."""
 ROUND_DOMAIN = codec(tuple[u16, u32])
 """What follows b"b0" or b"b1" in the domain of a round's beacons."""
+ROLL_CALL = 10
+"""Every so many rounds everybody is expected: phases that end early shut nobody out for longer."""
 
 
 class Training(
@@ -226,22 +230,30 @@ class Training(
             }
             step[current.phase](netuid, number, current, now)
         members = len(current.expected_miners) + len(current.expected_judges)
-        return db(reads=12 + 4 * members, writes=5)
+        return db(reads=14 + 4 * members, writes=5)
 
     def _warm_up(self, netuid: int, now: int) -> Weight:
-        """Open the first round once everything has been there for a while, so that nobody just misses it."""
+        """Open a round when a void one has let it, or once everything has been there for a while again."""
+        resumes = self._resumes_at(netuid)
+        if now < resumes:
+            return db(reads=4)
         if not self._ready(netuid):
             if netuid in self.ready_since:
                 del self.ready_since[netuid]
             if not self.subnets.is_paused(netuid):
                 self.verification.let_go(netuid)
-            return db(reads=8)
+            return db(reads=10)
         if netuid not in self.ready_since:
             self.ready_since[netuid] = now
-        if now - self.ready_since[netuid] >= self.warm_up:
+        if now == resumes or now - self.ready_since[netuid] >= self.warm_up:
             del self.ready_since[netuid]
             self._open(netuid, now)
-        return db(reads=14, writes=5)
+        return db(reads=16, writes=5)
+
+    def _resumes_at(self, netuid: int) -> int:
+        """Return the first block in which the next round may open: a void one's deadline."""
+        last = self.rounds.get(netuid, self.current_round[netuid])
+        return last.deadline if last is not None and last.phase is Phase.Void else 0
 
     def _ready(self, netuid: int) -> bool:
         return (
@@ -273,8 +285,8 @@ class Training(
             opened_at=now,
             phase_since=now,
             deadline=now + chosen.train_window,
-            expected_miners=self._expected_miners(netuid, last),
-            expected_judges=self._expected_judges(netuid, last),
+            expected_miners=self._expected_miners(netuid, number),
+            expected_judges=self._expected_judges(netuid, number),
             accepted=[],
             new_root=None,
             inner_steps=steps_of(
@@ -299,13 +311,13 @@ class Training(
         self.parameter_sets[netuid, newest + 1] = numbers
         return newest + 1
 
-    def _expected_miners(self, netuid: int, last: int) -> list[int]:
-        """Return who revealed in the last round or is new since; everybody when there is nobody."""
+    def _expected_miners(self, netuid: int, number: int) -> list[int]:
+        """Return who revealed in the round before or is new since; everybody if none, or at a roll call."""
         listed = self._miners(netuid)
-        previous = self.rounds.get(netuid, last)
+        previous = self.rounds.get(netuid, number - 1)
         active = []
-        if previous is not None:
-            revealed = [update.miner for update in self.model_updates.revealed(netuid, last)]
+        if previous is not None and number % ROLL_CALL:
+            revealed = [update.miner for update in self.model_updates.revealed(netuid, number - 1)]
             active = [
                 uid
                 for uid, neuron in listed
@@ -313,11 +325,16 @@ class Training(
             ]
         return active or [uid for uid, _ in listed]
 
-    def _expected_judges(self, netuid: int, last: int) -> list[int]:
-        """Return who revealed scores in the last round; every judge when there is nobody."""
+    def _expected_judges(self, netuid: int, number: int) -> list[int]:
+        """Return who revealed scores in the round before; every judge if these are few, or at a roll call."""
         judges = self._judges(netuid)
-        revealed = [judge for judge, _ in self.verification.revealed(netuid, last)]
-        return [uid for uid in judges if uid in revealed] or judges
+        if number % ROLL_CALL == 0:
+            return judges
+        stakes = self.neurons.stakes(netuid)
+        revealed = [judge for judge, _ in self.verification.revealed(netuid, number - 1)]
+        active = [uid for uid in judges if uid in revealed]
+        held, total = (sum(stakes[uid] for uid in some) for some in (active, judges))
+        return active if 2 * held >= total else judges
 
     def _beacon(self, domain: bytes, netuid: int, number: int) -> Hash:
         return self.babe.beacon(domain + ROUND_DOMAIN.encode((netuid, number)))
@@ -349,14 +366,15 @@ class Training(
             self._void(netuid, number, current, VoidReason.NoReveals, now)
 
     def _witness(self, netuid: int, number: int) -> Hash | None:
-        """Count this block's author; return the beacon once one of the authors counted must be honest."""
+        """Count this block's author; return the beacon once those counted weigh more than the faulty may."""
         seen = self.witnesses[netuid]
         author = self.babe.author_index()
         if author is not None and author not in seen:
             seen = [*seen, author]
         self.witnesses[netuid] = seen
-        faulty = (self.babe.authority_count() - 1) // 3
-        return self._beacon(b"b1", netuid, number) if len(seen) > faulty else None
+        weights = self.babe.authority_weights()
+        counted = sum(weights[index] for index in seen if index < len(weights))
+        return self._beacon(b"b1", netuid, number) if counted > tolerated(weights) else None
 
     def _score_commit(self, netuid: int, number: int, current: Round, now: int) -> None:
         committed = self.verification.committed(netuid, number)
@@ -468,8 +486,11 @@ class Training(
         self._end(netuid, number, replace(current, phase=Phase.Closed, new_root=root), now)
 
     def _void(self, netuid: int, number: int, current: Round, reason: VoidReason, now: int) -> None:
+        """Leave the model as it is until TRAIN would have ended: what counts rounds must not run faster."""
         self.deposit(RoundVoided(netuid, number, reason))
-        self._end(netuid, number, replace(current, phase=Phase.Void), now)
+        trained = current.opened_at + self.subnets.parameters(netuid).train_window
+        resumes = now if reason is VoidReason.Paused else max(now, trained)
+        self._end(netuid, number, replace(current, phase=Phase.Void, deadline=resumes), now)
 
     def _end(self, netuid: int, number: int, ended: Round, now: int) -> None:
         """Write a round that is over, and open the next one in the same block if it can be."""
@@ -477,7 +498,7 @@ class Training(
         self.incentive.end_round(netuid)
         self.verification.end_round(netuid, number)
         del self.witnesses[netuid]
-        if self._ready(netuid):
+        if now >= self._resumes_at(netuid) and self._ready(netuid):
             self._open(netuid, now)
         else:
             self.phase[netuid] = Phase.Idle
@@ -489,6 +510,8 @@ class Training(
             last = self.current_round[netuid]
             assert number <= last
             assert number == last or current.phase in ENDED
+            if number < last and current.phase is Phase.Void:
+                assert current.phase_since <= current.deadline <= self.rounds[netuid, number + 1].opened_at
             assert ((netuid, number) in self.lineage) == (current.phase is Phase.Closed)
             revealed = self.model_updates.revealed(netuid, number)
             entered = [(accepted.hotkey, accepted.digest) for accepted in current.accepted]

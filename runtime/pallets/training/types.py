@@ -12,7 +12,7 @@ Url = Annotated[str, Bounded(256)]
 
 
 class Phase(enum.Enum):
-    """What a round waits for. The phase map of a subnet never says Closed or Void: the next round is open."""
+    """What a round waits for. The phase map of a subnet never says Closed or Void; between rounds, Idle."""
 
     __scale_path__ = "pallet_training::types::Phase"
 
@@ -56,7 +56,10 @@ class Accepted:
 
 @struct("pallet_training::types::Round")
 class Round:
-    """One training cycle; `deadline` is the first block in which its phase is over at the latest."""
+    """One training cycle; `deadline` is the first block in which its phase is over at the latest.
+
+    That of a void round is the first in which the next one may open.
+    """
 
     phase: Phase
     base_root: Hash

@@ -124,7 +124,7 @@ def test_the_author_is_who_the_pre_digest_names() -> None:
     chain = Chain()
     chain.build()
     runtime = chain.runtime
-    assert (runtime.babe.author_index(), runtime.babe.authority_count()) == (0, 1)
+    assert (runtime.babe.author_index(), runtime.babe.authority_weights()) == (0, [10_000])
     assert runtime.authorship.author_of_block() == runtime.session.validators.get()[0]
 
 

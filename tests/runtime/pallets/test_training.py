@@ -398,6 +398,19 @@ def test_the_second_beacon_waits_for_enough_authors(authorities: int, needed: in
     bench.commit_scores(0, [marks(1, 1_000_000)])
 
 
+def test_authors_count_by_weight() -> None:
+    bench = Bench(1, 1, authorities=[50] * 4 + [1] * 8, score_commit_window=12)
+    bench.start()
+    bench.commit(0)
+    bench.step()
+    bench.reveal(0)
+    for author in (4, 5, 6, 7, 8, 9, 10, 11, 0, 0):  # 58 of 208
+        bench.step(author=author)
+    assert bench.round.beacon1 is None
+    bench.step(author=1)
+    assert bench.round.beacon1 == beacon(bench, b"b1", 1)
+
+
 def test_without_enough_authors_the_round_is_void() -> None:
     bench = Bench(1, 1, authorities=4)
     bench.start()

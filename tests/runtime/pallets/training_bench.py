@@ -132,7 +132,7 @@ class Bench:
         miners: int = 2,
         *,
         stakes: list[int] | None = None,
-        authorities: int = 1,
+        authorities: int | list[int] = 1,
         genesis: dict[str, Any] | None = None,
         signing: bool = False,
         founded: bool = True,
@@ -150,13 +150,14 @@ class Bench:
         self.ext = Externalities(BenchRuntime, genesis=self.genesis)
 
     def _genesis(
-        self, stakes: list[int], authorities: int, hyperparameters: dict[str, int]
+        self, stakes: list[int], authorities: int | list[int], hyperparameters: dict[str, int]
     ) -> dict[str, Any]:
         colds = [account(f"stash {index}") for index in range(len(stakes))]
-        nodes = [account(f"authority {index}") for index in range(authorities)]
+        bonded = [1] * authorities if isinstance(authorities, int) else authorities
+        nodes = [account(f"authority {index}") for index in range(len(bonded))]
         rich = [*colds, *nodes, *self.judges, *self.miners, OWNER, STRANGER]
         seats = [*zip(self.judges, colds, strict=True), *((miner, miner) for miner in self.miners)]
-        bonds = [*zip(colds, stakes, strict=True), *((node, 1) for node in nodes)]
+        bonds = [*zip(colds, stakes, strict=True), *zip(nodes, bonded, strict=True)]
         keys = [[hexed(node), {"babe": hexed(node), "grandpa": hexed(node)}] for node in nodes]
         return {
             "balances": {"balances": [[hexed(who), 100_000 * ASY] for who in rich]},

@@ -1,5 +1,6 @@
 """Authority weights: the cap against a search through every limit, for sets of every small size."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,11 @@ def test_a_larger_issuance_than_fits_keeps_proportions() -> None:
 
 def test_tolerated_is_a_third_rounded_down_below() -> None:
     assert [tolerated([1] * count) for count in range(8)] == [0, 0, 0, 0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("weight", [1, 2, 3, 1_000, 10_001])
+def test_of_equals_it_takes_one_more_than_may_fail(weight: int) -> None:
+    """With f of 3 f + 1 equal authorities at fault, f + 1 of them are needed, whatever each weighs."""
+    for count in range(1, 31):
+        needed = (count - 1) // 3 + 1
+        assert (needed - 1) * weight <= tolerated([weight] * count) < needed * weight
