@@ -9,10 +9,11 @@ import asyncio
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from chain.client import Accepted, Chain, Lineage
 from miners.blobs.errors import BlobError, StoreFull
-from miners.files import write_whole
+from miners.files import Damaged, number_in, read_whole, write_whole
 from miners.replica import KEPT_CHECKPOINTS, Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 
@@ -110,7 +111,11 @@ class Mirror:
 
     def _load(self) -> tuple[int, set[int], int]:
         try:
-            found = json.loads(self._path.read_text())
-            return int(found["round"]), {int(each) for each in found["missing"]}, int(found["dropped"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return read_whole(self._path, _state)
+        except (FileNotFoundError, Damaged):
             return 0, set(), 0
+
+
+def _state(found: Any) -> tuple[int, set[int], int]:
+    missing = {number_in(each) for each in found["missing"]}
+    return number_in(found["round"]), missing, number_in(found["dropped"])
