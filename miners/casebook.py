@@ -9,11 +9,11 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from miners.blobs.receipts import Owed
-from miners.files import write_whole
+from miners.files import Damaged, bytes_in, number_in, read_whole, write_whole
 from runtime.primitives.receipts import RECEIPT, Receipt
-from runtime.primitives.scale import DecodeError
 
 log = logging.getLogger("evidence")
 
@@ -107,18 +107,17 @@ class Casebook:
 
     def _load(self) -> dict[tuple[int, bytes], Case]:
         try:
-            rows = json.loads(self._path.read_text())
-            found = [
-                Case(
-                    int(row["round"]),
-                    bytes.fromhex(row["miner"]),
-                    tuple(RECEIPT.decode(bytes.fromhex(each)) for each in row["receipts"]),
-                )
-                for row in rows
-            ]
+            found = read_whole(self._path, lambda rows: [_case(row) for row in rows])
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, DecodeError) as problem:
-            log.warning("the evidence kept in %s is unreadable and forgotten: %s", self._path, problem)
+        except Damaged as problem:
+            log.warning("the evidence of before is forgotten: %s", problem)
             return {}
         return {(case.round, case.miner): case for case in found}
+
+
+def _case(row: Any) -> Case:
+    receipts = tuple(RECEIPT.decode(bytes.fromhex(each)) for each in row["receipts"])
+    if len(receipts) not in (1, 2):
+        raise ValueError(f"a case of {len(receipts)} receipts")
+    return Case(number_in(row["round"]), bytes_in(row["miner"], 32), receipts)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from chain.client import Chain, Refused
@@ -29,7 +30,7 @@ from miners.blobs.server import Guard, Library, Traffic, serve
 from miners.blobs.signing import Doorman
 from miners.blobs.store import GIB, Quota
 from miners.casebook import Casebook
-from miners.files import write_whole
+from miners.files import Damaged, bytes_in, number_in, read_whole, write_whole
 from miners.layout import ModelConfig
 from miners.memories import Memories
 from miners.metrics import WorkerMetrics
@@ -204,13 +205,13 @@ def bind(home: Path, genesis: bytes, netuid: int) -> None:
 
     Raises: CannotJoin.
     """
-    path, wanted = home / CHAIN_FILE, {"genesis": "0x" + genesis.hex(), "netuid": netuid}
+    path, wanted = home / CHAIN_FILE, _place({"genesis": "0x" + genesis.hex(), "netuid": netuid})
     try:
-        found = json.loads(path.read_text())
+        found = read_whole(path, _place)
     except FileNotFoundError:
         write_whole(path, json.dumps(wanted).encode())
         return
-    except ValueError as problem:
+    except Damaged as problem:
         raise CannotJoin(f"{path} is damaged: choose another directory with --directory") from problem
     if found != wanted:
         raise CannotJoin(
@@ -219,10 +220,12 @@ def bind(home: Path, genesis: bytes, netuid: int) -> None:
         )
 
 
-def _named(found: object) -> str:
-    if not isinstance(found, dict):
-        return "unknown"
-    return f"genesis {str(found.get('genesis'))[:10]}…, subnet {found.get('netuid')}"
+def _place(found: Any) -> dict[str, str | int]:
+    return {"genesis": "0x" + bytes_in(found["genesis"][2:], 32).hex(), "netuid": number_in(found["netuid"])}
+
+
+def _named(place: dict[str, str | int]) -> str:
+    return f"genesis {str(place['genesis'])[:10]}…, subnet {place['netuid']}"
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from chain.amounts import PLANCK
-from chain.client import PHASES, Chain, Refused, Round, RoundOver
+from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
 from miners.attacks import ATTACKS, NEVER, TOO_LATE, Attack
@@ -30,7 +30,7 @@ from miners.joining import CannotJoin, announce, register, secret_of, workplace
 from miners.memories import MEMORY_ROUNDS, Memories, last_revealed, tidy
 from miners.model import TrainingDiverged, train
 from miners.parameters import OutOfRange, TrainingParameters
-from miners.payload import encode, shape_of
+from miners.payload import PayloadShape, encode, shape_of
 from miners.process import run_until_stopped, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
@@ -288,18 +288,28 @@ async def work(
     delta = await asyncio.to_thread(bench.attack.training, trained.delta)
     payload = await asyncio.to_thread(compressor.compress, delta, current.base_root)
     shape = shape_of(parameters, current.base_root)
-    heard = await _heard(bench, current.number, shape.max_bytes)
+    heard = list[bytes]()
+    if bench.attack.name != HONEST:
+        heard = await overhear(bench.chain, bench.replica, bench.config.netuid, current.number, shape)
     blob = await asyncio.to_thread(encode, payload)
     return await asyncio.to_thread(bench.attack.payload, blob, shape, heard), trained.loss
 
 
-async def _heard(bench: Bench, number: int, most: int) -> list[bytes]:
-    """Return others' payloads of the round before, for those who cheat with them."""
-    if bench.attack.name == HONEST:
-        return []
-    updates = await bench.chain.updates(bench.config.netuid, number - 1)
-    others = [update for update in updates if update.miner != bench.chain.hotkey]
-    return [await bench.replica.blob(update.miner, update.digest, most) for update in others[:MOST_HEARD]]
+async def overhear(
+    chain: Chain, replica: Replica, netuid: int, number: int, shape: PayloadShape
+) -> list[bytes]:
+    """Return what can be had of others' payloads of the round before, for those who cheat with them."""
+    updates = await chain.updates(netuid, number - 1)
+    others = [update for update in updates if update.miner != chain.hotkey]
+    found = await asyncio.gather(*(_had(replica, update, shape) for update in others[:MOST_HEARD]))
+    return [blob for blob in found if blob is not None]
+
+
+async def _had(replica: Replica, update: Update, shape: PayloadShape) -> bytes | None:
+    try:
+        return await replica.blob(update.miner, update.digest, shape.max_bytes)
+    except BlobError:
+        return None
 
 
 async def _memory(bench: Bench, number: int, parameters: TrainingParameters) -> Compressor:

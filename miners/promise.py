@@ -8,9 +8,10 @@ import json
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from miners.compressor import Compressor
-from miners.files import write_whole
+from miners.files import Damaged, read_whole, write_whole
 from miners.parameters import TrainingParameters
 from runtime.primitives.commitments import update_commitment
 from runtime.primitives.hashing import blake2_256
@@ -112,13 +113,18 @@ class Promises:
 
     def _read(self, name: str, blob_name: str) -> tuple[Promise, bytes] | None:
         try:
-            promise = Promise(**json.loads((self._home / name).read_text()))
-            promise.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
+            promise = read_whole(self._home / name, _promise)
             blob = (self._home / blob_name).read_bytes()
-        except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        except (FileNotFoundError, Damaged):
             return None
         return (promise, blob) if blake2_256(blob).hex() == promise.digest else None
 
     def _remove(self, *names: str) -> None:
         for name in names:
             (self._home / name).unlink(missing_ok=True)
+
+
+def _promise(found: Any) -> Promise:
+    promise = Promise(**found)
+    promise.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
+    return promise

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from chain.client import Accepted, Chain, Lineage
 from miners.aggregate import aggregate
@@ -23,7 +24,7 @@ from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobBusy, BlobError, StoreFull
 from miners.blobs.receipts import Owed
 from miners.data import UnusableCorpus
-from miners.files import write_whole
+from miners.files import bytes_in, number_in, read_whole, write_whole
 from miners.layout import ModelConfig
 from miners.parameters import TrainingParameters
 from miners.payload import MalformedPayload, Payload, PayloadShape, decode, shape_of
@@ -344,12 +345,12 @@ class Replica:
         step, weights = self._directory / SAVED_STEP, self._directory / SAVED_WEIGHTS
         if step.exists() and weights.exists():
             try:
-                found = json.loads(step.read_text())
+                number, root = read_whole(step, _step)
                 kept = from_bytes(self._model, weights.read_bytes())
-                if kept.root().hex() == found["root"]:
-                    return int(found["round"]), kept
+                if kept.root() == root:
+                    return number, kept
                 log.warning("the saved model in %s is torn: replaying from the beginning", self._directory)
-            except (ValueError, KeyError, TypeError) as problem:
+            except ValueError as problem:
                 log.warning("the saved model in %s is unusable (%s): replaying", self._directory, problem)
         return 0, genesis_weights(self._netuid, self._model)
 
@@ -361,3 +362,7 @@ class Replica:
             write_whole(self._directory / SAVED_STEP, json.dumps(step).encode())
         except OSError as problem:
             log.error("the model after round %05d is not saved: %s", number, problem)
+
+
+def _step(found: Any) -> tuple[int, bytes]:
+    return number_in(found["round"]), bytes_in(found["root"], 32)

@@ -73,6 +73,19 @@ class Shelf:
                 store.remove(digest)
             self.kept.put(blob)
 
+    def holds(self, digest: bytes) -> bool:
+        """Say whether a payload is kept for good; a damaged file of it is deleted, so that nobody is sent it.
+
+        Raises: OSError.
+        """
+        with self._lock:
+            if self.kept.get(digest) is not None:
+                return True
+            if self.kept.find(digest) is not None:
+                log.warning("payload 0x%s… was damaged on this disk", digest.hex()[:8])
+                self.kept.remove(digest)
+            return False
+
     def forget_before(self, number: int) -> None:
         """Delete what was revealed before a round and was not kept."""
         with self._lock:

@@ -3,8 +3,9 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from miners.files import write_whole
+from miners.files import Damaged, bytes_in, read_whole, write_whole
 from runtime.primitives.commitments import Score, score_commitment
 from runtime.primitives.types import ZERO_HASH, AccountId, Hash
 
@@ -45,10 +46,14 @@ class Envelope:
     def of(self, number: int, hotkey: bytes) -> Sealed | None:
         """Return this hotkey's scores of a round, where they were kept."""
         try:
-            found = json.loads(self._path.read_text())
-            scores = [Score(**row) for row in found["scores"]]
-            sealed = Sealed(**{**found, "scores": scores})
-            sealed.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
-        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+            sealed = read_whole(self._path, _sealed)
+        except (FileNotFoundError, Damaged):
             return None
         return sealed if (sealed.round, sealed.hotkey) == (number, hotkey.hex()) else None
+
+
+def _sealed(found: Any) -> Sealed:
+    sealed = Sealed(**{**found, "scores": [Score(**row) for row in found["scores"]]})
+    sealed.commitment(ZERO_HASH, 0)  # whatever cannot be committed to is not whole
+    bytes_in(sealed.beacon, 32)
+    return sealed

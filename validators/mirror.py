@@ -9,10 +9,11 @@ import asyncio
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from chain.client import Accepted, Chain, Lineage
 from miners.blobs.errors import BlobError, StoreFull
-from miners.files import write_whole
+from miners.files import Damaged, number_in, read_whole, write_whole
 from miners.replica import KEPT_CHECKPOINTS, Replica
 from miners.shelf import RECENT_ROUNDS, Shelf
 
@@ -37,6 +38,7 @@ class Mirror:
         self._path = home / STATE_FILE
         self._netuid = netuid
         self._is_archive = is_archive
+        self._whole = dict[int, set[bytes]]()  # of rounds that lack a payload: those read already
         self._begun, self._has_begun = 0, asyncio.Event()
         # The last round looked at; rounds with payloads not here; the last round whose payloads were deleted.
         self.done, self.missing, self.dropped = self._load()
@@ -63,6 +65,7 @@ class Mirror:
             step = await self._chain.lineage(self._netuid, older)
             is_held = step is None or await self._hold(older, step)
             (self.missing.discard if is_held else self.missing.add)(older)
+            self._whole = {each: known for each, known in self._whole.items() if each in self.missing}
             self.done = max(self.done, older)
             if at % TOLD_ROUNDS == TOLD_ROUNDS - 1:
                 log.info("mirroring: %d of %d rounds looked at", at + 1, len(rounds))
@@ -88,15 +91,18 @@ class Mirror:
         )
 
     async def _hold_one(self, number: int, one: Accepted, most: int, doors: asyncio.Semaphore) -> bool:
-        if self._shelf.kept.find(one.digest) is not None:
+        whole = self._whole.setdefault(number, set())
+        if one.digest in whole:
             return True
         async with doors:
             try:
-                blob = await self._replica.blob(one.hotkey, one.digest, most, was_accepted=True)
-                await asyncio.to_thread(self._shelf.keep, one.digest, blob)
+                if not await asyncio.to_thread(self._shelf.holds, one.digest):
+                    blob = await self._replica.blob(one.hotkey, one.digest, most, was_accepted=True)
+                    await asyncio.to_thread(self._shelf.keep, one.digest, blob)
             except (BlobError, StoreFull, OSError) as problem:
                 log.error("round %05d | an accepted payload is not mirrored here: %s", number, problem)
                 return False
+        whole.add(one.digest)
         return True
 
     def _tidy(self, number: int) -> None:
@@ -110,7 +116,11 @@ class Mirror:
 
     def _load(self) -> tuple[int, set[int], int]:
         try:
-            found = json.loads(self._path.read_text())
-            return int(found["round"]), {int(each) for each in found["missing"]}, int(found["dropped"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return read_whole(self._path, _state)
+        except (FileNotFoundError, Damaged):
             return 0, set(), 0
+
+
+def _state(found: Any) -> tuple[int, set[int], int]:
+    missing = {number_in(each) for each in found["missing"]}
+    return number_in(found["round"]), missing, number_in(found["dropped"])

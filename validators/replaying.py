@@ -25,12 +25,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import bfloat16
 
 from miners.device import use_device
-from miners.files import write_whole
+from miners.files import Damaged, number_in, read_whole, write_whole
 from miners.layout import ModelConfig, parameters_of
 from miners.model import TrainingDiverged, choose_device, choose_precision, train
 from miners.parameters import TrainingParameters
@@ -62,7 +63,7 @@ def read(folder: Path, name: str) -> Work | None:
     """Return a round, or None where the audit needs none of this name."""
     if not (folder / f"{name}.json").exists():
         return None
-    parameters = TrainingParameters.from_integers(json.loads((folder / f"{name}.json").read_text()))
+    parameters = read_whole(folder / f"{name}.json", TrainingParameters.from_integers)
     shape, below = parameters.model, folder / f"{name}.below"
     under = _words(below, shape.whole(), None) if below.exists() else None
     base = _words(folder / f"{name}.base", shape, under)
@@ -82,9 +83,16 @@ def conclude(folder: Path, finding: Finding) -> None:
 def found(folder: Path) -> Finding | None:
     """Return what a replay has shown, if it has ended."""
     try:
-        return Finding(**json.loads((folder / FINDING).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        return read_whole(folder / FINDING, _finding)
+    except (FileNotFoundError, Damaged):
         return None
+
+
+def _finding(kept: Any) -> Finding:
+    finding = Finding(**kept)
+    if not isinstance(finding.fault, str):
+        raise TypeError("its fault is no text")
+    return Finding(number_in(finding.overlap_ppm), finding.fault, number_in(finding.drift_ppm))
 
 
 def replay(folder: Path, device: str, least_ppm: int) -> None:

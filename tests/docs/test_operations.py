@@ -4,14 +4,37 @@ import json
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from chain.telemetry.metrics import Metrics, Reading
+from miners import casebook, history, joining, memories, promise, replica, shelf
 from tests.docs.pages import ROOT
 from tests.docs.test_documents import constants
+from validators import auditor, envelope, journal, mirror
 
 GRAFANA = ROOT / "docs" / "grafana"
 PROMQL = frozenset(
     {"by", "ignoring", "and", "sum", "rate", "increase", "delta", "changes", "histogram_quantile"}
 )
+FOLDERS = (
+    shelf.KEPT, shelf.RECENT, shelf.MODELS, shelf.BASES, joining.PARTIALS, memories.FOLDER, history.FOLDER,
+    auditor.FOLDER,
+)  # fmt: skip
+FILES = (
+    joining.CHAIN_FILE, casebook.CASES_FILE, mirror.STATE_FILE, replica.SAVED_STEP, replica.SAVED_WEIGHTS,
+    promise.MEMORY_FILE, envelope.ENVELOPE_FILE, journal.JOURNAL_FILE,
+)  # fmt: skip
+PAIRS = (promise.PROMISE_FILE, promise.DUE_FILE)  # each with a .blob
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*(f"{each}/" for each in FOLDERS), *FILES, *(each.replace(".json", ".*") for each in PAIRS)],
+)
+def test_what_a_worker_keeps_has_a_line(name: str) -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    listed = text.split("A miner's or judge's `--directory`")[1].split("```")[1]
+    assert [line for line in listed.splitlines() if line.split()[:1] == [name]]
 
 
 def series() -> set[str]:

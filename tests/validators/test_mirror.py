@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,44 @@ async def test_a_full_disk_is_said_and_mended(court: Court, caplog: pytest.LogCa
     quota.most = 1 << 30
     await mirror.hold_before(2)
     assert mirror.missing == set()
+
+
+async def test_a_damaged_payload_is_fetched_again(court: Court) -> None:
+    shelf = court.shelf("new")
+    mirror = await court.mirror("new", shelf)
+    digest = court.ledger.steps[2].accepted[0].digest
+    shelf.kept.put_as(digest, b"rotten")
+    await mirror.hold_before(5)
+    assert (shelf.get(digest), mirror.missing) == (court.shelf("old").get(digest), set())
+
+
+async def test_a_damaged_payload_that_nobody_has_is_missing_and_not_served(
+    court: Court, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = court.shelf("new")
+    mirror = await court.mirror("new", shelf)
+    digest = court.ledger.steps[2].accepted[0].digest
+    shelf.kept.put_as(digest, b"rotten")
+    court.ledger.judges = []
+    await mirror.hold_before(3)
+    assert (shelf.find(digest), mirror.missing) == (None, {1, 2})
+    assert f"payload 0x{digest.hex()[:8]}… was damaged on this disk" in caplog.messages
+
+
+async def test_a_payload_is_read_once_also_in_a_round_that_lacks_another(court: Court) -> None:
+    here = court.ledger.steps[1].accepted
+    lost = Accepted(7, MINER, b"\x11" * 32, 1)
+    court.ledger.steps[1] = replace(court.ledger.steps[1], accepted=[*here, lost])
+    shelf = court.shelf("new")
+    mirror = await court.mirror("new", shelf)
+    await mirror.hold_before(2)
+    shelf.kept.put_as(here[0].digest, b"rotten")  # later, while nobody looks
+    await mirror.hold_before(2)
+    assert mirror.missing == {1}
+    assert shelf.kept.get(here[0].digest) is None
+    again = await court.mirror("new", shelf)
+    await again.hold_before(2)
+    assert shelf.kept.get(here[0].digest) is not None
 
 
 @pytest.mark.parametrize(

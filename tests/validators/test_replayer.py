@@ -1,7 +1,6 @@
 """The process that replays: it stays for the next replay, and is replaced when it is gone."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -85,9 +84,16 @@ async def test_a_process_that_gives_no_answer_has_failed(
         assert not children() - before
 
 
+@pytest.mark.parametrize("numbers", ["", "3", '{"hidden": "zz"}', '{"top_k": 1e999}', "[" * 100_000])
+def test_damaged_numbers_are_told(tmp_path: Path, numbers: str) -> None:
+    (tmp_path / "drawn.json").write_text(numbers)
+    told = attempt(tmp_path, "cpu", LEAST)
+    assert told is not None
+    assert told.startswith(f"Damaged: {tmp_path}/drawn.json is damaged (")
+
+
 def test_why_a_replay_failed_is_told_in_brief(tmp_path: Path) -> None:
     """A line longer than its reader takes would be no answer at all."""
-    (tmp_path / "drawn.json").write_text(json.dumps({"hidden": 10**4_000}))
-    told = attempt(tmp_path, "cpu", LEAST)
+    told = attempt(tmp_path / ("deep/" * 400), "cpu", LEAST)
     assert told is not None
     assert len(told) == 1_000
