@@ -201,6 +201,20 @@ def test_published_scores_are_computed_again(played: SteppedNode, capsys: pytest
     assert last.startswith("rounds 2 to 2 of subnet 1: 2 of 2 scores follow from what is published;")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"to": 500}, "subnet 1 has had no round 500: the newest one is "),
+        ({"from_": 500}, "subnet 1 has had no round 500: the newest one is "),
+        ({"from_": 1, "to": 500}, "subnet 1 has had no round 500: the newest one is "),
+        ({"netuid": 7}, "there is no subnet 7: `assay metagraph --view subnets` lists them"),
+    ],
+)
+def test_rounds_that_were_not_are_not_audited(played: SteppedNode, asked: dict[str, int], told: str) -> None:
+    with pytest.raises(audit_scores.NothingToAudit, match=f"^{told}"):
+        asyncio.run(audit_scores.main(Config(url=played.url, **asked)))  # type: ignore[arg-type]
+
+
 def test_a_judge_reads_back_what_it_has_published(played: SteppedNode) -> None:
     async def read_back() -> list[Row]:
         async with Chain.connect(played.url, "//Alice") as chain:
