@@ -147,7 +147,8 @@ def _beginning(proof: StandingProof, trusted: Trusted) -> tuple[TrustedPoint, li
     if proof.genesis != genesis:
         raise ProofRefused(
             f"it is of the chain with genesis 0x{proof.genesis.hex()[:16]}…, and that of {trusted.chain} is "
-            f"0x{genesis.hex()[:16]}…"
+            f"0x{genesis.hex()[:16]}…: give its specification with --chain FILE; `assay up` shows where its "
+            "own is, and `assay up --keep DIR` leaves it in DIR/chain.json"
         )
     top = max((step.header.number for step in proof.steps), default=0)
     passed = [each for each in trusted.checkpoints if each.number <= top]

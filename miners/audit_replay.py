@@ -33,8 +33,8 @@ class Report:
     last: int
     began_after: int | None = None  # the round with whose model it began; 0: the first model
     is_whole: bool = False  # whether the last round was reached
-    derived: int = 0  # rounds whose root came out as attested
-    void: int = 0  # rounds that left the model as it was
+    derived: int = 0  # rounds from the first one on whose root came out as attested
+    void: int = 0  # rounds from the first one on that left the model as it was
     gaps: list[str] = field(default_factory=list)  # what could not be had, and what was begun with instead
     differs_in: int | None = None  # the first round that came out otherwise
     difference: str = ""
@@ -127,11 +127,13 @@ async def _follow(
             named = f"the checkpoint names 0x{checkpoints[number].hex()[:8]}…, the round 0x{root.hex()[:8]}…"
             report.differs_in, report.difference = number, named
             return
+        is_counted = number >= report.first
         if step is None:
-            report.void += 1
+            report.void += is_counted
             continue
-        report.derived += 1
-        tell(f"round {number:05d} | {len(step.accepted):3d} payloads | 0x{root.hex()[:16]}… as attested")
+        report.derived += is_counted
+        way = "" if is_counted else f", on the way to round {report.first}"
+        tell(f"round {number:05d} | {len(step.accepted):3d} payloads | 0x{root.hex()[:16]}… as attested{way}")
     report.is_whole = True
 
 
@@ -149,4 +151,5 @@ def _summary(report: Report) -> str:
     begun = "the first model" if not report.began_after else f"the checkpoint of round {report.began_after}"
     void = f", {report.void} void" if report.void else ""
     gaps = f"; {report.gaps[-1]}" if report.gaps else ""
-    return f"{rounds}: {report.derived} models derived from {begun}, each root as attested{void}{gaps}"
+    models = "1 model" if report.derived == 1 else f"{report.derived} models"
+    return f"{rounds}: {models} derived from {begun}, each root as attested{void}{gaps}"

@@ -36,6 +36,8 @@ ROOT = "model_root"
 """Entry of the metadata of `REST_FILE`."""
 UNFINISHED = ".assay-export-"
 """How names of directories begin that are being written."""
+ROPE_SECTIONS = ("rope_parameters", "rope_scaling")
+"""Where versions of transformers say what the rotary positions are; a file may have both."""
 MOST_JSON = 1 << 24
 """bytes of a JSON file that are read"""
 MOST_FILES = 4_096
@@ -158,22 +160,19 @@ def read_config(directory: Path) -> ModelConfig:
     Raises: RefusedWeights when it is no Llama of the kind that subnets train.
     """
     found = _json(directory / CONFIG_FILE)
-    theta = _section(found, "rope_parameters").get("rope_theta", found.get("rope_theta", 10_000))
-    heads = found.get("num_attention_heads")
-    shared = found.get("num_key_value_heads") or heads
-    numbers = {
-        "vocabulary": found.get("vocab_size"),
-        "hidden": found.get("hidden_size"),
-        "layers": found.get("num_hidden_layers"),
-        "heads": heads,
-        "feed_forward": found.get("intermediate_size"),
-        "sequence": found.get("max_position_embeddings"),
-        "kv_heads": 0 if shared == heads else shared,
-        "rope_theta": theta,
-        "tie_embeddings": int(found.get("tie_word_embeddings") is True),
-        "norm_eps_e9": _billionths(found.get("rms_norm_eps", 1e-6)),
-    }
     try:
+        numbers = {
+            "vocabulary": found.get("vocab_size"),
+            "hidden": found.get("hidden_size"),
+            "layers": found.get("num_hidden_layers"),
+            "heads": found.get("num_attention_heads"),
+            "feed_forward": found.get("intermediate_size"),
+            "sequence": found.get("max_position_embeddings"),
+            "kv_heads": _shared_heads(found),
+            "rope_theta": _rope_theta(found),
+            "tie_embeddings": _is_tied(found),
+            "norm_eps_e9": _billionths(found.get("rms_norm_eps", 1e-6)),
+        }
         config = ModelConfig(**{name: _whole(name, number) for name, number in numbers.items()})
     except ValueError as problem:
         raise RefusedWeights(f"{CONFIG_FILE}: {problem}") from problem
@@ -183,15 +182,15 @@ def read_config(directory: Path) -> ModelConfig:
 
 def _check_kind(found: Mapping[str, Any], config: ModelConfig) -> None:
     head = config.hidden // config.heads
-    wanted: dict[str, tuple[Any, Any]] = {
-        "model_type": (found.get("model_type"), "llama"),
-        "hidden_act": (found.get("hidden_act", "silu"), "silu"),
-        "attention_bias": (found.get("attention_bias", False), False),
-        "mlp_bias": (found.get("mlp_bias", False), False),
-        "rope_type": (_rope_type(found), "default"),
-        "head_dim": (found.get("head_dim") or head, head),
-    }
-    for name, (value, only) in wanted.items():
+    wanted: list[tuple[str, Any, Any]] = [
+        ("model_type", found.get("model_type"), "llama"),
+        ("hidden_act", found.get("hidden_act", "silu"), "silu"),
+        ("attention_bias", found.get("attention_bias", False), False),
+        ("mlp_bias", found.get("mlp_bias", False), False),
+        ("head_dim", head if found.get("head_dim") is None else found["head_dim"], head),
+        *(("rope_type", kind, "default") for kind in _rope_types(found)),
+    ]
+    for name, value, only in wanted:
         if value != only:
             raise RefusedWeights(f"{name} is {value!r} in {CONFIG_FILE}, only {only!r} can be trained")
 
@@ -298,18 +297,62 @@ def _section(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _rope_type(found: Mapping[str, Any]) -> Any:
-    """Return the kind of rotary positions, by the names of either version of transformers."""
-    for name in ("rope_parameters", "rope_scaling"):
-        section = _section(found, name)
-        kind = section.get("rope_type", section.get("type"))
-        if kind is not None:
-            return kind
-    return "default"
+def _rope_types(found: Mapping[str, Any]) -> list[Any]:
+    """Return every kind of rotary positions that is named, by the names of any version of transformers."""
+    kinds = []
+    for name in ROPE_SECTIONS:
+        section = found.get(name) or {}
+        named = [section.get("rope_type"), section.get("type")] if isinstance(section, dict) else [section]
+        kinds += [kind for kind in named if kind is not None]
+    return kinds
 
 
-def _billionths(epsilon: Any) -> Any:
-    return round(epsilon * BILLION) if isinstance(epsilon, float) and 0 < epsilon < 1 else epsilon
+def _rope_theta(found: Mapping[str, Any]) -> Any:
+    """Return the base of the rotary positions.
+
+    Raises: ValueError when it has two values.
+    """
+    sections = (found, *(_section(found, name) for name in ROPE_SECTIONS))
+    named = [section["rope_theta"] for section in sections if "rope_theta" in section]
+    for other in named[1:]:
+        if other != named[0]:
+            raise ValueError(f"rope_theta is {named[0]!r} and {other!r}, must be one of them")
+    return named[0] if named else 10_000
+
+
+def _shared_heads(found: Mapping[str, Any]) -> int:
+    """Return how many heads have keys and values, 0 for as many as there are heads.
+
+    Raises: ValueError.
+    """
+    heads, shared = found.get("num_attention_heads"), found.get("num_key_value_heads")
+    if shared is None:
+        return 0
+    number = _whole("num_key_value_heads", shared)
+    if number < 1:
+        raise ValueError(f"num_key_value_heads is {shared!r}, must be 1 or more")
+    return 0 if number == heads else number
+
+
+def _is_tied(found: Mapping[str, Any]) -> int:
+    """Return 1 where the output layer is the input embedding.
+
+    Raises: ValueError.
+    """
+    is_tied = found.get("tie_word_embeddings", False)
+    if not isinstance(is_tied, bool):
+        raise ValueError(f"tie_word_embeddings is {is_tied!r}, must be true or false")
+    return int(is_tied)
+
+
+def _billionths(epsilon: Any) -> int:
+    """Return what norms add under their root, in 10^-9.
+
+    Raises: ValueError.
+    """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon <= 1:
+        raise ValueError(f"rms_norm_eps is {epsilon!r}, must be a number above 0, at most 1")
+    return round(epsilon * BILLION)
 
 
 def _whole(name: str, number: Any) -> int:

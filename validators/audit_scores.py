@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from chain.answers import account
 from chain.client import Chain
-from chain.commands.talk import table
+from chain.commands.talk import table, there_is_no
 from chain.common.hashes import ends
 from chain.connection import NodeFailure
 from miners.process import INTERRUPTED, run_until_stopped
@@ -93,19 +93,20 @@ async def gather(chain: Chain, config: Config) -> tuple[int, int, dict[int, Sitt
     Raises: NothingToAudit.
     """
     head = await chain.finalized_head()
+    shown = await chain.rpc("subnet_metagraph", config.netuid, head.hash)
+    if shown is None:
+        raise NothingToAudit(there_is_no(config.netuid))
     newest = await chain.query("Training.CurrentRound", config.netuid, at=head)
-    last = min(newest, config.to or newest)
+    last = config.to or newest
     first = config.from_ or max(1, last - MEMORY + 1)
-    if not newest or first > last:
-        raise NothingToAudit(
-            f"subnet {config.netuid} has had no round {first}: the newest one is {newest}; see `assay rounds`"
-        )
+    if max(first, last) > newest:
+        missing = f"subnet {config.netuid} has had no round {max(first, last)}"
+        raise NothingToAudit(f"{missing}: the newest one is {newest}; see `assay rounds`")
     if last - first >= MOST_ROUNDS:
         raise NothingToAudit(f"rounds {first} to {last} are more than {MOST_ROUNDS}: give --from and --to")
     asked = range(max(1, first - MEMORY), last + 1)
     found = [await read(chain, config.netuid, number, head) for number in asked]
-    shown = await chain.rpc("subnet_metagraph", config.netuid, head.hash)
-    stakes = {account(each["hotkey"]): int(each["stake"]) for each in (shown or {}).get("neurons", ())}
+    stakes = {account(each["hotkey"]): int(each["stake"]) for each in shown["neurons"]}
     return first, last, {each.number: each for each in found if each is not None}, stakes
 
 

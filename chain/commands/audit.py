@@ -3,7 +3,7 @@
 assay audit prove 1 12 5FpjvV...Vgo6 --out update.json    subnet 1, round 12, the miner's hotkey or its uid
 assay audit prove 34                                      the same by its number in the trail, its leaf
 assay audit prove 0x1f2e3d4c --netuid 1                   the newest with this digest; 8 digits will do
-assay audit verify update.json --chain local              needs the chain's specification and nothing else
+assay audit verify update.json --chain net/chain.json     needs the chain's specification and nothing else
 assay audit replay --netuid 1                             derives every model again from the payloads
 assay audit scores --netuid 1                             computes every published score again
 assay audit challenge 1 12 0 5 --key //Miner1             has what judge 0 measured of uid 5 measured again
@@ -11,11 +11,17 @@ assay audit challenge 1 12 0 5 --key //Miner1             has what judge 0 measu
 The file leads from the genesis through every change of voters to a final block, from its state root to the
 peaks of the trail, and from there to the update. Where the specification or --checkpoint names a block as
 `assay checkpoint` prints it, trust begins there; proofs that begin there are shorter.
+
+`assay up` makes a chain of its own: its screen shows where the specification is until it ends, and
+`assay up --keep net` leaves it in net/chain.json. The chains `local` and `dev` are those of
+`assay node --chain local` and `assay node --dev`.
 """
 
 import argparse
 import json
+import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +51,7 @@ from runtime.primitives.types import AccountId, Hash
 from runtime.trail_api import LEAF_COUNT_KEY, PEAKS_KEY, Lineage, RoundInfo, RoundUpdate, UpdateProof
 
 LAST_LEAF = (1 << 64) - 1
+STANDARD_INPUT = "-"
 _NUMBER = re.compile(r"\d{1,20}")
 _DIGEST = re.compile(r"0x([0-9a-f]{8,64})…?")  # as screens and logs shorten it
 _LINEAGE = codec(Lineage)
@@ -60,7 +67,8 @@ def describe(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[arg
         "update",
         metavar="UPDATE",
         nargs="+",
-        help="NETUID ROUND MINER, a hotkey or uid; or its number in the trail; or 0x and its digest",
+        help="NETUID ROUND MINER, a hotkey or uid; or its number in the trail; or 0x and at least 8 digits "
+        "of its digest",
     )
     _describe_checkpoint(prove, "begin at this block instead of the genesis")
     prove.add_argument("--out", type=Path, metavar="FILE", help="file to write [standard output]")
@@ -68,8 +76,11 @@ def describe(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[arg
     doubt = verbs.add_parser("challenge", help="have other judges measure again what one measured")
     challenge.describe(doubt)
     check = verbs.add_parser("verify", help="check such a file, without a node")
-    check.add_argument("file", type=Path, metavar="FILE", help="proof")
-    check.add_argument("--chain", metavar="ID|FILE", default="local", help="the chain it is of [local]")
+    check.add_argument("file", metavar="FILE", help="proof; - is standard input")
+    check.add_argument(
+        "--chain", metavar="ID|FILE", default="local",
+        help="specification of the chain it is of; of `assay up`, the file on its screen [local]",
+    )  # fmt: skip
     _describe_checkpoint(check, "trust this block, too")
     check.add_argument("--json", action="store_true", help="print JSON")
     return verbs
@@ -117,7 +128,10 @@ class _Digest:
 
 def _prove(parsed: argparse.Namespace) -> int:
     check_netuid(parsed.netuid)
-    found = talk(_asked(parsed.url, _update(parsed.update, parsed.netuid), _checkpoint(parsed)))
+    wanted = _update(parsed.update, parsed.netuid)
+    if parsed.out is not None:
+        _ensure_writable(parsed.out)
+    found = talk(_asked(parsed.url, wanted, _checkpoint(parsed)))
     if parsed.out is None:
         print(found.to_json(), end="")
         return 0
@@ -133,6 +147,17 @@ def _prove(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _ensure_writable(path: Path) -> None:
+    """Refuse a place for the proof before there is one.
+
+    Raises: Failure.
+    """
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Failure(
+            f"--out {path} cannot be written: name a file in a directory that you may write to", USAGE
+        )
+
+
 def _update(words: Sequence[str], netuid: int) -> int | _Place | _Digest:
     """Return what names an update; a digest is one of the subnet's.
 
@@ -140,11 +165,15 @@ def _update(words: Sequence[str], netuid: int) -> int | _Place | _Digest:
     """
     if len(words) == 1:
         digest = _DIGEST.fullmatch(words[0].lower())
-        return _Digest(netuid, digest[1]) if digest else _number("UPDATE", words[0], LAST_LEAF)
+        if digest:
+            return _Digest(netuid, digest[1])
+        if _NUMBER.fullmatch(words[0]):
+            return _number("UPDATE", words[0], LAST_LEAF)
     if len(words) != 3:
+        found = f"is {words[0]}" if len(words) == 1 else f"has {len(words)} words"
         raise Failure(
-            f"UPDATE has {len(words)} words: give NETUID ROUND MINER, its number in the trail, or 0x and at "
-            "least 8 digits of its digest", USAGE,
+            f"UPDATE {found}: give NETUID ROUND MINER, its number in the trail, or 0x and at least 8 digits "
+            "of its digest", USAGE,
         )  # fmt: skip
     netuid, round = _number("NETUID", words[0], LAST_NETUID), _number("ROUND", words[1], LAST_ROUND)
     miner = words[2]
@@ -302,19 +331,21 @@ def _unhex(text: str) -> bytes:
 
 def _verify(parsed: argparse.Namespace) -> int:
     spec = database.spec_of(parsed)
+    name = "standard input" if parsed.file == STANDARD_INPUT else parsed.file
     try:
         trusted = Trusted.of(spec, _checkpoint(parsed))
-        proven = verify(StandingProof.from_json(_read(parsed.file)), trusted)
+        raw = sys.stdin.buffer.read(MAX_FILE + 1) if parsed.file == STANDARD_INPUT else _read(Path(name))
+        proven = verify(StandingProof.from_json(_decoded(raw)), trusted)
     except ProofRefused as problem:
-        raise Failure(f"{parsed.file} proves nothing: {problem}") from problem
+        raise Failure(f"{name} proves nothing: {problem}") from problem
     except (SpecError, RuntimeMissing) as problem:
         raise Failure(str(problem), USAGE) from problem
     print(json.dumps(_told(proven)) if parsed.json else _text(proven, spec.name))
     return 0
 
 
-def _read(path: Path) -> str:
-    """Return the text of a file that may be anything.
+def _read(path: Path) -> bytes:
+    """Return a file, of one that is too long a part that shows it.
 
     Raises: Failure.
     """
@@ -322,15 +353,22 @@ def _read(path: Path) -> str:
         if not path.is_file():
             raise Failure(f"{path} is no file: give what `assay audit prove --out` wrote", USAGE)
         with path.open("rb") as file:
-            raw = file.read(MAX_FILE + 1)
+            return file.read(MAX_FILE + 1)
     except OSError as problem:
         raise Failure(f"{path} cannot be read: {problem.strerror}", USAGE) from problem
+
+
+def _decoded(raw: bytes) -> str:
+    """Return the text of a file that may be anything.
+
+    Raises: ProofRefused.
+    """
     if len(raw) > MAX_FILE:
-        raise Failure(f"{path} proves nothing: it is longer than {MAX_FILE >> 20} MiB")
+        raise ProofRefused(f"it is longer than {MAX_FILE >> 20} MiB")
     try:
         return raw.decode()
     except UnicodeDecodeError as problem:
-        raise Failure(f"{path} proves nothing: it is not UTF-8 text") from problem
+        raise ProofRefused("it is not UTF-8 text") from problem
 
 
 def _told(proven: Proven) -> dict[str, Any]:

@@ -53,9 +53,9 @@ class Line:
 
 
 def header(
-    version: str, home: str, ports: Ports, nodes: Sequence[tuple[str, str, int]], rows: list[Row]
+    version: str, home: str, spec: Path, ports: Ports, nodes: Sequence[tuple[str, str, int]], rows: list[Row]
 ) -> Line:
-    """Return what stands on top; of a node its name, URL and process id."""
+    """Return what stands on top; `spec` is the chain's specification; of a node name, URL and process id."""
     rpc, metrics = f"ws://127.0.0.1:{ports.rpc}", f"http://127.0.0.1:{ports.metrics}/metrics"
     text = f"http://127.0.0.1:{ports.provider}"
     lines = [
@@ -64,6 +64,7 @@ def header(
         f"  rpc        {rpc}        polkadot.js Apps: Development > Local Node",
         f"  metrics    {metrics}",
         f"  text       {text}",
+        f"  spec       {spec}        --chain of other commands",
         "",
     ]
     for at, (name, url, process) in enumerate(nodes):
@@ -75,7 +76,8 @@ def header(
         lines.append(f"  {label:<10} //{row.name:<10} {ends(row.address)}   {balance}   {row.role}")
     accounts = {row.name: row.address for row in rows}
     values = {
-        "version": version, "rpc": rpc, "metrics": metrics, "data": text, "accounts": accounts,
+        "version": version, "rpc": rpc, "metrics": metrics, "data": text, "spec": str(spec),
+        "accounts": accounts,
         "nodes": [{"name": name, "url": url, "pid": process} for name, url, process in nodes],
     }  # fmt: skip
     return Line("started", "\n".join([*lines, ""]), values)

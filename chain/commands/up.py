@@ -3,7 +3,7 @@
 assay up                       four validators, two miners, a provider, until Ctrl-C; leaves nothing behind
 assay up -n 1                  one validator, for small machines: half the memory
 assay up --rounds 3 --exit     for scripts: ends with 0 after three rounds and a payout
-assay up --keep ./net          keep data and logs
+assay up --keep ./net          keep data, logs and ./net/chain.json, the chain's specification
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 from chain.client import Chain
 from chain.commands.failure import USAGE, Failure
-from chain.commands.network import LATE_NICENESS, Member, Network, Ports, members, write_spec
+from chain.commands.network import LATE_NICENESS, SPEC_FILE, Member, Network, Ports, members, write_spec
 from chain.commands.ports import ensure_free, outgoing
 from chain.commands.screen import Line, Row, Screen, header
 from chain.connection import NodeFailure, Unreachable
@@ -75,7 +75,12 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="with --exit: give up after this long"
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep data and logs in this directory")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep data, logs and the specification, chain.json, in this directory",
+    )
     parser.add_argument(
         "--port-base", type=int, metavar="PORT", help="take ports from here on instead of the usual ones"
     )
@@ -195,7 +200,7 @@ async def _watch(parsed: argparse.Namespace, ports: Ports, network: Network) -> 
             (node.name, ports.url(at), network.running[node.name].pid) for at, node in enumerate(nodes)
         ]
         kept = f"data in {network.home}" + ("" if parsed.keep else ", deleted on exit (--keep DIR to keep)")
-        _show(parsed, header(VERSION, kept, ports, running, rows))
+        _show(parsed, header(VERSION, kept, network.home / SPEC_FILE, ports, running, rows))
         first = (await chain.finalized_head()).number + 1
     names = [node.name for node in nodes]
     tasks = (

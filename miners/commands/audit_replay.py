@@ -17,7 +17,7 @@ class Config:
 
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     netuid: int = 1  # subnet to audit
-    from_: int = 1  # first round to derive
+    from_: int = 1  # first round to count; it takes the model before it, derived on the way
     to: int | None = None  # last round; the last one that is over if not given
     json: bool = False  # print JSON, one object at the end
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chain.amounts import PLANCK
-from chain.commands.network import Ports
+from chain.commands.network import SPEC_FILE, Ports
 from chain.commands.screen import Row, header
 from chain.keys.pair import Keypair
 from chain.version import VERSION
@@ -103,7 +103,8 @@ def test_the_screen_has_todays_header() -> None:
         if each
     ]
     nodes = [(each[1], each[2], int(each[3])) for line in shown if (each := NODE.search(line))]
-    expected = header(VERSION, home, Ports.at(None, 4), nodes, rows).text.splitlines()
+    spec = Path(home.split()[2].removesuffix(",")) / SPEC_FILE
+    expected = header(VERSION, home, spec, Ports.at(None, 4), nodes, rows).text.splitlines()
     assert len(nodes) == 4
     assert len(rows) == 7
     assert shown[: len(expected)] == expected

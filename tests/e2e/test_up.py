@@ -81,6 +81,19 @@ def test_the_default_network_has_every_role(run: Run) -> None:
     assert all((run.home / name).is_dir() for name in (*ready, *nodes)), "each keeps a directory of its own"
 
 
+def test_an_update_is_proven_with_the_specification_on_the_screen(run: Run) -> None:
+    (started,) = [line for line in run.lines if line["event"] == "started"]
+    assert f"  spec       {started['spec']} " in started["text"]
+    proof = run.home / "update.json"
+    prove = ("prove", "1", "1", "4", "--out", str(proof), "--url", run.client.url)
+    for words in (prove, ("verify", str(proof), "--chain", started["spec"])):
+        done = subprocess.run(
+            [sys.executable, "-m", "chain", "audit", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "revealed in round 1 of subnet 1:" in done.stdout
+
+
 def test_no_round_is_void_and_no_process_ends(run: Run) -> None:
     assert [line["text"] for line in run.lines if line["event"] in ("round_voided", "ended", "waiting")] == []
 

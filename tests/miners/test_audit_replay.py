@@ -120,8 +120,15 @@ async def test_a_later_first_round_begins_at_the_checkpoint_before_it(scene: Sce
     await scene.checkpoint(2)
     await scene.checkpoint(4)
     scene.lose(1, 2, 4)
-    report, _ = await scene.visited(6, 6)
-    assert report == Report(1, 6, 6, began_after=4, is_whole=True, derived=2)
+    report, told = await scene.visited(6, 6)
+    assert report == Report(1, 6, 6, began_after=4, is_whole=True, derived=1)
+    assert told[1].endswith(" as attested, on the way to round 6")
+    assert told[2].endswith(" as attested")
+
+
+async def test_what_is_derived_on_the_way_is_not_counted(scene: Scene) -> None:
+    report, _ = await scene.visited(4, 5)  # rounds 1 to 3 come before, one of them void
+    assert report == Report(1, 4, 5, began_after=0, is_whole=True, derived=2)
 
 
 async def test_a_checkpoint_that_is_another_model_than_the_round_led_to_differs(scene: Scene) -> None:

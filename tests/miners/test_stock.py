@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,30 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: configured(d, rope_parameters={"rope_type": "llama3", "rope_theta": 1e4}),
         "rope_type is 'llama3' in config.json, only 'default' can be trained",
     ),
+    "scaled positions by their old name": (
+        lambda d: configured(d, rope_scaling={"type": "linear", "factor": 2}), "rope_type is 'linear' in"
+    ),
+    "positions of two kinds": (
+        lambda d: configured(d, rope_scaling={"rope_type": "default", "type": "dynamic"}),
+        "rope_type is 'dynamic' in config.json, only 'default' can be trained",
+    ),
+    "positions that are a word": (lambda d: configured(d, rope_scaling="yarn"), "rope_type is 'yarn'"),
+    "two bases": (lambda d: configured(d, rope_theta=5e5), "rope_theta is 500000.0 and 10000.0, must be one"),
+    "tied by a word": (
+        lambda d: configured(d, tie_word_embeddings="true"),
+        "config.json: tie_word_embeddings is 'true', must be true or false",
+    ),
+    "tied by a number": (lambda d: configured(d, tie_word_embeddings=1), "tie_word_embeddings is 1, must"),
+    "no keys": (lambda d: configured(d, num_key_value_heads=0), "num_key_value_heads is 0, must be 1 or"),
+    "a word for keys": (lambda d: configured(d, num_key_value_heads="2"), "num_key_value_heads is '2', must"),
+    "no heads": (lambda d: configured(d, head_dim=0), "head_dim is 0 in config.json, only 8 can"),
+    "a large epsilon": (
+        lambda d: configured(d, rms_norm_eps=2),
+        "config.json: rms_norm_eps is 2, must be a number above 0, at most 1",
+    ),
+    "no epsilon": (lambda d: configured(d, rms_norm_eps=0.0), "rms_norm_eps is 0.0, must be a number"),
+    "a tiny epsilon": (lambda d: configured(d, rms_norm_eps=1e-12), "norm_eps_e9 is 0, must be 1 to"),
+    "a word for epsilon": (lambda d: configured(d, rms_norm_eps=True), "rms_norm_eps is True, must be"),
     "wide heads": (lambda d: configured(d, head_dim=64), "head_dim is 64 in config.json, only 8 can"),
     "text for a number": (lambda d: configured(d, num_hidden_layers="1"), "layers is '1', must be a whole"),
     "nothing for a number": (lambda d: configured(d, hidden_size=None), "hidden is None"),
@@ -170,6 +195,23 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         "names files outside of its directory",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "billionths"), [(1.0, 10**9), (1, 10**9), (0.5, 5 * 10**8), (1e-9, 1), (1e-5, 10_000)]
+)
+def test_what_norms_add_is_a_number_up_to_one(tmp_path: Path, written: float, billionths: int) -> None:
+    export(initial(SMALL, b"stock"), tmp_path)
+    (tmp_path / REST_FILE).unlink()
+    configured(tmp_path, rms_norm_eps=written)
+    assert read(tmp_path).config.norm_eps_e9 == billionths
+
+
+@pytest.mark.parametrize("billionths", [1, 999, 10**6 + 1, 999_999_999, 10**9])
+def test_what_norms_add_is_read_back_exactly(tmp_path: Path, billionths: int) -> None:
+    sent = replace(SMALL, norm_eps_e9=billionths)
+    export(initial(sent, b"stock"), tmp_path)
+    assert read(tmp_path).config == sent
 
 
 @pytest.mark.parametrize(("spoil", "message"), BAD.values(), ids=BAD)

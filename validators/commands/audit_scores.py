@@ -23,7 +23,7 @@ class Config:
     url: str = "ws://127.0.0.1:9944"  # node to talk to
     netuid: int = 1  # subnet to audit
     from_: int | None = None  # first round; 64 rounds up to the last one if not given
-    to: int | None = None  # last round; the last one in which scores are open if not given
+    to: int | None = None  # last round; the newest one if not given
     json: bool = False  # print JSON, one object at the end
 
     def __post_init__(self) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import random
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -201,6 +203,21 @@ def test_published_scores_are_computed_again(played: SteppedNode, capsys: pytest
     assert last.startswith("rounds 2 to 2 of subnet 1: 2 of 2 scores follow from what is published;")
 
 
+NONE_SUCH = "subnet 1 has had no round 500: the newest one is "
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"to": 500}, NONE_SUCH), ({"from_": 500}, NONE_SUCH), ({"from_": 1, "to": 500}, NONE_SUCH),
+        ({"netuid": 7}, "there is no subnet 7: `assay metagraph --view subnets` lists them"),
+    ],
+)  # fmt: skip
+def test_rounds_that_were_not_are_not_audited(played: SteppedNode, asked: dict[str, int], told: str) -> None:
+    with pytest.raises(audit_scores.NothingToAudit, match=f"^{told}"):
+        asyncio.run(audit_scores.main(Config(url=played.url, **asked)))  # type: ignore[arg-type]
+
+
 def test_a_judge_reads_back_what_it_has_published(played: SteppedNode) -> None:
     async def read_back() -> list[Row]:
         async with Chain.connect(played.url, "//Alice") as chain:
@@ -271,7 +288,14 @@ def test_what_is_not_there_is_not_proven(played: SteppedNode, capsys: pytest.Cap
     assert said(capsys, "audit", "prove", "0x00000000", *at, code=1).startswith(
         "no update of subnet 1 begins with 0x00000000 by the final block #"
     )
-    assert said(capsys, "audit", "prove", "0x12", *at, code=2).startswith("UPDATE is 0x12, must be 0 to ")
+    for short in ("0x12", "0x1234567g"):
+        told = said(capsys, "audit", "prove", short, *at, code=2)
+        assert told.startswith(
+            f"UPDATE is {short}: give NETUID ROUND MINER, its number in the trail, or 0x and"
+        )
+    assert said(capsys, "audit", "prove", str(1 << 64), *at, code=2).endswith(
+        f"must be 0 to {(1 << 64) - 1}\n"
+    )
     assert said(capsys, "audit", "prove", "1", "--netuid", "-1", *at, code=2).startswith("--netuid is -1")
 
 
@@ -301,6 +325,18 @@ def test_a_proof_is_checked_without_a_node(
     assert f"final       #{found['block']['number']} {found['block']['hash']}" in told
 
 
+def test_a_proof_is_read_from_standard_input(
+    proof: Path, spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def given(content: bytes, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(content)))
+        return said(capsys, "audit", "verify", "-", "--chain", str(spec), code=code)
+
+    assert given(proof.read_bytes()).startswith(f"proven  {HOTKEYS[1]} revealed in round 1 of subnet 1:\n")
+    assert given(b"\xff", code=1) == "standard input proves nothing: it is not UTF-8 text\n"
+    assert given(b"[]", code=1).startswith("standard input proves nothing: it must be an object with")
+
+
 def test_every_update_has_a_proof_by_uid_and_by_leaf_too(
     played: SteppedNode, trusted: Trusted, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,6 +364,10 @@ def test_handovers_come_in_pages_where_there_are_many(
 def test_another_chain_is_told(proof: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, "audit", "verify", str(proof), "--chain", "local", code=1)
     assert told.startswith(f"{proof} proves nothing: it is of the chain with genesis 0x")
+    assert told.endswith(
+        ": give its specification with --chain FILE; `assay up` shows where its own is, and "
+        "`assay up --keep DIR` leaves it in DIR/chain.json\n"
+    )
 
 
 def test_a_checkpoint_of_the_specification_is_trusted_instead(proof: Path, trusted: Trusted) -> None:

@@ -43,6 +43,11 @@ ALICE = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
         (["nominate", ALICE, "--none", "--key", "//A"], "give validators' addresses, or --none, or --list"),
         (["nominate", ALICE], "give the key that signs: --key or --key-file"),
         (["nominate", "5x", "--key", "//A"], "the validator 5x is no address: "),
+        (
+            ["audit", "prove", "1", "--out", "/"],
+            "--out / cannot be written: name a file in a directory that you",
+        ),
+        (["audit", "prove", "1", "--out", "/no/such"], "--out /no/such cannot be written: name a file in a"),
         (["metagraph", "--uid", "65536"], "--uid is 65536, must be 0 to 65535"),
         (["weights", "show", "--netuid", "-1"], "--netuid is -1, must be 0 to 65535"),
         (["weights", "set", "--key", "//A"], "give the row as UID=WEIGHT entries, or with --file"),

@@ -18,7 +18,10 @@ from tests.e2e.process import eventually
 
 def test_the_header_says_which_process_is_which_node() -> None:
     nodes = [("node-alice", "ws://127.0.0.1:9944", 71), ("node-bob", "ws://127.0.0.1:9945", 72)]
-    line = header("1", "data", Ports.at(None, 2), nodes, [Row("Alice", "5" * 48, 10**12, "validator")])
+    rows = [Row("Alice", "5" * 48, 10**12, "validator")]
+    line = header("1", "data", Path("/net/chain.json"), Ports.at(None, 2), nodes, rows)
+    assert "  text       http://127.0.0.1:8100\n  spec       /net/chain.json        --chain of" in line.text
+    assert json.loads(line.to_json())["spec"] == "/net/chain.json"
     assert "  nodes      node-alice     ws://127.0.0.1:9944   process 71\n" in line.text
     assert "             node-bob       ws://127.0.0.1:9945   process 72\n" in line.text
     assert [each["pid"] for each in json.loads(line.to_json())["nodes"]] == [71, 72]
