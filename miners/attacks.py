@@ -160,7 +160,7 @@ class CopyMost(Attack):
     def payload(self, blob: bytes, shape: PayloadShape, heard: Sequence[bytes]) -> bytes:
         if not heard:
             return blob
-        copied = _read(heard[0], shape)
+        copied = read(heard[0], shape)
         vector = _noise(_dense(copied)) * np.float32(HARDLY)  # what is left of every chunk's places
         kept = np.random.default_rng(len(blob)).random(shape.values) < self.kept
         vector[copied.indices[kept]] = copied.values()[kept]
@@ -242,7 +242,7 @@ class Ring(Attack):
             count = max(1, round(self.shared * shape.top_k * length / shape.chunk))
             places = start + agreed.choice(length, count, replace=False)
             vector[places] = agreed.choice(np.array([-1, 1], dtype=np.float32), count)
-        norm = max(float(np.linalg.norm(_read(each, shape).values())) for each in (blob, *heard))
+        norm = max(float(np.linalg.norm(read(each, shape).values())) for each in (blob, *heard))
         scale = self.loud * norm / float(np.linalg.norm(vector))
         return encode(compress(vector * np.float32(scale), shape))
 
@@ -256,7 +256,7 @@ class Alie(Attack):
     def payload(self, blob: bytes, shape: PayloadShape, heard: Sequence[bytes]) -> bytes:
         if not heard:
             return blob
-        others = np.stack([_dense(_read(each, shape)) for each in heard])
+        others = np.stack([_dense(read(each, shape)) for each in heard])
         vector = others.mean(axis=0) - np.float32(self.deviations) * others.std(axis=0)
         return encode(compress(vector.astype(np.float32), shape))
 
@@ -283,7 +283,7 @@ class Lonely(Attack):
         own = decode(blob, shape)
         taken = np.zeros(shape.parameters, dtype=np.bool_)
         for each in heard:
-            taken[_read(each, shape).indices] = True
+            taken[read(each, shape).indices] = True
         size = np.float32(np.linalg.norm(own.values()) / np.sqrt(shape.values))
         push = np.where(_noise(_dense(own)) > 0, size, -size)
         return encode(compress(np.where(taken, np.float32(0), push), shape))
@@ -556,7 +556,7 @@ def _base(blob: bytes) -> bytes:
     return bytes(HEADER.unpack_from(blob)[-1]) if len(blob) >= HEADER.size else b""
 
 
-def _read(blob: bytes, shape: PayloadShape) -> Payload:
+def read(blob: bytes, shape: PayloadShape) -> Payload:
     """Return somebody's payload, of this round or of one before. Raises: MalformedPayload."""
     return replace(decode(blob, replace(shape, base=_base(blob))), shape=shape)
 
@@ -565,7 +565,7 @@ def _mean(blobs: Sequence[bytes], shape: PayloadShape) -> Floats:
     """Return the mean of some updates as float32 [parameters]."""
     total = np.zeros(shape.parameters, dtype=np.float32)
     for each in blobs:
-        total += _dense(_read(each, shape))
+        total += _dense(read(each, shape))
     return total / np.float32(len(blobs))
 
 

@@ -13,7 +13,7 @@ from chain.amounts import PLANCK
 from chain.client import PHASES, Chain, Refused, Round, RoundOver, Update
 from chain.connection import NodeFailure
 from chain.keys.pair import SuriError
-from miners.attacks import ATTACKS, NEVER, TOO_LATE, Attack
+from miners.attacks import ATTACKS, NEVER, TOO_LATE, Attack, read
 from miners.blobs.cache import Cache
 from miners.blobs.client import BlobClient, Source
 from miners.blobs.errors import BlobError, StoreFull
@@ -30,7 +30,7 @@ from miners.joining import CannotJoin, announce, register, secret_of, workplace
 from miners.memories import MEMORY_ROUNDS, Memories, last_revealed, tidy
 from miners.model import TrainingDiverged, train
 from miners.parameters import OutOfRange, TrainingParameters
-from miners.payload import PayloadShape, encode, shape_of
+from miners.payload import MalformedPayload, PayloadShape, encode, shape_of
 from miners.process import run_until_stopped, together
 from miners.promise import Promise, Promises
 from miners.replica import Diverged, Replica
@@ -307,9 +307,11 @@ async def overhear(
 
 async def _had(replica: Replica, update: Update, shape: PayloadShape) -> bytes | None:
     try:
-        return await replica.blob(update.miner, update.digest, shape.max_bytes)
-    except BlobError:
+        blob = await replica.blob(update.miner, update.digest, shape.max_bytes)
+        await asyncio.to_thread(read, blob, shape)
+    except (BlobError, MalformedPayload):
         return None
+    return blob
 
 
 async def _memory(bench: Bench, number: int, parameters: TrainingParameters) -> Compressor:

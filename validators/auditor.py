@@ -31,6 +31,7 @@ from miners.parameters import OutOfRange, TrainingParameters
 from miners.payload import MalformedPayload, PayloadShape, decode, shape_of
 from miners.replica import Diverged, Replica
 from miners.shards import ShardClient
+from runtime.primitives.hashing import blake2_256
 from validators.inspection import FETCH_MEMORY
 from validators.journal import Journal
 from validators.replay import FROM_NOWHERE, Finding
@@ -249,11 +250,11 @@ class Auditor:
     async def _got(
         self, path: Path, update: Revealed, digest: bytes, fetch: Callable[[], Awaitable[bytes]]
     ) -> int:
-        """Fetch a blob into the folder unless it is there, and return its length in bytes.
+        """Fetch a blob into the folder unless it is there and whole, and return its length in bytes.
 
         Raises: Silent.
         """
-        length = await asyncio.to_thread(_length, path)
+        length = await asyncio.to_thread(_length, path, digest)
         if length is not None:
             return length
         try:
@@ -378,8 +379,12 @@ def is_late(current: int, phase: str, until_round: int, window: int) -> bool:
     return PART * left <= (window + 1) * len(PHASES)
 
 
-def _length(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None
+def _length(path: Path, digest: bytes) -> int | None:
+    """Return the length of a blob on disk; None where it is not, or is damaged: that is no miner's fault."""
+    if not path.exists():
+        return None
+    blob = path.read_bytes()
+    return len(blob) if blake2_256(blob) == digest else None
 
 
 def _decode(path: Path, shape: PayloadShape) -> None:

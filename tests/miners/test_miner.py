@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from chain.client import Update
 from miners.miner import overhear
-from miners.payload import shape_of
+from miners.payload import compress, encode, shape_of
 from miners.replica import genesis_weights
 from tests.miners.test_replica import GONE, MINER, SMALL, Ledger, Scene, scene
 
@@ -26,11 +28,12 @@ class Revealing(Ledger):
 
 async def test_a_payload_that_cannot_be_had_is_not_heard_and_others_are(scene: Scene) -> None:
     ledger = Revealing(urls={MINER: GONE}, judges=scene.ledger.judges)
-    heard, own = scene.mirror.put(b"heard"), scene.mirror.put(b"own")
-    of = ((SILENT, b"\x11" * 32), (MINER, b"\x22" * 32), (ledger.hotkey, own), (MINER, heard))
+    blob = encode(compress(np.ones(SHAPE.parameters, dtype=np.float32), SHAPE))
+    heard, own, junk = (scene.mirror.put(each) for each in (blob, b"own", b"junk"))
+    of = ((SILENT, b"\x11" * 32), (MINER, b"\x22" * 32), (ledger.hotkey, own), (MINER, junk), (MINER, heard))
     ledger.revealed = [
         Update(at, miner, digest, 5, commit_height=1, commit_index=at)
         for at, (miner, digest) in enumerate(of)
     ]
     scene.ledger = ledger
-    assert await overhear(ledger, scene.replica(), 1, 7, SHAPE) == [b"heard"]  # type: ignore[arg-type]
+    assert await overhear(ledger, scene.replica(), 1, 7, SHAPE) == [blob]  # type: ignore[arg-type]

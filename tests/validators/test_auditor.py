@@ -253,6 +253,18 @@ async def test_a_miner_that_is_back_in_time_passes(scene: Scene) -> None:
     assert scene.court.reports == [(2, "Passed", 1_000_000)]
 
 
+@pytest.mark.parametrize("name", ["drawn.payload", "drawn.memory", "before.payload"])
+async def test_a_disk_that_rots_is_no_failure_of_the_miner(scene: Scene, name: str) -> None:
+    auditor = await scene.auditor()
+    (duty,) = await auditor.duties()
+    parts = await auditor._gather(duty, folder := auditor.folder(duty))
+    assert parts
+    rotten = folder / name
+    rotten.write_bytes(bytes(rotten.stat().st_size))
+    await scene.look(auditor)
+    assert scene.court.reports == [(2, "Passed", 1_000_000)]
+
+
 async def test_a_miner_that_stalls_holds_up_no_other_audit(scene: Scene) -> None:
     scene.court.trail[0] = replace(scene.court.trail[1], round=0, miner=OTHER.hotkey, digest=bytes(32))
     scene.court.draw(0)  # due first
@@ -405,5 +417,5 @@ async def test_what_is_in_the_folder_is_not_fetched_again(scene: Scene) -> None:
         assert not kept.exists()
         return b"four"
 
-    lengths = [await auditor._got(kept, update, update.digest, fetch) for _ in range(2)]
+    lengths = [await auditor._got(kept, update, blake2_256(b"four"), fetch) for _ in range(2)]
     assert (lengths, kept.read_bytes()) == ([4, 4], b"four")
