@@ -198,14 +198,14 @@ class ModelUpdates(Pallet[UpdateCommitted | UpdateRevealed | EvidenceAccepted, E
         """Return the seat that a miner committed from, if whoever held it then still does.
 
         A seat that has swapped its hotkey since is still the same; so is one that was taken in the block of
-        the commit, if it has the same owner. Raises: DispatchError.
+        the commit, if it has the same owner or hotkey. Raises: DispatchError.
         """
         sealed = self.commits[netuid, round, miner]
         seat = self.neurons.neuron(netuid, sealed.uid)
         if seat is None:
             refuse(Error.SeatGone)
-        is_same = seat.registered_at <= sealed.height and seat.coldkey == sealed.coldkey
-        ensure(is_same, Error.SeatGone)
+        is_same = seat.coldkey == sealed.coldkey or seat.hotkey == miner
+        ensure(is_same and seat.registered_at <= sealed.height, Error.SeatGone)
         return sealed.uid, seat
 
     def check_commit(self, who: AccountId, netuid: int, round: int, commitment: Hash) -> int:

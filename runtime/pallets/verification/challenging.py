@@ -103,13 +103,17 @@ class Challenging:
             self._settle(doubt, candidates)
 
     def vote(self, doubt: Doubt, vote: Vote) -> None:
-        """Count a juror's vote; the last one settles the challenge."""
-        challenge = self._of(doubt)
-        votes = [*challenge.votes, vote]
-        self._put(doubt, replace(challenge, votes=votes))
+        """Count a juror's vote; the last one settles the challenge, or of all the one that decides it."""
+        before = self._of(doubt)
+        challenge = replace(before, votes=[*before.votes, vote])
+        self._put(doubt, challenge)
         self.deposit(ChallengeVoted(doubt.netuid, doubt.round, doubt.judge, doubt.miner, vote))
-        if len(votes) == len(challenge.jurors):
-            self._settle(doubt, self.seats.candidates(doubt.netuid))
+        is_last = len(challenge.votes) == len(challenge.jurors)
+        if not is_last and not challenge.all_asked:
+            return
+        candidates = self.seats.candidates(doubt.netuid)
+        if is_last or self._verdict(doubt, challenge, candidates) is not None:
+            self._settle(doubt, candidates)
 
     def end_round(self, netuid: int, round: int, most: int) -> int:
         """Settle those challenges, at most so many, whose time is over; return how many."""
@@ -143,10 +147,9 @@ class Challenging:
         """End a challenge, or ask everybody where the jury has found the judge wrong."""
         netuid, round, judge, miner = doubt.netuid, doubt.round, doubt.judge, doubt.miner
         challenge = self._of(doubt)
-        tolerance = self.training.number(netuid, round, Parameter.tolerance_ppm)
-        wrong = judgement(challenge.claimed, challenge.votes, len(challenge.jurors), tolerance)
+        wrong = judgement(challenge.claimed, challenge.votes, len(challenge.jurors), self._tolerance(doubt))
         if wrong or challenge.all_asked:
-            wrong = self._verdict(netuid, challenge, candidates, tolerance)
+            wrong = self._verdict(doubt, challenge, candidates)
             others = self._not_asked(challenge, candidates)
             if wrong is None and others and not is_last:
                 self._ask(doubt, replace(challenge, jurors=[*challenge.jurors, *others], all_asked=True))
@@ -164,16 +167,20 @@ class Challenging:
         else:
             self.deposit(ChallengeLapsed(netuid, round, judge, miner))
 
-    def _verdict(
-        self, netuid: int, challenge: Challenge, candidates: Sequence[Candidate], tolerance: int
-    ) -> bool | None:
+    def _verdict(self, doubt: Doubt, challenge: Challenge, candidates: Sequence[Candidate]) -> bool | None:
         """Weigh the votes by the stake of who holds its permit still."""
         stakes = {candidate.seat: candidate.stake for candidate in candidates}
         jurors = {seat.uid: stakes.get(seat, 0) for seat in challenge.jurors}
         votes = [(jurors[vote.juror], vote.measured) for vote in challenge.votes]
-        doubting = self.seats.of(netuid, challenge.challenger)
-        parties = 0 if doubting is None else stakes.get(doubting, 0), stakes.get(challenge.judge, 0)
-        return verdict(challenge.claimed, votes, parties, sum(stakes.values()), tolerance)
+        doubting = self.seats.of(doubt.netuid, challenge.challenger)
+        own = [
+            each for each in candidates if each.coldkey in challenge.barred
+        ]  # a hotkey may be a juror's by now
+        parties = sum(each.stake for each in own if each.seat == doubting), stakes.get(challenge.judge, 0)
+        return verdict(challenge.claimed, votes, parties, sum(stakes.values()), self._tolerance(doubt))
+
+    def _tolerance(self, doubt: Doubt) -> int:
+        return self.training.number(doubt.netuid, doubt.round, Parameter.tolerance_ppm)
 
     @staticmethod
     def _not_asked(challenge: Challenge, candidates: Sequence[Candidate]) -> list[Seat]:

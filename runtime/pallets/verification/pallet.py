@@ -91,11 +91,13 @@ def report_weight(
 
 
 def vote_weight(runtime: Any, netuid: int, round: int, judge: int, miner: bytes, *measured: int) -> Weight:
-    """Return the weight of a juror's vote: the last one is weighed with everybody's stake."""
+    """Return the weight of a juror's vote: the last one, or any of all, is weighed with all stakes."""
     challenge = runtime.verification.challenges.get((netuid, round, judge, miner))
     usual = db(reads=40, writes=10)
-    is_last = challenge is not None and len(challenge.votes) + 1 >= len(challenge.jurors)
-    return usual + seat_weight(runtime, netuid) if is_last else usual
+    if challenge is None:
+        return usual
+    is_weighed = challenge.all_asked or len(challenge.votes) + 1 >= len(challenge.jurors)
+    return usual + seat_weight(runtime, netuid) if is_weighed else usual
 
 
 class Verification(Pallet[Event, Error]):

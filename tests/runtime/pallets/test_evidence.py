@@ -19,6 +19,7 @@ from runtime.primitives.hashing import blake2_256
 from runtime.primitives.receipts import Receipt
 from runtime.primitives.types import AccountId, Hash
 from tests.runtime.pallets.training_bench import (
+    ASY,
     NETUID,
     STRANGER,
     Bench,
@@ -185,6 +186,25 @@ def test_who_commits_in_the_block_of_its_registration_and_swaps_is_no_exception(
     bench.step()
     bench.call(STRANGER, "Neurons", "swap_hotkey", quick, fresh)
     uid = bench.runtime.neurons.uid_of(NETUID, fresh)
+    one, other = (signed(bench, digest_of(5, each), digest_of(5, each), 2) for each in (1, 2))
+    submit(bench, DoublePublication(one, other), 2)
+    assert bench.runtime.neurons.neuron(NETUID, uid) is None
+
+
+def test_who_takes_its_seat_again_under_another_coldkey_is_no_exception() -> None:
+    bench = Bench(2, 2, signing=True, train_window=30)
+    bench.start()
+    pair = sr25519.pair_from_seed(blake2_256(b"quick"))
+    quick = AccountId(pair[0])
+    bench.keys.append(pair)
+    bench.miners.append(quick)
+    bench.ext.dispatch(STRANGER, "Balances", "transfer_allow_death", quick, 20_000 * ASY)
+    bench.call(STRANGER, "Neurons", "burned_register", quick, 10**15)
+    bench.step()
+    bench.commit(2)
+    bench.call(STRANGER, "Neurons", "deregister", quick)
+    bench.call(quick, "Neurons", "burned_register", quick, 10**15)
+    uid = bench.runtime.neurons.uid_of(NETUID, quick)
     one, other = (signed(bench, digest_of(5, each), digest_of(5, each), 2) for each in (1, 2))
     submit(bench, DoublePublication(one, other), 2)
     assert bench.runtime.neurons.neuron(NETUID, uid) is None

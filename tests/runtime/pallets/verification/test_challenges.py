@@ -168,6 +168,52 @@ def test_who_doubts_has_spoken() -> None:
     assert [type(each) for each in ended(court.ext.new_events())] == [ChallengeUpheld]
 
 
+def test_no_stake_speaks_twice() -> None:
+    """A hotkey may pass from who doubts to a juror: 30 and 6 % of the stake would be more than half."""
+    court = Court(5, 2, newcomer_rounds=0, tempo=360, train_window=300, stakes=[100, 300, 60, 270, 270])
+    court.start()
+    court.play_one()
+    doubting = account("stash 1")  # the coldkey of judge 1 is the hotkey of another seat
+    court.call(STRANGER, "Neurons", "burned_register", doubting, 1_000 * ASY)
+    for block in range(200):
+        court.challenge(doubting, 0, 0)
+        court.runtime.babe.vrf_accumulator.put(Hash(block.to_bytes(32)))
+        court.step()
+        jury = jurors(court)
+        if {1, 2} < set(jury):
+            break
+        for juror in jury:
+            court.vote(juror, 0, 0, *CLAIMED)
+    court.call(STRANGER, "Neurons", "swap_hotkey", doubting, account("spare"))
+    court.vote(1, 0, 0, *OTHER)
+    court.call(doubting, "Neurons", "swap_hotkey", court.judges[1], doubting)
+    court.judges[1] = doubting
+    court.vote(2, 0, 0, *OTHER)
+    (honest,) = {*jury} - {1, 2}
+    court.vote(honest, 0, 0, *CLAIMED)
+    assert {1, 2, 3, 4} == set(jurors(court))
+    court.vote(7 - honest, 0, 0, *CLAIMED)
+    assert isinstance(ended(court.ext.new_events())[-1], ChallengeDismissed)
+    assert court.has_row(0)
+
+
+def test_when_all_are_asked_who_is_silent_delays_nothing() -> None:
+    court = Court(6, 2, newcomer_rounds=0, tempo=360, stakes=[170, 200, 200, 200, 220, 10])
+    court.start()
+    court.play_one()
+    court.challenge(court.miners[0], 0, 0)
+    court.step()
+    first = jurors(court)
+    for juror, said in zip(first, (CLAIMED, OTHER, OTHER), strict=True):
+        court.vote(juror, 0, 0, *said)
+    asked = jurors(court)
+    assert len(asked) == 5
+    late = next(juror for juror in asked[3:] if juror != 5)
+    court.vote(late, 0, 0, *OTHER)
+    assert isinstance(ended(court.ext.new_events())[-1], ChallengeUpheld)
+    assert not court.has_row(0)
+
+
 def test_who_challenges_a_judge_that_was_right_loses_the_deposit() -> None:
     court = doubted(tempo=360)
     challenger = court.miners[0]
